@@ -1,0 +1,230 @@
+"""One file travels: a TFLite flatbuffer with its contract and golden inputs in a zip behind it.
+
+TensorFlow Lite calls this "associated files": a flatbuffer is read from its front, a zip from its end, so
+``unzip -l mask.tflite`` lists what lies inside and every interpreter ignores it. Inside are
+
+* ``fmd.json``: the :class:`Contract`, everything the runtime must know and people keep getting wrong: pixel
+  scaling, colour order, label order, crop margin, and the hash of the flatbuffer it speaks of;
+* ``golden.npz``: a few inputs and the outputs the converter measured. :meth:`Model.replay` runs them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edge.contracts import Floats, Image, Interpreter
+from edge.errors import BundleError, GoldenError
+
+FORMAT = 1
+CONTRACT_NAME, GOLDEN_NAME = "fmd.json", "golden.npz"
+FLATBUFFER_MAGIC = b"TFL3"  # bytes 4..8 of every TFLite file (its FlatBuffers file identifier)
+
+GOLDEN_QUANTA = {"ai-edge-litert": 1, "tflite-runtime": 24, "tensorflow": 24}
+"""How far, in steps of the output's quantization, each runtime may be from the golden outputs.
+
+LiteRT with XNNPACK is bit-exact between x86-64 and arm64; 1 allows for one rounding. tflite-runtime 2.14 and
+TensorFlow's own interpreter use other int8 kernels: up to 17 steps were measured on a right model, while a colour
+swap or a wrong scaling moves outputs by most of the range."""
+GOLDEN_ABSOLUTE = 2e-3
+"""The same for float outputs, in the output's own unit."""
+
+
+class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the model wants to see: ``real = pixel * scale + offset`` per channel, pixel 0..255, RGB."""
+
+    height: int
+    width: int
+    scale: float
+    offset: float
+    colour: Literal["RGB", "BGR"] = "RGB"
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a model file promises.
+
+    ``output`` says how a classifier's last tensor is read: ``softmax`` has one probability a label,
+    ``sigmoid`` has one neuron, the probability of ``labels[1]``. ``crop_margin`` is the share of the face box's
+    longer side added on every side before the square crop. ``strides`` belong to detectors.
+    """
+
+    format: int
+    task: Literal["classifier", "detector"]
+    name: str
+    input: InputSpec
+    sha256: str
+    source_sha256: str
+    quantization: str
+    reason: str
+    versions: Mapping[str, str]
+    parity: Mapping[str, float]
+    labels: tuple[str, ...] = ()
+    compliant: str = ""
+    output: Literal["softmax", "sigmoid", "anchor-free"] = "softmax"
+    crop_margin: float = 0.0
+    strides: tuple[int, ...] = ()
+
+
+Golden = dict[str, npt.NDArray[Any]]
+"""``inputs`` (n, height, width, 3) uint8 RGB; ``output_0`` .. float32, dequantized, first axis n."""
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A model file taken apart."""
+
+    flatbuffer: bytes
+    contract: Contract
+    golden: Golden
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest of ``data``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
+    """The bytes of a bundle. Equal parts give equal bytes: no clock reaches the file."""
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, allow_pickle=False, **golden)
+    packed = io.BytesIO()
+    packed.write(flatbuffer)
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (
+            (CONTRACT_NAME, msgspec.json.format(msgspec.json.encode(contract), indent=1)),
+            (GOLDEN_NAME, arrays.getvalue()),
+        ):
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return packed.getvalue()
+
+
+def unpack(path: Path) -> Bundle:
+    """Read and check a model file.
+
+    Raises :class:`edge.errors.BundleError` where the file is missing, truncated, without a contract, of a newer
+    format, or where its hash is off.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot read the model file: {error.strerror}") from error
+    if data[4:8] != FLATBUFFER_MAGIC:
+        raise BundleError(
+            f"{path}: not a TFLite file (got {len(data)} bytes starting {data[:8]!r}, expected the mark "
+            f"{FLATBUFFER_MAGIC.decode()}); make one with: fmd-convert model.keras"
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            flatbuffer = data[: min(info.header_offset for info in archive.infolist())]
+            contract_json = archive.read(CONTRACT_NAME)
+            with np.load(io.BytesIO(archive.read(GOLDEN_NAME)), allow_pickle=False) as arrays:
+                golden = {name: arrays[name] for name in arrays.files}
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise BundleError(
+            f"{path}: a TFLite file without a readable contract ({error}); it was cut short in copying or not made by "
+            "fmd-convert; copy it again or convert its Keras model with: fmd-convert model.keras"
+        ) from error
+    contract = _decode_contract(path, contract_json)
+    if sha256(flatbuffer) != contract.sha256:
+        raise BundleError(
+            f"{path}: the model is not the one its contract speaks of (sha256 got {sha256(flatbuffer)[:12]}..., "
+            f"expected {contract.sha256[:12]}...); the file is damaged or was edited: copy or convert it again"
+        )
+    return Bundle(flatbuffer, contract, golden)
+
+
+def _decode_contract(path: Path, contract_json: bytes) -> Contract:
+    try:
+        found = msgspec.json.decode(contract_json).get("format")
+        if found != FORMAT:
+            raise BundleError(
+                f"{path}: contract format {found!r}, this fmd reads {FORMAT}; update fmd here or convert again"
+            )
+        return msgspec.json.decode(contract_json, type=Contract)
+    except (msgspec.MsgspecError, AttributeError) as error:
+        raise BundleError(f"{path}: its contract cannot be read: {error}; convert the Keras model again") from error
+
+
+class Model:
+    """An interpreter and the contract it runs under: RGB bytes in, float32 out."""
+
+    def __init__(self, bundle: Bundle, interpreter: Interpreter, source: str) -> None:
+        self.contract = bundle.contract
+        self.source = source
+        self._golden = bundle.golden
+        self._interpreter = interpreter
+        self._table = _pixel_table(bundle.contract.input, interpreter)
+        wanted = (1, bundle.contract.input.height, bundle.contract.input.width, 3)
+        if interpreter.input.shape != wanted:
+            raise BundleError(
+                f"{source}: the model takes {interpreter.input.shape}, its contract says {wanted}; convert it again"
+            )
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the runtime underneath."""
+        return self._interpreter.runtime
+
+    def run(self, pixels: Image) -> list[Floats]:
+        """One inference on (height, width, 3) uint8 RGB of the contract's size; float32 outputs, batch axis 1."""
+        if self.contract.input.colour == "BGR":
+            pixels = pixels[:, :, ::-1]
+        tensor = pixels if self._table is None else self._table[pixels]
+        return self._interpreter.run(tensor[None])
+
+    def replay(self) -> float:
+        """Run the golden inputs; returns the largest difference as a share of what is allowed (at most 1).
+
+        Raises :class:`edge.errors.GoldenError` where this machine does not answer as the converter's did.
+        """
+        runtime_name = self._interpreter.runtime.split(" ")[0]
+        worst = 0.0
+        for i, pixels in enumerate(self._golden["inputs"]):
+            for k, got in enumerate(self.run(pixels)):
+                scale = self._interpreter.outputs[k].scale
+                allowed = GOLDEN_QUANTA.get(runtime_name, 1) * scale * 1.01 if scale else GOLDEN_ABSOLUTE
+                difference = float(np.max(np.abs(got[0] - self._golden[f"output_{k}"][i])))
+                # A NaN compares false with everything; it must not pass.
+                if not difference <= allowed:
+                    raise GoldenError(
+                        f"{self.source}: golden input {i} gives an answer {difference:.4f} off (allowed {allowed:.4f}) "
+                        f"on {self.runtime}; this runtime computes this model wrongly: install ai-edge-litert, or "
+                        "convert the model again with this fmd"
+                    )
+                worst = max(worst, difference / allowed)
+        return worst
+
+
+def _pixel_table(spec: InputSpec, interpreter: Interpreter) -> npt.NDArray[np.generic] | None:
+    """What each byte 0..255 becomes in the input tensor, as (256,) of its dtype; None where bytes go in untouched."""
+    tensor = interpreter.input
+    real = np.arange(256, dtype=np.float64) * spec.scale + spec.offset
+    if not tensor.scale:
+        return real.astype(tensor.dtype)
+    limits = np.iinfo(np.dtype(tensor.dtype.str))
+    rounded = np.clip(np.rint(real / tensor.scale) + tensor.zero_point, limits.min, limits.max)
+    stored: npt.NDArray[np.generic] = rounded.astype(tensor.dtype)
+    if tensor.dtype == np.uint8 and np.array_equal(stored, np.arange(256)):
+        return None
+    return stored
+
+
+def load(path: Path, task: str, interpreter_of: Callable[[bytes], Interpreter]) -> Model:
+    """Unpack a file, check that it is for ``task``, and put it on a runtime.
+
+    ``interpreter_of`` turns flatbuffer bytes into an :class:`edge.contracts.Interpreter` (see
+    :func:`edge.drivers.open_interpreter`).
+    """
+    bundle = unpack(path)
+    if bundle.contract.task != task:
+        raise BundleError(
+            f"{path}: holds a {bundle.contract.task}, expected a {task}; look at what is in it with: fmd verify {path}"
+        )
+    return Model(bundle, interpreter_of(bundle.flatbuffer), str(path))

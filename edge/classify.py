@@ -1,0 +1,77 @@
+"""Face -> verdict: one crop, one inference, a probability for every label."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge.bundle import Contract, Model
+from edge.contracts import Box, Floats, Frame, Image, Verdict
+
+GOOD_WIDTH = 48.0
+"""Face width in pixels from which a look counts fully; below 16 it counts next to nothing."""
+SHARP_VARIANCE = 40.0
+"""Variance of the Laplacian (Pech-Pacheco et al. 2000) of a face shrunk to 64 x 64 luma above which it is sharp."""
+
+
+def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
+    """A square around ``box``, ``margin`` of its longer side wider on every side, as (height, width, 3) RGB.
+
+    Reaches over the picture's edge by repeating the edge. Training cuts its crops with this very function.
+    """
+    height, width = size
+    centre_x, centre_y = box.centre
+    side = max(box.width, box.height, 1.0) * (1 + 2 * margin)
+    x, y = round(centre_x - side / 2), round(centre_y - side / 2)
+    side_px = max(1, round(side))
+    full_height, full_width = image.shape[:2]
+    left, top = max(0, -x), max(0, -y)
+    right, bottom = max(0, x + side_px - full_width), max(0, y + side_px - full_height)
+    inner = image[max(0, y) : max(0, y + side_px), max(0, x) : max(0, x + side_px)]
+    if inner.size == 0:
+        return np.zeros((height, width, 3), np.uint8)
+    if left or top or right or bottom:
+        inner = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    interpolation = cv2.INTER_AREA if side_px > width else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(inner, (width, height), interpolation=interpolation), np.uint8)
+
+
+def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
+    """A classifier's raw output (1, n) as a probability for each label of the contract."""
+    values = [float(v) for v in output.reshape(-1)]
+    if contract.output == "sigmoid":
+        values = [1 - values[0], values[0]]
+    total = sum(values) or 1.0
+    return {label: value / total for label, value in zip(contract.labels, values, strict=True)}
+
+
+def quality_of(image: Image, box: Box) -> float:
+    """How far a look at ``box`` can be trusted, 0..1: by its size, how much of it is in the frame, and sharpness."""
+    full_height, full_width = image.shape[:2]
+    inside = box.intersection(Box(0, 0, full_width, full_height)) / max(1e-9, box.width * box.height)
+    xmin, ymin = max(0, int(box.xmin)), max(0, int(box.ymin))
+    face = image[ymin : int(box.ymax), xmin : int(box.xmax), 1]
+    if min(face.shape) < 4:
+        return 0.0
+    small = cv2.resize(face, (64, 64), interpolation=cv2.INTER_AREA if face.shape[1] > 64 else cv2.INTER_LINEAR)
+    sharpness = float(cv2.Laplacian(small, cv2.CV_32F).var()) / SHARP_VARIANCE
+    size = (box.width - 12) / (GOOD_WIDTH - 12)
+    # A face that touches the border is cut off there even though its box says nothing of it.
+    touching = xmin == 0 or ymin == 0 or box.xmax >= full_width or box.ymax >= full_height
+    return float(np.clip(size, 0, 1) * np.clip(sharpness, 0.1, 1) * inside * (0.5 if touching else 1.0))
+
+
+class MaskClassifier:
+    """Judges faces with a classifier bundle."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._size = (model.contract.input.height, model.contract.input.width)
+        self.labels = model.contract.labels
+        self.compliant = model.contract.compliant
+
+    def classify(self, frame: Frame, box: Box) -> Verdict:
+        """One look at the face in ``box`` of ``frame``."""
+        crop = crop_face(frame.image, box, self._model.contract.crop_margin, self._size)
+        (output,) = self._model.run(crop)
+        return Verdict(probabilities_of(output, self._model.contract), quality_of(frame.image, box))

@@ -1,0 +1,232 @@
+"""What passes between the stages: shapes, units and colour order, said here and nowhere else.
+
+Pictures are ``uint8`` arrays of shape (height, width, 3) in **RGB** order, always. Drivers convert at the
+border (OpenCV and picamera2's "RGB888" are B, G, R in memory). Coordinates are pixels of the full frame,
+x to the right, y down, the maximum exclusive. Scores and probabilities are 0..1. Times are seconds on one
+monotonic clock and end in ``_s``; nobody below :mod:`edge.service` reads a clock, time comes with the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+"""(height, width, 3) uint8 RGB, or (height, width) uint8 where a docstring says luma."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class Box(NamedTuple):
+    """A rectangle in full-frame pixels; ``xmax`` and ``ymax`` are exclusive. May reach out of the frame."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+
+    @property
+    def width(self) -> float:
+        return self.xmax - self.xmin
+
+    @property
+    def height(self) -> float:
+        return self.ymax - self.ymin
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.xmin + self.xmax) / 2, (self.ymin + self.ymax) / 2
+
+    def intersection(self, other: Box) -> float:
+        """Shared area in square pixels."""
+        width = min(self.xmax, other.xmax) - max(self.xmin, other.xmin)
+        height = min(self.ymax, other.ymax) - max(self.ymin, other.ymin)
+        return max(0.0, width) * max(0.0, height)
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, 0..1; 0 for boxes without area."""
+        shared = self.intersection(other)
+        union = self.width * self.height + other.width * other.height - shared
+        return shared / union if union > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture and when it was taken.
+
+    ``luma`` is a small (h, w) uint8 brightness plane of the same view for the motion gate; drivers hand over
+    whatever costs nothing (picamera2's low-resolution Y plane, a subsampled green channel elsewhere).
+    """
+
+    image: Image
+    luma: Image
+    captured_s: float
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face found in one frame; ``score`` is the detector's confidence."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The same person over time, as of one frame.
+
+    ``box`` is where the face is now (the last detection moved on at constant velocity while ``missed`` > 0);
+    ``missed`` counts the detector's looks in a row that did not find it.
+    """
+
+    id: int
+    box: Box
+    score: float
+    entered_s: float
+    seen_s: float
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One look at one face: a probability for every label, and how far the look can be trusted.
+
+    ``quality`` is 0 for a crop that says nothing (tiny, cut off, blurred) and 1 for a good one.
+    """
+
+    probabilities: Mapping[str, float]
+    quality: float
+
+    @property
+    def label(self) -> str:
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def score(self) -> float:
+        return max(self.probabilities.values())
+
+
+class Outcome(Enum):
+    """What is held of a person at the door."""
+
+    UNDECIDED = "undecided"
+    COMPLIANT = "compliant"
+    VIOLATION = "violation"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One person's way past the door, from the first usable face to the last.
+
+    ``label`` is the label of most weight so far, empty before the first look. ``violated`` stays true once the
+    person was held to be in violation. ``looks`` counts verdicts used, ``belief`` is the probability (0..1)
+    that the person is *not* wearing a mask as they should.
+    """
+
+    id: int
+    outcome: Outcome
+    label: str
+    belief: float
+    looks: int
+    violated: bool
+    entered_s: float
+    changed_s: float
+    seen_s: float
+
+
+class Change(Enum):
+    """Why a decision was told."""
+
+    DECIDED = "decided"
+    REVISED = "revised"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something worth telling: a passage was decided, changed its outcome, or ended."""
+
+    change: Change
+    passage: Passage
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Everything one frame led to; what the log, the annotated picture and the tests read.
+
+    ``awake`` is false when the gate let the frame cost nothing. ``timings_s`` maps a stage's name to the
+    seconds it took (only stages that ran).
+    """
+
+    frame: Frame
+    awake: bool
+    faces: tuple[Face, ...]
+    tracks: tuple[Track, ...]
+    verdicts: Mapping[int, Verdict]
+    passages: tuple[Passage, ...]
+    decisions: tuple[Decision, ...]
+    alarm: bool
+    timings_s: Mapping[str, float]
+
+
+class Camera(Protocol):
+    """A source of frames. Drivers implement it; see :mod:`edge.drivers`."""
+
+    @property
+    def live(self) -> bool:
+        """True if frames arrive in real time whether read or not; false for files and folders."""
+
+    def read(self) -> Frame | None:
+        """The newest frame, or None where the source has ended.
+
+        Raises :class:`edge.errors.CameraError` where the source is broken or gone.
+        """
+
+    def close(self) -> None:
+        """Give the device back. Safe to call twice."""
+
+
+class Interpreter(Protocol):
+    """A loaded TFLite model. Drivers implement it; see :mod:`edge.drivers`."""
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the runtime, such as ``"ai-edge-litert 2.3.0"``."""
+
+    @property
+    def input(self) -> TensorSpec: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
+        """One inference: ``tensor`` has :attr:`input`'s shape and dtype; outputs come dequantized to float32."""
+
+
+class TensorSpec(NamedTuple):
+    """A model tensor: ``real = (stored - zero_point) * scale``; scale 0 marks a float tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    scale: float
+    zero_point: int
+
+
+class Output(Protocol):
+    """Something that can be switched on and off at the door: a lamp, a buzzer, a console line.
+
+    Off when constructed. ``close`` switches off and releases the line; safe to call twice.
+    """
+
+    def set(self, on: bool) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,110 @@
+"""Frame -> faces: letterbox, one inference, decode, non-maximum suppression.
+
+The detector is anchor-free (FCOS: Tian et al. 2019, arXiv:1904.01355). Its file has two outputs over the cells
+of all strides, smallest stride first, row by row:
+
+* scores (1, cells, 1): probability that a face's box is centred near the cell, times its expected overlap
+  (Generalized Focal Loss: Li et al. 2020, arXiv:2006.04388);
+* boxes (1, cells, 4): natural logarithm of the distances from the cell's centre to the left, top, right and
+  bottom edge, in strides. The logarithm keeps int8 steps at a few per cent of any face, small or large.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from edge.bundle import Model
+from edge.contracts import Box, Face, Floats, Frame, Image
+
+PAD_VALUE = 114
+"""Grey around a letterboxed picture; training pads with the same."""
+
+
+class Letterbox(NamedTuple):
+    """How a picture was fitted into the model's input: ``input = full * scale + offset``."""
+
+    scale: float
+    x_offset: int
+    y_offset: int
+
+
+def letterbox(image: Image, height: int, width: int) -> tuple[Image, Letterbox]:
+    """Fit (H, W, 3) RGB into (height, width, 3), aspect kept, centred on grey."""
+    full_height, full_width = image.shape[:2]
+    scale = min(height / full_height, width / full_width)
+    inner_width = max(1, min(width, round(full_width * scale)))
+    inner_height = max(1, min(height, round(full_height * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    inner = cv2.resize(image, (inner_width, inner_height), interpolation=interpolation)
+    fitted = np.full((height, width, 3), PAD_VALUE, np.uint8)
+    x_offset, y_offset = (width - inner_width) // 2, (height - inner_height) // 2
+    fitted[y_offset : y_offset + inner_height, x_offset : x_offset + inner_width] = inner
+    return fitted, Letterbox(scale, x_offset, y_offset)
+
+
+def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Centres (cells, 2) as x, y in input pixels and the stride (cells,) of every output cell, in output order."""
+    centres, sizes = [], []
+    for stride in strides:
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x = np.mgrid[:rows, :columns].astype(np.float32)
+        centres.append(np.stack([x.ravel(), y.ravel()], axis=1) * stride + stride / 2)
+        sizes.append(np.full(rows * columns, stride, np.float32))
+    return np.concatenate(centres).astype(np.float32), np.concatenate(sizes)
+
+
+def decode(distances: Floats, centres: Floats, strides: Floats) -> Floats:
+    """Boxes (n, 4) as xmin, ymin, xmax, ymax in input pixels, from log distances (n, 4), centres and strides."""
+    reach = np.exp(distances) * strides[:, None]
+    return np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1).astype(np.float32)
+
+
+def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> list[int]:
+    """Indices kept, best first: greedy suppression of boxes (n, 4) that overlap a better one by more than max_iou."""
+    order = np.argsort(-scores, kind="stable")
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept: list[int] = []
+    while order.size:
+        best, rest = int(order[0]), order[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[rest, :2])
+        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        shared = np.prod(np.clip(high - low, 0, None), axis=1)
+        iou = shared / np.maximum(area[best] + area[rest] - shared, 1e-9)
+        order = rest[iou <= max_iou]
+    return kept
+
+
+class FaceDetector:
+    """Finds faces with a detector bundle. ``min_score`` 0..1 is the lowest confidence reported."""
+
+    def __init__(self, model: Model, min_score: float, max_iou: float = 0.45, most_faces: int = 100) -> None:
+        contract = model.contract
+        self._model = model
+        self._min_score = min_score
+        self._max_iou = max_iou
+        self._most_faces = most_faces
+        self._height, self._width = contract.input.height, contract.input.width
+        self._centres, self._strides = cell_centres(self._height, self._width, contract.strides)
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
+        fitted, fit = letterbox(frame.image, self._height, self._width)
+        scores, distances = self._model.run(fitted)
+        flat = scores.reshape(-1)
+        # No more than a few hundred candidates ever reach the quadratic part, however noisy the picture.
+        candidates = np.flatnonzero(flat >= self._min_score)
+        if candidates.size > 4 * self._most_faces:
+            candidates = candidates[np.argsort(-flat[candidates])[: 4 * self._most_faces]]
+        boxes = decode(distances.reshape(-1, 4)[candidates], self._centres[candidates], self._strides[candidates])
+        kept = non_maximum_suppression(boxes, flat[candidates], self._max_iou)[: self._most_faces]
+        boxes[:, 0::2] = np.clip((boxes[:, 0::2] - fit.x_offset) / fit.scale, 0, frame.image.shape[1])
+        boxes[:, 1::2] = np.clip((boxes[:, 1::2] - fit.y_offset) / fit.scale, 0, frame.image.shape[0])
+        return tuple(
+            Face(Box(*(float(v) for v in boxes[i])), float(flat[candidates[i]]))
+            for i in kept
+            if boxes[i, 2] - boxes[i, 0] >= 1 and boxes[i, 3] - boxes[i, 1] >= 1
+        )

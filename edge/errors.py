@@ -1,0 +1,96 @@
+"""Everything fmd can say went wrong, as one tree.
+
+    FmdError                      a known trouble, told in one line; exit code 1
+     +- SettingsError  ValueError     a settings file or option that cannot be used
+     +- BundleError    ValueError     a model file that is not what it should be
+     |   +- GoldenError               the model answers otherwise than when it was converted
+     +- RuntimeMissingError ImportError  a library this machine lacks
+     +- CameraError    OSError        a camera or clip that cannot be opened or has stopped
+     +- OutputError    OSError        a GPIO line or other output that cannot be driven
+     +- ConversionError ValueError    a Keras model that cannot be converted
+     |   +- FidelityError             it was converted, and the result is not good enough
+     +- DataError      ValueError     training or calibration data that cannot be used
+
+Every message says where, what (got, expected) and what to do. The cause is kept with ``raise ... from``.
+One handler, :func:`exit_code_of`, sits at the top of every command.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+
+EXIT_OK, EXIT_KNOWN, EXIT_USAGE, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class FmdError(Exception):
+    """A known trouble. ``str()`` of it is one line for the person at the door."""
+
+
+class SettingsError(FmdError, ValueError):
+    """A settings file or option that cannot be used."""
+
+
+class BundleError(FmdError, ValueError):
+    """A model file that is damaged, foreign, or of the wrong kind."""
+
+
+class GoldenError(BundleError):
+    """The model answers otherwise on this machine than where it was converted."""
+
+
+class RuntimeMissingError(FmdError, ImportError):
+    """A library this machine lacks."""
+
+
+class CameraError(FmdError, OSError):
+    """A camera or clip that cannot be opened, or has stopped giving frames."""
+
+
+class OutputError(FmdError, OSError):
+    """A GPIO line or other output that cannot be driven."""
+
+
+class ConversionError(FmdError, ValueError):
+    """A Keras model that cannot be converted."""
+
+
+class FidelityError(ConversionError):
+    """A converted model that does not agree with its source closely enough."""
+
+
+class DataError(FmdError, ValueError):
+    """Training or calibration data that cannot be used."""
+
+
+def exit_code_of(main: Callable[[], int]) -> int:
+    """Run a command's body and turn whatever it raises into one line on stderr and an exit code.
+
+    An unexpected exception is a defect of ours: its traceback goes to the log at debug level, the line names it.
+    """
+    try:
+        return main()
+    except FmdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_KNOWN
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away; that is its right.
+        sys.stderr.close()
+        return EXIT_OK
+    except OSError as error:
+        # Full disks, missing permissions: the operating system's own words are the clearest there are.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        return EXIT_KNOWN
+    except Exception as error:
+        logging.getLogger("fmd").debug("%s", traceback.format_exc())
+        print(
+            f"unexpected error, please report it: {type(error).__name__}: {error} (run again with --verbose for where)",
+            file=sys.stderr,
+        )
+        return EXIT_UNEXPECTED
