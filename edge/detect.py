@@ -93,7 +93,8 @@ class FaceDetector:
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
         fitted, fit = letterbox(frame.image, self._height, self._width)
-        scores, distances = self._model.run(fitted)
+        # By width, not by position: converters order a model's outputs as they please.
+        scores, distances = sorted(self._model.run(fitted), key=lambda output: output.shape[-1])
         flat = scores.reshape(-1)
         # No more than a few hundred candidates ever reach the quadratic part, however noisy the picture.
         candidates = np.flatnonzero(flat >= self._min_score)

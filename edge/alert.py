@@ -1,0 +1,60 @@
+"""Decision -> LED and buzzer. An alert is a lease: it goes off by itself unless somebody keeps renewing it.
+
+The LED is lit while the alarm lasts; the buzzer beeps in the settings' rhythm until it has sounded for the longest
+time allowed. Both are off before the first alarm, when the lease runs out, and after :meth:`Alert.close`, which every
+way out of the service passes through.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from edge.config import AlertSettings
+from edge.contracts import Output
+
+
+class Alert:
+    """Drives the outputs. Calls may come from the loop and from a ticking thread at once."""
+
+    def __init__(self, settings: AlertSettings, led: Output, buzzer: Output) -> None:
+        self._settings, self._led, self._buzzer = settings, led, buzzer
+        self._lock = threading.Lock()
+        self._since_s = self._until_s = float("-inf")
+        self._closed = False
+
+    def renew(self, alarm: bool, now_s: float) -> None:
+        """Say whether somebody is in violation now; true keeps the alarm for another ``lease_s``."""
+        with self._lock:
+            if not alarm:
+                self._until_s = float("-inf")
+            else:
+                if now_s >= self._until_s:
+                    self._since_s = now_s
+                self._until_s = now_s + self._settings.lease_s
+            self._drive(now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Let time pass: keeps the rhythm and ends a lease that nobody renewed."""
+        with self._lock:
+            self._drive(now_s)
+
+    def close(self) -> None:
+        """Off, for good."""
+        with self._lock:
+            self._closed = True
+            try:
+                self._led.close()
+            finally:
+                self._buzzer.close()
+
+    def _drive(self, now_s: float) -> None:
+        if self._closed:
+            return
+        on = now_s < self._until_s
+        self._led.set(on)
+        self._buzzer.set(on and self._sounds(now_s - self._since_s))
+
+    def _sounds(self, for_s: float) -> bool:
+        settings = self._settings
+        beat_s = for_s % (settings.beep_on_s + settings.beep_off_s)
+        return for_s < settings.longest_s and (settings.beep_off_s == 0 or beat_s < settings.beep_on_s)

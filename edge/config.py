@@ -1,0 +1,164 @@
+"""Typed settings, one frozen section a stage. ``default.toml`` beside this file holds the comment on every key.
+
+The defaults live in ``default.toml`` alone: a user's file is laid over it, and what comes out must fit the sections
+here, key by key. Unknown keys, wrong types and values out of range are errors that name file, key and expectation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edge.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_PATH = Path(__file__).with_name("default.toml")
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Pin = Annotated[int, msgspec.Meta(ge=0, le=27)]
+
+
+class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    source: str
+    width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
+    height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
+    fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
+    loop: bool
+    stall_s: Positive
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    detector: str
+    classifier: str
+    runtime: Literal["auto", "ai-edge-litert", "tflite-runtime", "tensorflow"]
+    threads: Annotated[int, msgspec.Meta(ge=1, le=16)]
+
+
+class WatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    gate: bool
+    contrast: Annotated[int, msgspec.Meta(ge=1, le=255)]
+    share: Share
+    awake_s: Seconds
+    recheck_s: Positive
+
+
+class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    min_score: Share
+    start_score: Share
+
+
+class TrackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    lost_s: Positive
+    reach: Positive
+
+
+class ClassifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    every_s: Seconds
+    at_once: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    error_rate: Annotated[float, msgspec.Meta(gt=0, lt=0.5)]
+    accept: tuple[str, ...]
+    on_unsure: Literal["pass", "alarm"]
+    unsure_after_s: Positive
+    look_s: Positive
+
+
+class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    driver: Literal["auto", "gpiozero", "console"]
+    led_pin: Pin
+    buzzer_pin: Pin
+    active_high: bool
+    beep_on_s: Positive
+    beep_off_s: Seconds
+    lease_s: Positive
+    longest_s: Positive
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    camera: CameraSettings
+    model: ModelSettings
+    watch: WatchSettings
+    detect: DetectSettings
+    track: TrackSettings
+    classify: ClassifySettings
+    decide: DecideSettings
+    alert: AlertSettings
+
+
+def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The defaults, with a user's TOML file and then ``overrides`` (``{"camera.source": "clip.mp4"}``) laid over them.
+
+    Raises :class:`edge.errors.SettingsError` naming file, key, and what was expected.
+    """
+    values = _parse(DEFAULT_PATH)
+    if path is not None:
+        _lay_over(values, _parse(path), str(path))
+    for key, value in (overrides or {}).items():
+        section, _, name = key.partition(".")
+        _lay_over(values, {section: {name: value}}, "command line")
+    where = str(path) if path else "command line" if overrides else str(DEFAULT_PATH)
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_readable(error, values, where)) from error
+    _check_together(settings, where)
+    return settings
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+
+
+def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str) -> None:
+    for section, keys in over.items():
+        if section not in values:
+            raise SettingsError(f"{where}: unknown section [{section}]{_did_you_mean(section, values)}")
+        if not isinstance(keys, Mapping):
+            raise SettingsError(
+                f"{where}: {section}: got {keys!r}, expected a section: write [{section}] on its own line"
+            )
+        for key, value in keys.items():
+            if key not in values[section]:
+                raise SettingsError(f"{where}: unknown key {section}.{key}{_did_you_mean(key, values[section])}")
+            values[section][key] = value
+
+
+def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+
+
+def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], where: str) -> str:
+    message, _, place = str(error).partition(" - at `$.")
+    key = place.rstrip("`")
+    section, _, name = key.partition(".")
+    got = values.get(section, {}).get(name.split("[")[0]) if name else values.get(section)
+    return f"{where}: {key}: {message[:1].lower()}{message[1:]}; got {got!r}"
+
+
+def _check_together(settings: Settings, where: str) -> None:
+    if settings.alert.led_pin == settings.alert.buzzer_pin:
+        raise SettingsError(f"{where}: alert.buzzer_pin: the same pin as alert.led_pin ({settings.alert.led_pin})")
+    if settings.detect.start_score < settings.detect.min_score:
+        raise SettingsError(
+            f"{where}: detect.start_score: got {settings.detect.start_score}, expected at least detect.min_score "
+            f"({settings.detect.min_score})"
+        )

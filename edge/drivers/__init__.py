@@ -1,0 +1,98 @@
+"""Hardware and libraries behind the contracts: the only place that imports them. One file a backend.
+
+The tables below are the whole registry. A backend is imported when it is opened, so that a machine needs only what it
+uses. ``auto`` tries its list in order, logs why it falls back, and never picks a fake.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge.config import AlertSettings, CameraSettings
+from edge.contracts import Camera, Interpreter, Output
+from edge.errors import CameraError, FmdError, OutputError, SettingsError
+
+log = logging.getLogger(__name__)
+
+CAMERAS: dict[str, str] = {
+    "picamera2": "edge.drivers.pi_camera:PiCamera",
+    "v4l2": "edge.drivers.v4l2:UsbCamera",
+    "file": "edge.drivers.clip:Clip",
+    "folder": "edge.drivers.folder:Folder",
+}
+"""``(settings, name, clock) -> Camera``. ``name`` is what follows the colour in ``camera.source``."""
+
+AUTO_CAMERAS = ("picamera2", "v4l2")
+
+OUTPUTS: dict[str, str] = {
+    "gpiozero": "edge.drivers.gpio:GpioOutput",
+    "console": "edge.drivers.console:ConsoleOutput",
+}
+"""``(name, pin, active_high) -> Output``."""
+
+
+def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto") -> Interpreter:
+    """A TFLite flatbuffer on the best runtime this machine has.
+
+    Raises :class:`edge.errors.RuntimeMissingError`, or BundleError where the runtime refuses the model.
+    """
+    from edge.drivers.tflite import TFLiteInterpreter
+
+    return TFLiteInterpreter(flatbuffer, threads, runtime)
+
+
+def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
+    """The camera that ``settings.source`` names: ``auto``, ``picamera2[:N]``, ``/dev/videoN``, a clip or a folder."""
+    kind, name = camera_kind(settings.source)
+    if kind != "auto":
+        return _load(CAMERAS[kind])(settings, name, clock)  # type: ignore[no-any-return]
+    reasons = []
+    for candidate in AUTO_CAMERAS:
+        try:
+            return _load(CAMERAS[candidate])(settings, "", clock)  # type: ignore[no-any-return]
+        except FmdError as error:
+            log.info("falling back from %s: %s", candidate, error)
+            reasons.append(f"{candidate}: {error}")
+    raise CameraError(
+        f"camera.source: auto found no camera ({'; '.join(reasons)}); plug one in, or name a clip with --source FILE"
+    )
+
+
+def camera_kind(source: str) -> tuple[str, str]:
+    """What ``camera.source`` means, as (kind, name): the table's key and what to open."""
+    if source == "auto":
+        return "auto", ""
+    kind, _, name = source.partition(":")
+    if kind in CAMERAS:
+        return kind, name
+    if source.startswith("/dev/video") or source.isdigit():
+        return "v4l2", f"/dev/video{source}" if source.isdigit() else source
+    path = Path(source)
+    if path.is_dir():
+        return "folder", source
+    if path.exists():
+        return "file", source
+    raise CameraError(
+        f"camera.source: no such file or folder: {source}; give auto, picamera2, /dev/videoN, a clip or a folder"
+    )
+
+
+def open_output(settings: AlertSettings, name: str, pin: int) -> Output:
+    """The output ``name`` (led, buzzer) on ``pin``, switched off."""
+    if settings.driver != "auto":
+        return _load(OUTPUTS[settings.driver])(name, pin, settings.active_high)  # type: ignore[no-any-return]
+    try:
+        return _load(OUTPUTS["gpiozero"])(name, pin, settings.active_high)  # type: ignore[no-any-return]
+    except OutputError as error:
+        raise OutputError(f'{error}; to try fmd without GPIO set alert.driver = "console"') from error
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    if not module:
+        raise SettingsError(f"no such backend: {target}")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,74 @@
+"""A video file as a camera. Its clock is the clip's own: frame n is n / fps seconds old."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# FFmpeg's own complaints would fill the journal; what matters of them is said below. OpenCV reads this once.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+
+from edge.config import CameraSettings
+from edge.contracts import Frame
+from edge.drivers.pixels import frame_of_bgr
+from edge.errors import CameraError
+
+ASSUMED_FPS = 25.0
+"""For files that do not say how fast they are."""
+MISSING_SHARE = 0.02
+"""Containers round their frame counts; more than this share (and two frames) missing is a file cut short."""
+
+
+class Clip:
+    """Frames of a file in order, none skipped; with ``loop``, again and again on one rising clock."""
+
+    live = False
+
+    def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
+        del clock  # a clip brings its own time
+        self._path, self._loop = name, settings.loop
+        self._capture = _open(name)
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS) or ASSUMED_FPS
+        self._expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self._index = self._since_start = 0
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end. Raises CameraError where the file stops before its stated end."""
+        good, image = self._capture.read()
+        if not good:
+            self._check_complete()
+            if not self._loop:
+                return None
+            self._capture.release()
+            self._capture, self._since_start = _open(self._path), 0
+            good, image = self._capture.read()
+            if not good:
+                raise CameraError(f"{self._path}: no frames in it; check that it plays elsewhere")
+        frame = frame_of_bgr(image, self._index / self.fps, self._index)
+        self._index += 1
+        self._since_start += 1
+        return frame
+
+    def _check_complete(self) -> None:
+        missing = self._expected - self._since_start
+        if self._since_start == 0 or missing > max(2, MISSING_SHARE * self._expected):
+            raise CameraError(
+                f"{self._path}: ends after {self._since_start} of {self._expected} frames: the file is cut short or "
+                "damaged; copy it again"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._capture.release()
+
+
+def _open(path: str) -> cv2.VideoCapture:
+    if not Path(path).is_file():
+        raise CameraError(f"camera.source: no such file: {path}")
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise CameraError(f"{path}: not a video this machine can read (empty, damaged, or of an unknown kind)")
+    return capture

@@ -1,0 +1,95 @@
+"""A stand-in for picamera2 that keeps its contract and records what is asked of it.
+
+For tests and rehearsals on machines without a ribbon cable: ``PiCamera(..., module=fake_picamera2)``. Pictures come
+from :attr:`Picamera2.pictures`, RGB; arrays go out as the real one's do: "RGB888" as B, G, R in memory, "YUV420" as
+one plane of (height * 3 / 2, width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from edge.contracts import Image
+
+
+class Request:
+    """A completed request; its arrays may be made until it is released."""
+
+    def __init__(self, picture: Image, configuration: dict[str, Any]) -> None:
+        self._picture, self._configuration = picture, configuration
+        self.released = False
+
+    def make_array(self, stream: str) -> Image:
+        """The stream's bytes as picamera2 lays them out."""
+        if self.released:
+            raise RuntimeError("request used after release")
+        wanted = self._configuration[stream]
+        resized = cv2.resize(self._picture, wanted["size"], interpolation=cv2.INTER_AREA)
+        if wanted["format"] == "YUV420":
+            return np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2YUV_I420), np.uint8)
+        if wanted["format"] == "RGB888":
+            return np.ascontiguousarray(resized[:, :, ::-1])
+        raise RuntimeError(f"format {wanted['format']} is not one the stand-in knows")
+
+    def release(self) -> None:
+        """Give the buffer back."""
+        self.released = True
+
+
+class Picamera2:
+    """The part of ``picamera2.Picamera2`` that :mod:`edge.drivers.pi_camera` uses."""
+
+    cameras: ClassVar[list[dict[str, Any]]] = [{"Model": "stand-in", "Num": 0}]
+    pictures: ClassVar[list[Image]] = []
+    """What the camera sees, then it stalls."""
+
+    def __init__(self, camera_num: int = 0) -> None:
+        self.calls: list[str] = [f"open {camera_num}"]
+        self.requests: list[Request] = []
+        self._configuration: dict[str, Any] = {}
+        self._left: Iterator[Image] = iter(self.pictures)
+        self._running = False
+
+    @staticmethod
+    def global_camera_info() -> list[dict[str, Any]]:
+        """One entry a camera."""
+        return Picamera2.cameras
+
+    def create_video_configuration(
+        self, main: dict[str, Any], lores: dict[str, Any], controls: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A configuration, as a dictionary, like the real one's."""
+        return {"main": main, "lores": lores, "controls": controls}
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """Only while stopped."""
+        if self._running:
+            raise RuntimeError("Camera must be stopped before configuring")
+        self._configuration = configuration
+        self.calls.append("configure")
+
+    def start(self) -> None:
+        """Begin giving requests."""
+        self._running = True
+        self.calls.append("start")
+
+    def capture_request(self, wait: float | None = None) -> Request:
+        """The next request; TimeoutError after ``wait`` seconds (at once, here) where none comes."""
+        picture = next(self._left, None)
+        if not self._running or picture is None:
+            raise TimeoutError(f"no request within {wait} s")
+        self.requests.append(Request(picture, self._configuration))
+        return self.requests[-1]
+
+    def stop(self) -> None:
+        """Stop giving requests."""
+        self._running = False
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        """Give the camera back."""
+        self.calls.append("close")

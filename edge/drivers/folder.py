@@ -1,0 +1,55 @@
+"""A folder of pictures as a camera: one picture a frame, in order of name, at the settings' fps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from edge.config import CameraSettings
+from edge.contracts import Frame
+from edge.drivers.pixels import frame_of_bgr
+from edge.errors import CameraError
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, in order of name; CameraError where there are none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    if not found:
+        raise CameraError(f"{folder}: no pictures in this folder (looked for {', '.join(ENDINGS)})")
+    return found
+
+
+class Folder:
+    """Pictures of a folder; ``paths[frame.index % len(paths)]`` is the file of a frame."""
+
+    live = False
+
+    def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
+        del clock  # pictures bring their own time
+        self.paths = pictures_in(Path(name))
+        self._fps, self._loop = settings.fps, settings.loop
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        """The next picture, or None after the last. Raises CameraError for one that cannot be read."""
+        if self._index >= len(self.paths) and not self._loop:
+            return None
+        path = self.paths[self._index % len(self.paths)]
+        frame = read_picture(path, self._index / self._fps, self._index)
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
+    """One picture file as a frame."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise CameraError(f"{path}: not a picture this machine can read (empty, damaged, or of an unknown kind)")
+    return frame_of_bgr(image, captured_s, index)

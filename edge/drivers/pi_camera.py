@@ -1,0 +1,86 @@
+"""The Raspberry Pi camera through picamera2.
+
+Two streams: ``main`` for faces and crops, ``lores`` YUV420 whose first rows are the brightness plane the gate wants.
+picamera2's "RGB888" is B, G, R in memory (picamera2 manual, appendix A), so it goes through the same door as OpenCV's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from edge.config import CameraSettings
+from edge.contracts import Frame
+from edge.drivers.pixels import frame_of_bgr
+from edge.errors import CameraError
+
+LORES = (320, 240)
+"""A width that is a multiple of 64 has no padding at the end of its rows on any Pi."""
+
+
+class PiCamera:
+    """A camera on the ribbon cable; ``name`` is its number, empty for the first.
+
+    ``module`` is picamera2, or what keeps its contract (:mod:`edge.drivers.fake_picamera2`).
+    """
+
+    live = True
+
+    def __init__(
+        self, settings: CameraSettings, name: str, clock: Callable[[], float], module: Any | None = None
+    ) -> None:
+        self._clock, self._index, self._stall_s = clock, 0, settings.stall_s
+        library = module or _library()
+        number = int(name) if name.isdigit() else 0
+        cameras = library.Picamera2.global_camera_info()
+        if number >= len(cameras):
+            raise CameraError(
+                f"camera.source: picamera2 sees {len(cameras)} cameras, asked for number {number}; check the ribbon "
+                "cable (contacts towards the board) and try: rpicam-hello --list-cameras"
+            )
+        try:
+            self._camera = library.Picamera2(number)
+            self._camera.configure(
+                self._camera.create_video_configuration(
+                    main={"size": (settings.width, settings.height), "format": "RGB888"},
+                    lores={"size": LORES, "format": "YUV420"},
+                    controls={"FrameRate": settings.fps},
+                )
+            )
+            self._camera.start()
+        except (RuntimeError, IndexError) as error:
+            raise CameraError(f"camera.source: picamera2 cannot start camera {number}: {error}") from error
+
+    def read(self) -> Frame | None:
+        """The next frame. Raises CameraError where the camera stalls for longer than ``camera.stall_s``."""
+        try:
+            request = self._camera.capture_request(wait=self._stall_s)
+        except (TimeoutError, RuntimeError) as error:
+            raise CameraError(
+                f"picamera2: no picture for {self._stall_s:g} s ({error}); check the ribbon cable"
+            ) from error
+        try:
+            image = request.make_array("main")
+            luma = request.make_array("lores")[: LORES[1], : LORES[0]].copy()
+            frame = frame_of_bgr(image, self._clock(), self._index, luma)
+        finally:
+            request.release()
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        """Stop the camera and give it back."""
+        self._camera.stop()
+        self._camera.close()
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("picamera2")
+    except (ImportError, ValueError) as error:
+        # ValueError: "numpy.dtype size changed", a NumPy 2 from pip over apt's picamera2.
+        raise CameraError(
+            f"picamera2 cannot be imported ({error}); on Raspberry Pi OS: sudo apt install python3-picamera2, and make "
+            "the virtual environment with --system-site-packages"
+        ) from error

@@ -1,0 +1,96 @@
+"""The one TFLite driver: ai-edge-litert, else tflite-runtime, else TensorFlow's own interpreter, behind one face."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.contracts import Floats, TensorSpec
+from edge.errors import BundleError, RuntimeMissingError
+
+log = logging.getLogger(__name__)
+
+RUNTIMES: dict[str, tuple[str, str]] = {
+    # distribution: (module, attribute that holds Interpreter)
+    "ai-edge-litert": ("ai_edge_litert.interpreter", ""),
+    "tflite-runtime": ("tflite_runtime.interpreter", ""),
+    "tensorflow": ("tensorflow", "lite"),
+}
+"""In the order they are tried."""
+
+
+class TFLiteInterpreter:
+    """A model on a TFLite runtime; see :class:`edge.contracts.Interpreter`."""
+
+    def __init__(self, flatbuffer: bytes, threads: int = 1, runtime: str = "auto") -> None:
+        names = list(RUNTIMES) if runtime == "auto" else [runtime]
+        self.runtime, interpreter_class = _first_that_works(names)
+        try:
+            self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            first_line = str(error).strip().split("\n")[0]
+            raise BundleError(
+                f"{self.runtime} cannot run this model: {first_line}; convert it again with this version of fmd"
+            ) from error
+        (details,) = self._interpreter.get_input_details()
+        self._input_index = details["index"]
+        self.input = _spec(details)
+        self._output_indices = [d["index"] for d in self._interpreter.get_output_details()]
+        self.outputs = tuple(_spec(d) for d in self._interpreter.get_output_details())
+
+    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
+        """One inference; ``tensor`` as :attr:`input` says, outputs dequantized to float32."""
+        self._interpreter.set_tensor(self._input_index, tensor)
+        self._interpreter.invoke()
+        return [
+            dequantized(self._interpreter.get_tensor(index), spec)
+            for index, spec in zip(self._output_indices, self.outputs, strict=True)
+        ]
+
+
+def dequantized(stored: npt.NDArray[Any], spec: TensorSpec) -> Floats:
+    """Stored values of a tensor as float32 real ones."""
+    if not spec.scale:
+        return stored.astype(np.float32)
+    return (stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+
+
+def _spec(details: dict[str, Any]) -> TensorSpec:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(v) for v in details["shape"])
+    return TensorSpec(details["name"], shape, np.dtype(details["dtype"]), float(scale), int(zero_point))
+
+
+def _first_that_works(names: Sequence[str]) -> tuple[str, Any]:
+    """Name with version, and the Interpreter class, of the first runtime whose import works."""
+    reasons = []
+    for name in names:
+        module, attribute = RUNTIMES[name]
+        try:
+            found = importlib.import_module(module)
+            holder = getattr(found, attribute) if attribute else found
+            version = _version_of(name)
+        # A wheel built for another NumPy fails with whatever its C code throws; each is a reason to go on.
+        except (ImportError, AttributeError, RuntimeError, OSError) as error:
+            reasons.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            log.info("no %s, falling back: %s", name, error)
+        else:
+            return f"{name} {version}", holder.Interpreter
+    raise RuntimeMissingError(
+        f"no TFLite runtime on this machine ({'; '.join(reasons)}); install one: pip install ai-edge-litert "
+        "(64-bit systems only; on 32-bit Bookworm: pip install tflite-runtime 'numpy<2')"
+    )
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"

@@ -1,0 +1,65 @@
+"""A USB camera through Video4Linux."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from edge.config import CameraSettings
+from edge.contracts import Frame
+from edge.drivers.pixels import frame_of_bgr
+from edge.errors import CameraError
+
+
+class UsbCamera:
+    """``/dev/videoN``; an empty name takes the first that gives a picture.
+
+    OpenCV's read waits in the kernel for up to ten seconds; :mod:`edge.capture` calls it from a thread of its own.
+    """
+
+    live = True
+
+    def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
+        self._clock, self._index = clock, 0
+        found = sorted(glob.glob("/dev/video*"))
+        if name and not Path(name).exists():
+            raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
+        for path in [name] if name else found:
+            capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+            if capture.isOpened() and capture.grab():
+                self._path, self._capture = path, capture
+                self._configure(settings)
+                return
+            capture.release()
+        raise CameraError(
+            f"camera.source: {name or 'no /dev/video*'} gives no picture ({_found(found)}); is another program using "
+            'it, is this user in the group video? A camera on the Pi\'s ribbon cable needs source = "picamera2"'
+        )
+
+    def _configure(self, settings: CameraSettings) -> None:
+        # MJPG first: uncompressed USB 2 video falls to a few frames a second above 640 x 480.
+        self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        self._capture.set(cv2.CAP_PROP_FPS, settings.fps)
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+
+    def read(self) -> Frame | None:
+        """The next frame. Raises CameraError where the camera is unplugged or stops answering."""
+        good, image = self._capture.read()
+        if not good:
+            raise CameraError(f"{self._path}: the camera stopped giving pictures; is it unplugged?")
+        frame = frame_of_bgr(image, self._clock(), self._index)
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        """Give the device back."""
+        self._capture.release()
+
+
+def _found(devices: list[str]) -> str:
+    return f"found {', '.join(devices)}" if devices else "found no /dev/video* at all"
