@@ -216,6 +216,12 @@ def _pixel_table(spec: InputSpec, interpreter: Interpreter) -> npt.NDArray[np.ge
     return stored
 
 
+def described(contract: Contract) -> dict[str, Any]:
+    """The contract as plain values, for printing."""
+    plain: dict[str, Any] = msgspec.to_builtins(contract)
+    return plain
+
+
 def load(path: Path, task: str, interpreter_of: Callable[[bytes], Interpreter]) -> Model:
     """Unpack a file, check that it is for ``task``, and put it on a runtime.
 

@@ -118,6 +118,17 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     return settings
 
 
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``section.key=value`` from a command line, the value in TOML (a bare word counts as a string)."""
+    key, sign, value = text.partition("=")
+    if not sign or "." not in key:
+        raise SettingsError(f"command line: --set {text}: expected section.key=value, as in alert.led_pin=22")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

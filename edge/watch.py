@@ -30,9 +30,10 @@ class Watch:
         if not self._settings.gate:
             return True
         now_s = frame.captured_s
-        if self._moved(frame) or occupied:
+        stirring = self._moved(frame) or occupied
+        if stirring:
             self._awake_until_s = now_s + self._settings.awake_s
-        if now_s < self._awake_until_s or now_s >= self._recheck_at_s:
+        if stirring or now_s < self._awake_until_s or now_s >= self._recheck_at_s:
             self._recheck_at_s = now_s + self._settings.recheck_s
             return True
         return False
@@ -45,4 +46,4 @@ class Watch:
             return True
         changed = np.count_nonzero(np.abs(plane - self._memory) > self._settings.contrast)
         cv2.accumulateWeighted(plane, self._memory, FOLLOWING)
-        return changed > self._settings.share * plane.size
+        return bool(changed > self._settings.share * plane.size)

@@ -23,6 +23,7 @@ CAMERAS: dict[str, str] = {
     "v4l2": "edge.drivers.v4l2:UsbCamera",
     "file": "edge.drivers.clip:Clip",
     "folder": "edge.drivers.folder:Folder",
+    "doorway": "edge.drivers.doorway:DoorwayCamera",
 }
 """``(settings, name, clock) -> Camera``. ``name`` is what follows the colour in ``camera.source``."""
 

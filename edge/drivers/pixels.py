@@ -13,10 +13,7 @@ LUMA_WIDTH = 160
 
 def frame_of_bgr(image: Image, captured_s: float, index: int, luma: Image | None = None) -> Frame:
     """A frame from (H, W, 3) uint8 B, G, R, or (H, W) grey, as OpenCV gives it."""
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    else:
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
     return Frame(image, luma_of(image) if luma is None else luma, captured_s, index)
 
 

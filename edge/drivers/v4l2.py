@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class UsbCamera:
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
-        found = sorted(glob.glob("/dev/video*"))
+        found = sorted(str(path) for path in Path("/dev").glob("video*"))
         if name and not Path(name).exists():
             raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
         for path in [name] if name else found:

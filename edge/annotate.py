@@ -1,0 +1,124 @@
+"""Drawing what was seen and decided onto a frame, and contact sheets of it.
+
+Faces are personal data: :func:`annotate` blurs every face it was told of unless asked not to, and blurs first and
+draws after, so that nothing can be drawn on a picture that kept a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.contracts import Box, Image, Outcome, Step
+from edge.errors import OutputError
+
+COLOURS = {
+    Outcome.UNDECIDED: (160, 160, 160),
+    Outcome.COMPLIANT: (40, 180, 60),
+    Outcome.VIOLATION: (220, 40, 40),
+    Outcome.UNSURE: (230, 170, 30),
+}
+"""RGB."""
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def annotate(step: Step, show_faces: bool) -> Image:
+    """A copy of the step's picture with everybody's box, what is held of them, and the alarm's border."""
+    picture = step.frame.image.copy()
+    if not show_faces:
+        for face in step.faces:
+            blur_face(picture, face.box)
+        for track in step.tracks:
+            blur_face(picture, track.box)
+    passages = {passage.id: passage for passage in step.passages}
+    for track in step.tracks:
+        passage = passages.get(track.id)
+        outcome = passage.outcome if passage else Outcome.UNDECIDED
+        label = f"{track.id} {outcome.value}" + (f" {passage.label}" if passage and passage.label else "")
+        draw_box(picture, track.box, label, COLOURS[outcome])
+    draw_status(picture, step)
+    return picture
+
+
+def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:
+    """A rectangle with a line of text on top of it, drawn into (H, W, 3) RGB."""
+    xmin, ymin, xmax, ymax = (round(v) for v in box)
+    cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
+    (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
+    left = max(0, min(xmin, picture.shape[1] - width - 4))
+    top = ymin - height - 6 if ymin - height - 6 >= 0 else ymax
+    cv2.rectangle(picture, (left, top), (left + width + 4, top + height + 6), colour, -1)
+    cv2.putText(picture, text, (left + 2, top + height + 2), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def draw_status(picture: Image, step: Step) -> None:
+    """Time and alarm state in the corner; a red border while the alarm is on."""
+    height, width = picture.shape[:2]
+    if step.alarm:
+        cv2.rectangle(picture, (0, 0), (width - 1, height - 1), COLOURS[Outcome.VIOLATION], 6)
+    text = f"{step.frame.captured_s:6.2f} s  {'ALARM' if step.alarm else 'watching' if step.awake else 'asleep'}"
+    cv2.putText(picture, text, (10, height - 10), FONT, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(picture, text, (10, height - 10), FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def blur_face(picture: Image, box: Box) -> None:
+    """Make a face unrecognisable in place: a quarter wider than the box, down to 6 x 6 cells."""
+    x, y = box.width / 4, box.height / 4
+    xmin, ymin = max(0, int(box.xmin - x)), max(0, int(box.ymin - y))
+    region = picture[ymin : max(0, int(box.ymax + y)) + 1, xmin : max(0, int(box.xmax + x)) + 1]
+    if region.size:
+        cells = cv2.resize(region, (6, 6), interpolation=cv2.INTER_AREA)
+        region[:] = cv2.resize(cells, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_NEAREST)
+
+
+def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320) -> Image:
+    """Pictures side by side, each ``width`` pixels wide; all must have one aspect."""
+    height = round(pictures[0].shape[0] * width / pictures[0].shape[1])
+    cells = [np.asarray(cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
+    cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % columns)
+    return np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+
+
+def save_picture(path: Path, picture: Image) -> None:
+    """Write (H, W, 3) RGB to a picture file; OutputError where it cannot be."""
+    if not cv2.imwrite(str(path), picture[:, :, ::-1]):
+        raise OutputError(f"{path}: the picture could not be written; is the disk full or the folder missing?")
+
+
+class VideoFile:
+    """An MP4 of RGB frames. Its speed is that of its first two frames, so the first waits for the second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._first: tuple[Image, float] | None = None
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, picture: Image, captured_s: float) -> None:
+        """Append (H, W, 3) RGB; all of one size. OutputError where the file cannot be written."""
+        if self._writer is not None:
+            self._append(picture)
+        elif self._first is None:
+            self._first = (picture, captured_s)
+        else:
+            first, first_s = self._first
+            self._open(picture, 1 / max(1e-3, captured_s - first_s))
+            self._append(first)
+            self._append(picture)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def _open(self, picture: Image, fps: float) -> None:
+        size = (picture.shape[1], picture.shape[0])
+        self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+        if not self._writer.isOpened():
+            raise OutputError(f"{self._path}: the video cannot be written; is its folder there and writable?")
+
+    def _append(self, picture: Image) -> None:
+        assert self._writer is not None
+        self._writer.write(np.ascontiguousarray(picture[:, :, ::-1]))

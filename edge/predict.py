@@ -1,0 +1,71 @@
+"""Faces and labels of pictures or of a clip's frames, each on its own, as a CSV: for measuring, not for a door.
+
+A CSV row is image,xmin,ymin,xmax,ymax,score,label; ``score`` is the detector's. Faces below the confidence at which the
+door would begin to watch a person get no label: on their own they decide nothing there either.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from edge.annotate import COLOURS, draw_box, save_picture
+from edge.classify import MaskClassifier
+from edge.config import CameraSettings
+from edge.contracts import Face, Frame, Outcome, Verdict
+from edge.detect import FaceDetector
+from edge.drivers import clip, folder
+from edge.errors import CameraError
+
+COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
+CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
+
+
+def named_frames(source: Path, settings: CameraSettings) -> Iterator[tuple[str, Frame]]:
+    """Every picture under ``source`` with its file name, or every frame of a clip as ``clip.mp4#12``."""
+    if source.is_dir():
+        for path in folder.pictures_in(source):
+            yield path.name, folder.read_picture(path)
+    elif source.suffix.lower() in CLIP_ENDINGS:
+        camera = clip.Clip(settings, str(source), lambda: 0.0)
+        while (frame := camera.read()) is not None:
+            yield f"{source.name}#{frame.index}", frame
+    elif source.is_file():
+        yield source.name, folder.read_picture(source)
+    else:
+        raise CameraError(f"{source}: no such file or folder; give a picture, a folder of pictures, or a clip")
+
+
+class Predictor:
+    """Detector and classifier on single frames; faces under ``label_from`` confidence stay without a label."""
+
+    def __init__(self, detector: FaceDetector, classifier: MaskClassifier, label_from: float) -> None:
+        self._detector, self._classifier, self._label_from = detector, classifier, label_from
+
+    def predict(self, frame: Frame) -> list[tuple[Face, Verdict | None]]:
+        """Faces of a frame, best first, with their verdicts."""
+        return [
+            (face, self._classifier.classify(frame, face.box) if face.score >= self._label_from else None)
+            for face in self._detector.detect(frame)
+        ]
+
+    def annotated(self, path: Path, frame: Frame, found: list[tuple[Face, Verdict | None]]) -> None:
+        """Save the frame with every labelled face drawn on it."""
+        picture = frame.image.copy()
+        for face, verdict in found:
+            if verdict is not None:
+                good = verdict.label == self._classifier.compliant
+                colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
+                draw_box(picture, face.box, f"{verdict.label} {verdict.score:.2f}", colour)
+        save_picture(path, picture)
+
+
+def write_rows(handle: TextIO, name: str, found: list[tuple[Face, Verdict | None]]) -> None:
+    """Append a frame's faces to an open CSV."""
+    writer = csv.writer(handle)
+    for face, verdict in found:
+        writer.writerow(
+            [name, *(round(v, 1) for v in face.box), round(face.score, 4), verdict.label if verdict else ""]
+        )

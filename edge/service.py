@@ -1,0 +1,189 @@
+"""Signals, readiness and the watchdog around the pipeline: what makes a loop a service.
+
+"Alive" means one thing here: a frame went all the way through. Only that reports READY and only that feeds the
+watchdog (sd_notify(3)), so a loop that hangs anywhere is restarted by systemd.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from pathlib import Path
+from types import FrameType
+
+from edge import bundle, drivers
+from edge.alert import Alert
+from edge.bundle import Model
+from edge.capture import Capture
+from edge.classify import MaskClassifier
+from edge.config import ModelSettings, Settings
+from edge.contracts import Decision, Step
+from edge.decide import Decider
+from edge.detect import FaceDetector
+from edge.errors import BundleError
+from edge.pipeline import Pipeline
+from edge.track import Tracker
+from edge.watch import Watch
+
+log = logging.getLogger("fmd")
+
+TICK_S = 0.05
+"""How often the alert's lease and rhythm are looked at between frames of a live camera."""
+SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
+
+
+def load_model(settings: ModelSettings, task: str) -> Model:
+    """The model for ``task`` that the settings name (the shipped one where they name none), its golden inputs replayed.
+
+    Raises :class:`edge.errors.BundleError` or GoldenError where it must not be trusted on this machine.
+    """
+    named = settings.detector if task == "detector" else settings.classifier
+    path = Path(named) if named else shipped_model(task)
+    model = bundle.load(path, task, lambda data: drivers.open_interpreter(data, settings.threads, settings.runtime))
+    model.replay()
+    log.info("%s %s on %s: golden inputs answer as they should", task, path, model.runtime)
+    return model
+
+
+def shipped_model(task: str) -> Path:
+    """Where the model for ``task`` lies that fmd ships."""
+    path = Path(str(resources.files("models"))) / SHIPPED[task]
+    if not path.is_file():
+        raise BundleError(f"{path}: the shipped {task} is missing; install fmd again, or name one in model.{task}")
+    return path
+
+
+def build_pipeline(settings: Settings, alert: Alert) -> Pipeline:
+    """The stages as the settings want them, joined."""
+    classifier = open_classifier(settings)
+    return Pipeline(
+        Watch(settings.watch),
+        open_detector(settings),
+        Tracker(settings.track, settings.detect),
+        classifier,
+        Decider(settings.decide, classifier.compliant),
+        alert,
+        settings.classify,
+    )
+
+
+def open_detector(settings: Settings) -> FaceDetector:
+    """The detector the settings name."""
+    return FaceDetector(load_model(settings.model, "detector"), settings.detect.min_score)
+
+
+def open_classifier(settings: Settings) -> MaskClassifier:
+    """The classifier the settings name; its labels must be those the settings speak of."""
+    classifier = MaskClassifier(load_model(settings.model, "classifier"))
+    _check_labels(settings, classifier)
+    return classifier
+
+
+def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
+    unknown = set(settings.decide.accept) - set(classifier.labels)
+    if unknown:
+        raise BundleError(
+            f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(classifier.labels)}"
+        )
+
+
+@contextmanager
+def open_alert(settings: Settings) -> Iterator[Alert]:
+    """LED and buzzer, off; whatever happens inside, they are off and released afterwards."""
+    with ExitStack() as stack:
+        led = drivers.open_output(settings.alert, "led", settings.alert.led_pin)
+        stack.callback(led.close)
+        buzzer = drivers.open_output(settings.alert, "buzzer", settings.alert.buzzer_pin)
+        stack.callback(buzzer.close)
+        alert = Alert(settings.alert, led, buzzer)
+        stack.callback(alert.close)
+        yield alert
+
+
+def run(
+    settings: Settings,
+    on_step: Callable[[Step], None],
+    on_decision: Callable[[Decision], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Watch until the source ends or a signal asks to stop. ``on_step`` sees every frame's step."""
+    stopping = threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(stop_on_signals(stopping))
+        alert = stack.enter_context(open_alert(settings))
+        pipeline = build_pipeline(settings, alert)
+        capture = Capture(drivers.open_camera(settings.camera, clock), settings.camera.stall_s)
+        stack.callback(capture.close)
+        if capture.live:
+            stack.enter_context(_ticking(alert, clock))
+        stack.callback(notify, "STOPPING=1")
+        now_s = 0.0
+        ready = False
+        while not stopping.is_set() and (frame := capture.read()) is not None:
+            now_s = frame.captured_s
+            step = pipeline.step(frame)
+            for decision in step.decisions:
+                on_decision(decision)
+            on_step(step)
+            notify("WATCHDOG=1" if ready else "READY=1\nSTATUS=watching")
+            ready = True
+        for decision in pipeline.finish(now_s):
+            on_decision(decision)
+        log.info("stopped: %s", "asked to" if stopping.is_set() else "the source has ended")
+
+
+@contextmanager
+def stop_on_signals(stopping: threading.Event) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into ``stopping``; a second one interrupts at once. Only in the main thread."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[None]:
+    """Keep the alert's time while the loop is busy or stuck: the lease must end even then."""
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(TICK_S):
+            alert.tick(clock())
+
+    thread = threading.Thread(target=tick, name="alert", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def notify(state: str) -> None:
+    """Tell systemd; silent where it does not listen (sd_notify(3): a datagram to $NOTIFY_SOCKET)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError as error:
+            log.debug("systemd does not listen at %s: %s", address, error)
