@@ -1,0 +1,222 @@
+"""A folder of pictures -> those to calibrate on, and others held back for the proof.
+
+Quantization sets each tensor's range by what these pictures make of it: pictures unlike the door's give ranges that
+cut off what the door shows. So they are drawn from all classes alike, with a seed, and never from the proof's.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from converter import draw
+from converter.noise import Progress
+from edge.classify import crop_face
+from edge.contracts import Box, Image
+from edge.detect import letterbox
+from edge.errors import DataError
+
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+SMALLEST_FACE = 16.0
+"""Boxes narrower than this many pixels say nothing about a mask and are left out."""
+IGNORED = "ignore"
+"""Label of boxes that count for nothing, as in a boxes CSV."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """``images`` (n, height, width, 3) uint8 RGB, fitted to the model; a label (empty: unknown) and a name for each."""
+
+    images: Image
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """``fit`` sets the ranges, ``proof`` is held back. ``classes`` are the folders' names, empty for plain pictures."""
+
+    fit: Pictures
+    proof: Pictures
+    classes: tuple[str, ...]
+    drawn: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A picture to read, or the face in ``box`` of it."""
+
+    path: Path
+    label: str
+    split: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a picture becomes the model's input: faces cut as the edge cuts them, scenes letterboxed, crops stretched."""
+
+    height: int
+    width: int
+    detector: bool
+    crop_margin: float
+
+    def __call__(self, image: Image, box: Box | None) -> Image:
+        if self.detector:
+            return letterbox(image, self.height, self.width)[0]
+        if box is not None:
+            return crop_face(image, box, self.crop_margin, (self.height, self.width))
+        shrinking = image.shape[0] > self.height
+        interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, (self.width, self.height), interpolation=interpolation), np.uint8)
+
+
+def gather(source: Path | None, fit: Fit, count: int, proof: int, seed: int, progress: Progress) -> Calibration:
+    """``count`` pictures to calibrate on and ``proof`` (0: all there are) held back, from a folder or a boxes CSV.
+
+    A ``split`` column (of ``split.csv`` in the folder, or of the boxes CSV) is kept to: rows of split "test" are for
+    the proof alone. Without ``source`` both are drawn by code. Raises :class:`edge.errors.DataError` where there is
+    nothing to read.
+    """
+    if source is None:
+        return drawn_calibration(fit, min(count, 120), min(proof or 120, 120), seed)
+    entries = list_entries(source, fit.detector)
+    rng = np.random.default_rng(seed)
+    mine, theirs = divide(entries, count, proof, rng)
+    unreadable: list[Path] = []
+    fitted = _read(mine, fit, "reading calibration pictures", progress, unreadable)
+    held = _read(theirs, fit, "reading held-back pictures", progress, unreadable)
+    if not len(fitted) or not len(held):
+        raise DataError(
+            f"{source}: of {len(mine) + len(theirs)} pictures {len(unreadable)} cannot be read, and too few are left "
+            "(expected 2 or more); look at the first with an image viewer: " + str(unreadable[0])
+        )
+    notes = []
+    if unreadable:
+        notes.append(f"left out {len(unreadable)} pictures that cannot be read, the first {unreadable[0]}")
+    if len(fitted) < 50:
+        notes.append(f"only {len(fitted)} pictures to calibrate on; 100 to 200 of your door give better ranges")
+    classes = tuple(sorted({entry.label for entry in entries} - {""}))
+    return Calibration(fitted, held, classes, False, tuple(notes))
+
+
+def drawn_calibration(fit: Fit, count: int, proof: int, seed: int) -> Calibration:
+    """Pictures drawn by code, where there are no photographs."""
+    make: Callable[[int, int, int, int], tuple[Image, tuple[str, ...]]] = draw.scenes if fit.detector else draw.faces
+    images, labels = make(fit.height, fit.width, count + proof, seed)
+    names = tuple(f"drawn {i}" for i in range(count + proof))
+    note = (
+        "calibrated on drawn pictures, for want of --calibration DIR: ranges fit photographs less well, and the proof "
+        "says little of them; give 100 or more photographs like the door's"
+    )
+    return Calibration(
+        Pictures(images[:count], labels[:count], names[:count]),
+        Pictures(images[count:], labels[count:], names[count:]),
+        (),
+        True,
+        (note,),
+    )
+
+
+def list_entries(source: Path, detector: bool) -> list[Entry]:
+    """What there is to read, in the order of names. Raises DataError where there is nothing."""
+    if source.is_file():
+        entries = _read_boxes(source, detector)
+    elif source.is_dir():
+        entries = _read_folder(source)
+    else:
+        raise DataError(f"--calibration {source}: no such folder; give class folders, plain pictures or a boxes CSV")
+    if len(entries) < 2:
+        raise DataError(
+            f"--calibration {source}: holds {len(entries)} pictures ({', '.join(sorted(PICTURE_ENDINGS))}), expected 2 "
+            "or more, better 200"
+        )
+    return entries
+
+
+def _read_folder(root: Path) -> list[Entry]:
+    if (root / "split.csv").is_file():
+        with (root / "split.csv").open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+        try:
+            return [Entry(root / row["image"], row["label"], row["split"]) for row in rows]
+        except KeyError as error:
+            raise DataError(f"{root / 'split.csv'}: lacks the column {error}; expected image,label,split") from error
+    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    classes = {path.relative_to(root).parts[0] for path in pictures if path.parent != root}
+    # One folder of pictures is a folder, not a class.
+    labelled = len(classes) > 1
+    return [
+        Entry(path, path.relative_to(root).parts[0] if labelled and path.parent != root else "", "")
+        for path in pictures
+    ]
+
+
+def _read_boxes(table: Path, detector: bool) -> list[Entry]:
+    folder = table.parent / "images" if (table.parent / "images").is_dir() else table.parent
+    entries = []
+    try:
+        with table.open(newline="", encoding="utf-8") as handle:
+            for row in csv.DictReader(handle):
+                box = Box(*(float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")))
+                entries.append(Entry(folder / row["image"], row["label"], row.get("split") or "", box))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"--calibration {table}: no folder and no boxes CSV ({type(error).__name__}: {error}); expected a folder "
+            "of pictures, or the columns image,xmin,ymin,xmax,ymax,label"
+        ) from error
+    if detector:
+        return [Entry(path, "", split) for path, split in sorted({(e.path, e.split) for e in entries})]
+    return [e for e in entries if e.label != IGNORED and e.box is not None and e.box.width >= SMALLEST_FACE]
+
+
+def divide(
+    entries: Sequence[Entry], count: int, proof: int, rng: np.random.Generator
+) -> tuple[list[Entry], list[Entry]]:
+    """Entries to calibrate on and to hold back, classes in turn, none in both.
+
+    Without a split a third at least is held back.
+    """
+    shuffled = [entries[i] for i in rng.permutation(len(entries))]
+    tested = [e for e in shuffled if e.split == "test"]
+    rest = [e for e in shuffled if e.split != "test"]
+    if tested and rest:
+        return _balanced(rest, count), _balanced(tested, proof or len(tested))
+    turn = _balanced(shuffled, len(shuffled))
+    wanted = min(count, len(turn) - max(1, min(proof or len(turn), len(turn) // 3)))
+    held = turn[wanted:]
+    return turn[:wanted], held[:proof] if proof else held
+
+
+def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:
+    """The first ``count``, taking a class after the other for as long as each has some left."""
+    seen: dict[str, int] = {}
+    keyed = []
+    for i, entry in enumerate(entries):
+        seen[entry.label] = seen.get(entry.label, 0) + 1
+        keyed.append((seen[entry.label], i))
+    return [entries[i] for _, i in sorted(keyed)[:count]]
+
+
+def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: Progress, unreadable: list[Path]) -> Pictures:
+    images, labels, names = [], [], []
+    for i, entry in enumerate(entries):
+        progress.count(what, i + 1, len(entries))
+        image = cv2.imread(str(entry.path), cv2.IMREAD_COLOR)
+        if image is None:
+            unreadable.append(entry.path)
+            continue
+        images.append(fit(np.ascontiguousarray(image[:, :, ::-1], np.uint8), entry.box))
+        labels.append(entry.label)
+        names.append(str(entry.path))
+    stacked = np.stack(images) if images else np.empty((0, fit.height, fit.width, 3), np.uint8)
+    return Pictures(stacked, tuple(labels), tuple(names))

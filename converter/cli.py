@@ -1,0 +1,164 @@
+"""fmd-convert: a trained Keras model in, one file that is proven right out.
+
+fmd-convert MODEL           convert a .keras, .h5, .model or SavedModel folder
+fmd-convert inspect FILE    print what a converted file promises
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import EXIT_OK, FidelityError, exit_code_of
+
+if TYPE_CHECKING:
+    from converter.flow import Conversion, Options
+
+PIXELS = ("auto", "-1..1", "0..1", "0..255", "torch", "caffe")
+SCHEMES = ("int8", "dynamic", "float16", "float32", "auto")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["inspect"]:
+        inspected = _inspect_parser().parse_args(words[1:])
+        return exit_code_of(lambda: _inspect(inspected))
+    arguments = _parser().parse_args(words)
+    return exit_code_of(lambda: _convert(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fmd-convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help=".keras, .h5, .model or SavedModel folder")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: the model's name, .tflite)")
+    parser.add_argument("--force", action="store_true", help="replace the file if it exists")
+    _add_meaning(parser)
+    _add_pictures(parser)
+    _add_gate(parser)
+    parser.add_argument(
+        "--scheme", choices=SCHEMES, default="int8", help="default %(default)s; auto: smallest that passes"
+    )
+    parser.add_argument("--allow-code", action="store_true", help="run Lambda layers of a file you trust")
+    parser.add_argument("--custom-objects", type=Path, metavar="FILE.py", help="Python file that defines custom layers")
+    return parser
+
+
+def _add_meaning(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what the model means (found out where left alone)")
+    group.add_argument("--labels", default="", metavar="A,B,C", help="names of the outputs, in their order")
+    group.add_argument("--compliant", default="", metavar="LABEL", help="the label that is fine at the door")
+    group.add_argument(
+        "--pixels", choices=PIXELS, default="auto", help="what pixels are scaled to (default %(default)s)"
+    )
+    group.add_argument("--colour", choices=("auto", "RGB", "BGR"), default="auto", help="default %(default)s: RGB")
+    group.add_argument(
+        "--crop-margin", type=float, default=0.2, metavar="SHARE", help="kept around a face (%(default)s)"
+    )
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("pictures")
+    group.add_argument("--calibration", type=Path, metavar="DIR", help="class folders, pictures, or a boxes CSV")
+    group.add_argument("--pictures", type=int, default=200, metavar="N", help="to calibrate on (default %(default)s)")
+    group.add_argument(
+        "--proof", type=int, default=200, metavar="N", help="held back for the proof; 0 all (%(default)s)"
+    )
+    group.add_argument("--seed", type=int, default=1, help="of the choice of pictures (default %(default)s)")
+    group.add_argument(
+        "--golden",
+        choices=("held-back", "drawn"),
+        default="held-back",
+        help="pictures that travel in the file: of the calibration set, or drawn by code (default %(default)s)",
+    )
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("gate (shares, 0 to 1)")
+    group.add_argument("--agreement", type=float, default=0.995, help="least share of equal labels (%(default)s)")
+    group.add_argument(
+        "--faces", type=float, default=0.95, help="of a detector: least share of equal faces (%(default)s)"
+    )
+    group.add_argument("--bare-recall-drop", type=float, default=0.002, help="most for the bare face (%(default)s)")
+    group.add_argument("--recall-drop", type=float, default=0.005, help="most for any label (%(default)s)")
+    group.add_argument("--mean-difference", type=float, default=0.02, help="most, of probabilities (%(default)s)")
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """What was typed, as the Python API takes it."""
+    from converter.flow import Options
+    from converter.verify import Gate
+
+    gate = Gate(
+        arguments.agreement,
+        arguments.bare_recall_drop,
+        arguments.recall_drop,
+        arguments.mean_difference,
+        arguments.faces,
+    )
+    return Options(
+        output=arguments.output,
+        labels=tuple(label.strip() for label in arguments.labels.split(",")) if arguments.labels else (),
+        compliant=arguments.compliant,
+        calibration=arguments.calibration,
+        pictures=arguments.pictures,
+        proof=arguments.proof,
+        seed=arguments.seed,
+        scheme=arguments.scheme,
+        pixels=arguments.pixels,
+        colour=arguments.colour,
+        crop_margin=arguments.crop_margin,
+        golden=arguments.golden,
+        gate=gate,
+        force=arguments.force,
+        allow_code=arguments.allow_code,
+        custom_objects=arguments.custom_objects,
+    )
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from converter.flow import convert
+    from converter.noise import Progress
+    from converter.report import summary
+
+    conversion = convert(arguments.model, options_of(arguments), Progress.on_stderr())
+    for note in conversion.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(summary(conversion))
+    _refuse_unfaithful(conversion)
+    return EXIT_OK
+
+
+def _refuse_unfaithful(conversion: Conversion) -> None:
+    if conversion.failures:
+        raise FidelityError(
+            f"{conversion.source}: not close enough to Keras in {conversion.contract.quantization}: "
+            f"{'; '.join(conversion.failures)}; nothing was written: give more --calibration pictures, or --scheme auto"
+        )
+
+
+def _inspect_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fmd-convert inspect", description="print what a converted file promises")
+    parser.add_argument("file", type=Path, help="a .tflite of fmd-convert")
+    return parser
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from edge.bundle import unpack
+
+    bundle = unpack(arguments.file)
+    print(msgspec.json.format(msgspec.json.encode(bundle.contract), indent=1).decode())
+    shapes = {name: list(array.shape) for name, array in bundle.golden.items()}
+    print(f"golden: {shapes}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""The page to read first: one conversion, top to bottom.
+
+load -> calibrate -> find out pixels and labels -> quantize -> verify -> golden -> write
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from converter import calibrate, golden, verify
+from converter.calibrate import Calibration, Fit
+from converter.golden import Chosen
+from converter.labels import Labels, find_labels
+from converter.load import STRIDES, Source, load
+from converter.noise import Progress, quiet
+from converter.pixels import Pixels, find_pixels, full_probabilities
+from converter.quantize import SCHEMES, quantize
+from converter.verify import Gate, Parity
+from converter.write import check_target, write
+from edge.bundle import FORMAT, Bundle, Contract, InputSpec, Model, pack, sha256
+from edge.contracts import Floats, Image
+from edge.drivers import open_interpreter
+from edge.errors import ConversionError
+
+CANDIDATES = 36
+"""Pictures that golden inputs are chosen from."""
+GOLDEN_COUNT = {"classifier": 8, "detector": 4}
+SPREAD_FOR_LABELS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to convert. Everything left alone is found out or has the default that suits most.
+
+    ``calibration`` is a folder (of class folders, or of pictures) or a boxes CSV; ``pictures`` of it are calibrated on
+    and ``proof`` (0: all) held back. ``pixels`` is a key of :data:`converter.pixels.SCALINGS` or ``auto``. ``golden``
+    says whose pictures travel in the file: ``held-back`` ones of the calibration set, or ``drawn`` ones.
+    """
+
+    output: Path | None = None
+    labels: tuple[str, ...] = ()
+    compliant: str = ""
+    calibration: Path | None = None
+    pictures: int = 200
+    proof: int = 200
+    seed: int = 1
+    scheme: str = "int8"
+    pixels: str = "auto"
+    colour: Literal["auto", "RGB", "BGR"] = "auto"
+    crop_margin: float = 0.2
+    golden: Literal["held-back", "drawn"] = "held-back"
+    gate: Gate = field(default_factory=Gate)
+    force: bool = False
+    allow_code: bool = False
+    custom_objects: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One scheme tried: the flatbuffer, the model on the edge's runtime, its parity, and what of the gate it missed."""
+
+    scheme: str
+    flatbuffer: bytes
+    contract: Contract
+    model: Model
+    steps: list[float]
+    parity: Parity
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conversion:
+    """What came of it. ``path`` is None where the gate was not passed: then nothing was written.
+
+    ``bundle`` holds the file's bytes either way. ``failures`` are sentences; ``notes`` are what was guessed or is less
+    than it could be. ``seconds`` maps a step's name to the time it took.
+    """
+
+    path: Path | None
+    target: Path
+    source: Path
+    source_bytes: int
+    bundle: bytes
+    contract: Contract
+    pixels: Pixels
+    labels: Labels | None
+    calibration: Calibration
+    parity: Parity
+    failures: tuple[str, ...]
+    golden: Chosen
+    notes: tuple[str, ...]
+    seconds: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate was passed and the file written."""
+        return not self.failures
+
+
+class Watch:
+    """Names steps and adds up their seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        begun_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - begun_s
+
+
+def convert(source: Path | str, options: Options | None = None, progress: Progress | None = None) -> Conversion:
+    """Convert a Keras model and prove it; writes the file only if the proof holds.
+
+    Raises :class:`edge.errors.ConversionError` where ``source`` cannot be converted, :class:`edge.errors.DataError`
+    where there are no pictures to calibrate on.
+    """
+    options, progress, watch = options or Options(), progress or Progress(None), Watch()
+    path = Path(source)
+    target = options.output or path.parent / f"{path.stem or path.name}.tflite"
+    check_target(target, options.force)
+    progress.say(f"reading {path}")
+    with watch("read the model"):
+        model = load(path, options.allow_code, options.custom_objects)
+    fit = Fit(model.height, model.width, model.task == "detector", options.crop_margin)
+    with watch("read the pictures"):
+        pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
+    with watch("find out"):
+        pixels = find_pixels(model, pictures.fit, options.pixels, options.colour)
+        labels = _labels_of(model, pixels, pictures, options)
+    with watch("run Keras"):
+        floats = model.predict(pixels.of_bytes(pictures.proof.images))
+    draft = _draft(model, pixels, labels, options, target)
+    attempt = _attempt(model, pixels, labels, draft, pictures, floats, options, progress, watch)
+    with watch("choose golden inputs"):
+        chosen = _golden_of(attempt, pictures, fit, options, progress)
+    contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
+    bundle = pack(attempt.flatbuffer, contract, chosen.golden)
+    if not attempt.failures:
+        write(target, bundle)
+    return Conversion(
+        None if attempt.failures else target,
+        target,
+        path,
+        _size_of(path),
+        bundle,
+        contract,
+        pixels,
+        labels,
+        pictures,
+        attempt.parity,
+        attempt.failures,
+        chosen,
+        _notes(pixels, labels, pictures, chosen),
+        watch.seconds,
+    )
+
+
+def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Options) -> Labels | None:
+    if model.task == "detector":
+        return None
+    chosen = np.linspace(0, len(pictures.fit) - 1, min(SPREAD_FOR_LABELS, len(pictures.fit))).astype(int)
+    probes = calibrate.Pictures(
+        pictures.fit.images[chosen],
+        tuple(pictures.fit.labels[i] for i in chosen),
+        tuple(pictures.fit.names[i] for i in chosen),
+    )
+    raw = model.predict(pixels.of_bytes(probes.images))[0]
+    _check_probabilities(model, raw)
+    return find_labels(model, options.labels, options.compliant, probes, full_probabilities(raw))
+
+
+def _check_probabilities(model: Source, raw: Floats) -> None:
+    """Refuse what does not answer in probabilities: a regression, or a last layer without its activation."""
+    if not np.isfinite(raw).all():
+        raise ConversionError(
+            f"{model.path}: answers NaN or infinity to pictures; the training diverged: train it again"
+        )
+    sums_right = raw.shape[1] == 1 or np.allclose(raw.sum(axis=1), 1, atol=1e-2) or model.activation == "sigmoid"
+    bounded = (
+        raw.min() >= -1e-3 and raw.max() <= 1 + 1e-3 and model.activation in ("", "softmax", "sigmoid", "hard_sigmoid")
+    )
+    if not (sums_right and bounded):
+        raise ConversionError(
+            f"{model.path}: answers {raw.min():.3g} to {raw.max():.3g} (last activation "
+            f"{model.activation or 'unknown'}), expected probabilities; end it with softmax, or sigmoid for one neuron "
+            "(a model trained with from_logits=True: add keras.layers.Softmax)"
+        )
+
+
+def _draft(model: Source, pixels: Pixels, labels: Labels | None, options: Options, target: Path) -> Contract:
+    """The contract, as far as it is known before quantizing."""
+    return Contract(
+        format=FORMAT,
+        task=model.task,
+        name=target.stem,
+        input=InputSpec(height=model.height, width=model.width, scale=1.0, offset=0.0, colour=pixels.colour),
+        sha256="",
+        source_sha256=model.sha256,
+        quantization="",
+        reason=f"pixels {pixels.name}: {pixels.why}",
+        versions={
+            "source": model.made_by,
+            "tensorflow": importlib.metadata.version("tensorflow"),
+            "keras": importlib.metadata.version("keras"),
+            "fmd": importlib.metadata.version("fmd-edge"),
+        },
+        parity={},
+        labels=labels.names if labels else (),
+        compliant=labels.compliant if labels else "",
+        output="anchor-free" if labels is None else "sigmoid" if model.neurons == 1 else "softmax",
+        crop_margin=options.crop_margin if labels else 0.0,
+        strides=() if labels else STRIDES,
+    )
+
+
+def _attempt(
+    source: Source,
+    pixels: Pixels,
+    labels: Labels | None,
+    draft: Contract,
+    pictures: Calibration,
+    floats: list[Floats],
+    options: Options,
+    progress: Progress,
+    watch: Watch,
+) -> Attempt:
+    """Quantize by the scheme asked for and compare; of ``auto`` the first, smallest, that passes."""
+    schemes = list(SCHEMES) if options.scheme == "auto" else [options.scheme]
+    fallen: list[str] = []
+    for scheme in schemes:
+        progress.say(f"quantizing: {scheme} ({SCHEMES[scheme]})")
+        with watch("quantize"):
+            flatbuffer = quantize(source, pixels, _fed(pictures.fit.images, pixels), scheme, progress)
+        reason = "as asked" if options.scheme != "auto" else "; ".join([*fallen, "the smallest that passes"])
+        contract = msgspec.structs.replace(
+            draft, sha256=sha256(flatbuffer), quantization=scheme, reason=f"{reason}; {draft.reason}"
+        )
+        with quiet():  # the runtime greets on stderr
+            interpreter = open_interpreter(flatbuffer)
+        model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(source.path))
+        with watch("run TFLite"):
+            parity = compare(source, labels, pictures, floats, model, progress)
+        failures = verify.failures_of(parity, options.gate, labels.dangerous if labels else "")
+        if not failures or scheme == schemes[-1]:
+            break
+        fallen.append(f"{scheme} fell: {', '.join(failures)}")
+        progress.say(fallen[-1])
+    steps = [spec.scale for spec in interpreter.outputs]
+    return Attempt(scheme, flatbuffer, contract, model, steps, parity, failures)
+
+
+def _fed(images: Image, pixels: Pixels) -> Image:
+    """Pictures in the colour order the graph is fed: the edge swaps before it, by the contract."""
+    return images if pixels.colour == "RGB" else np.ascontiguousarray(images[..., ::-1])
+
+
+def compare(
+    source: Source, labels: Labels | None, pictures: Calibration, floats: list[Floats], model: Model, progress: Progress
+) -> Parity:
+    """Keras's outputs ``floats`` on the held-back pictures against the TFLite ``model``'s."""
+    outputs = verify.tflite_outputs(model, pictures.proof.images, progress)
+    if labels is None:
+        return verify.compare_detector(floats, outputs, source.height, source.width)
+    return verify.compare_classifier(
+        full_probabilities(floats[0]), full_probabilities(outputs[0]), labels.names, pictures.proof.labels
+    )
+
+
+def _golden_of(attempt: Attempt, pictures: Calibration, fit: Fit, options: Options, progress: Progress) -> Chosen:
+    if options.golden == "drawn":
+        candidates = calibrate.drawn_calibration(fit, CANDIDATES, 0, options.seed).fit.images
+    else:
+        candidates = pictures.proof.images[:CANDIDATES]
+    return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[attempt.contract.task], progress)
+
+
+def _notes(pixels: Pixels, labels: Labels | None, pictures: Calibration, chosen: Chosen) -> tuple[str, ...]:
+    notes = list(pictures.notes)
+    if pixels.guessed:
+        notes.append(f"guess: pixels are {pixels.name} ({pixels.why}); --pixels sets it")
+    if labels and labels.guessed:
+        notes.append(f"guess: labels are {', '.join(labels.names)} ({labels.why}); --labels sets them")
+    if labels and labels.compliant_guessed:
+        notes.append(f"guess: {labels.compliant} is fine at the door, by its name; --compliant sets it")
+    if labels and labels.warning:
+        notes.append(labels.warning)
+    if chosen.warning:
+        notes.append(chosen.warning)
+    return tuple(notes)
+
+
+def _size_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,140 @@
+"""What the model's outputs are called, in their order, and which of them is fine at the door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converter.calibrate import Pictures
+from converter.load import Source
+from converter.pixels import best_order
+from edge.contracts import Floats
+from edge.errors import ConversionError
+
+CONTRADICTED = 0.1
+"""Share of labelled pictures by which another order must be righter than the one given before it is spoken of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """``names`` in output order. ``why`` says how they are known, ``compliant_why`` how that is."""
+
+    names: tuple[str, ...]
+    compliant: str
+    why: str
+    guessed: bool
+    compliant_guessed: bool
+    warning: str = ""
+
+    @property
+    def dangerous(self) -> str:
+        """The label that must not be missed: a bare face."""
+        others = [name for name in self.names if name != self.compliant]
+        return "without_mask" if "without_mask" in others else others[0]
+
+
+def find_labels(source: Source, asked: Sequence[str], compliant: str, pictures: Pictures, answers: Floats) -> Labels:
+    """Names for the outputs of a classifier: asked for, from a file beside it, or from the pictures' folders.
+
+    ``answers`` are its probabilities (n, labels) on ``pictures``. Raises :class:`edge.errors.ConversionError` where
+    nothing tells, or what tells does not fit.
+    """
+    count = answers.shape[1]
+    names, why, guessed = _names(source, asked, count, pictures, answers)
+    if len(names) != count:
+        raise ConversionError(
+            f"labels: got {len(names)} ({', '.join(names)}; {why}), but {source.path} tells {count} apart; "
+            f"give --labels with {count} names in output order"
+        )
+    if len(set(names)) != len(names) or not all(names):
+        raise ConversionError(f"labels: got {', '.join(names)} ({why}), expected {count} different names")
+    if compliant and compliant not in names:
+        raise ConversionError(f"--compliant {compliant}: not among the labels {', '.join(names)}; give one of them")
+    right = compliant or guess_compliant(names)
+    if not right:
+        raise ConversionError(
+            f"--compliant: which of {', '.join(names)} is fine at the door cannot be told from the names; give it"
+        )
+    warning = "" if guessed else _contradiction(names, pictures, answers)
+    return Labels(names, right, why, guessed, not compliant, warning)
+
+
+def _names(
+    source: Source, asked: Sequence[str], count: int, pictures: Pictures, answers: Floats
+) -> tuple[tuple[str, ...], str, bool]:
+    if asked:
+        return tuple(asked), "as asked with --labels", False
+    for file in label_files(source.path):
+        if file.is_file():
+            return read_labels(file), f"from {file}", False
+    classes = sorted(set(pictures.labels) - {""})
+    if len(classes) == count:
+        order, share = best_order(answers, pictures.labels)
+        why = f"from the calibration folders, in the order that makes {share:.1%} of their pictures right"
+        return order, why, True
+    raise ConversionError(
+        f"labels: {source.path} tells {count} labels apart and nothing names them (calibration folders: "
+        f"{', '.join(classes) or 'none'}); give --labels with {count} names in output order"
+    )
+
+
+def label_files(model: Path) -> tuple[Path, ...]:
+    """Where a labels file of ``model`` is looked for, in order."""
+    folder = model.parent
+    return (
+        folder / f"{model.stem}.labels.txt",
+        folder / f"{model.stem}_labels.txt",
+        folder / "labels.txt",
+        folder / "class_indices.json",
+        folder / "labels.json",
+    )
+
+
+def read_labels(file: Path) -> tuple[str, ...]:
+    """Names from a file: one a line (a leading number is dropped), a JSON list, or Keras's class_indices."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix != ".json":
+            lines = (line.strip() for line in text.splitlines())
+            return tuple(_without_number(line) for line in lines if line)
+        found = json.loads(text)
+        if isinstance(found, dict):
+            return tuple(str(name) for name in sorted(found, key=lambda name: int(found[name])))
+        return tuple(str(name) for name in found)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConversionError(f"{file}: cannot be read as labels ({error}); correct it or give --labels") from error
+
+
+def _without_number(line: str) -> str:
+    number, _, name = line.partition(" ")
+    return name.strip() if number.isdigit() and name else line
+
+
+def guess_compliant(names: Sequence[str]) -> str:
+    """The label that speaks of a mask and not of its lack or misuse; empty where none or several do."""
+    found = [name for name in names if _speaks_of_mask(name.lower().replace("-", "_").replace(" ", "_"))]
+    return found[0] if len(found) == 1 else ""
+
+
+def _speaks_of_mask(name: str) -> bool:
+    words = ("without", "no_", "non", "un", "incorrect", "improper", "wrong", "bare", "bad", "partial", "off")
+    return "mask" in name and not any(word in name for word in words)
+
+
+def _contradiction(names: tuple[str, ...], pictures: Pictures, answers: Floats) -> str:
+    """What to say where the pictures' folders speak for another order than the one given; empty where they do not."""
+    if set(pictures.labels) - {""} != set(names):
+        return ""
+    order, best = best_order(answers, pictures.labels)
+    got = answers.argmax(axis=1)
+    given = float(np.mean([names[g] == label for g, label in zip(got, pictures.labels, strict=True) if label]))
+    if best - given < CONTRADICTED:
+        return ""
+    return (
+        f"labels {', '.join(names)} make {given:.1%} of the calibration pictures right, the order {', '.join(order)} "
+        f"{best:.1%}: are they in the order of the outputs?"
+    )

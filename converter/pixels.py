@@ -1,0 +1,175 @@
+"""What the model expects of a pixel: the most common wrong thing in converted models, so it is found out.
+
+A Rescaling layer inside the file settles it. Otherwise the calibration pictures do: with the right scaling a trained
+classifier is sure of itself and answers differently to different pictures; with a wrong one it is unsure, or gives
+every picture the same answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from converter.calibrate import Pictures
+from converter.load import Source
+from edge.contracts import Floats, Image
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """``real = byte * scale + offset``, per channel in ``colour`` order. ``why`` says how it is known."""
+
+    name: str
+    scale: Triple
+    offset: Triple
+    colour: Literal["RGB", "BGR"] = "RGB"
+    why: str = ""
+    guessed: bool = False
+
+    def apply(self, images: Any) -> Any:
+        """Bytes (n, h, w, 3) already in ``colour`` order, as a float32 tensor, to what the model wants."""
+        if self.scale == (1.0,) * 3 and self.offset == (0.0,) * 3:
+            return images
+        return images * np.asarray(self.scale, np.float32) + np.asarray(self.offset, np.float32)
+
+    def of_bytes(self, images: Image) -> Floats:
+        """RGB bytes (n, h, w, 3) to what the model wants."""
+        ordered = images if self.colour == "RGB" else images[..., ::-1]
+        return np.asarray(self.apply(ordered.astype(np.float32)), np.float32)
+
+
+def _even(name: str, scale: float, offset: float) -> Pixels:
+    return Pixels(name, (scale,) * 3, (offset,) * 3)
+
+
+SCALINGS: dict[str, Pixels] = {
+    "-1..1": _even("-1..1", 1 / 127.5, -1.0),
+    "0..1": _even("0..1", 1 / 255, 0.0),
+    "0..255": _even("0..255", 1.0, 0.0),
+    # keras.applications.imagenet_utils, modes "torch" and "caffe" (there B, G, R: the means are in that order).
+    "torch": Pixels(
+        "torch",
+        (1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
+        (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+    ),
+    "caffe": Pixels("caffe", (1.0,) * 3, (-103.939, -116.779, -123.68), "BGR"),
+}
+PREPROCESSING_LAYERS = ("Rescaling", "Normalization")
+PREPROCESSING_OPS = ("truedivide", "divide", "subtract", "multiply")
+"""What preprocess_input becomes when it is called on a Keras input: a nameless op as a layer."""
+PROBES = 48
+CLEAR_LEAD = 0.05
+"""Of the score (0..1) by which the best scaling must lead; under it the guess is told to be a weak one."""
+
+
+def find_pixels(source: Source, pictures: Pictures, asked: str, colour: str) -> Pixels:
+    """How bytes become what ``source`` was trained on; ``asked`` and ``colour`` are options, ``auto`` finds out."""
+    found = _asked_or_found(source, pictures, asked)
+    if colour != "auto":
+        return replace(found, colour="BGR" if colour == "BGR" else "RGB")
+    return found
+
+
+def _asked_or_found(source: Source, pictures: Pictures, asked: str) -> Pixels:
+    if asked != "auto":
+        return replace(SCALINGS[asked], why="as asked with --pixels")
+    inside = scaling_layer(source.keras_model)
+    if inside:
+        return replace(SCALINGS["0..255"], why=f"its layer {inside!r} scales pixels itself")
+    if source.task == "detector":
+        return replace(SCALINGS["0..255"], why="detectors of fmd-train take bytes")
+    return _by_pictures(source, pictures)
+
+
+def scaling_layer(model: Any) -> str:
+    """Name of a layer that scales pixels before the first convolution, through nested models; empty if none does."""
+    for layer in _leaves(model):
+        kind = type(layer).__name__
+        if kind in PREPROCESSING_LAYERS or (kind.lower() in PREPROCESSING_OPS and len(_inputs_of(layer)) == 1):
+            return str(layer.name)
+        if "Conv" in kind or kind == "Dense":
+            return ""
+    return ""
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    for layer in getattr(model, "operations", None) or getattr(model, "layers", None) or ():
+        if getattr(layer, "layers", None):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _inputs_of(layer: Any) -> Sequence[Any]:
+    found = getattr(layer, "input", None)
+    return found if isinstance(found, list | tuple) else [found]
+
+
+def _by_pictures(source: Source, pictures: Pictures) -> Pixels:
+    chosen = np.linspace(0, len(pictures) - 1, min(PROBES, len(pictures))).astype(int)
+    probes = Pictures(
+        pictures.images[chosen], tuple(pictures.labels[i] for i in chosen), tuple(pictures.names[i] for i in chosen)
+    )
+    scored = sorted(((_score(source, p, probes), p) for p in SCALINGS.values()), key=lambda pair: -pair[0])
+    (best, winner), (second, runner_up) = scored[:2]
+    clear = best - second >= CLEAR_LEAD
+    why = f"by {len(probes)} calibration pictures: score {best:.2f}, next {runner_up.name} {second:.2f}" + (
+        "" if clear else "; that is close, so say it with --pixels if you know"
+    )
+    return replace(winner, why=why, guessed=True)
+
+
+def _score(source: Source, pixels: Pixels, probes: Pictures) -> float:
+    """How sensible the answers are, 0..1: the share right under the best label order, else how much they tell."""
+    answers = full_probabilities(source.predict(pixels.of_bytes(probes.images))[0])
+    if not np.isfinite(answers).all():
+        return -1.0
+    told = information(answers)
+    if len(set(probes.labels) - {""}) < 2:
+        return told
+    return (best_order(answers, probes.labels)[1] + told) / 2
+
+
+def full_probabilities(answers: Floats) -> Floats:
+    """(n, labels) probabilities of a classifier's raw answers (n, 1) or (n, labels)."""
+    if answers.shape[1] == 1:
+        answers = np.concatenate([1 - answers, answers], axis=1)
+    return np.asarray(answers / np.maximum(answers.sum(axis=1, keepdims=True), 1e-9), np.float32)
+
+
+def information(answers: Floats) -> float:
+    """Mutual information of picture and label as a share of the most there can be: sure, and not always the same."""
+    clipped = np.clip(answers, 1e-9, 1)
+    each = -(clipped * np.log(clipped)).sum(axis=1).mean()
+    mean = clipped.mean(axis=0)
+    return float((-(mean * np.log(mean)).sum() - each) / np.log(answers.shape[1]))
+
+
+def best_order(answers: Floats, labels: Sequence[str]) -> tuple[tuple[str, ...], float]:
+    """The order of the classes' names under which most labelled pictures are right, and that share.
+
+    Where the model has more outputs than there are classes the rest are named by ``output N``.
+    """
+    known = np.array([i for i, label in enumerate(labels) if label])
+    got = answers[known].argmax(axis=1)
+    best: tuple[tuple[str, ...], float] = ((), -1.0)
+    for order in _orders(sorted(set(labels) - {""}), answers.shape[1]):
+        right = float(np.mean([order[g] == labels[i] for g, i in zip(got, known, strict=True)]))
+        if right > best[1]:
+            best = (order, right)
+    return best
+
+
+def _orders(classes: Sequence[str], outputs: int) -> Iterator[tuple[str, ...]]:
+    names = list(classes) + [f"output {i}" for i in range(len(classes), outputs)]
+    if len(names) > 6:  # 720 orders; more would take longer than the conversion
+        yield tuple(names)[:outputs]
+        return
+    for order in itertools.permutations(names):
+        yield order[:outputs]

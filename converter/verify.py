@@ -1,0 +1,196 @@
+"""Keras and TFLite on the same held-back pictures: how far apart, and is it close enough.
+
+The TFLite file runs where it will run: on the edge's own runtime, through the edge's own way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from converter.load import STRIDES
+from converter.noise import Progress
+from edge.bundle import Model
+from edge.contracts import Box, Floats, Image
+from edge.detect import cell_centres, decode, non_maximum_suppression
+
+Counts = npt.NDArray[np.int64]
+FACE_SCORE = 0.5
+"""A detection of at least this score is a face; its partner may be down to FACE_SLACK lower, for scores near the
+threshold fall to either side of it without a face being lost."""
+FACE_SLACK = 0.1
+SAME_FACE_IOU = 0.5
+SUPPRESSION_IOU = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a converted model must reach. Shares are 0..1; recall drops count only downwards."""
+
+    agreement: float = 0.995
+    dangerous_recall_drop: float = 0.002
+    recall_drop: float = 0.005
+    mean_difference: float = 0.02
+    faces: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parity:
+    """Keras (float) and TFLite, side by side on ``pictures`` pictures.
+
+    ``agreement`` is the share on which they say the same: the same label, or of detectors the same faces.
+    Differences are of probabilities, of detectors' scores on faces both found. ``worst`` are indices, worst first.
+    """
+
+    pictures: int
+    agreement: float
+    mean_difference: float
+    max_difference: float
+    disagreeing: tuple[int, ...]
+    worst: tuple[int, ...]
+    differences: Floats
+    float_answers: Floats
+    tflite_answers: Floats
+    float_recall: Mapping[str, float] = field(default_factory=dict)
+    tflite_recall: Mapping[str, float] = field(default_factory=dict)
+    float_confusion: Counts | None = None
+    tflite_confusion: Counts | None = None
+    float_faces: int = 0
+    tflite_faces: int = 0
+
+    def numbers(self) -> dict[str, float]:
+        """What goes into the contract, rounded so that equal conversions give equal files."""
+        found = {
+            "pictures": float(self.pictures),
+            "agreement": self.agreement,
+            "mean_difference": self.mean_difference,
+            "max_difference": self.max_difference,
+        }
+        if self.float_confusion is None and self.float_faces + self.tflite_faces:
+            found |= {"faces_float": float(self.float_faces), "faces_tflite": float(self.tflite_faces)}
+        for label, recall in self.float_recall.items():
+            found |= {f"recall_float_{label}": recall, f"recall_tflite_{label}": self.tflite_recall[label]}
+        return {name: round(value, 5) for name, value in found.items()}
+
+
+def tflite_outputs(model: Model, images: Image, progress: Progress) -> list[Floats]:
+    """Outputs of (n, height, width, 3) RGB bytes, one inference each as at the door; float32, first axis n."""
+    rows = []
+    for i, image in enumerate(images):
+        progress.count("running TFLite", i + 1, len(images))
+        rows.append(model.run(image))
+    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def compare_classifier(floats: Floats, tflites: Floats, labels: Sequence[str], truth: Sequence[str]) -> Parity:
+    """Parity of probabilities (n, labels); ``truth`` names what each picture shows, empty where unknown."""
+    differences = np.abs(floats - tflites).max(axis=1)
+    got, had = tflites.argmax(axis=1), floats.argmax(axis=1)
+    disagreeing = np.flatnonzero(got != had)
+    worst = np.lexsort((-differences, got == had))
+    float_confusion, tflite_confusion = (confusion(answers, labels, truth) for answers in (had, got))
+    return Parity(
+        len(floats),
+        float((got == had).mean()),
+        float(np.abs(floats - tflites).mean()),
+        float(differences.max()),
+        tuple(int(i) for i in disagreeing),
+        tuple(int(i) for i in worst),
+        differences.astype(np.float32),
+        floats,
+        tflites,
+        recalls(float_confusion, labels),
+        recalls(tflite_confusion, labels),
+        float_confusion,
+        tflite_confusion,
+    )
+
+
+def confusion(answers: npt.NDArray[np.intp], labels: Sequence[str], truth: Sequence[str]) -> Counts:
+    """(labels, labels) counts: row the truth, column the answer; pictures of unknown truth are left out."""
+    counts = np.zeros((len(labels), len(labels)), np.int64)
+    for answer, label in zip(answers, truth, strict=True):
+        if label in labels:
+            counts[labels.index(label), answer] += 1
+    return counts
+
+
+def recalls(counts: Counts, labels: Sequence[str]) -> dict[str, float]:
+    """Share of each label's pictures that were called so; labels without pictures are left out."""
+    return {name: float(counts[i, i] / counts[i].sum()) for i, name in enumerate(labels) if counts[i].sum()}
+
+
+def compare_detector(floats: Sequence[Floats], tflites: Sequence[Floats], height: int, width: int) -> Parity:
+    """Parity of scores (n, cells, 1) and boxes (n, cells, 4): the share of faces that both found."""
+    shares, apart, float_count, tflite_count = [], [], 0, 0
+    for i in range(len(floats[0])):
+        ours = faces_of(floats[0][i], floats[1][i], height, width)
+        theirs = faces_of(tflites[0][i], tflites[1][i], height, width)
+        missed, differences = _unmatched(ours, theirs)
+        extra, _ = _unmatched(theirs, ours)
+        sure, sure_theirs = (sum(score >= FACE_SCORE for _, score in faces) for faces in (ours, theirs))
+        float_count, tflite_count = float_count + sure, tflite_count + sure_theirs
+        shares.append((missed + extra, max(differences, default=0.0)))
+        apart += differences
+    lost = np.array([share[0] for share in shares])
+    differences_by_picture = np.array([share[1] for share in shares], np.float32)
+    return Parity(
+        len(shares),
+        1 - float(lost.sum()) / max(1, float_count + tflite_count),
+        float(np.mean(apart)) if apart else 0.0,
+        max(apart, default=0.0),
+        tuple(int(i) for i in np.flatnonzero(lost)),
+        tuple(int(i) for i in np.lexsort((-differences_by_picture, -lost))),
+        differences_by_picture,
+        floats[0].max(axis=1),
+        tflites[0].max(axis=1),
+        float_faces=float_count,
+        tflite_faces=tflite_count,
+    )
+
+
+def faces_of(scores: Floats, distances: Floats, height: int, width: int) -> list[tuple[Box, float]]:
+    """Faces (box in input pixels, score), best first, of scores (cells, 1) and log distances (cells, 4)."""
+    flat = scores.reshape(-1)
+    candidates = np.flatnonzero(flat >= FACE_SCORE - FACE_SLACK)
+    centres, strides = cell_centres(height, width, STRIDES)
+    boxes = decode(distances[candidates], centres[candidates], strides[candidates])
+    kept = non_maximum_suppression(boxes, flat[candidates], SUPPRESSION_IOU)
+    return [(Box(*(float(v) for v in boxes[k])), float(flat[candidates[k]])) for k in kept]
+
+
+def _unmatched(wanted: Sequence[tuple[Box, float]], found: Sequence[tuple[Box, float]]) -> tuple[int, list[float]]:
+    """How many sure faces of ``wanted`` have no partner in ``found``, and how far the partners' scores are."""
+    free = list(found)
+    missed, differences = 0, []
+    for box, score in wanted:
+        if score < FACE_SCORE:
+            continue
+        best = max(free, key=lambda other: box.iou(other[0]), default=None)
+        if best is None or box.iou(best[0]) < SAME_FACE_IOU:
+            missed += 1
+            continue
+        free.remove(best)
+        differences.append(abs(score - best[1]))
+    return missed, differences
+
+
+def failures_of(parity: Parity, gate: Gate, dangerous: str) -> tuple[str, ...]:
+    """What of the gate was not reached, a sentence each; empty where all was. ``dangerous`` is empty for detectors."""
+    floor = gate.agreement if dangerous else gate.faces
+    failures = []
+    if parity.agreement < floor:
+        what = "labels" if dangerous else "faces"
+        failures.append(f"{what} agree on {parity.agreement:.2%} of {parity.pictures} pictures, floor {floor:.2%}")
+    # Not-a-number compares false with everything and must not pass.
+    if not parity.mean_difference <= gate.mean_difference:
+        failures.append(f"mean difference {parity.mean_difference:.4f}, ceiling {gate.mean_difference:.4f}")
+    for label, recall in parity.float_recall.items():
+        allowed = gate.dangerous_recall_drop if label == dangerous else gate.recall_drop
+        drop = recall - parity.tflite_recall[label]
+        if drop > allowed + 1e-9:
+            failures.append(f"recall of {label} is {drop:.2%} lower than in Keras, allowed {allowed:.2%}")
+    return tuple(failures)
