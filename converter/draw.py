@@ -52,6 +52,31 @@ def scenes(height: int, width: int, count: int, seed: int) -> tuple[Image, tuple
     return np.stack(images), ("",) * count
 
 
+def varied(images: Image, seed: int) -> Image:
+    """Each of (n, height, width, 3) seen another way: other hues, nearer, turned, out of focus, darker or lighter.
+
+    A trained classifier calls most drawn faces the same; among strange views are some that it calls otherwise.
+    """
+    rng = np.random.default_rng(seed)
+    return np.stack([_seen_otherwise(image, rng) for image in images])
+
+
+def _seen_otherwise(image: Image, rng: Rng) -> Image:
+    height, width = image.shape[:2]
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.int16)
+    if rng.random() < 0.5:
+        hsv[..., 0] = (hsv[..., 0] + rng.integers(0, 180)) % 180
+    hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0, 1.3), 0, 255)
+    image = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.normal(0, 15)), float(rng.uniform(0.8, 2.2)))
+    turn[:, 2] += rng.normal(0, 0.12, 2) * (width, height)
+    image = np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8)
+    if rng.random() < 0.5:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 3.0))), np.uint8)
+    gain, lift = float(rng.uniform(0.4, 1.6)), float(rng.uniform(-60, 60))
+    return np.clip(image * gain + lift, 0, 255).astype(np.uint8)
+
+
 def backdrop(height: int, width: int, rng: Rng) -> Image:
     """A wall: two colours running into each other, with soft blotches and a few straight edges."""
     top, bottom = rng.integers(0, 256, (2, 3)).astype(np.float32)

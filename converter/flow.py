@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from converter import calibrate, golden, verify
+from converter import calibrate, draw, golden, verify
 from converter.calibrate import Calibration, Fit
 from converter.golden import Chosen
 from converter.labels import Labels, find_labels
@@ -33,6 +33,8 @@ from edge.errors import ConversionError
 
 CANDIDATES = 36
 """Pictures that golden inputs are chosen from."""
+DRAWN_CANDIDATES = {"classifier": 240, "detector": 36}
+"""The same for drawn ones, of which fewer are to the point; an inference each, twice."""
 GOLDEN_COUNT = {"classifier": 8, "detector": 4}
 SPREAD_FOR_LABELS = 64
 
@@ -281,10 +283,15 @@ def compare(
 
 def _golden_of(attempt: Attempt, pictures: Calibration, fit: Fit, options: Options, progress: Progress) -> Chosen:
     if options.golden == "drawn":
-        candidates = calibrate.drawn_calibration(fit, CANDIDATES, 0, options.seed).fit.images
+        candidates = draw.varied(_drawn(fit, DRAWN_CANDIDATES[attempt.contract.task], options.seed), options.seed)
     else:
         candidates = pictures.proof.images[:CANDIDATES]
     return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[attempt.contract.task], progress)
+
+
+def _drawn(fit: Fit, count: int, seed: int) -> Image:
+    make = draw.scenes if fit.detector else draw.faces
+    return make(fit.height, fit.width, count, seed)[0]
 
 
 def _notes(pixels: Pixels, labels: Labels | None, pictures: Calibration, chosen: Chosen) -> tuple[str, ...]:
