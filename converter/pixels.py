@@ -8,7 +8,7 @@ every picture the same answer.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -116,13 +116,48 @@ def _by_pictures(source: Source, pictures: Pictures) -> Pixels:
     probes = Pictures(
         pictures.images[chosen], tuple(pictures.labels[i] for i in chosen), tuple(pictures.names[i] for i in chosen)
     )
-    scored = sorted(((_score(source, p, probes), p) for p in SCALINGS.values()), key=lambda pair: -pair[0])
-    (best, winner), (second, runner_up) = scored[:2]
-    clear = best - second >= CLEAR_LEAD
-    why = f"by {len(probes)} calibration pictures: score {best:.2f}, next {runner_up.name} {second:.2f}" + (
-        "" if clear else "; that is close, so say it with --pixels if you know"
-    )
-    return replace(winner, why=why, guessed=True)
+    judge, what = _judge_of(source)
+    scored = sorted(((judge(p, probes), p) for p in SCALINGS.values()), key=lambda pair: -pair[0])
+    # Of those that are equally good the more usual is taken: SCALINGS is in that order.
+    level = [p for score, p in scored if score >= scored[0][0] - CLEAR_LEAD]
+    winner = min(level, key=lambda p: list(SCALINGS).index(p.name))
+    scores = ", ".join(f"{p.name} {score:.2f}" for score, p in scored)
+    doubt = "" if len(level) == 1 else "; that is close, so say it with --pixels if you know"
+    return replace(winner, why=f"by {what}, on {len(probes)} pictures: {scores}{doubt}", guessed=True)
+
+
+def _judge_of(source: Source) -> tuple[Callable[[Pixels, Pictures], float], str]:
+    """What scores a scaling, 0..1, and its name."""
+    norm = first_norm(source.keras_model)
+    if norm is None:
+        return (lambda pixels, probes: _score(source, pixels, probes)), "how sensible its answers are"
+    return (lambda pixels, probes: _fits_norm(norm, pixels, probes)), "what its first batch norm was trained on"
+
+
+def first_norm(model: Any) -> tuple[Any, Any] | None:
+    """The first batch norm as (model up to its input, layer), through nested models; None where there is none.
+
+    Only what stands first is entered: what lies before a nested model otherwise would be left out.
+    """
+    import keras
+
+    for layer in getattr(model, "layers", None) or ():
+        if type(layer).__name__ == "BatchNormalization":
+            return keras.Model(model.inputs, layer.input), layer
+        if getattr(layer, "layers", None):
+            return first_norm(layer)
+    return None
+
+
+def _fits_norm(norm: tuple[Any, Any], pixels: Pixels, probes: Pictures) -> float:
+    """How near mean and variance before a batch norm come to the remembered ones, 0..1."""
+    front, layer = norm
+    before = np.asarray(front.predict(pixels.of_bytes(probes.images), verbose=0), np.float64)
+    axes = tuple(range(before.ndim - 1))
+    mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance) + 1e-3
+    away = np.abs(before.mean(axis=axes) - mean) / np.sqrt(variance)
+    wider = np.abs(np.log((before.var(axis=axes) + 1e-3) / variance))
+    return float(1 / (1 + np.median(away + wider)))
 
 
 def _score(source: Source, pixels: Pixels, probes: Pictures) -> float:

@@ -1,0 +1,111 @@
+"""A model goes in, a proven file comes out, and what is in it is what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converter.flow import Conversion, Options, convert
+from converter.verify import Gate
+from edge import bundle
+from edge.contracts import Floats, Interpreter, TensorSpec
+from edge.drivers import open_interpreter
+from edge.errors import ConversionError, GoldenError
+
+
+@pytest.fixture(scope="module")
+def conversion(softmax_keras: Path, pictures: Path, workshop: Path) -> Conversion:
+    options = Options(output=workshop / "mask.tflite", labels=("with_mask", "without_mask"), calibration=pictures)
+    return convert(softmax_keras, options)
+
+
+def test_file_passes_replay_and_says_what_it_is(conversion: Conversion) -> None:
+    assert conversion.path is not None
+    model = bundle.load(conversion.path, "classifier", open_interpreter)
+    assert model.replay() <= 1
+    contract = model.contract
+    assert contract.labels == ("with_mask", "without_mask")
+    assert contract.compliant == "with_mask"
+    assert contract.output == "softmax"
+    assert contract.quantization == "int8"
+    assert contract.parity["agreement"] == conversion.parity.agreement >= 0.995
+
+
+def test_bytes_go_in_and_out_untouched(conversion: Conversion) -> None:
+    interpreter = open_interpreter(bundle.unpack(conversion.target).flatbuffer)
+    assert interpreter.input == ("serving_default_pixels:0", (1, 32, 32, 3), np.dtype(np.uint8), 1.0, 0)
+    assert interpreter.outputs[0].dtype == np.uint8
+
+
+def test_one_neuron_with_pixels_in_0_to_1(sigmoid_keras: Path, pictures: Path, tmp_path: Path) -> None:
+    found = convert(sigmoid_keras, Options(output=tmp_path / "s.tflite", calibration=pictures))
+    assert found.pixels.name == "0..1"
+    assert found.pixels.guessed
+    assert found.contract.output == "sigmoid"
+    assert found.contract.labels == ("with_mask", "without_mask")
+    assert found.parity.float_recall["without_mask"] > 0.9
+    assert any("guess: pixels are 0..1" in note for note in found.notes)
+    assert bundle.load(tmp_path / "s.tflite", "classifier", open_interpreter).replay() <= 1
+
+
+class Wrong:
+    """A runtime that computes something else; wraps a right one."""
+
+    def __init__(self, right: Interpreter) -> None:
+        self._right = right
+        self.runtime, self.input, self.outputs = right.runtime, right.input, right.outputs
+
+    runtime: str
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+        return self._right.run(np.ascontiguousarray(tensor[..., ::-1]))
+
+
+class Constant(Wrong):
+    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+        return self._right.run(np.full_like(tensor, 128))
+
+
+class Offset(Wrong):
+    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+        return self._right.run(tensor // 2)
+
+
+@pytest.mark.parametrize("wrong", [Wrong, Constant, Offset])
+def test_replay_catches_a_runtime_that_is_wrong(conversion: Conversion, wrong: type[Wrong]) -> None:
+    with pytest.raises(GoldenError, match="golden input"):
+        bundle.load(conversion.target, "classifier", lambda data: wrong(open_interpreter(data))).replay()
+
+
+def test_drawn_golden_inputs_hold_nobodys_picture(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
+    options = Options(output=tmp_path / "m.tflite", calibration=pictures, golden="drawn")
+    found = convert(softmax_keras, options)
+    held = {image.tobytes() for image in found.calibration.proof.images}
+    assert not held & {image.tobytes() for image in found.golden.golden["inputs"]}
+    assert found.golden.spread > 1
+    model = bundle.load(tmp_path / "m.tflite", "classifier", lambda data: Wrong(open_interpreter(data)))
+    with pytest.raises(GoldenError):
+        model.replay()
+
+
+def test_equal_conversions_give_equal_files(conversion: Conversion, softmax_keras: Path, pictures: Path) -> None:
+    options = Options(output=conversion.target, labels=("with_mask", "without_mask"), calibration=pictures, force=True)
+    assert convert(softmax_keras, options).bundle == conversion.bundle
+
+
+def test_nothing_is_overwritten_unasked(conversion: Conversion, softmax_keras: Path) -> None:
+    with pytest.raises(ConversionError, match="exists already; give --force"):
+        convert(softmax_keras, Options(output=conversion.target))
+
+
+def test_a_gate_not_passed_writes_nothing(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
+    gate = Gate(mean_difference=-1.0)
+    found = convert(softmax_keras, Options(output=tmp_path / "m.tflite", calibration=pictures, gate=gate))
+    assert not found.passed
+    assert found.path is None
+    assert list(tmp_path.iterdir()) == []
