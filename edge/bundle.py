@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -41,8 +42,8 @@ GOLDEN_ABSOLUTE = 2e-3
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the model wants to see: ``real = pixel * scale + offset`` per channel, pixel 0..255, RGB."""
 
-    height: int
-    width: int
+    height: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    width: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     scale: float
     offset: float
     colour: Literal["RGB", "BGR"] = "RGB"
@@ -69,8 +70,23 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: tuple[str, ...] = ()
     compliant: str = ""
     output: Literal["softmax", "sigmoid", "anchor-free"] = "softmax"
-    crop_margin: float = 0.0
-    strides: tuple[int, ...] = ()
+    crop_margin: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
+    strides: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
+
+    def __post_init__(self) -> None:
+        """ValueError where the parts do not go together (msgspec makes a ValidationError of it)."""
+        if self.task == "detector":
+            if self.output != "anchor-free" or not self.strides:
+                raise ValueError(f"a detector has output anchor-free and strides, got {self.output}, {self.strides}")
+            return
+        if self.output not in ("softmax", "sigmoid"):
+            raise ValueError(f"a classifier has output softmax or sigmoid, got {self.output}")
+        if len(set(self.labels)) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"a classifier has two different labels or more, got {self.labels}")
+        if self.output == "sigmoid" and len(self.labels) != 2:
+            raise ValueError(f"a sigmoid speaks of two labels, got {self.labels}")
+        if self.compliant not in self.labels:
+            raise ValueError(f"compliant is one of {self.labels}, got {self.compliant!r}")
 
 
 Golden = dict[str, npt.NDArray[Any]]
@@ -126,7 +142,8 @@ def unpack(path: Path) -> Bundle:
             contract_json = archive.read(CONTRACT_NAME)
             with np.load(io.BytesIO(archive.read(GOLDEN_NAME)), allow_pickle=False) as arrays:
                 golden = {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    # What zipfile and NumPy throw at a damaged archive; NotImplementedError (a RuntimeError) is an odd compression.
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError) as error:
         raise BundleError(
             f"{path}: a TFLite file without a readable contract ({error}); it was cut short in copying or not made by "
             "fmd-convert; copy it again or convert its Keras model with: fmd-convert model.keras"
@@ -137,6 +154,7 @@ def unpack(path: Path) -> Bundle:
             f"{path}: the model is not the one its contract speaks of (sha256 got {sha256(flatbuffer)[:12]}..., "
             f"expected {contract.sha256[:12]}...); the file is damaged or was edited: copy or convert it again"
         )
+    _check_golden(path, contract, golden)
     return Bundle(flatbuffer, contract, golden)
 
 
@@ -150,6 +168,20 @@ def _decode_contract(path: Path, contract_json: bytes) -> Contract:
         return msgspec.json.decode(contract_json, type=Contract)
     except (msgspec.MsgspecError, AttributeError) as error:
         raise BundleError(f"{path}: its contract cannot be read: {error}; convert the Keras model again") from error
+
+
+def _check_golden(path: Path, contract: Contract, golden: Golden) -> None:
+    """Golden inputs that are none would prove anything."""
+    inputs = golden.get("inputs", np.zeros(0))
+    wanted = (contract.input.height, contract.input.width, 3)
+    outputs = [array for name, array in golden.items() if name.startswith("output_")]
+    if inputs.dtype != np.uint8 or not len(inputs) or inputs.shape[1:] != wanted:
+        raise BundleError(
+            f"{path}: golden inputs are {inputs.dtype} {inputs.shape}, expected uint8 {('n', *wanted)}; "
+            "convert its Keras model again"
+        )
+    if not outputs or any(len(array) != len(inputs) for array in outputs):
+        raise BundleError(f"{path}: golden outputs do not go with its golden inputs; convert its Keras model again")
 
 
 class Model:
@@ -166,6 +198,11 @@ class Model:
             raise BundleError(
                 f"{source}: the model takes {interpreter.input.shape}, its contract says {wanted}; convert it again"
             )
+
+    @property
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the outputs, batch axis 1 first, in the file's order."""
+        return tuple(output.shape for output in self._interpreter.outputs)
 
     @property
     def runtime(self) -> str:
@@ -186,6 +223,10 @@ class Model:
         """
         runtime_name = self._interpreter.runtime.split(" ")[0]
         worst = 0.0
+        if len(self.output_shapes) != sum(name.startswith("output_") for name in self._golden):
+            raise BundleError(
+                f"{self.source}: has {len(self.output_shapes)} outputs, its golden answers tell of others"
+            )
         for i, pixels in enumerate(self._golden["inputs"]):
             for k, got in enumerate(self.run(pixels)):
                 scale = self._interpreter.outputs[k].scale

@@ -1,0 +1,61 @@
+"""What the tests of edge share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge import config, drivers, service
+from edge.bundle import Bundle, Model, unpack
+from edge.config import Settings
+from tests.edge import parts
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The defaults, outputs on the console."""
+    return config.load(None, {"alert.driver": "console"})
+
+
+@pytest.fixture(scope="session")
+def classifier_path() -> Path:
+    return service.shipped_model("classifier")
+
+
+@pytest.fixture(scope="session")
+def detector_path() -> Path:
+    return service.shipped_model("detector")
+
+
+@pytest.fixture(scope="session")
+def classifier_bundle(classifier_path: Path) -> Bundle:
+    return unpack(classifier_path)
+
+
+@pytest.fixture(scope="session")
+def classifier_model(classifier_bundle: Bundle) -> Model:
+    return Model(classifier_bundle, drivers.open_interpreter(classifier_bundle.flatbuffer), "shipped")
+
+
+@pytest.fixture
+def mock_pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """gpiozero's own simulated pins, fresh."""
+    devices = pytest.importorskip("gpiozero", reason="gpiozero is not installed").Device
+    mock = pytest.importorskip("gpiozero.pins.mock")
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
+    devices.pin_factory = mock.MockFactory()
+    yield devices.pin_factory
+    devices.pin_factory.reset()
+    devices.pin_factory = None
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The data sets, which are no part of the project."""
+    folder = Path(os.environ.get("FMD_DATA", parts.ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data sets at {folder}; set FMD_DATA")
+    return folder

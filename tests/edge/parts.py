@@ -1,0 +1,160 @@
+"""Small parts for the tests of edge: frames, stages with a known answer, and the real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge import config
+from edge.alert import Alert
+from edge.bundle import Bundle, Contract, InputSpec, Model
+from edge.classify import MaskClassifier
+from edge.contracts import Box, Face, Floats, Frame, Image, TensorSpec
+from edge.decide import Decider
+from edge.detect import FaceDetector, cell_centres
+from edge.drivers.pixels import luma_of
+from edge.pipeline import Pipeline
+from edge.track import Tracker
+from edge.watch import Watch
+
+ROOT = Path(__file__).parents[2]
+SIZE = 64
+"""Height and width of the stub models' input."""
+STRIDES = (8, 16)
+LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
+BARE: Mapping[str, float] = {"with_mask": 0.02, "without_mask": 0.97, "with_incorrect_mask": 0.01}
+MASKED: Mapping[str, float] = {"with_mask": 0.98, "without_mask": 0.01, "with_incorrect_mask": 0.01}
+
+
+def texture(height: int, width: int, seed: int = 0) -> Image:
+    """Sharp random colours, (height, width, 3) RGB."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def frame_of(image: Image, captured_s: float = 0.0, index: int = 0) -> Frame:
+    return Frame(image, luma_of(image), captured_s, index)
+
+
+def face(x: float, y: float = 100.0, width: float = 40.0, score: float = 0.9) -> Face:
+    """A square face centred at (x, y)."""
+    return Face(Box(x - width / 2, y - width / 2, x + width / 2, y + width / 2), score)
+
+
+def contract(task: str, **more: Any) -> Contract:
+    kind: dict[str, Any] = (
+        {"output": "anchor-free", "strides": STRIDES}
+        if task == "detector"
+        else {"labels": LABELS, "compliant": "with_mask", "crop_margin": 0.2}
+    )
+    plain: dict[str, Any] = {
+        "format": 1,
+        "task": task,
+        "name": "stub",
+        "input": InputSpec(height=SIZE, width=SIZE, scale=1.0, offset=0.0),
+        "sha256": "",
+        "source_sha256": "",
+        "quantization": "none",
+        "reason": "",
+        "versions": {},
+        "parity": {},
+    }
+    return Contract(**{**plain, **kind, **more})
+
+
+@dataclass
+class StubInterpreter:
+    """An interpreter that answers the same whatever it is shown, and remembers what that was."""
+
+    answers: list[Floats]
+    size: int = SIZE
+    runtime: str = "stub 1"
+    dtype: npt.DTypeLike = np.uint8
+    scale: float = 1.0
+    zero_point: int = 0
+    seen: list[npt.NDArray[np.generic]] = field(default_factory=list)
+
+    @property
+    def input(self) -> TensorSpec:
+        return TensorSpec("in", (1, self.size, self.size, 3), np.dtype(self.dtype), self.scale, self.zero_point)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec("out", a.shape, np.dtype(np.float32), 0.0, 0) for a in self.answers)
+
+    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
+        self.seen.append(tensor)
+        return self.answers
+
+
+def detector_answers(faces: Sequence[Face], size: int = SIZE) -> list[Floats]:
+    """What a detector says that sees ``faces``, boxes in input pixels: boxes (1, cells, 4), scores (1, cells, 1)."""
+    centres, strides = cell_centres(size, size, STRIDES)
+    scores, distances = np.zeros(len(strides), np.float32), np.zeros((len(strides), 4), np.float32)
+    for one in faces:
+        cell = int(np.argmin(np.abs(centres - np.array(one.box.centre)).sum(axis=1)))
+        (x, y), box = centres[cell], one.box
+        reach = np.array([x - box.xmin, y - box.ymin, box.xmax - x, box.ymax - y])
+        scores[cell], distances[cell] = one.score, np.log(reach / strides[cell])
+    return [distances[None], scores[None, :, None]]
+
+
+def detector_of(faces: Sequence[Face], min_score: float = 0.2) -> FaceDetector:
+    """A detector that finds ``faces`` (boxes in its 64 x 64 input) in every picture."""
+    bundle = Bundle(b"", contract("detector"), {})
+    return FaceDetector(Model(bundle, StubInterpreter(detector_answers(faces)), "stub"), min_score)
+
+
+def classifier_of(probabilities: Mapping[str, float]) -> MaskClassifier:
+    """A classifier that answers ``probabilities`` to every face."""
+    answer = np.array([[probabilities[label] for label in LABELS]], np.float32)
+    return MaskClassifier(Model(Bundle(b"", contract("classifier"), {}), StubInterpreter([answer]), "stub"))
+
+
+def pipeline_of(settings: config.Settings, alert: Alert, **stages: Any) -> Pipeline:
+    """The real stages around a detector that always sees one bare face, or ``stages`` in place of some."""
+    plain = {
+        "watch": Watch(settings.watch),
+        "detector": detector_of([face(32, 32, 24)]),
+        "tracker": Tracker(settings.track, settings.detect),
+        "classifier": classifier_of(BARE),
+        "decider": Decider(settings.decide, "with_mask"),
+        "alert": alert,
+        "settings": settings.classify,
+    }
+    return Pipeline(**{**plain, **stages})
+
+
+def write_clip(path: Path, frames: int = 30, fps: float = 15.0, seed: int = 0) -> Path:
+    """A real video of 160 x 120 noise; MP4 or, by its ending, AVI."""
+    codec = "MJPG" if path.suffix == ".avi" else "mp4v"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (160, 120))
+    for i in range(frames):
+        writer.write(texture(120, 160, seed + i))
+    writer.release()
+    return path
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """``fmd`` as installed beside this Python."""
+    return [str(Path(sys.executable).with_name("fmd")), *map(str, arguments)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, with simulated pins."""
+    return {**os.environ, "GPIOZERO_PIN_FACTORY": "mock", **more}
+
+
+def fmd(*arguments: str | Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command to its end."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=environment(**more)
+    )

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from edge.contracts import Box, Verdict
+
+
+def test_measures_of_a_box() -> None:
+    box = Box(10, 20, 40, 100)
+    assert (box.width, box.height, box.centre) == (30, 80, (25, 60))
+
+
+def test_intersection_over_union_by_hand() -> None:
+    # Two 10 x 10 boxes that share 5 x 10: 50 of 150.
+    assert Box(0, 0, 10, 10).iou(Box(5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert Box(0, 0, 10, 10).intersection(Box(5, 0, 15, 10)) == 50
+
+
+def test_boxes_that_only_touch_share_nothing() -> None:
+    assert Box(0, 0, 10, 10).iou(Box(10, 0, 20, 10)) == 0
+    assert Box(0, 0, 10, 10).intersection(Box(30, 30, 40, 40)) == 0
+
+
+def test_a_box_without_area_has_no_overlap_even_with_itself() -> None:
+    assert Box(5, 5, 5, 5).iou(Box(5, 5, 5, 5)) == 0
+
+
+def test_a_verdicts_label_is_its_most_probable_one() -> None:
+    verdict = Verdict({"with_mask": 0.2, "without_mask": 0.5, "with_incorrect_mask": 0.3}, quality=1.0)
+    assert (verdict.label, verdict.score) == ("without_mask", 0.5)
