@@ -7,6 +7,7 @@ import numpy as np
 
 from edge.bundle import Contract, Model
 from edge.contracts import Box, Floats, Frame, Image, Verdict
+from edge.errors import BundleError
 
 GOOD_WIDTH = 48.0
 """Face width in pixels from which a look counts fully; below 16 it counts next to nothing."""
@@ -68,6 +69,12 @@ class MaskClassifier:
         self._model = model
         self._size = (model.contract.input.height, model.contract.input.width)
         self.labels = model.contract.labels
+        wanted = (1, 1 if model.contract.output == "sigmoid" else len(self.labels))
+        if model.output_shapes != (wanted,):
+            raise BundleError(
+                f"{model.source}: a {model.contract.output} of labels {self.labels} gives one output {wanted}, "
+                f"this model {model.output_shapes}; convert it again"
+            )
         self.compliant = model.contract.compliant
 
     def classify(self, frame: Frame, box: Box) -> Verdict:

@@ -18,6 +18,7 @@ import numpy as np
 
 from edge.bundle import Model
 from edge.contracts import Box, Face, Floats, Frame, Image
+from edge.errors import BundleError
 
 PAD_VALUE = 114
 """Grey around a letterboxed picture; training pads with the same."""
@@ -89,6 +90,12 @@ class FaceDetector:
         self._most_faces = most_faces
         self._height, self._width = contract.input.height, contract.input.width
         self._centres, self._strides = cell_centres(self._height, self._width, contract.strides)
+        cells = len(self._strides)
+        if sorted(model.output_shapes, key=lambda shape: shape[-1]) != [(1, cells, 1), (1, cells, 4)]:
+            raise BundleError(
+                f"{model.source}: a detector of strides {contract.strides} gives (1, {cells}, 1) and (1, {cells}, 4), "
+                f"this one {model.output_shapes}; convert it again"
+            )
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """Faces of one frame, best first, in full-frame pixels, cut to the frame."""

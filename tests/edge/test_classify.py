@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle, Model
+from edge.classify import MaskClassifier, crop_face, probabilities_of, quality_of
+from edge.contracts import Box
+from edge.errors import BundleError
+from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
+
+
+def test_a_crop_inside_the_picture_is_the_picture() -> None:
+    image = texture(100, 100)
+    np.testing.assert_array_equal(crop_face(image, Box(20, 30, 40, 50), 0.0, (20, 20)), image[30:50, 20:40])
+
+
+def test_a_crop_is_square_around_the_longer_side_with_its_margin() -> None:
+    # 20 wide, 40 high, a margin of a quarter: 60 x 60 around (50, 50).
+    image = texture(100, 100)
+    np.testing.assert_array_equal(crop_face(image, Box(40, 30, 60, 70), 0.25, (60, 60)), image[20:80, 20:80])
+
+
+@pytest.mark.parametrize(
+    ("box", "row", "column"),
+    [
+        (Box(-10, 40, 10, 60), slice(None), 0),
+        (Box(90, 40, 110, 60), slice(None), -1),
+        (Box(40, -10, 60, 10), 0, slice(None)),
+        (Box(40, 90, 60, 110), -1, slice(None)),
+    ],
+)
+def test_over_each_border_the_edge_is_repeated(box: Box, row: int | slice, column: int | slice) -> None:
+    image = texture(100, 100)
+    crop = crop_face(image, box, 0.0, (20, 20))
+    reached = cv2.copyMakeBorder(image, 10, 10, 10, 10, cv2.BORDER_REPLICATE)
+    x, y = int(box.xmin) + 10, int(box.ymin) + 10
+    np.testing.assert_array_equal(crop, reached[y : y + 20, x : x + 20])
+    edge = crop[row, column]
+    outside = crop[:10] if row == 0 else crop[-10:] if row == -1 else crop[:, :10] if column == 0 else crop[:, -10:]
+    assert (outside == (edge[None] if row in (0, -1) else edge[:, None])).all()
+
+
+def test_a_corner_is_reached_over_too() -> None:
+    image = texture(100, 100)
+    crop = crop_face(image, Box(-10, -10, 10, 10), 0.0, (20, 20))
+    assert (crop[:10, :10] == image[0, 0]).all()
+    np.testing.assert_array_equal(crop[10:, 10:], image[:10, :10])
+
+
+@pytest.mark.parametrize("box", [Box(500, 500, 520, 520), Box(-90, 10, -70, 30), Box(10, 10, 10, 10)])
+def test_boxes_outside_or_without_area_give_a_crop_all_the_same(box: Box) -> None:
+    assert crop_face(texture(100, 100), box, 0.2, (24, 24)).shape == (24, 24, 3)
+
+
+def test_softmax_is_read_in_the_contracts_order() -> None:
+    found = probabilities_of(np.array([[0.1, 0.7, 0.2]], np.float32), contract("classifier"))
+    assert found == {
+        "with_mask": pytest.approx(0.1),
+        "without_mask": pytest.approx(0.7),
+        "with_incorrect_mask": pytest.approx(0.2),
+    }
+
+
+def test_int8_rounding_does_not_leave_probabilities_short_of_one() -> None:
+    found = probabilities_of(np.array([[0.2, 0.2, 0.4]], np.float32), contract("classifier"))
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["with_incorrect_mask"] == pytest.approx(0.5)
+
+
+def test_one_sigmoid_neuron_is_the_probability_of_the_second_label() -> None:
+    two = contract("classifier", labels=("mask", "bare"), compliant="mask", output="sigmoid")
+    assert probabilities_of(np.array([[0.9]], np.float32), two) == {
+        "mask": pytest.approx(0.1),
+        "bare": pytest.approx(0.9),
+    }
+
+
+@pytest.mark.parametrize(("output", "labels"), [("softmax", ("a", "b")), ("sigmoid", ("a", "b"))])
+def test_a_model_with_other_outputs_than_labels_is_refused(output: str, labels: tuple[str, ...]) -> None:
+    spec = contract("classifier", labels=labels, compliant="a", output=output)
+    model = Model(Bundle(b"", spec, {}), StubInterpreter([np.zeros((1, 3), np.float32)]), "stub")
+    with pytest.raises(BundleError, match="gives one output"):
+        MaskClassifier(model)
+
+
+def test_a_look_gives_every_label_and_a_quality() -> None:
+    verdict = classifier_of(BARE).classify(frame_of(texture(200, 200)), Box(50, 50, 110, 110))
+    assert dict(verdict.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
+    assert verdict.quality == 1.0
+
+
+def test_quality_falls_with_size_blur_and_what_is_outside() -> None:
+    image = texture(200, 200)
+    good = quality_of(image, Box(60, 60, 120, 120))
+    blurred = cv2.GaussianBlur(image, (0, 0), 12)
+    assert good == 1.0
+    assert quality_of(image, Box(60, 60, 84, 84)) == pytest.approx((24 - 12) / (48 - 12))
+    assert quality_of(image, Box(60, 60, 72, 72)) == 0.0
+    assert quality_of(np.asarray(blurred, np.uint8), Box(60, 60, 120, 120)) < 0.3
+    # Half outside, and touching the border on top of that.
+    assert quality_of(image, Box(-30, 60, 30, 120)) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("box", [Box(500, 500, 560, 560), Box(10, 10, 10, 10), Box(-60, 0, 0, 60)])
+def test_a_face_that_is_not_there_has_no_quality(box: Box) -> None:
+    assert quality_of(texture(200, 200), box) == 0.0

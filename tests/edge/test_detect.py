@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle, Model
+from edge.contracts import Box
+from edge.detect import (
+    PAD_VALUE,
+    FaceDetector,
+    cell_centres,
+    decode,
+    letterbox,
+    non_maximum_suppression,
+)
+from edge.errors import BundleError
+from tests.edge.parts import StubInterpreter, contract, detector_answers, detector_of, face, frame_of, texture
+
+
+def test_a_wide_picture_is_letterboxed_between_grey_bars() -> None:
+    fitted, fit = letterbox(np.full((120, 240, 3), 200, np.uint8), 64, 64)
+    assert fit == (64 / 240, 0, 16)
+    assert (fitted[:16] == PAD_VALUE).all()
+    assert (fitted[16:48] == 200).all()
+    assert (fitted[48:] == PAD_VALUE).all()
+
+
+def test_a_small_tall_picture_is_enlarged() -> None:
+    fitted, fit = letterbox(np.full((32, 16, 3), 200, np.uint8), 64, 64)
+    assert fit == (2.0, 16, 0)
+    assert (fitted[:, 16:48] == 200).all()
+    assert (fitted[:, :16] == PAD_VALUE).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1)])
+def test_pictures_of_extreme_shape_still_fit(shape: tuple[int, int]) -> None:
+    fitted, _ = letterbox(np.zeros((*shape, 3), np.uint8), 64, 64)
+    assert fitted.shape == (64, 64, 3)
+
+
+def test_cells_come_stride_by_stride_row_by_row() -> None:
+    centres, strides = cell_centres(16, 24, (8, 16))
+    assert centres.tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12], [8, 8], [24, 8]]
+    assert strides.tolist() == [8] * 6 + [16] * 2
+
+
+def test_decoding_by_hand() -> None:
+    # exp(0) = 1 stride to the left and top, exp(ln 2) = 2 strides to the right, exp(ln 0.5) half a stride down.
+    distances = np.log(np.array([[1, 1, 2, 0.5]], np.float32))
+    boxes = decode(distances, np.array([[20, 36]], np.float32), np.array([8], np.float32))
+    np.testing.assert_allclose(boxes, [[12, 28, 36, 40]])
+
+
+def test_suppression_keeps_the_best_of_a_pile_and_everybody_else() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [4, 0, 14, 10]], np.float32)
+    scores = np.array([0.8, 0.9, 0.3, 0.7], np.float32)
+    # Of the best (1): box 0 overlaps by 9 / 11, box 3 by 7 / 13.
+    assert non_maximum_suppression(boxes, scores, 0.6) == [1, 3, 2]
+    assert non_maximum_suppression(boxes, scores, 0.5) == [1, 2]
+    assert non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
+
+
+def test_faces_come_back_in_full_frame_pixels() -> None:
+    # 128 x 256 into 64 x 64: a quarter of the size, 16 rows of grey on top.
+    (found,) = detector_of([face(20, 28, 12)]).detect(frame_of(texture(128, 256)))
+    np.testing.assert_allclose(found.box, (56, 24, 104, 72), atol=1e-3)
+    assert found.score == pytest.approx(0.9)
+
+
+def test_faces_are_cut_to_the_frame() -> None:
+    (found,) = detector_of([face(4, 4, 20)]).detect(frame_of(texture(64, 64)))
+    np.testing.assert_allclose(found.box, (0, 0, 14, 14), atol=1e-3)
+
+
+def test_a_face_wholly_in_the_grey_bar_is_none() -> None:
+    assert detector_of([face(30, 4, 6)]).detect(frame_of(texture(64, 256))) == ()
+
+
+def test_faces_come_best_first_and_not_below_the_lowest_score() -> None:
+    detector = detector_of([face(12, 12, 8, 0.5), face(44, 44, 8, 0.7), face(44, 12, 8, 0.1)])
+    assert [round(f.score, 2) for f in detector.detect(frame_of(texture(64, 64)))] == [0.7, 0.5]
+
+
+def test_output_order_does_not_matter() -> None:
+    answers = detector_answers([face(20, 20, 12)])[::-1]
+    detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub"), 0.2)
+    (found,) = detector.detect(frame_of(texture(64, 64)))
+    np.testing.assert_allclose(found.box, Box(14, 14, 26, 26), atol=1e-3)
+
+
+def test_a_picture_full_of_candidates_gives_a_bounded_number_of_faces() -> None:
+    boxes, scores = detector_answers([])
+    answers = [boxes - 3, np.full_like(scores, 0.9)]  # a tiny face in every cell
+    model = Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub")
+    assert len(FaceDetector(model, 0.2, most_faces=5).detect(frame_of(texture(640, 640)))) == 5
+
+
+def test_a_model_without_a_detectors_outputs_is_refused() -> None:
+    answers = [np.zeros((1, 10, 4), np.float32), np.zeros((1, 10, 1), np.float32)]
+    with pytest.raises(BundleError, match=r"gives \(1, 80, 1\) and \(1, 80, 4\)"):
+        FaceDetector(Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub"), 0.2)
