@@ -2,7 +2,8 @@
 
 Every look at a face is weighed as evidence, and evidence is summed until it suffices: Wald's sequential probability
 ratio test (Ann. Math. Statist. 16, 1945). The sum cannot run past the threshold it decided at, so a mask taken off
-after being cleared is noticed as fast as a bare face that just came in (Page's cumulative sum, Biometrika 41, 1954).
+after being cleared is noticed within twice the looks that a bare face takes that just came in, however long the mask
+was on (Page's cumulative sum, Biometrika 41, 1954).
 A single blurred or turned frame weighs too little to flip anything.
 """
 

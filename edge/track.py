@@ -54,8 +54,9 @@ class Tracker:
 
     def update(self, faces: Sequence[Face], now_s: float) -> tuple[Track, ...]:
         """All people held to be present at ``now_s``, oldest first."""
-        left = self._pair(list(faces), now_s)
+        # Before pairing: whoever comes after a pause that long is somebody new, however near.
         self._states = [s for s in self._states if now_s - s.seen_s <= self._settings.lost_s]
+        left = self._pair(list(faces), now_s)
         for face in left:
             if face.score >= self._start_score and not self._overlaps_somebody(face, now_s):
                 self._states.append(_State(self._next_id, face, now_s, now_s))

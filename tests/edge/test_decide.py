@@ -1,0 +1,208 @@
+"""Decisions as a clock: looks at known times, what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from edge import config
+from edge.contracts import Box, Change, Decision, Outcome, Passage, Track, Verdict
+from edge.decide import Decider
+from tests.edge.parts import BARE, MASKED
+
+TICK_S = 0.1
+SLOPPY: Mapping[str, float] = {"with_mask": 0.05, "without_mask": 0.05, "with_incorrect_mask": 0.9}
+UNCLEAR: Mapping[str, float] = {"with_mask": 0.5, "without_mask": 0.5, "with_incorrect_mask": 0.0}
+
+
+def track(id_: int, now_s: float, entered_s: float = 0.0) -> Track:
+    return Track(id_, Box(0, 0, 40, 40), 0.9, entered_s, now_s, 0)
+
+
+class Door:
+    """A decider and its ticks; people are named by number."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.settings = config.load(None, {f"decide.{key}": value for key, value in changed.items()}).decide
+        self.decider = Decider(self.settings, "with_mask")
+        self.now_s = 0.0
+        self.decisions: list[Decision] = []
+        self.passages: tuple[Passage, ...] = ()
+
+    def tick(
+        self, looks: Mapping[int, Mapping[str, float] | None], quality: float = 1.0, after_s: float = TICK_S
+    ) -> tuple[Decision, ...]:
+        """``looks`` by person; None for somebody present who is not looked at."""
+        self.now_s += after_s
+        verdicts = {id_: Verdict(p, quality) for id_, p in looks.items() if p is not None}
+        tracks = [track(id_, self.now_s) for id_ in looks]
+        self.passages, decisions = self.decider.update(tracks, verdicts, self.now_s)
+        self.decisions += decisions
+        return decisions
+
+    def ticks(self, number: int, looks: Mapping[int, Mapping[str, float] | None], **more: Any) -> None:
+        for _ in range(number):
+            self.tick(looks, **more)
+
+    def told(self) -> list[tuple[str, str]]:
+        return [(d.change.value, d.passage.outcome.value) for d in self.decisions]
+
+    @property
+    def alarm(self) -> bool:
+        return any(self.decider.alarms(passage) for passage in self.passages)
+
+
+def test_a_bare_face_is_a_violation_within_half_a_second() -> None:
+    door = Door()
+    door.ticks(5, {1: BARE})
+    assert door.told() == [("decided", "violation")]
+    assert door.alarm
+    passage = door.passages[0]
+    assert (passage.label, passage.violated) == ("without_mask", True)
+    assert passage.belief > 0.99
+
+
+def test_a_mask_is_compliant_and_raises_no_alarm() -> None:
+    door = Door()
+    door.ticks(20, {1: MASKED})
+    assert door.told() == [("decided", "compliant")]
+    assert not door.alarm
+    assert door.passages[0].belief < 0.01
+    assert not door.passages[0].violated
+
+
+def test_one_look_alone_decides_nothing() -> None:
+    door = Door()
+    assert door.tick({1: BARE}) == ()
+    assert door.passages[0].outcome is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize(("held", "odd"), [(BARE, MASKED), (MASKED, BARE)])
+def test_one_odd_frame_flips_nothing(held: Mapping[str, float], odd: Mapping[str, float]) -> None:
+    door = Door()
+    door.ticks(10, {1: held})
+    for _ in range(5):
+        door.tick({1: odd})
+        door.ticks(3, {1: held})
+    assert len(door.told()) == 1
+
+
+def test_a_whole_second_of_blurred_looks_flips_nothing() -> None:
+    door = Door()
+    door.ticks(10, {1: MASKED})
+    door.ticks(10, {1: BARE}, quality=0.1)
+    assert door.told() == [("decided", "compliant")]
+
+
+def test_a_mask_taken_off_after_being_cleared_is_noticed_within_a_second() -> None:
+    door = Door()
+    door.ticks(600, {1: MASKED})  # a minute of mask must not buy a minute of bare face
+    off_s = door.now_s
+    door.ticks(10, {1: BARE})
+    assert door.told() == [("decided", "compliant"), ("revised", "violation")]
+    assert door.decisions[-1].at_s - off_s <= 1.0
+    assert door.alarm
+
+
+def test_a_mask_put_on_ends_the_alarm_and_the_violation_stays_known() -> None:
+    door = Door()
+    door.ticks(50, {1: BARE})
+    door.ticks(10, {1: MASKED})
+    assert door.told() == [("decided", "violation"), ("revised", "compliant")]
+    assert not door.alarm
+    assert door.passages[0].violated
+    assert door.passages[0].label == "with_mask"
+
+
+def test_looks_in_quick_succession_weigh_by_time_not_by_number() -> None:
+    """The same second, at 10 and at 100 looks: the same evidence."""
+    slow, fast = Door(error_rate=0.0001), Door(error_rate=0.0001)
+    slow.ticks(3, {1: BARE})
+    fast.tick({1: BARE})
+    fast.ticks(20, {1: BARE}, after_s=0.01)
+    assert fast.passages[0].belief == pytest.approx(slow.passages[0].belief, abs=1e-6)
+    assert fast.passages[0].looks == 21
+
+
+def test_a_certain_network_still_needs_several_looks() -> None:
+    door = Door()
+    certain = {"with_mask": 0.0, "without_mask": 1.0, "with_incorrect_mask": 0.0}
+    door.ticks(2, {1: certain})
+    assert door.told() == []
+
+
+def test_a_badly_worn_mask_is_a_violation_unless_accepted() -> None:
+    strict, lenient = Door(), Door(accept=["with_incorrect_mask"])
+    for door in (strict, lenient):
+        door.ticks(10, {1: SLOPPY})
+    assert strict.told() == [("decided", "violation")]
+    assert lenient.told() == [("decided", "compliant")]
+    assert lenient.passages[0].label == "with_incorrect_mask"
+
+
+def test_somebody_who_stays_unclear_is_unsure_and_passes() -> None:
+    door = Door()
+    door.ticks(29, {1: UNCLEAR})
+    assert door.told() == []
+    door.ticks(2, {1: UNCLEAR})
+    assert door.told() == [("decided", "unsure")]
+    assert not door.alarm
+    door.ticks(10, {1: BARE})
+    assert door.told()[1:] == [("revised", "violation")]
+
+
+def test_unsure_rings_where_the_settings_say_so() -> None:
+    door = Door(on_unsure="alarm")
+    door.ticks(40, {1: UNCLEAR})
+    assert door.alarm
+
+
+def test_nobody_is_unsure_who_was_never_looked_at() -> None:
+    door = Door()
+    door.ticks(100, {1: None})
+    assert door.told() == []
+
+
+def test_two_people_are_held_apart() -> None:
+    door = Door()
+    door.ticks(10, {1: BARE, 2: MASKED})
+    assert {p.id: p.outcome for p in door.passages} == {1: Outcome.VIOLATION, 2: Outcome.COMPLIANT}
+    assert door.alarm
+    door.tick({2: MASKED})
+    assert [(d.change, d.passage.id) for d in door.decisions[-1:]] == [(Change.LEFT, 1)]
+    assert not door.alarm
+
+
+def test_a_decision_is_told_once_and_the_departure_once() -> None:
+    door = Door()
+    door.ticks(100, {1: BARE})
+    door.ticks(10, {})
+    assert door.told() == [("decided", "violation"), ("left", "violation")]
+    assert door.passages == ()
+
+
+def test_who_was_never_decided_leaves_without_a_word() -> None:
+    door = Door()
+    door.tick({1: BARE})
+    door.tick({})
+    assert door.told() == []
+
+
+def test_closing_ends_every_decided_passage() -> None:
+    door = Door()
+    door.ticks(10, {1: BARE, 2: MASKED, 3: None})
+    ended = door.decider.closing(door.now_s)
+    assert [(d.change, d.passage.id, d.at_s) for d in ended] == [
+        (Change.LEFT, 1, door.now_s),
+        (Change.LEFT, 2, door.now_s),
+    ]
+    assert door.decider.closing(door.now_s) == ()
+
+
+@pytest.mark.parametrize("certain", [0.0, 1.0])
+def test_probabilities_of_nought_and_one_are_finite_evidence(certain: float) -> None:
+    door = Door()
+    door.ticks(50, {1: {"with_mask": certain, "without_mask": 1 - certain}})
+    assert 0 < door.passages[0].belief < 1

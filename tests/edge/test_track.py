@@ -1,0 +1,124 @@
+"""The tracker as a clock: one call a tick, faces put where people are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from edge.config import Settings
+from edge.contracts import Face, Track
+from edge.track import Tracker
+from tests.edge.parts import face
+
+TICK_S = 0.1
+
+
+class Clock:
+    """A tracker and its ticks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._tracker = Tracker(settings.track, settings.detect)
+        self.now_s = 0.0
+
+    def tick(self, *faces: Face, after_s: float = TICK_S) -> tuple[Track, ...]:
+        self.now_s += after_s
+        return self._tracker.update(faces, self.now_s)
+
+
+@pytest.fixture
+def clock(settings: Settings) -> Clock:
+    return Clock(settings)
+
+
+def ids(tracks: Sequence[Track]) -> list[int]:
+    return [track.id for track in tracks]
+
+
+def test_somebody_walking_stays_one_person(clock: Clock) -> None:
+    for x in range(100, 400, 20):
+        (track,) = clock.tick(face(x))
+        assert track.id == 1
+        assert track.missed == 0
+    assert track.entered_s == pytest.approx(TICK_S)
+    assert track.seen_s == clock.now_s
+
+
+def test_two_people_who_cross_keep_their_names(clock: Clock) -> None:
+    for step in range(21):
+        left, right = 100 + 10 * step, 300 - 10 * step
+        tracks = {t.id: t for t in clock.tick(face(left, y=95), face(right, y=105))}
+    assert tracks[1].box.centre[0] == pytest.approx(300)
+    assert tracks[2].box.centre[0] == pytest.approx(100)
+
+
+def test_faces_in_another_order_are_the_same_people(clock: Clock) -> None:
+    clock.tick(face(100), face(300))
+    tracks = {t.id: t.box.centre[0] for t in clock.tick(face(302), face(102))}
+    assert tracks == {1: pytest.approx(102), 2: pytest.approx(302)}
+
+
+def test_a_short_gap_is_bridged_where_the_walk_would_lead(clock: Clock) -> None:
+    for x in (100, 120, 140, 160, 180):
+        clock.tick(face(x))
+    for expected in (197, 214, 231):
+        (track,) = clock.tick()
+        assert track.box.centre[0] == pytest.approx(expected, abs=6)
+    assert track.missed == 3
+    (track,) = clock.tick(face(260))
+    assert (track.id, track.missed) == (1, 0)
+
+
+def test_somebody_not_seen_for_long_has_left(clock: Clock, settings: Settings) -> None:
+    clock.tick(face(100))
+    assert ids(clock.tick(after_s=settings.track.lost_s - 0.01)) == [1]
+    assert ids(clock.tick(after_s=0.02)) == []
+    assert ids(clock.tick(face(100))) == [2]
+
+
+def test_after_a_long_pause_the_next_is_somebody_new_even_at_the_same_place(clock: Clock, settings: Settings) -> None:
+    clock.tick(face(100))
+    assert ids(clock.tick(face(100), after_s=settings.track.lost_s + 0.1)) == [2]
+
+
+def test_a_faint_face_continues_a_person_but_begins_none(clock: Clock, settings: Settings) -> None:
+    faint = settings.detect.start_score - 0.1
+    assert clock.tick(face(100, score=faint)) == ()
+    clock.tick(face(100))
+    (track,) = clock.tick(face(104, score=faint))
+    assert (track.id, track.missed, track.score) == (1, 0, faint)
+
+
+def test_a_face_of_another_size_is_another_person(clock: Clock) -> None:
+    clock.tick(face(100, width=40))
+    assert ids(clock.tick(face(100, width=100))) == [1, 2]
+
+
+def test_a_face_out_of_reach_is_another_person(clock: Clock, settings: Settings) -> None:
+    clock.tick(face(100, width=40))
+    far = 100 + 40 * settings.track.reach + 1
+    assert ids(clock.tick(face(far, width=40))) == [1, 2]
+
+
+def test_two_boxes_on_one_face_are_one_person(clock: Clock) -> None:
+    clock.tick(face(100))
+    assert ids(clock.tick(face(100), face(110, score=0.6))) == [1]
+
+
+def test_two_first_boxes_on_one_face_are_one_person(clock: Clock) -> None:
+    assert ids(clock.tick(face(100), face(110, score=0.6))) == [1]
+
+
+def test_names_are_never_given_twice(clock: Clock) -> None:
+    seen: set[int] = set()
+    for _ in range(3):
+        (track,) = clock.tick(face(100))
+        assert track.id not in seen
+        seen.add(track.id)
+        clock.tick(after_s=5.0)
+
+
+def test_two_frames_of_one_moment_do_no_harm(clock: Clock) -> None:
+    clock.tick(face(100))
+    (track,) = clock.tick(face(101), after_s=0.0)
+    assert track.id == 1
