@@ -24,18 +24,19 @@ else:
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+# A day at most: clocks and conditions overflow on inf, and nobody means it.
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Pin = Annotated[int, msgspec.Meta(ge=0, le=27)]
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    source: str
+    source: Annotated[str, msgspec.Meta(min_length=1)]
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     loop: bool
-    stall_s: Positive
+    stall_s: PositiveSeconds
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,7 +51,7 @@ class WatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     contrast: Annotated[int, msgspec.Meta(ge=1, le=255)]
     share: Share
     awake_s: Seconds
-    recheck_s: Positive
+    recheck_s: PositiveSeconds
 
 
 class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,8 +60,8 @@ class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class TrackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    lost_s: Positive
-    reach: Positive
+    lost_s: PositiveSeconds
+    reach: Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
 class ClassifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,8 +73,8 @@ class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     error_rate: Annotated[float, msgspec.Meta(gt=0, lt=0.5)]
     accept: tuple[str, ...]
     on_unsure: Literal["pass", "alarm"]
-    unsure_after_s: Positive
-    look_s: Positive
+    unsure_after_s: PositiveSeconds
+    look_s: PositiveSeconds
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,10 +82,10 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     led_pin: Pin
     buzzer_pin: Pin
     active_high: bool
-    beep_on_s: Positive
+    beep_on_s: PositiveSeconds
     beep_off_s: Seconds
-    lease_s: Positive
-    longest_s: Positive
+    lease_s: PositiveSeconds
+    longest_s: PositiveSeconds
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,17 +105,17 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     Raises :class:`edge.errors.SettingsError` naming file, key, and what was expected.
     """
     values = _parse(DEFAULT_PATH)
+    origins: dict[str, str] = {}
     if path is not None:
-        _lay_over(values, _parse(path), str(path))
+        _lay_over(values, _parse(path), str(path), origins)
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
-        _lay_over(values, {section: {name: value}}, "command line")
-    where = str(path) if path else "command line" if overrides else str(DEFAULT_PATH)
+        _lay_over(values, {section: {name: value}}, "command line", origins)
     try:
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(_readable(error, values, where)) from error
-    _check_together(settings, where)
+        raise SettingsError(_readable(error, values, origins)) from error
+    _check_together(settings, origins)
     return settings
 
 
@@ -131,14 +132,16 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # -sig: Windows' editor puts a byte order mark in front, and SD cards are often prepared there.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 
-def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str) -> None:
+def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origins: dict[str, str]) -> None:
+    """Put ``over`` into ``values``, and into ``origins`` for each ``section.key`` where it came from."""
     for section, keys in over.items():
         if section not in values:
             raise SettingsError(f"{where}: unknown section [{section}]{_did_you_mean(section, values)}")
@@ -150,6 +153,7 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str) -> No
             if key not in values[section]:
                 raise SettingsError(f"{where}: unknown key {section}.{key}{_did_you_mean(key, values[section])}")
             values[section][key] = value
+            origins[f"{section}.{key}"] = where
 
 
 def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
@@ -157,19 +161,26 @@ def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
-def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], where: str) -> str:
+def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     message, _, place = str(error).partition(" - at `$.")
-    key = place.rstrip("`")
+    key = place.rstrip("`").partition("[")[0]
     section, _, name = key.partition(".")
-    got = values.get(section, {}).get(name.split("[")[0]) if name else values.get(section)
-    return f"{where}: {key}: {message[:1].lower()}{message[1:]}; got {got!r}"
+    return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {values[section][name]!r}"
 
 
-def _check_together(settings: Settings, where: str) -> None:
+def _origin(origins: Mapping[str, str], *keys: str) -> str:
+    """Where the first of ``keys`` was set that is not at its default."""
+    return next((origins[key] for key in keys if key in origins), str(DEFAULT_PATH))
+
+
+def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     if settings.alert.led_pin == settings.alert.buzzer_pin:
-        raise SettingsError(f"{where}: alert.buzzer_pin: the same pin as alert.led_pin ({settings.alert.led_pin})")
+        raise SettingsError(
+            f"{_origin(origins, 'alert.buzzer_pin', 'alert.led_pin')}: alert.buzzer_pin: the same pin as alert.led_pin "
+            f"({settings.alert.led_pin}), expected another"
+        )
     if settings.detect.start_score < settings.detect.min_score:
         raise SettingsError(
-            f"{where}: detect.start_score: got {settings.detect.start_score}, expected at least detect.min_score "
-            f"({settings.detect.min_score})"
+            f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
+            f"{settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})"
         )

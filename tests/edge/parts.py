@@ -1,4 +1,4 @@
-"""Small parts for the tests of edge: frames, stages with a known answer, and the real command in a process of its own."""
+"""Small parts for the tests of edge: frames, stages with a known answer, the real command in its own process."""
 
 from __future__ import annotations
 

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge import config
+from edge.config import DEFAULT_PATH, Settings
+from edge.errors import SettingsError
+
+SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+KEYS = [f"{section}.{field.name}" for section, type_ in SECTIONS.items() for field in msgspec.structs.fields(type_)]
+WRONG: dict[type, Any] = {str: 7, bool: "yes", int: 1.5, float: "fast", tuple: "with_mask"}
+"""A value of the wrong type for each type of default."""
+OUT_OF_RANGE = {
+    "camera.source": "",
+    "camera.width": 0,
+    "camera.height": 100000,
+    "camera.fps": 0.0,
+    "camera.stall_s": -1.0,
+    "model.runtime": "onnx",
+    "model.threads": 0,
+    "watch.contrast": 256,
+    "watch.share": 1.5,
+    "watch.awake_s": -0.1,
+    "watch.recheck_s": 0.0,
+    "detect.min_score": -0.1,
+    "detect.start_score": 1.1,
+    "track.lost_s": 0.0,
+    "track.reach": float("inf"),
+    "classify.every_s": -1.0,
+    "classify.at_once": 0,
+    "decide.error_rate": 0.5,
+    "decide.accept": [1],
+    "decide.on_unsure": "panic",
+    "decide.unsure_after_s": 0.0,
+    "decide.look_s": float("nan"),
+    "alert.driver": "relay",
+    "alert.led_pin": 28,
+    "alert.buzzer_pin": -1,
+    "alert.beep_on_s": 0.0,
+    "alert.beep_off_s": -0.1,
+    "alert.lease_s": float("inf"),
+    "alert.longest_s": 0.0,
+}
+UNBOUNDED = {"camera.loop", "model.detector", "model.classifier", "watch.gate", "alert.active_high"}
+"""Any value of their type will do."""
+
+
+def default_of(key: str) -> Any:
+    section, _, name = key.partition(".")
+    return msgspec.to_builtins(getattr(getattr(config.load(), section), name))
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "fmd.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def toml(key: str, value: Any) -> str:
+    section, _, name = key.partition(".")
+    plain = {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
+    return f"[{section}]\n{name} = {plain!r}\n".replace("'true'", "true").replace("'false'", "false")
+
+
+def test_the_default_file_covers_every_key_and_no_other() -> None:
+    found = re.findall(r"^(\w+) = |^\[(\w+)\]", DEFAULT_PATH.read_text(), re.MULTILINE)
+    section, keys = "", []
+    for key, header in found:
+        section = header or section
+        if key:
+            keys.append(f"{section}.{key}")
+    assert sorted(keys) == sorted(KEYS)
+
+
+def test_every_key_of_the_default_file_stands_under_a_comment() -> None:
+    """Its own, or one it shares with the keys right above it."""
+    commented = False
+    for line in DEFAULT_PATH.read_text().splitlines():
+        if line.startswith("#"):
+            commented = True
+        elif not line or line.startswith("["):
+            commented = False
+        # Pins say what they are by their names, under the comment at the file's top that says how they are counted.
+        elif not line.startswith(("led_pin", "buzzer_pin")):
+            assert commented, f"no comment above: {line}"
+
+
+def test_the_defaults_alone_are_valid() -> None:
+    assert config.load() == config.load(DEFAULT_PATH)
+
+
+def test_a_users_file_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None:
+    settings = config.load(written(tmp_path, "[alert]\nled_pin = 5\n"))
+    assert settings.alert.led_pin == 5
+    assert settings.alert.buzzer_pin == config.load().alert.buzzer_pin
+    assert settings.camera == config.load().camera
+
+
+def test_the_command_line_is_laid_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "[alert]\nled_pin = 5\nbuzzer_pin = 6\n")
+    settings = config.load(path, {"alert.led_pin": 7})
+    assert (settings.alert.led_pin, settings.alert.buzzer_pin) == (7, 6)
+
+
+def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "fmd.toml"
+    path.write_bytes(b"\xef\xbb\xbf[alert]\r\nled_pin = 5\r\n")
+    assert config.load(path).alert.led_pin == 5
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_wrong_type_names_file_key_and_expectation(tmp_path: Path, key: str) -> None:
+    wrong = WRONG[type(default_of(key))]
+    path = written(tmp_path, toml(key, wrong))
+    with pytest.raises(SettingsError) as caught:
+        config.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: {key}: expected ")
+    assert message.endswith(f"got {wrong!r}")
+
+
+@pytest.mark.parametrize("key", OUT_OF_RANGE)
+def test_a_value_out_of_range_names_key_and_expectation(key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        config.load(None, {key: OUT_OF_RANGE[key]})
+    message = str(caught.value)
+    assert message.startswith(f"command line: {key}: ")
+    assert message.endswith(f"got {OUT_OF_RANGE[key]!r}")
+    assert "\n" not in message
+
+
+def test_the_tables_here_tell_of_every_key() -> None:
+    assert sorted([*OUT_OF_RANGE, *UNBOUNDED]) == sorted(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[alert]\nled_pni = 5\n", "unknown key alert.led_pni; did you mean led_pin?"),
+        ("[alert]\nxyzzy = 5\n", "unknown key alert.xyzzy; known: driver, led_pin"),
+        ("[alrt]\nled_pin = 5\n", "unknown section [alrt]; did you mean alert?"),
+        ("alert = 5\n", "alert: got 5, expected a section: write [alert] on its own line"),
+        ("[alert\n", "not valid TOML"),
+        ("[alert]\nled_pin = 27\n", "alert.buzzer_pin: the same pin as alert.led_pin (27)"),
+        ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.45, expected at least detect.min_score (0.9)"),
+    ],
+)
+def test_a_mistake_in_a_file_is_told_with_its_name(tmp_path: Path, text: str, said: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        config.load(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^command line: alert\.led_pin: "):
+        config.load(written(tmp_path, "[alert]\nbuzzer_pin = 6\n"), {"alert.led_pin": 99})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[alert]\nled_pin = \x00\n"])
+def test_a_file_of_other_bytes_is_not_valid_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "fmd.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        config.load(path)
+
+
+def test_a_file_that_cannot_be_read_is_told_in_the_systems_words(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot read the settings: No such file or directory"):
+        config.load(tmp_path / "nowhere.toml")
+    with pytest.raises(SettingsError, match="cannot read the settings: Is a directory"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("alert.led_pin=22", ("alert.led_pin", 22)),
+        ("camera.loop=true", ("camera.loop", True)),
+        ("camera.source=clip.mp4", ("camera.source", "clip.mp4")),
+        ('camera.source="a = b"', ("camera.source", "a = b")),
+        ("decide.accept=['with_incorrect_mask']", ("decide.accept", ["with_incorrect_mask"])),
+        ("camera.source=a=b", ("camera.source", "a=b")),
+    ],
+)
+def test_assignments_of_the_command_line(text: str, wanted: tuple[str, Any]) -> None:
+    assert config.parse_assignment(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["alert.led_pin", "led_pin=22", "=", ""])
+def test_what_is_no_assignment_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"expected section\.key=value"):
+        config.parse_assignment(text)
