@@ -51,8 +51,10 @@ class Alert:
         if self._closed:
             return
         on = now_s < self._until_s
-        self._led.set(on)
-        self._buzzer.set(on and self._sounds(now_s - self._since_s))
+        try:
+            self._led.set(on)
+        finally:  # a lamp that fails must not leave the buzzer sounding
+            self._buzzer.set(on and self._sounds(now_s - self._since_s))
 
     def _sounds(self, for_s: float) -> bool:
         settings = self._settings
