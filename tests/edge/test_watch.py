@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from edge import config
 from edge.contracts import Frame, Image
 from edge.watch import Watch
