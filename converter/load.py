@@ -25,6 +25,9 @@ MOST_LABELS = 20
 """A classifier with more outputs than this was not trained to tell masks apart."""
 STRIDES = (8, 16, 32)
 """Of the face detector that ``fmd-train detector`` makes; see :mod:`edge.detect`."""
+UNGROUPED = ("DepthwiseConv2D", "Conv2DTranspose")
+"""Layers with which Keras 2 saved ``groups=1``; it never used it, and Keras 3 rejects it
+(github.com/keras-team/keras/issues/19441)."""
 PROBE = 224
 """Side in pixels taken for a model that accepts any size."""
 
@@ -75,7 +78,7 @@ def load(path: Path, allow_code: bool = False, custom_objects: Path | None = Non
     config, made_by = _config_of(path, kind)
     if not allow_code:
         _refuse_code(path, config)
-    model = _load_keras(path, kind, allow_code, _objects_of(custom_objects))
+    model = _load_keras(path, kind, made_by, allow_code, _objects_of(custom_objects))
     _check_weights(path, model)
     return _describe(path, model, made_by)
 
@@ -171,7 +174,7 @@ def _objects_of(file: Path | None) -> dict[str, Any]:
     return {name: value for name, value in found.items() if callable(value) and not name.startswith("_")}
 
 
-def _load_keras(path: Path, kind: str, allow_code: bool, objects: dict[str, Any]) -> Any:
+def _load_keras(path: Path, kind: str, made_by: str, allow_code: bool, objects: dict[str, Any]) -> Any:
     with quiet():
         import keras
 
@@ -179,8 +182,8 @@ def _load_keras(path: Path, kind: str, allow_code: bool, objects: dict[str, Any]
     with tempfile.TemporaryDirectory() as folder, quiet():
         # Keras goes by the ending; the tutorials' mask_detector.model is HDF5.
         named = Path(folder) / f"model{ending}"
-        named.symlink_to(path.resolve())
         try:
+            _place(path, named, made_by)
             known = {**_keras_2_layers(), **objects}
             return keras.saving.load_model(named, custom_objects=known, compile=False, safe_mode=not allow_code)
         # Keras raises whatever its layers raise; every one means that this file cannot be read.
@@ -188,12 +191,36 @@ def _load_keras(path: Path, kind: str, allow_code: bool, objects: dict[str, Any]
             raise _loading_error(path, error) from error
 
 
-def _keras_2_layers() -> dict[str, Any]:
-    """Layers that read what Keras 2 wrote of them and Keras 3 no longer knows.
+def _place(path: Path, named: Path, made_by: str) -> None:
+    """Make ``path`` readable as ``named``; a .keras of Keras 2 is copied with its classes' new modules."""
+    if named.suffix != ".keras" or not made_by.startswith("Keras 2"):
+        named.symlink_to(path.resolve())
+        return
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(named, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            new.writestr(info.filename, _modernised(data) if info.filename == "config.json" else data)
 
-    Keras 2 saved ``groups=1`` with DepthwiseConv2D and Conv2DTranspose, which Keras 3 rejects
-    (github.com/keras-team/keras/issues/19441); they never used it.
+
+def _modernised(config: bytes) -> bytes:
+    """What Keras 2.12 to 2.15 wrote of a model, with its modules' new places and without what it no longer takes.
+
+    Unlike for HDF5, Keras 3 does not ask custom_objects for classes of its own here. The weights' layout it reads.
     """
+    for kind, place in (("functional", "functional"), ("sequential", "sequential"), ("training", "model")):
+        config = config.replace(f"keras.src.engine.{kind}".encode(), f"keras.src.models.{place}".encode())
+    parsed = json.loads(config)
+    for layer in _layers_of(parsed):
+        own = layer.get("config")
+        if layer["class_name"] in UNGROUPED and isinstance(own, dict):
+            own.pop("groups", None)
+        if layer["class_name"] == "BatchNormalization" and isinstance(own, dict) and isinstance(own["axis"], list):
+            (own["axis"],) = own["axis"]
+    return json.dumps(parsed).encode()
+
+
+def _keras_2_layers() -> dict[str, Any]:
+    """Layers that read from HDF5 what Keras 2 wrote of them and Keras 3 no longer knows."""
     import keras
 
     def without_groups(base: Any) -> Any:
@@ -205,8 +232,7 @@ def _keras_2_layers() -> dict[str, Any]:
         Layer.__name__ = Layer.__qualname__ = base.__name__
         return Layer
 
-    layers = (keras.layers.DepthwiseConv2D, keras.layers.Conv2DTranspose)
-    return {base.__name__: without_groups(base) for base in layers}
+    return {name: without_groups(getattr(keras.layers, name)) for name in UNGROUPED}
 
 
 def _loading_error(path: Path, error: Exception) -> ConversionError:
@@ -218,8 +244,10 @@ def _loading_error(path: Path, error: Exception) -> ConversionError:
                 f"{path}: needs the custom object {name!r}; give the Python file that defines it: "
                 "--custom-objects FILE.py"
             )
+    # Keras wraps the cause in the whole configuration, layer by layer; what went wrong comes last.
+    cause = text.rsplit("Exception encountered: ", 1)[-1]
     return ConversionError(
-        f"{path}: Keras cannot read it: {_first_line(error)}; save it again with the Keras that made it as a "
+        f"{path}: Keras cannot read it: {_first_line(ValueError(cause))}; save it again with the Keras that made it as a "
         "SavedModel (model.export('folder'), in Keras 2 tf.saved_model.save(model, 'folder')) and convert the folder"
     )
 

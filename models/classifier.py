@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge.classify import crop_face
 from edge.contracts import Box, Image
 from models import augment, backbone
+from models.data import stretched
 
 CROP_MARGIN = 0.2
 """Share of the face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
@@ -40,9 +41,7 @@ class Example:
 def crop(example: Example, size: int) -> Image:
     """The crop as the runtime cuts it; class-folder pictures are taken whole and stretched, as the papers do."""
     if example.box is None:
-        shrinking = max(example.image.shape[:2]) > size
-        interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(example.image, (size, size), interpolation=interpolation), np.uint8)
+        return stretched(example.image, size)
     return crop_face(example.image, example.box, CROP_MARGIN, (size, size))
 
 

@@ -38,7 +38,8 @@ class LabelledFace:
 class Picture:
     """A file, its faces (boxes CSV) or its one label (class folder), and the split it belongs to.
 
-    ``group`` names what must not be torn apart between splits: near-duplicates share it.
+    ``group`` names what must not be torn apart between splits: near-duplicates share it. ``name`` is the file as its
+    table wrote it (relative to the class folders otherwise).
     """
 
     path: Path
@@ -46,12 +47,14 @@ class Picture:
     label: str
     split: str
     group: str
+    name: str
 
 
 def read_boxes(table: Path, images: Path | None = None) -> list[Picture]:
     """Pictures of a boxes CSV: image,split,width,height,xmin,ymin,xmax,ymax,label[,group], a row a face.
 
-    Pictures are looked for in ``images``, else in ``images/`` beside the CSV, else beside the CSV.
+    Pictures are looked for in ``images``, else in ``images/`` beside the CSV, else beside the CSV. They come in the
+    table's order.
     """
     folder = images or (table.parent / "images" if (table.parent / "images").is_dir() else table.parent)
     faces: dict[str, list[LabelledFace]] = {}
@@ -72,7 +75,7 @@ def read_boxes(table: Path, images: Path | None = None) -> list[Picture]:
         raise DataError(f"{table}: cannot read the boxes: {error.strerror}") from error
     if not faces:
         raise DataError(f"{table}: holds no boxes; expected a row a face under a header line")
-    return [Picture(folder / name, tuple(faces[name]), "", *rows[name]) for name in sorted(faces)]
+    return [Picture(folder / name, tuple(faces[name]), "", *rows[name], name) for name in faces]
 
 
 def read_folders(root: Path) -> list[Picture]:
@@ -80,13 +83,8 @@ def read_folders(root: Path) -> list[Picture]:
 
     Without one, near-duplicates (equal 8 x 8 difference hash) share a group, and everything is split "train".
     """
-    table = root / "split.csv"
-    if table.is_file():
-        with table.open(newline="", encoding="utf-8") as handle:
-            return [
-                Picture(root / row["image"], (), row["label"], row["split"], row["group"])
-                for row in csv.DictReader(handle)
-            ]
+    if (root / "split.csv").is_file():
+        return _read_split(root / "split.csv")
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; expected one folder a class, such as with_mask/ and without_mask/")
     found = [
@@ -98,7 +96,20 @@ def read_folders(root: Path) -> list[Picture]:
     ]
     if len({label for _, label in found}) < 2:
         raise DataError(f"{root}: found pictures of {len({label for _, label in found})} classes, expected two or more")
-    return [Picture(path, (), label, "train", _difference_hash(path)) for path, label in found]
+    return [
+        Picture(path, (), label, "train", _difference_hash(path), str(path.relative_to(root))) for path, label in found
+    ]
+
+
+def _read_split(table: Path) -> list[Picture]:
+    try:
+        with table.open(newline="", encoding="utf-8") as handle:
+            return [
+                Picture(table.parent / row["image"], (), row["label"], row["split"], row["group"], row["image"])
+                for row in csv.DictReader(handle)
+            ]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{table}: lacks {error}; expected the columns image,label,group,split") from error
 
 
 def _difference_hash(path: Path) -> str:
@@ -122,15 +133,49 @@ def divide(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
     return train, validation
 
 
-def load_image(path: Path) -> tuple[Image, float]:
-    """A picture as (H, W, 3) RGB, at most 640 pixels on its longer side, and the scale applied."""
+def of_split(pictures: Sequence[Picture], split: str) -> list[Picture]:
+    """Pictures of one split: the table's own names, ``validation`` as :func:`divide` carves it, or ``all``."""
+    if split == "all":
+        return list(pictures)
+    chosen = [picture for picture in pictures if picture.split == split]
+    if not chosen and split == "validation":
+        chosen = divide(pictures)[1]
+    if not chosen:
+        found = sorted({picture.split for picture in pictures})
+        raise DataError(f"--split {split}: no picture is in it; found {', '.join(found)}; give one of them, or all")
+    return chosen
+
+
+def read_rgb(path: Path) -> Image:
+    """A picture at its full size as (H, W, 3) RGB."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"{path}: cannot be read as a picture; remove it or its row")
+    return np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+
+
+def load_image(path: Path) -> tuple[Image, float]:
+    """A picture as (H, W, 3) RGB, at most 640 pixels on its longer side, and the scale applied."""
+    image = read_rgb(path)
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(image[:, :, ::-1], np.uint8), scale
+    return np.ascontiguousarray(image, np.uint8), scale
+
+
+def shrunk(image: Image, longest: int) -> Image:
+    """A picture cut down to ``longest`` pixels on its longer side; returned as it is where it is no larger."""
+    scale = longest / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def stretched(image: Image, size: int) -> Image:
+    """A whole picture as (size, size, 3), its aspect given up: how the papers feed their class folders."""
+    interpolation = cv2.INTER_AREA if max(image.shape[:2]) > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
 
 
 def load_faces(picture: Picture) -> tuple[Image, list[LabelledFace]]:

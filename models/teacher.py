@@ -50,7 +50,7 @@ def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int,
                     continue
                 label = picture.label if row[14] >= SURE else IGNORE
                 faces += label != IGNORE
-                writer.writerow(
-                    [str(picture.path), picture.split, width, height, *(round(v, 1) for v in box), label, picture.group]
-                )
+                # Absolute: the table may lie anywhere, and its reader looks beside it.
+                file = str(picture.path.resolve())
+                writer.writerow([file, picture.split, width, height, *(round(v, 1) for v in box), label, picture.group])
     return kept, faces

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import csv
+import datetime
+import importlib.metadata
+import json
 import math
+import platform
+import shlex
+import sys
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +21,18 @@ import numpy as np
 from edge.contracts import Box, Floats, Image
 from edge.detect import cell_centres, decode, letterbox, non_maximum_suppression
 from edge.errors import DataError
-from models import backbone, classifier, data, detector, score
+from models import backbone, classifier, data, detector, machine, score, tracking
 
 FREEZE_UNTIL = "block_2_add"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a run is made of. ``steps`` batches make an epoch; the learning rate decays as a cosine to 0."""
+    """What a run is made of. ``steps`` batches make an epoch; the learning rate decays as a cosine to 0.
+
+    ``patience`` ends the run after that many epochs in a row without a better one; 0 never does, which suits a cosine:
+    its best epochs are its last. ``track`` names backends of :data:`models.tracking.BACKENDS`.
+    """
 
     out: Path
     size: int
@@ -33,6 +43,8 @@ class Recipe:
     seed: int
     weights: str | None
     resume: bool
+    patience: int = 0
+    track: tuple[str, ...] = ()
 
 
 class Batches(keras.utils.PyDataset):
@@ -40,47 +52,101 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, recipe: Recipe, draw: Callable[[np.random.Generator], tuple[Image, Any]]) -> None:
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        self._recipe, self._draw, self._epoch = recipe, draw, 0
+        self._recipe, self._draw = recipe, draw
+        self.epoch = 0
 
     def __len__(self) -> int:
         return self._recipe.steps
 
     def __getitem__(self, index: int) -> tuple[Floats, Any]:
-        rng = np.random.default_rng([self._recipe.seed, self._epoch, index])
+        rng = np.random.default_rng([self._recipe.seed, self.epoch, index])
         drawn = [self._draw(rng) for _ in range(self._recipe.batch)]
         return np.stack([d[0] for d in drawn]).astype(np.float32), np.stack([d[1] for d in drawn])
 
     def on_epoch_end(self) -> None:
-        self._epoch += 1
+        self.epoch += 1
 
 
 class Best(keras.callbacks.Callback):
-    """After each epoch: measure on validation, keep the best weights as a .keras file, write the curve, say it."""
+    """After each epoch: measure on validation, keep the best weights as a .keras file, track the numbers, say them."""
 
-    def __init__(self, recipe: Recipe, shipped: keras.Model, measure: Callable[[], dict[str, float]], by: str) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        shipped: keras.Model,
+        measure: Callable[[], dict[str, float]],
+        by: str,
+        tracker: tracking.Tracker,
+    ) -> None:
         super().__init__()
-        self._recipe, self._shipped, self._measure, self._by = recipe, shipped, measure, by
-        self._curve = recipe.out / "curve.csv"
-        self._best = -math.inf
-        if recipe.resume and self._curve.is_file():
-            with self._curve.open(newline="", encoding="utf-8") as handle:
-                self._best = max((float(row[by]) for row in csv.DictReader(handle)), default=-math.inf)
+        self._recipe, self._shipped, self._measure, self._by, self._tracker = recipe, shipped, measure, by, tracker
+        self._machine = machine.Machine()
+        self._reached = [row[by] for row in tracking.read_curve(recipe.out)]
+        self._began_s = 0.0
+        self._took_s: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._began_s = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         measured = {k: v for k, v in self._measure().items() if isinstance(v, float)}
-        row = {"epoch": epoch + 1, "loss": float((logs or {}).get("loss", math.nan)), **measured}
-        new = not self._curve.is_file()
-        with self._curve.open("a", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, row)
-            if new:
-                writer.writeheader()
-            writer.writerow({k: round(v, 5) for k, v in row.items()})
-        better = measured[self._by] > self._best
+        better = measured[self._by] > max(self._reached, default=-math.inf)
+        self._reached.append(measured[self._by])
         if better:
-            self._best = measured[self._by]
             self._shipped.save(self._recipe.out / "best.keras", include_optimizer=False)
-        said = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "epoch")
+        self._took_s.append(time.monotonic() - self._began_s)
+        row = {"loss": float((logs or {}).get("loss", math.nan)), **measured}
+        self._tracker.log(epoch + 1, {**row, "seconds": self._took_s[-1], **self._machine.read()})
+        said = "  ".join(f"{k} {v:.4f}" for k, v in row.items())
         print(f"\nepoch {epoch + 1}/{self._recipe.epochs}: {said}{'  <- best' if better else ''}", flush=True)
+        print(progress(self._took_s, self._recipe.epochs - epoch - 1), flush=True)
+        if worn_out(self._reached, self._recipe.patience):
+            print(f"no better epoch in {self._recipe.patience}: stopping here (--patience)", flush=True)
+            self.model.stop_training = True
+
+
+class SeedDropout(keras.callbacks.Callback):
+    """Before each epoch: dropout's random state from seed and epoch. Keras backs up all of a run but this."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._recipe = recipe
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        for i, layer in enumerate(self.model.layers):
+            if hasattr(layer, "seed_generator"):
+                # A seed and a counter that goes up by one a batch.
+                layer.seed_generator.state.assign([self._recipe.seed + i, epoch * self._recipe.steps])
+
+
+def worn_out(reached: Sequence[float], patience: int) -> bool:
+    """Whether the last ``patience`` epochs brought nothing better than what came before; never for 0."""
+    return 0 < patience < len(reached) and max(reached[-patience:]) <= max(reached[:-patience])
+
+
+def progress(took_s: Sequence[float], left: int) -> str:
+    """How long epochs take and the rest will: the median shrugs off the first one, which compiles the graph."""
+    seconds = float(np.median(took_s))
+    return (
+        f"{took_s[-1]:.1f} s this epoch, {left} to go: about {datetime.timedelta(seconds=round(seconds * left))} left"
+    )
+
+
+def write_run(recipe: Recipe) -> None:
+    """``run.json``: the command, the recipe and the versions that made this run, for the model card."""
+    versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
+    told = {
+        "command": shlex.join(["fmd-train", *sys.argv[1:]]),
+        "recipe": {k: v if isinstance(v, int | float | bool | None) else str(v) for k, v in asdict(recipe).items()},
+        "versions": {**versions, "tensorflow": importlib.metadata.version("tensorflow")},
+    }
+    (recipe.out / tracking.RUN_NAME).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def epochs_done(out: Path) -> int:
+    """Epochs the backup of an interrupted run holds."""
+    metadata = out / "backup" / "training_metadata.json"
+    return int(json.loads(metadata.read_text(encoding="utf-8"))["epoch"]) if metadata.is_file() else 0
 
 
 def fit(
@@ -94,29 +160,47 @@ def fit(
 ) -> Path:
     """Train, keep the best by ``by`` on validation; returns the path of the best ``.keras``.
 
-    A run that was interrupted goes on where it stood with ``resume``; without it the folder must be empty.
+    A run that was interrupted goes on where it stood with ``resume``: at the start of the epoch that was broken off,
+    with weights, their moving average, optimizer and samples as they would have been. Without it the folder must
+    hold no run. An epoch broken off while it was being measured lacks its row in the curve.
     """
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    if not recipe.resume and (recipe.out / "curve.csv").exists():
+    if not recipe.resume and ((recipe.out / tracking.CURVE_NAME).exists() or epochs_done(recipe.out)):
         raise DataError(f"{recipe.out}: holds an earlier run; give --resume to go on with it, or another --out")
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    tracker = tracking.Trackers(recipe.track, recipe.out)
+    tracker.start(recipe.out.name, {k: v if isinstance(v, int | float) else str(v) for k, v in asdict(recipe).items()})
+    write_run(recipe)
+    batches.epoch = epochs_done(recipe.out)
+    training.compile(optimizer_of(recipe), loss=loss)
+    try:
+        training.fit(
+            batches,
+            epochs=recipe.epochs,
+            verbose=2,
+            shuffle=False,  # samples are drawn at random anyhow, and the order would not survive --resume
+            callbacks=[
+                # In this order: the backup holds the raw weights, the measure sees their moving average.
+                keras.callbacks.BackupAndRestore(str(recipe.out / "backup"), delete_checkpoint=False),
+                keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+                SeedDropout(recipe),
+                Best(recipe, shipped, measure, by, tracker),
+            ],
+        )
+    except KeyboardInterrupt:
+        print(f"\n{recipe.out}: go on with this run by the same command and --resume", file=sys.stderr)
+        raise
+    finally:
+        tracker.close()
+    return recipe.out / "best.keras"
+
+
+def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """AdamW with a moving average of the weights, warmed up, its learning rate decaying as a cosine."""
     warmup = min(300, recipe.epochs * recipe.steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, recipe.epochs * recipe.steps - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3, clipnorm=5.0, use_ema=True, ema_momentum=0.998)
-    training.compile(optimizer, loss=loss)
-    training.fit(
-        batches,
-        epochs=recipe.epochs,
-        verbose=2,
-        callbacks=[
-            # In this order: the backup holds the raw weights, the measure sees their moving average.
-            keras.callbacks.BackupAndRestore(str(recipe.out / "backup"), delete_checkpoint=False),
-            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            Best(recipe, shipped, measure, by),
-        ],
-    )
-    return recipe.out / "best.keras"
+    return keras.optimizers.AdamW(schedule, weight_decay=1e-3, clipnorm=5.0, use_ema=True, ema_momentum=0.998)
 
 
 def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> Path:
@@ -128,6 +212,7 @@ def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> 
     parts = [data.divide(table) for table in tables]
     train = [[data.load_faces(p) for p in data.with_progress(part, "reading")] for part, _ in parts]
     validation = [data.load_faces(p) for p in parts[0][1]]
+    _check_enough(train[0], validation)
     print(f"{[len(t) for t in train]} pictures to train on, {len(validation)} to validate on", flush=True)
     training, shipped = detector.build(recipe.size, recipe.weights)
     backbone.freeze_until(training, FREEZE_UNTIL)
@@ -157,6 +242,14 @@ def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> 
     return fit(recipe, training, shipped, detector.loss, Batches(recipe, draw), measure, "average_precision")
 
 
+def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None:
+    if not train or not validation:
+        raise DataError(
+            f"{len(train)} to train on and {len(validation)} to validate on; expected some of both: about one group in "
+            f'{round(1 / data.VALIDATION_SHARE)} of the split "train" is kept for validation, so give more pictures'
+        )
+
+
 def examples_of(pictures: Sequence[data.Picture], labels: Sequence[str]) -> list[classifier.Example]:
     """Faces to learn from pictures of both kinds, left out where under 12 pixels or of a label not in ``labels``."""
     out = []
@@ -177,6 +270,7 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
     keras.utils.set_random_seed(recipe.seed)
     train_pictures, validation_pictures = data.divide(pictures)
     train, validation = examples_of(train_pictures, labels), examples_of(validation_pictures, labels)
+    _check_enough(train, validation)
     print(f"{len(train)} faces to train on, {len(validation)} to validate on", flush=True)
     model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels))
     chances = np.cumsum(classifier.sampling_weights([e.label for e in train]))
@@ -193,7 +287,11 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
     def measure() -> dict[str, float]:
         out = model.predict(inputs, batch_size=128, verbose=0)
         got = (out[:, 0] > 0.5).astype(int) if one_neuron else out.argmax(axis=1)
-        recalls = {f"recall_{label}": float((got == wanted)[wanted == i].mean()) for i, label in enumerate(labels)}
+        recalls = {
+            f"recall_{label}": float((got == wanted)[wanted == i].mean())
+            for i, label in enumerate(labels)
+            if (wanted == i).any()
+        }
         return {
             "accuracy": float((got == wanted).mean()),
             "mean_recall": float(np.mean(list(recalls.values()))),

@@ -1,0 +1,149 @@
+"""Training runs: the loop around any network, broken off and taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
+
+from edge.contracts import Floats, Image  # noqa: E402
+from edge.errors import DataError  # noqa: E402
+from models import data, tracking, train  # noqa: E402
+
+EPOCHS, STEPS, BATCH, SIZE = 4, 3, 4, 8
+Draw = Callable[[np.random.Generator], tuple[Image, Floats]]
+
+
+class PowerCutError(Exception):
+    """What a training run may meet."""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> train.Recipe:
+    return train.Recipe(tmp_path / "run", SIZE, BATCH, EPOCHS, STEPS, 0.02, seed=3, weights=None, resume=False)
+
+
+def clean(rng: np.random.Generator) -> tuple[Image, Floats]:
+    """Bright or dark noise, and which it is."""
+    bright = int(rng.integers(2))
+    image = rng.integers(0, 128, (SIZE, SIZE, 3)) + 127 * bright
+    return image.astype(np.uint8), np.array([bright], np.float32)
+
+
+def cut_after(samples: int) -> Draw:
+    """``clean`` until so many were drawn."""
+    drawn = [0]
+
+    def until(rng: np.random.Generator) -> tuple[Image, Floats]:
+        drawn[0] += 1
+        if drawn[0] > samples:
+            raise PowerCutError
+        return clean(rng)
+
+    return until
+
+
+def run(recipe: train.Recipe, draw: Draw, skill: Callable[[int], float] | None = None) -> Path:
+    """Fit a small network with dropout, as the real ones have it; ``skill`` stands in for its measure by epoch."""
+    keras.utils.set_random_seed(recipe.seed)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.Dropout(0.3),
+            layers.Flatten(),
+            layers.Dense(1),
+        ]
+    )
+    rng = np.random.default_rng(99)
+    held = [clean(rng) for _ in range(16)]
+    inputs, wanted = np.stack([h[0] for h in held]).astype(np.float32), np.stack([h[1] for h in held])
+    epochs = iter(range(1, 1000))
+
+    def measure() -> dict[str, float]:
+        error = float(np.abs(network.predict(inputs, verbose=0) - wanted).mean())
+        return {"skill": skill(next(epochs)) if skill else 1 - error}
+
+    return train.fit(recipe, network, network, "mse", train.Batches(recipe, draw), measure, "skill")
+
+
+def curve_of(recipe: train.Recipe) -> list[dict[str, float]]:
+    """The curve without what no two runs share: seconds and the machine's state."""
+    rows = tracking.read_curve(recipe.out)
+    return [{k: v for k, v in row.items() if k in ("epoch", "loss", "skill")} for row in rows]
+
+
+def test_a_run_broken_off_goes_on_as_if_nothing_had_been(recipe: train.Recipe, tmp_path: Path) -> None:
+    whole = replace(recipe, out=tmp_path / "whole")
+    run(whole, clean)
+    # Keras draws two batches to learn their shape; then two epochs and one batch of the third.
+    with pytest.raises(Exception, match="PowerCut"):
+        run(recipe, cut_after(BATCH * (2 + 2 * STEPS + 1)))
+    assert len(curve_of(recipe)) == 2
+    best = run(replace(recipe, resume=True), clean)
+    # Not to the last bit: the uninterrupted run swaps weights and their average by adding and subtracting.
+    assert [list(row.values()) for row in curve_of(recipe)] == [
+        pytest.approx(list(row.values()), abs=5e-4) for row in curve_of(whole)
+    ]
+    ours, theirs = (keras.models.load_model(path) for path in (best, whole.out / "best.keras"))
+    for got, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_another(recipe: train.Recipe, tmp_path: Path) -> None:
+    curves = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        one = replace(recipe, out=tmp_path / name, seed=seed, epochs=1)
+        run(one, clean)
+        curves.append(curve_of(one))
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_a_run_that_is_done_is_neither_overwritten_nor_gone_on_with(recipe: train.Recipe) -> None:
+    done = replace(recipe, epochs=1)
+    run(done, clean)
+    told = json.loads((recipe.out / tracking.RUN_NAME).read_text(encoding="utf-8"))
+    assert told["recipe"]["seed"] == 3
+    assert told["command"].startswith("fmd-train")
+    assert {"keras", "tensorflow", "numpy", "python"} <= told["versions"].keys()
+    before = curve_of(recipe)
+    with pytest.raises(DataError, match="give --resume"):
+        run(done, clean)
+    run(replace(done, resume=True), clean)
+    assert curve_of(recipe) == before
+
+
+def test_patience_ends_a_run_and_its_best_is_kept(recipe: train.Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+    patient = replace(recipe, epochs=12, patience=2)
+    assert run(patient, clean, skill=lambda epoch: -abs(epoch - 3.0)).is_file()
+    assert [row["epoch"] for row in curve_of(patient)] == [1, 2, 3, 4, 5]
+    said = capsys.readouterr().out
+    assert "no better epoch in 2" in said
+    assert said.count("<- best") == 3
+
+
+@pytest.mark.parametrize(
+    ("reached", "patience", "ends"),
+    [([0.1, 0.2, 0.2, 0.1], 2, True), ([0.1, 0.2, 0.1, 0.3], 2, False), ([0.3, 0.2], 2, False), ([0.3] * 9, 0, False)],
+)
+def test_worn_out(reached: list[float], patience: int, ends: bool) -> None:
+    assert train.worn_out(reached, patience) is ends
+
+
+def test_progress_says_how_long_is_left() -> None:
+    assert train.progress([90.0, 10.0, 12.0], 30) == "12.0 s this epoch, 30 to go: about 0:06:00 left"
+
+
+def test_too_few_pictures(recipe: train.Recipe, class_folders: Path) -> None:
+    pictures = data.read_folders(class_folders)[:1]
+    with pytest.raises(DataError, match="expected some of both"):
+        train.train_classifier(replace(recipe, size=32), pictures, ["with_mask", "without_mask"], True)
