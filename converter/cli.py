@@ -2,17 +2,20 @@
 
 fmd-convert MODEL           convert a .keras, .h5, .model or SavedModel folder
 fmd-convert inspect FILE    print what a converted file promises
+fmd-convert verify FILE     prove it again: on this machine, against its Keras model
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import EXIT_OK, FidelityError, exit_code_of
+from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
 
 if TYPE_CHECKING:
     from converter.flow import Conversion, Options
@@ -24,11 +27,11 @@ SCHEMES = ("int8", "dynamic", "float16", "float32", "auto")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["inspect"]:
-        inspected = _inspect_parser().parse_args(words[1:])
-        return exit_code_of(lambda: _inspect(inspected))
-    arguments = _parser().parse_args(words)
-    return exit_code_of(lambda: _convert(arguments))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The bare form is the common one, so it needs no word of its own; a model of that name is given as ./inspect.
+    parser = {"inspect": _inspect_parser, "verify": _verify_parser}.get(words[0] if words else "", _parser)
+    arguments = parser().parse_args(words if parser is _parser else words[1:])
+    return exit_code_of(lambda: arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,9 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scheme", choices=SCHEMES, default="int8", help="default %(default)s; auto: smallest that passes"
     )
+    parser.add_argument("--explain", action="store_true", help="also name the layers that lose most, and time float")
+    parser.add_argument("--no-report", dest="report", action="store_false", help="write no report.html and report.json")
+    _add_code(parser)
+    parser.set_defaults(run=_convert)
+    return parser
+
+
+def _add_code(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-code", action="store_true", help="run Lambda layers of a file you trust")
     parser.add_argument("--custom-objects", type=Path, metavar="FILE.py", help="Python file that defines custom layers")
-    return parser
 
 
 def _add_meaning(parser: argparse.ArgumentParser) -> None:
@@ -102,36 +112,52 @@ def options_of(arguments: argparse.Namespace) -> Options:
         arguments.faces,
     )
     return Options(
-        output=arguments.output,
+        output=getattr(arguments, "output", None),
         labels=tuple(label.strip() for label in arguments.labels.split(",")) if arguments.labels else (),
         compliant=arguments.compliant,
         calibration=arguments.calibration,
         pictures=arguments.pictures,
         proof=arguments.proof,
         seed=arguments.seed,
-        scheme=arguments.scheme,
+        scheme=getattr(arguments, "scheme", "int8"),
         pixels=arguments.pixels,
         colour=arguments.colour,
         crop_margin=arguments.crop_margin,
         golden=arguments.golden,
         gate=gate,
-        force=arguments.force,
+        force=getattr(arguments, "force", False),
+        explain=getattr(arguments, "explain", False),
         allow_code=arguments.allow_code,
         custom_objects=arguments.custom_objects,
     )
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
     from converter.flow import convert
     from converter.noise import Progress
-    from converter.report import summary
+    from converter.report import summary, write_report, write_worst
 
-    conversion = convert(arguments.model, options_of(arguments), Progress.on_stderr())
+    progress = Progress.on_stderr()
+    conversion = convert(arguments.model, options_of(arguments), progress)
     for note in conversion.notes:
-        print(f"note: {note}", file=sys.stderr)
+        progress.say(f"note: {note}")
     print(summary(conversion))
+    for name, loss in conversion.layers:
+        print(f"loses {loss:.2%} at {name}")
+    if arguments.report:
+        print(f"report: {' '.join(str(path) for path in write_report(conversion))}")
+    if conversion.failures:
+        print(f"worst disagreements: {write_worst(conversion)}")
     _refuse_unfaithful(conversion)
     return EXIT_OK
+
+
+def _check_tensorflow() -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise RuntimeMissingError(
+            "TensorFlow is not installed here, and converting needs it: pip install 'fmd-edge[convert]'"
+        )
 
 
 def _refuse_unfaithful(conversion: Conversion) -> None:
@@ -145,6 +171,7 @@ def _refuse_unfaithful(conversion: Conversion) -> None:
 def _inspect_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fmd-convert inspect", description="print what a converted file promises")
     parser.add_argument("file", type=Path, help="a .tflite of fmd-convert")
+    parser.set_defaults(run=_inspect)
     return parser
 
 
@@ -157,6 +184,38 @@ def _inspect(arguments: argparse.Namespace) -> int:
     print(msgspec.json.format(msgspec.json.encode(bundle.contract), indent=1).decode())
     shapes = {name: list(array.shape) for name, array in bundle.golden.items()}
     print(f"golden: {shapes}")
+    return EXIT_OK
+
+
+def _verify_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fmd-convert verify",
+        description="repeat a converted file's proof here: its golden inputs, and with --against its Keras model too",
+    )
+    parser.add_argument("file", type=Path, help="a .tflite of fmd-convert")
+    parser.add_argument("--against", type=Path, metavar="MODEL", help="the Keras model it was made from")
+    _add_meaning(parser)
+    _add_pictures(parser)
+    _add_gate(parser)
+    _add_code(parser)
+    parser.set_defaults(run=_verify)
+    return parser
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    if arguments.against:
+        _check_tensorflow()
+    from converter.flow import prove
+    from converter.noise import Progress
+    from converter.report import agreement_line
+
+    options = options_of(arguments) if arguments.against else None
+    proof = prove(arguments.file, arguments.against, options, Progress.on_stderr())
+    print(f"golden inputs: answers within {proof.replay:.0%} of what is allowed, on {proof.runtime}")
+    if proof.parity:
+        print(agreement_line(proof.parity, "held-back" if arguments.calibration else "drawn"))
+    if proof.failures:
+        raise FidelityError(f"{arguments.file}: not close enough to {arguments.against}: {'; '.join(proof.failures)}")
     return EXIT_OK
 
 

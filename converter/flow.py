@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,16 @@ import numpy as np
 
 from converter import calibrate, draw, golden, verify
 from converter.calibrate import Calibration, Fit
+from converter.explain import explain
 from converter.golden import Chosen
-from converter.labels import Labels, find_labels
+from converter.labels import Labels, dangerous_of, find_labels
 from converter.load import STRIDES, Source, load
 from converter.noise import Progress, quiet
 from converter.pixels import Pixels, find_pixels, full_probabilities
 from converter.quantize import SCHEMES, quantize
 from converter.verify import Gate, Parity
 from converter.write import check_target, write
-from edge.bundle import FORMAT, Bundle, Contract, InputSpec, Model, pack, sha256
+from edge.bundle import FORMAT, Bundle, Contract, InputSpec, Model, pack, sha256, unpack
 from edge.contracts import Floats, Image
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
@@ -37,6 +38,8 @@ DRAWN_CANDIDATES = {"classifier": 240, "detector": 36}
 """The same for drawn ones, of which fewer are to the point; an inference each, twice."""
 GOLDEN_COUNT = {"classifier": 8, "detector": 4}
 SPREAD_FOR_LABELS = 64
+TIMED = 20
+EXPLAINED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Options:
     crop_margin: float = 0.2
     golden: Literal["held-back", "drawn"] = "held-back"
     gate: Gate = field(default_factory=Gate)
+    explain: bool = False
     force: bool = False
     allow_code: bool = False
     custom_objects: Path | None = None
@@ -84,7 +88,8 @@ class Conversion:
     """What came of it. ``path`` is None where the gate was not passed: then nothing was written.
 
     ``bundle`` holds the file's bytes either way. ``failures`` are sentences; ``notes`` are what was guessed or is less
-    than it could be. ``seconds`` maps a step's name to the time it took.
+    than it could be. ``seconds`` maps a step's name to the time it took, ``inference_ms`` a model to the median
+    milliseconds of one picture on one thread here. ``layers`` are those that lose most, where that was asked for.
     """
 
     path: Path | None
@@ -101,6 +106,8 @@ class Conversion:
     golden: Chosen
     notes: tuple[str, ...]
     seconds: dict[str, float]
+    inference_ms: dict[str, float]
+    layers: tuple[tuple[str, float], ...]
 
     @property
     def passed(self) -> bool:
@@ -148,6 +155,8 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
     attempt = _attempt(model, pixels, labels, draft, pictures, floats, options, progress, watch)
     with watch("choose golden inputs"):
         chosen = _golden_of(attempt, pictures, fit, options, progress)
+    with watch("explain and time"):
+        times, layers = _explained(model, pixels, attempt, pictures, options, progress)
     contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
     bundle = pack(attempt.flatbuffer, contract, chosen.golden)
     if not attempt.failures:
@@ -167,7 +176,54 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         chosen,
         _notes(pixels, labels, pictures, chosen),
         watch.seconds,
+        times,
+        layers,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proof:
+    """A file proven anew: ``replay`` is the largest golden difference as a share of what is allowed.
+
+    ``parity`` and ``failures`` compare it with its Keras model where one was given, else they are None and empty.
+    """
+
+    contract: Contract
+    runtime: str
+    replay: float
+    parity: Parity | None
+    failures: tuple[str, ...]
+
+
+def prove(
+    file: Path, source: Path | None = None, options: Options | None = None, progress: Progress | None = None
+) -> Proof:
+    """Repeat a converted file's proof here: golden inputs, and with ``source`` the comparison with Keras.
+
+    Raises BundleError or GoldenError where the file is not what it says, ConversionError where ``source`` is another
+    model than it was made from.
+    """
+    options, progress = options or Options(), progress or Progress(None)
+    bundle = unpack(file)
+    with quiet():
+        model = Model(bundle, open_interpreter(bundle.flatbuffer), str(file))
+    replayed = model.replay()
+    contract = bundle.contract
+    if source is None:
+        return Proof(contract, model.runtime, replayed, None, ())
+    keras_model = load(source, options.allow_code, options.custom_objects)
+    if keras_model.sha256 != contract.source_sha256:
+        raise ConversionError(
+            f"{source}: is not what {file} was made from (sha256 got {keras_model.sha256[:12]}..., expected "
+            f"{contract.source_sha256[:12]}...); give the file it was made from"
+        )
+    fit = Fit(keras_model.height, keras_model.width, contract.task == "detector", contract.crop_margin)
+    pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
+    pixels = find_pixels(keras_model, pictures.fit, options.pixels, options.colour)
+    floats = keras_model.predict(pixels.of_bytes(pictures.proof.images))
+    parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
+    dangerous = dangerous_of(contract.labels, contract.compliant) if contract.labels else ""
+    return Proof(contract, model.runtime, replayed, parity, verify.failures_of(parity, options.gate, dangerous))
 
 
 def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Options) -> Labels | None:
@@ -254,7 +310,7 @@ def _attempt(
             interpreter = open_interpreter(flatbuffer)
         model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(source.path))
         with watch("run TFLite"):
-            parity = compare(source, labels, pictures, floats, model, progress)
+            parity = compare(source, labels.names if labels else (), pictures, floats, model, progress)
         failures = verify.failures_of(parity, options.gate, labels.dangerous if labels else "")
         if not failures or scheme == schemes[-1]:
             break
@@ -270,14 +326,14 @@ def _fed(images: Image, pixels: Pixels) -> Image:
 
 
 def compare(
-    source: Source, labels: Labels | None, pictures: Calibration, floats: list[Floats], model: Model, progress: Progress
+    source: Source, labels: Sequence[str], pictures: Calibration, floats: list[Floats], model: Model, progress: Progress
 ) -> Parity:
-    """Keras's outputs ``floats`` on the held-back pictures against the TFLite ``model``'s."""
+    """Keras's outputs ``floats`` on the held-back pictures against the TFLite ``model``'s; no labels: a detector."""
     outputs = verify.tflite_outputs(model, pictures.proof.images, progress)
-    if labels is None:
+    if not labels:
         return verify.compare_detector(floats, outputs, source.height, source.width)
     return verify.compare_classifier(
-        full_probabilities(floats[0]), full_probabilities(outputs[0]), labels.names, pictures.proof.labels
+        full_probabilities(floats[0]), full_probabilities(outputs[0]), labels, pictures.proof.labels
     )
 
 
@@ -287,6 +343,24 @@ def _golden_of(attempt: Attempt, pictures: Calibration, fit: Fit, options: Optio
     else:
         candidates = pictures.proof.images[:CANDIDATES]
     return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[attempt.contract.task], progress)
+
+
+def _explained(
+    source: Source, pixels: Pixels, attempt: Attempt, pictures: Calibration, options: Options, progress: Progress
+) -> tuple[dict[str, float], tuple[tuple[str, float], ...]]:
+    """Milliseconds a picture of the file, of float beside it where asked for, and the layers that lose most."""
+    images = pictures.proof.images[:TIMED]
+    if not options.explain:
+        return verify.paired_ms({attempt.scheme: attempt.model}, images), ()
+    progress.say("explaining: converting once more without rounding, to compare layer by layer")
+    plain = quantize(source, pixels, images[:1], "float32", progress)
+    models = {attempt.scheme: attempt.model, "float32": _model_of(plain, attempt.contract)}
+    return verify.paired_ms(models, images), explain(attempt.flatbuffer, plain, images[:EXPLAINED])
+
+
+def _model_of(flatbuffer: bytes, contract: Contract) -> Model:
+    with quiet():
+        return Model(Bundle(flatbuffer, contract, {}), open_interpreter(flatbuffer), contract.name)
 
 
 def _drawn(fit: Fit, count: int, seed: int) -> Image:

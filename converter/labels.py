@@ -33,8 +33,13 @@ class Labels:
     @property
     def dangerous(self) -> str:
         """The label that must not be missed: a bare face."""
-        others = [name for name in self.names if name != self.compliant]
-        return "without_mask" if "without_mask" in others else others[0]
+        return dangerous_of(self.names, self.compliant)
+
+
+def dangerous_of(names: Sequence[str], compliant: str) -> str:
+    """The label that must not be missed: a bare face, by its usual name, else the first that is not fine."""
+    others = [name for name in names if name != compliant]
+    return "without_mask" if "without_mask" in others else others[0]
 
 
 def find_labels(source: Source, asked: Sequence[str], compliant: str, pictures: Pictures, answers: Floats) -> Labels:

@@ -247,8 +247,8 @@ def _loading_error(path: Path, error: Exception) -> ConversionError:
     # Keras wraps the cause in the whole configuration, layer by layer; what went wrong comes last.
     cause = text.rsplit("Exception encountered: ", 1)[-1]
     return ConversionError(
-        f"{path}: Keras cannot read it: {_first_line(ValueError(cause))}; save it again with the Keras that made it as a "
-        "SavedModel (model.export('folder'), in Keras 2 tf.saved_model.save(model, 'folder')) and convert the folder"
+        f"{path}: Keras cannot read it: {_first_line(ValueError(cause))}; save it again with the Keras that made it, "
+        "as a SavedModel: model.export('folder'), in Keras 2 tf.saved_model.save(model, 'folder'); convert the folder"
     )
 
 

@@ -1,10 +1,27 @@
-"""What a conversion found, told: a few lines for the terminal."""
+"""What a conversion found, told: a few lines for the terminal, report.json for programs, report.html for people."""
 
 from __future__ import annotations
 
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
 from converter.flow import Conversion
+from converter.verify import Counts, Parity
+from converter.write import write
+from edge.contracts import Floats, Image
 
 MEGABYTE = 1e6
+WORST_SHOWN = 12
+TILE = 128
+BINS = 10
+COLUMNS = 6
 
 
 def summary(conversion: Conversion) -> str:
@@ -18,7 +35,7 @@ def summary(conversion: Conversion) -> str:
     if contract.labels:
         lines.append(f"labels: {', '.join(contract.labels)}; fine at the door: {contract.compliant}")
     lines.append(f"pixels: {conversion.pixels.name} ({conversion.pixels.why})")
-    lines.append(_agreement(conversion))
+    lines.append(agreement_line(parity, "drawn" if conversion.calibration.drawn else "held-back"))
     for label, recall in parity.float_recall.items():
         lines.append(f"recall of {label}: Keras {recall:.2%}, TFLite {parity.tflite_recall[label]:.2%}")
     lines.append(
@@ -29,16 +46,236 @@ def summary(conversion: Conversion) -> str:
     return "\n".join(lines)
 
 
-def _agreement(conversion: Conversion) -> str:
-    parity = conversion.parity
-    drawn = "drawn" if conversion.calibration.drawn else "held-back"
-    if conversion.labels is None:
+def agreement_line(parity: Parity, pictures: str) -> str:
+    """One line on how alike Keras and TFLite answer."""
+    if parity.float_confusion is None:
         return (
-            f"agreement: {parity.agreement:.2%} of faces on {parity.pictures} {drawn} pictures (Keras "
+            f"agreement: {parity.agreement:.2%} of faces on {parity.pictures} {pictures} pictures (Keras "
             f"{parity.float_faces}, TFLite {parity.tflite_faces}), mean score difference "
             f"{parity.mean_difference:.4f}, largest {parity.max_difference:.4f}"
         )
     return (
-        f"agreement: {parity.agreement:.2%} of {parity.pictures} {drawn} pictures, mean probability difference "
+        f"agreement: {parity.agreement:.2%} of {parity.pictures} {pictures} pictures, mean probability difference "
         f"{parity.mean_difference:.4f}, largest {parity.max_difference:.4f}"
+    )
+
+
+def write_report(conversion: Conversion) -> tuple[Path, Path]:
+    """Write ``NAME.report.json`` and ``NAME.report.html`` beside the model file; returns their paths.
+
+    The page holds pictures of the calibration set, so it is for whoever may see those.
+    """
+    as_json, as_html = (conversion.target.with_suffix(f".report.{ending}") for ending in ("json", "html"))
+    write(as_json, msgspec.json.format(msgspec.json.encode(as_data(conversion)), indent=1))
+    write(as_html, page(conversion).encode())
+    return as_json, as_html
+
+
+def as_data(conversion: Conversion) -> dict[str, Any]:
+    """Everything the page shows, as plain values."""
+    parity, labels = conversion.parity, conversion.contract.labels
+    names = conversion.calibration.proof.names
+    return {
+        "passed": conversion.passed,
+        "failures": list(conversion.failures),
+        "notes": list(conversion.notes),
+        "contract": msgspec.to_builtins(conversion.contract),
+        "bytes": {"keras": conversion.source_bytes, "tflite": len(conversion.bundle)},
+        "seconds": {step: round(seconds, 3) for step, seconds in conversion.seconds.items()},
+        "inference_ms": {name: round(value, 3) for name, value in conversion.inference_ms.items()},
+        "parity": parity.numbers(),
+        "disagreeing": [names[i] for i in parity.disagreeing],
+        "worst": [
+            {"picture": names[i], "difference": round(float(parity.differences[i]), 4)}
+            for i in parity.worst[:WORST_SHOWN]
+        ],
+        "difference_histogram": histogram(parity.differences),
+        "confusion": {
+            "labels": list(labels),
+            "keras": _listed(parity.float_confusion),
+            "tflite": _listed(parity.tflite_confusion),
+        },
+        "reliability": {
+            "keras": reliability(parity.float_answers, labels, conversion.calibration.proof.labels),
+            "tflite": reliability(parity.tflite_answers, labels, conversion.calibration.proof.labels),
+        },
+        "layers": [{"layer": name, "loss": round(loss, 5)} for name, loss in conversion.layers],
+    }
+
+
+def _listed(counts: Counts | None) -> list[list[int]]:
+    return [] if counts is None else [[int(v) for v in row] for row in counts]
+
+
+def histogram(differences: Floats) -> dict[str, list[float]]:
+    """How many pictures' largest differences fall into each of ten equal bins from 0 to the largest."""
+    counts, edges = np.histogram(differences, BINS, (0.0, max(1e-3, float(differences.max(initial=0)))))
+    return {"edges": [round(float(e), 5) for e in edges], "counts": [float(c) for c in counts]}
+
+
+def reliability(answers: Floats, labels: Sequence[str], truth: Sequence[str]) -> list[dict[str, float]]:
+    """Of the answers given with about the same confidence, how many were right (a calibrated model: as many).
+
+    One entry a bin of confidence that holds pictures of known truth; Guo et al. 2017, arXiv:1706.04599.
+    """
+    known = [i for i, label in enumerate(truth) if label in labels]
+    if not known or answers.shape[1] != len(labels):
+        return []
+    confidence = answers[known].max(axis=1)
+    right = np.array([labels[answers[i].argmax()] == truth[i] for i in known])
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "confidence": round(float(confidence[bins == b].mean()), 4),
+            "right": round(float(right[bins == b].mean()), 4),
+            "pictures": float((bins == b).sum()),
+        }
+        for b in range(BINS)
+        if (bins == b).any()
+    ]
+
+
+def worst_sheet(conversion: Conversion) -> Image:
+    """The pictures Keras and TFLite differ most on, (rows, COLUMNS * TILE, 3) RGB, each with both answers under it."""
+    parity = conversion.parity
+    tiles = [
+        _tile(conversion.calibration.proof.images[i], _answer(conversion, i), i in parity.disagreeing)
+        for i in parity.worst[:WORST_SHOWN]
+    ]
+    blank = np.full_like(tiles[0], 255)
+    tiles += [blank] * (-len(tiles) % COLUMNS)
+    rows = [np.concatenate(tiles[i : i + COLUMNS], axis=1) for i in range(0, len(tiles), COLUMNS)]
+    return np.asarray(np.concatenate(rows), np.uint8)
+
+
+def _answer(conversion: Conversion, i: int) -> tuple[str, str]:
+    parity, labels = conversion.parity, conversion.contract.labels
+    if not labels:
+        return (
+            f"Keras {float(parity.float_answers[i].max()):.2f}",
+            f"TFLite {float(parity.tflite_answers[i].max()):.2f}",
+        )
+    said = [
+        f"{who} {labels[int(answers.argmax())]} {float(answers.max()):.2f}"
+        for who, answers in (("K", parity.float_answers[i]), ("T", parity.tflite_answers[i]))
+    ]
+    return said[0], said[1]
+
+
+def _tile(image: Image, lines: Sequence[str], disagreeing: bool) -> Image:
+    tile = np.full((TILE + 30, TILE, 3), 255, np.uint8)
+    tile[:TILE] = cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA)
+    colour = (190, 20, 20) if disagreeing else (40, 40, 40)
+    for k, line in enumerate(lines):
+        place = (2, TILE + 12 + 13 * k)
+        cv2.putText(tile, line[:26], place, cv2.FONT_HERSHEY_SIMPLEX, 0.3, colour, 1, cv2.LINE_AA)
+    return tile
+
+
+def write_worst(conversion: Conversion) -> Path:
+    """Write the sheet of the worst pictures as ``NAME.worst.png`` beside the model file; returns its path."""
+    path = conversion.target.with_suffix(".worst.png")
+    write(path, _png(worst_sheet(conversion)))
+    return path
+
+
+def _png(image: Image) -> bytes:
+    return bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
+
+
+def page(conversion: Conversion) -> str:
+    """The report as one HTML page that needs no other file."""
+    data = as_data(conversion)
+    contract = msgspec.json.format(msgspec.json.encode(conversion.contract), indent=1).decode()
+    sheet = base64.b64encode(_png(worst_sheet(conversion))).decode()
+    verdict = "passed" if conversion.passed else "NOT PASSED: " + "; ".join(conversion.failures)
+    parts = [
+        f"<h1>{html.escape(str(conversion.target.name))}</h1>",
+        f"<p class={'good' if conversion.passed else 'bad'}>The gate was {html.escape(verdict)}.</p>",
+        f"<pre>{html.escape(summary(conversion))}</pre>",
+        _list("Notes", data["notes"]),
+        _table("Sizes and times", _size_rows(data)),
+        _confusions(conversion),
+        "<h2>Differences</h2>",
+        _bars(data["difference_histogram"], "largest difference of a picture's probabilities", "pictures"),
+        _reliability_plot(data["reliability"]),
+        "<h2>The pictures they differ most on</h2><p>K is Keras, T is TFLite; red where the labels differ.</p>",
+        f'<img alt="worst pictures" src="data:image/png;base64,{sheet}">',
+        _table("Layers that lose most", [(x["layer"], f"{x['loss']:.4f}") for x in data["layers"]]),
+        f"<h2>Contract</h2><pre>{html.escape(contract)}</pre>",
+    ]
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>{html.escape(conversion.target.name)}</title><style>{STYLE}</style>" + "\n".join(parts) + "</html>\n"
+    )
+
+
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
+    "td,th{border:1px solid #bbb;padding:.2em .6em;text-align:right}pre{background:#f4f4f4;padding:.6em;"
+    "white-space:pre-wrap}.good{color:#060}.bad{color:#b00;font-weight:bold}img{max-width:100%}svg{display:block}"
+)
+
+
+def _list(title: str, lines: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<h2>{title}</h2><ul>{items}</ul>" if lines else ""
+
+
+def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
+    return f"<h2>{title}</h2><table>{cells}</table>" if rows else ""
+
+
+def _size_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [(f"{name}, MB", f"{size / MEGABYTE:.2f}") for name, size in data["bytes"].items()]
+    rows += [(f"{name}, ms a picture, 1 thread", f"{ms:.2f}") for name, ms in data["inference_ms"].items()]
+    return rows + [(f"{step}, s", f"{seconds:.1f}") for step, seconds in data["seconds"].items()]
+
+
+def _confusions(conversion: Conversion) -> str:
+    parity, labels = conversion.parity, conversion.contract.labels
+    if parity.float_confusion is None or not parity.float_confusion.sum():
+        return ""
+    tables = []
+    for name, counts in (("Keras", parity.float_confusion), ("TFLite", parity.tflite_confusion)):
+        head = "".join(f"<th>{html.escape(label)}</th>" for label in labels)
+        rows = "".join(
+            f"<tr><th>{html.escape(label)}</th>{''.join(f'<td>{int(v)}</td>' for v in row)}</tr>"
+            for label, row in zip(labels, counts if counts is not None else (), strict=False)
+        )
+        tables.append(f"<h3>{name}</h3><table><tr><th>shown \\ said</th>{head}</tr>{rows}</table>")
+    return "<h2>Confusion</h2>" + "".join(tables)
+
+
+def _bars(data: dict[str, list[float]], x_axis: str, y_axis: str) -> str:
+    """A bar chart as SVG, with its largest value and both ends of the x axis written on it."""
+    counts, top = data["counts"], max(1.0, *data["counts"])
+    width = 560 / len(counts)
+    bars = "".join(
+        f'<rect x="{40 + i * width:.1f}" y="{180 - 160 * c / top:.1f}" width="{width - 2:.1f}" '
+        f'height="{160 * c / top:.1f}" fill="#47a"/>'
+        for i, c in enumerate(counts)
+    )
+    return (
+        f'<svg width="620" height="220" font-size="12">{bars}<text x="0" y="25">{top:.0f}</text>'
+        f'<text x="40" y="198">{data["edges"][0]:.3f}</text><text x="560" y="198">{data["edges"][-1]:.3f}</text>'
+        f'<text x="200" y="214">{x_axis}</text><text x="44" y="12">{y_axis}</text></svg>'
+    )
+
+
+def _reliability_plot(data: dict[str, list[dict[str, float]]]) -> str:
+    """Confidence against share right, both models, over the diagonal of a perfectly calibrated one, as SVG."""
+    if not data["keras"]:
+        return ""
+    lines = []
+    for name, colour in (("keras", "#47a"), ("tflite", "#c50")):
+        points = " ".join(f"{40 + 240 * p['confidence']:.1f},{260 - 240 * p['right']:.1f}" for p in data[name])
+        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+    return (
+        "<h2>Confidence against the share that is right</h2>"
+        '<svg width="420" height="290" font-size="12"><line x1="40" y1="260" x2="280" y2="20" stroke="#bbb"/>'
+        + "".join(lines)
+        + '<text x="40" y="278">0</text><text x="272" y="278">1</text><text x="120" y="285">confidence</text>'
+        '<text x="300" y="60" fill="#47a">Keras</text><text x="300" y="80" fill="#c50">TFLite</text></svg>'
     )

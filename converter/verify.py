@@ -5,6 +5,7 @@ The TFLite file runs where it will run: on the edge's own runtime, through the e
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -83,6 +84,17 @@ def tflite_outputs(model: Model, images: Image, progress: Progress) -> list[Floa
         progress.count("running TFLite", i + 1, len(images))
         rows.append(model.run(image))
     return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def paired_ms(models: Mapping[str, Model], images: Image) -> dict[str, float]:
+    """Median milliseconds of one picture on each model, in turn on each picture, so that all see the same weather."""
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for image in images:
+        for name, model in models.items():
+            begun_s = time.perf_counter()
+            model.run(image)
+            taken[name].append((time.perf_counter() - begun_s) * 1000)
+    return {name: float(np.median(values)) for name, values in taken.items()}
 
 
 def compare_classifier(floats: Floats, tflites: Floats, labels: Sequence[str], truth: Sequence[str]) -> Parity:
