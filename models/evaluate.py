@@ -30,6 +30,12 @@ START_SCORES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 SHRUNK_TO = (96, 64)
 """Longest side, pixels, to which class-folder pictures are also shrunk before they are classified."""
 MOST_MISTAKES = 64
+LABELS_BEHIND = {
+    "violations_caught": {"without_mask", score.BADLY_WORN},
+    "badly_worn_caught": {score.BADLY_WORN},
+    "false_alarms": {"with_mask"},
+}
+"""The labels of which a figure needs a face to say anything."""
 NOBODY, MISSED = "nobody", "not found"
 
 Predictions = Mapping[str, Sequence[Predicted]]
@@ -141,15 +147,8 @@ def by_width(matching: Matching) -> dict[str, dict[str, float]]:
     for band in score.BANDS:
         part = score.in_band(matching, *band)
         labels = {match.face.label for match in part.matches}
-        out[band_name(*band)] = {k: v for k, v in score.summary(part).items() if labels & _labels_behind(k)}
+        out[band_name(*band)] = {k: v for k, v in score.summary(part).items() if labels & LABELS_BEHIND.get(k, labels)}
     return out
-
-
-def _labels_behind(figure: str) -> set[str]:
-    """The labels of which a figure needs a face, to say anything."""
-    bad = {"without_mask", score.BADLY_WORN}
-    needed = {"violations_caught": bad, "badly_worn_caught": {score.BADLY_WORN}, "false_alarms": {"with_mask"}}
-    return needed.get(figure, {*bad, "with_mask"})
 
 
 def band_name(low: float, high: float) -> str:

@@ -35,7 +35,8 @@ def precision_recall(lines: Mapping[str, Sequence[CurvePoint]], working: float, 
             axes.plot(at[-1].recall, at[-1].precision, "o", color=line.get_color())
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01), title=f"dots: score {working:g}")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    if axes.lines:
+        axes.legend(loc="lower left")
     figure.savefig(out, dpi=100)
 
 
@@ -56,11 +57,11 @@ def confusion_matrix(matrix: Matrix, rows: Sequence[str], columns: Sequence[str]
 
 
 def training_curves(rows: Sequence[Mapping[str, float]], out: Path) -> None:
-    """A run's curve as a PNG: losses on the left, all other columns of 0..1 on the right, over ``epoch``."""
+    """A run's curve as a PNG over ``epoch``: losses on the left, shares of 0..1 on the right, nothing else."""
     figure = _figure(11, 4)
     loss_axes, share_axes = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in rows]
-    for name in [key for key in rows[0] if key != "epoch"]:
+    for name in [key for key in rows[0] if key not in ("epoch", "seconds") and not key.startswith("machine/")]:
         axes = loss_axes if name.endswith("loss") else share_axes
         axes.plot(epochs, [row.get(name, float("nan")) for row in rows], label=name)
     for axes in (loss_axes, share_axes):

@@ -99,13 +99,15 @@ def test_a_run_broken_off_goes_on_as_if_nothing_had_been(recipe: train.Recipe, t
         np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
-def test_the_same_seed_gives_the_same_curve_and_another_another(recipe: train.Recipe, tmp_path: Path) -> None:
-    curves = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        one = replace(recipe, out=tmp_path / name, seed=seed, epochs=1)
-        run(one, clean)
-        curves.append(curve_of(one))
-    assert curves[0] == curves[1] != curves[2]
+def test_samples_follow_from_seed_epoch_and_place(recipe: train.Recipe) -> None:
+    batches, same = train.Batches(recipe, clean), train.Batches(recipe, clean)
+    other = train.Batches(replace(recipe, seed=4), clean)
+    first = batches[0][0]
+    np.testing.assert_array_equal(first, same[0][0])
+    assert (first != batches[1][0]).any()
+    assert (first != other[0][0]).any()
+    same.on_epoch_end()
+    assert (first != same[0][0]).any()
 
 
 def test_a_run_that_is_done_is_neither_overwritten_nor_gone_on_with(recipe: train.Recipe) -> None:
