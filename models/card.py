@@ -37,6 +37,7 @@ class Sources:
 def write(sources: Sources, out: Path) -> None:
     """Write the card to ``out`` and the run's curve as a PNG of the same name beside it."""
     contract = unpack(sources.bundle).contract
+    _check_source(contract, sources)
     curve = tracking.read_curve(sources.run)
     if not curve:
         raise DataError(f"{sources.run}: holds no {tracking.CURVE_NAME}; give the folder of the run with --run")
@@ -53,6 +54,20 @@ def write(sources: Sources, out: Path) -> None:
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _check_source(contract: Contract, sources: Sources) -> None:
+    try:
+        found = sha256(sources.keras.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"{sources.keras}: cannot read it: {error.strerror}; a card needs the model's source"
+        ) from error
+    if contract.source_sha256 and contract.source_sha256 != found:
+        raise DataError(
+            f"{sources.keras}: is not what {sources.bundle} was made from (sha256 got {found[:12]}..., expected "
+            f"{contract.source_sha256[:12]}...); give the right one, or convert it again"
+        )
+
+
 def _head(contract: Contract) -> list[str]:
     what = "Finds faces, masked or not." if contract.task == "detector" else "Judges how a face wears a mask."
     return [f"# {contract.name}", "", f"{what} Made for a camera at a doorway.", ""]
@@ -61,10 +76,7 @@ def _head(contract: Contract) -> list[str]:
 def _files(paths: Sequence[Path]) -> Iterator[str]:
     yield from ("| file | bytes | sha256 |", "| --- | --- | --- |")
     for path in paths:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: cannot read it: {error.strerror}; a card needs the file it is about") from error
+        content = path.read_bytes()
         yield f"| {path.name} | {len(content):,} | `{sha256(content)}` |"
     yield ""
 
@@ -75,8 +87,9 @@ def _contract(contract: Contract) -> Iterator[str]:
     if contract.labels:
         yield f"* labels, in output order: {', '.join(contract.labels)}; compliant: {contract.compliant}"
         yield f"* crop margin: {contract.crop_margin:g} of the face's longer side"
-    yield f"* quantization: {contract.quantization} ({contract.reason})"
-    yield f"* made with: {', '.join(f'{name} {version}' for name, version in sorted(contract.versions.items()))}"
+    yield f"* quantization: {contract.quantization}{f', {contract.reason}' if contract.reason else ''}"
+    if contract.versions:
+        yield f"* made with: {', '.join(f'{name} {version}' for name, version in sorted(contract.versions.items()))}"
     yield ""
 
 

@@ -224,7 +224,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     table = data.read_folders(arguments.folders) if whole else data.read_boxes(arguments.boxes)
     pictures = data.of_split(table, arguments.split)
     scores = (_evaluate_folders if whole else _evaluate_boxes)(arguments, pictures)
-    title = arguments.title or f"{arguments.folders or arguments.boxes}, {arguments.split}"
+    title = arguments.title or f"{(arguments.folders or arguments.boxes).name}, {arguments.split}"
     path = evaluate.write_scores({"title": title, "split": arguments.split, **scores}, arguments.out)
     print(evaluate.report(scores))
     print(f"{path}, and beside it the curve, the confusion matrix and the worst mistakes")

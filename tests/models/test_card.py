@@ -31,7 +31,8 @@ def sources(tmp_path: Path) -> card.Sources:
     golden = {"inputs": np.zeros((1, 96, 96, 3), np.uint8), "output_0": np.zeros((1, 2), np.float32)}
     flatbuffer = b"\0\0\0\0TFL3 not much of a model"
     contract = Contract(
-        format=1, task="classifier", name="mask-96", sha256=sha256(flatbuffer), source_sha256="", quantization="int8",
+        format=1, task="classifier", name="mask-96", sha256=sha256(flatbuffer), source_sha256=sha256(b"keras"),
+        quantization="int8",
         reason="the smallest that agrees", versions={"fmd": "0.1.0"}, parity={}, labels=("with_mask", "without_mask"),
         compliant="with_mask", input=InputSpec(height=96, width=96, scale=1.0, offset=0.0),
     )  # fmt: skip
@@ -72,6 +73,12 @@ def test_everything_a_reader_needs_is_on_the_card(sources: card.Sources, tmp_pat
 def test_a_run_without_a_record_needs_its_command(sources: card.Sources, tmp_path: Path) -> None:
     (sources.run / tracking.RUN_NAME).unlink()
     with pytest.raises(DataError, match="--command"):
+        card.write(sources, tmp_path / "mask.md")
+
+
+def test_another_models_source(sources: card.Sources, tmp_path: Path) -> None:
+    sources.keras.write_bytes(b"another")
+    with pytest.raises(DataError, match="is not what"):
         card.write(sources, tmp_path / "mask.md")
 
 
