@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--scheme", choices=SCHEMES, default="int8", help="default %(default)s; auto: smallest that passes"
     )
     parser.add_argument("--explain", action="store_true", help="also name the layers that lose most, and time float")
+    parser.add_argument("--also", choices=("onnx",), help="write it for TensorRT too: trtexec --onnx=F --saveEngine=E")
     parser.add_argument("--no-report", dest="report", action="store_false", help="write no report.html and report.json")
     _add_code(parser)
     parser.set_defaults(run=_convert)
@@ -127,6 +128,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         gate=gate,
         force=getattr(arguments, "force", False),
         explain=getattr(arguments, "explain", False),
+        onnx=getattr(arguments, "also", None) == "onnx",
         allow_code=arguments.allow_code,
         custom_objects=arguments.custom_objects,
     )

@@ -21,7 +21,7 @@ SHOWN = 12
 def explain(flatbuffer: bytes, plain: bytes, images: Image) -> tuple[tuple[str, float], ...]:
     """(place, share lost there) of the layers that lose most, most first; ``plain`` is the float32 flatbuffer."""
     rounded, exact = _activations(flatbuffer, images), _activations(plain, images)
-    shared = [name for name in rounded if name in exact and rounded[name].shape == exact[name].shape]
+    shared = [name for name in rounded if name and name in exact and rounded[name].shape == exact[name].shape]
     losses = {name: _loss(rounded[name], exact[name]) for name in shared}
     before, added = 0.0, []
     for name, loss in losses.items():
@@ -35,8 +35,9 @@ def _loss(rounded: Floats, exact: Floats) -> float:
 
 
 def _short(name: str) -> str:
-    """A tensor's name without the graph's scaffolding: the last operation fused into it."""
-    return name.split(";")[-1].split("/")[-2] if "/" in name.split(";")[-1] else name
+    """The layer a tensor comes out of. Names are ``model_1/layer_1/Op``, joined by ``;`` where several were fused."""
+    parts = name.split(";")[0].split("/")
+    return "/".join(part.removesuffix("_1") for part in parts[1:-1] if part != "batchnorm") or parts[0]
 
 
 def _activations(flatbuffer: bytes, images: Image) -> dict[str, Floats]:

@@ -19,6 +19,7 @@ import numpy as np
 from converter import calibrate, draw, golden, verify
 from converter.calibrate import Calibration, Fit
 from converter.explain import explain
+from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
 from converter.golden import Chosen
 from converter.labels import Labels, dangerous_of, find_labels
 from converter.load import STRIDES, Source, load
@@ -27,7 +28,7 @@ from converter.pixels import Pixels, find_pixels, full_probabilities
 from converter.quantize import SCHEMES, quantize
 from converter.verify import Gate, Parity
 from converter.write import check_target, write
-from edge.bundle import FORMAT, Bundle, Contract, InputSpec, Model, pack, sha256, unpack
+from edge.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
 from edge.contracts import Floats, Image
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
@@ -65,6 +66,7 @@ class Options:
     golden: Literal["held-back", "drawn"] = "held-back"
     gate: Gate = field(default_factory=Gate)
     explain: bool = False
+    onnx: bool = False
     force: bool = False
     allow_code: bool = False
     custom_objects: Path | None = None
@@ -79,6 +81,16 @@ class Attempt:
     contract: Contract
     model: Model
     steps: list[float]
+    parity: Parity
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Onnx:
+    """The same model as ONNX, proven the same way; ``bundle`` is what is written to :func:`onnx_path`."""
+
+    bundle: bytes
+    contract: Contract
     parity: Parity
     failures: tuple[str, ...]
 
@@ -108,6 +120,7 @@ class Conversion:
     seconds: dict[str, float]
     inference_ms: dict[str, float]
     layers: tuple[tuple[str, float], ...]
+    onnx: Onnx | None = None
 
     @property
     def passed(self) -> bool:
@@ -139,7 +152,11 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
     options, progress, watch = options or Options(), progress or Progress(None), Watch()
     path = Path(source)
     target = options.output or path.parent / f"{path.stem or path.name}.tflite"
+    _check_options(options)
     check_target(target, options.force)
+    if options.onnx:
+        check_target(onnx_path(target), options.force)
+        check_onnx()
     progress.say(f"reading {path}")
     with watch("read the model"):
         model = load(path, options.allow_code, options.custom_objects)
@@ -159,10 +176,18 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         times, layers = _explained(model, pixels, attempt, pictures, options, progress)
     contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
     bundle = pack(attempt.flatbuffer, contract, chosen.golden)
-    if not attempt.failures:
+    onnx = None
+    if options.onnx:
+        progress.say("exporting ONNX")
+        with watch("export ONNX"):
+            onnx = _onnx_of(model, pixels, labels, contract, pictures, floats, chosen, options, progress)
+    failures = attempt.failures + (onnx.failures if onnx else ())
+    if not failures:
         write(target, bundle)
+    if onnx and not failures:
+        write(onnx_path(target), onnx.bundle)
     return Conversion(
-        None if attempt.failures else target,
+        None if failures else target,
         target,
         path,
         _size_of(path),
@@ -172,12 +197,13 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         labels,
         pictures,
         attempt.parity,
-        attempt.failures,
+        failures,
         chosen,
         _notes(pixels, labels, pictures, chosen),
         watch.seconds,
         times,
         layers,
+        onnx,
     )
 
 
@@ -224,6 +250,16 @@ def prove(
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
     dangerous = dangerous_of(contract.labels, contract.compliant) if contract.labels else ""
     return Proof(contract, model.runtime, replayed, parity, verify.failures_of(parity, options.gate, dangerous))
+
+
+def _check_options(options: Options) -> None:
+    """Complain of numbers that cannot be meant; argparse and types see to the rest."""
+    if options.pictures < 1:
+        raise ConversionError(f"--pictures {options.pictures}: expected 1 or more to calibrate on, better 200")
+    if options.proof < 0:
+        raise ConversionError(f"--proof {options.proof}: expected 0 (all there are) or more to hold back")
+    if not 0 <= options.crop_margin <= 2:
+        raise ConversionError(f"--crop-margin {options.crop_margin}: expected 0 to 2 of the face's longer side")
 
 
 def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Options) -> Labels | None:
@@ -356,6 +392,40 @@ def _explained(
     plain = quantize(source, pixels, images[:1], "float32", progress)
     models = {attempt.scheme: attempt.model, "float32": _model_of(plain, attempt.contract)}
     return verify.paired_ms(models, images), explain(attempt.flatbuffer, plain, images[:EXPLAINED])
+
+
+def onnx_path(target: Path) -> Path:
+    """Where ``--also onnx`` puts its file."""
+    return target.with_suffix(".onnx")
+
+
+def _onnx_of(
+    source: Source,
+    pixels: Pixels,
+    labels: Labels | None,
+    draft: Contract,
+    pictures: Calibration,
+    floats: list[Floats],
+    chosen: Chosen,
+    options: Options,
+    progress: Progress,
+) -> Onnx:
+    """Export, compare with Keras on the same pictures, and answer the same golden inputs."""
+    exported = to_onnx(source, pixels)
+    interpreter = OnnxInterpreter(exported)
+    model = Model(Bundle(exported, draft, {}), interpreter, interpreter.runtime)
+    parity = compare(source, labels.names if labels else (), pictures, floats, model, progress)
+    failures = verify.failures_of(parity, options.gate, labels.dangerous if labels else "")
+    inputs = chosen.golden["inputs"]
+    outputs = verify.tflite_outputs(model, inputs, progress)
+    answered: Golden = {"inputs": inputs, **{f"output_{k}": out for k, out in enumerate(outputs)}}
+    contract = contract_of(draft, exported, parity.numbers())
+    return Onnx(
+        with_contract(exported, contract, answered),
+        contract,
+        parity,
+        tuple(f"ONNX: {failure}" for failure in failures),
+    )
 
 
 def _model_of(flatbuffer: bytes, contract: Contract) -> Model:

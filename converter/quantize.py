@@ -36,7 +36,8 @@ def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progres
     with quiet():
         import tensorflow as tf
 
-        function = _concrete(source, pixels)
+        graph, shape = graph_of(source, pixels)
+        function = graph.get_concrete_function(shape)
         # The converter follows variables through this object; Keras's own hides them from it.
         holder = tf.Module()
         holder.kept = list(function.graph.variables)
@@ -50,16 +51,17 @@ def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progres
         return _scores_first(flatbuffer) if source.task == "detector" else flatbuffer
 
 
-def _concrete(source: Source, pixels: Pixels) -> Any:
-    """A graph of fixed shape: with the batch left open every reshape would be computed anew at each frame."""
+def graph_of(source: Source, pixels: Pixels) -> tuple[Any, Any]:
+    """The TensorFlow function from bytes, as float32, to outputs, and the one shape it is for.
+
+    With the batch left open every reshape would be computed anew at each frame.
+    """
     import tensorflow as tf
 
     def run(image: Any) -> list[Any]:
         return list(source.forward(pixels.apply(image)))
 
-    return tf.function(run).get_concrete_function(
-        tf.TensorSpec((1, source.height, source.width, 3), tf.float32, name="pixels")
-    )
+    return tf.function(run), tf.TensorSpec((1, source.height, source.width, 3), tf.float32, name="pixels")
 
 
 def _configure(converter: Any, scheme: str, images: Image, progress: Progress) -> None:

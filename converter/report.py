@@ -42,6 +42,8 @@ def summary(conversion: Conversion) -> str:
         f"golden inputs: {len(conversion.golden.golden['inputs'])}; answers spread {conversion.golden.spread:.1f}, a "
         f"colour swap moves them {conversion.golden.swap:.1f} times what replay allows"
     )
+    if conversion.onnx:
+        lines.append(f"ONNX {agreement_line(conversion.onnx.parity, 'same')}")
     lines.append("time: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in conversion.seconds.items()))
     return "\n".join(lines)
 

@@ -19,8 +19,11 @@ def check_target(target: Path, force: bool) -> None:
         raise ConversionError(f"{target}: exists already; give --force to replace it, or another name with -o")
     if not target.parent.is_dir():
         raise ConversionError(f"{target}: its folder does not exist; make it first: mkdir -p {target.parent}")
-    if not os.access(target.parent, os.W_OK):
-        raise ConversionError(f"{target}: no right to write into {target.parent}; give another place with -o")
+    try:
+        # Rights alone do not tell: file systems are mounted read-only, too.
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise ConversionError(f"{target}: cannot write there: {error.strerror}; give another place with -o") from error
 
 
 def write(target: Path, data: bytes) -> None:
