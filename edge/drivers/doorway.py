@@ -59,7 +59,7 @@ class DoorwayCamera:
         if ENTERS_S <= now_s < GONE_S:
             portrait = self._masked if now_s >= MASKED_S else self._bare
             _paste(scene, portrait, self._cutout, *_place(now_s))
-        noise = rng.normal(0, 2.0, scene.shape)  # a sensor is never still
+        noise = 2 * rng.standard_normal(scene.shape, np.float32)  # a sensor is never still
         return np.clip(scene + noise, 0, 255).astype(np.uint8)
 
     @cached_property
@@ -106,7 +106,7 @@ def _paste(scene: Image, portrait: Image, cutout: Image, scale: float, x: float,
     if scale < 0.6:  # warpAffine does not average
         portrait, cutout = (cv2.GaussianBlur(p, (0, 0), 0.4 / scale) for p in (portrait, cutout))
     person = cv2.warpAffine(portrait, matrix, size)
-    alpha = cv2.warpAffine(cutout, matrix, size)[:, :, None] / 255.0
+    alpha = cv2.warpAffine(cutout, matrix, size)[:, :, None] / np.float32(255)
     scene[:] = (person * alpha + scene * (1 - alpha)).astype(np.uint8)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from edge.config import CameraSettings
@@ -31,26 +32,33 @@ class PiCamera:
         self, settings: CameraSettings, name: str, clock: Callable[[], float], module: Any | None = None
     ) -> None:
         self._clock, self._index, self._stall_s = clock, 0, settings.stall_s
-        library = module or _library()
-        number = int(name) if name.isdigit() else 0
+        if name and not name.isdigit():
+            raise CameraError(f"camera.source: picamera2:{name}: got {name!r}, expected a number, as in picamera2:1")
+        library, number = module or _library(), int(name or 0)
         cameras = library.Picamera2.global_camera_info()
         if number >= len(cameras):
             raise CameraError(
                 f"camera.source: picamera2 sees {len(cameras)} cameras, asked for number {number}; check the ribbon "
                 "cable (contacts towards the board) and try: rpicam-hello --list-cameras"
             )
-        try:
-            self._camera = library.Picamera2(number)
-            self._camera.configure(
-                self._camera.create_video_configuration(
-                    main={"size": (settings.width, settings.height), "format": "RGB888"},
-                    lores={"size": LORES, "format": "YUV420"},
-                    controls={"FrameRate": settings.fps},
-                )
+        with ExitStack() as undo:
+            try:
+                self._camera = library.Picamera2(number)
+                undo.callback(self._camera.close)  # half-open, it would stay busy for the next who tries
+                self._configure(settings)
+                self._camera.start()
+            except (RuntimeError, IndexError) as error:
+                raise CameraError(f"camera.source: picamera2 cannot start camera {number}: {error}") from error
+            undo.pop_all()
+
+    def _configure(self, settings: CameraSettings) -> None:
+        self._camera.configure(
+            self._camera.create_video_configuration(
+                main={"size": (settings.width, settings.height), "format": "RGB888"},
+                lores={"size": LORES, "format": "YUV420"},
+                controls={"FrameRate": settings.fps},
             )
-            self._camera.start()
-        except (RuntimeError, IndexError) as error:
-            raise CameraError(f"camera.source: picamera2 cannot start camera {number}: {error}") from error
+        )
 
     def read(self) -> Frame | None:
         """The next frame. Raises CameraError where the camera stalls for longer than ``camera.stall_s``."""

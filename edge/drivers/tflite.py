@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,9 @@ class TFLiteInterpreter:
         names = list(RUNTIMES) if runtime == "auto" else [runtime]
         self.runtime, interpreter_class = _first_that_works(names)
         try:
-            self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _announcements_dropped():
+                self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             first_line = str(error).strip().split("\n")[0]
             raise BundleError(
@@ -60,6 +63,27 @@ def dequantized(stored: npt.NDArray[Any], spec: TensorSpec) -> Floats:
     if not spec.scale:
         return stored.astype(np.float32)
     return (stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+
+
+@contextmanager
+def _announcements_dropped() -> Iterator[None]:
+    """Pass on what the C++ core says on stderr, but for its "INFO: Created TensorFlow Lite XNNPACK delegate".
+
+    It has no switch for that from Python. Only around loading: what is said later is worth reading.
+    """
+    if not hasattr(os, "memfd_create"):  # Linux has it; elsewhere the line is harmless
+        yield
+        return
+    with open(os.memfd_create("stderr"), "w+b") as said:  # noqa: PTH123 (a descriptor, no path)
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            said.seek(0)
+            os.write(stderr, b"".join(line for line in said if not line.startswith(b"INFO: ")))
+            os.close(stderr)
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

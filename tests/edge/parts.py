@@ -119,9 +119,9 @@ def classifier_of(probabilities: Mapping[str, float]) -> MaskClassifier:
     return MaskClassifier(Model(Bundle(b"", contract("classifier"), {}), StubInterpreter([answer]), "stub"))
 
 
-def pipeline_of(settings: config.Settings, alert: Alert, **stages: Any) -> Pipeline:
-    """The real stages around a detector that always sees one bare face, or ``stages`` in place of some."""
-    plain = {
+def stages_of(settings: config.Settings, alert: Alert) -> dict[str, Any]:
+    """The real stages around a detector that always sees one bare face."""
+    return {
         "watch": Watch(settings.watch),
         "detector": detector_of([face(32, 32, 24)]),
         "tracker": Tracker(settings.track, settings.detect),
@@ -130,7 +130,11 @@ def pipeline_of(settings: config.Settings, alert: Alert, **stages: Any) -> Pipel
         "alert": alert,
         "settings": settings.classify,
     }
-    return Pipeline(**{**plain, **stages})
+
+
+def pipeline_of(settings: config.Settings, alert: Alert, **stages: Any) -> Pipeline:
+    """:func:`stages_of` joined, with ``stages`` in place of some."""
+    return Pipeline(**{**stages_of(settings, alert), **stages})
 
 
 def write_clip(path: Path, frames: int = 30, fps: float = 15.0, seed: int = 0) -> Path:

@@ -1,0 +1,183 @@
+"""Cameras that are files, and what every camera promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import config, drivers
+from edge.config import CameraSettings
+from edge.contracts import Camera, Frame, Image
+from edge.drivers.clip import Clip
+from edge.drivers.folder import Folder
+from edge.drivers.pixels import LUMA_WIDTH, frame_of_bgr, luma_of
+from edge.drivers.v4l2 import UsbCamera
+from edge.errors import CameraError
+from tests.edge.parts import texture, write_clip
+
+
+def settings_of(**changed: Any) -> CameraSettings:
+    return config.load(None, {f"camera.{key}": value for key, value in changed.items()}).camera
+
+
+def no_clock() -> float:
+    raise AssertionError("a file brings its own time")
+
+
+def frames_of(camera: Camera) -> list[Frame]:
+    return list(iter(camera.read, None))
+
+
+def folder_of(path: Path, *pictures: Image) -> Path:
+    path.mkdir(exist_ok=True)
+    for i, picture in enumerate(pictures):
+        cv2.imwrite(str(path / f"{i}.png"), picture[:, :, ::-1])
+    return path
+
+
+def clip_camera(folder: Path, **changed: Any) -> Camera:
+    return Clip(settings_of(**changed), str(write_clip(folder / "clip.mp4", frames=6, fps=10)), no_clock)
+
+
+def folder_camera(folder: Path, **changed: Any) -> Camera:
+    pictures = [texture(48, 64, seed) for seed in range(6)]
+    return Folder(settings_of(fps=10.0, **changed), str(folder_of(folder / "pictures", *pictures)), no_clock)
+
+
+CAMERAS = [clip_camera, folder_camera]
+
+
+@pytest.mark.parametrize("make", CAMERAS)
+def test_what_every_camera_promises(tmp_path: Path, make: Callable[..., Camera]) -> None:
+    camera = make(tmp_path)
+    assert not camera.live
+    frames = frames_of(camera)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    times = np.array([frame.captured_s for frame in frames])
+    assert times[0] == 0
+    np.testing.assert_allclose(np.diff(times), times[1])
+    for frame in frames[:: max(1, len(frames) // 5)]:
+        assert (frame.image.dtype, frame.image.ndim, frame.image.shape[2]) == (np.uint8, 3, 3)
+        assert (frame.luma.dtype, frame.luma.ndim) == (np.uint8, 2)
+    assert camera.read() is None
+    camera.close()
+    camera.close()
+
+
+@pytest.mark.parametrize("make", CAMERAS)
+def test_a_loop_goes_on_with_rising_time(tmp_path: Path, make: Callable[..., Camera]) -> None:
+    once = len(frames_of(make(tmp_path)))
+    camera = make(tmp_path, loop=True)
+    frames = [camera.read() for _ in range(once + 3)]
+    again, first = frames[once], frames[0]
+    assert again is not None
+    assert first is not None
+    assert again.index == once
+    assert again.captured_s > frames[once - 1].captured_s  # type: ignore[union-attr]
+    np.testing.assert_array_equal(again.image, first.image)
+    camera.close()
+
+
+def test_a_clips_colours_come_as_rgb(tmp_path: Path) -> None:
+    path = tmp_path / "red.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (64, 48))
+    writer.write(np.full((48, 64, 3), (20, 60, 220), np.uint8))  # B, G, R
+    writer.release()
+    frame = Clip(settings_of(), str(path), no_clock).read()
+    assert frame is not None
+    np.testing.assert_allclose(frame.image.mean(axis=(0, 1)), (220, 60, 20), atol=4)
+    np.testing.assert_allclose(frame.luma.mean(), 60, atol=4)
+
+
+def test_a_clip_that_stops_before_its_stated_end_is_damaged(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.avi", frames=30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    camera = Clip(settings_of(), str(path), no_clock)
+    with pytest.raises(CameraError, match=r"ends after \d+ of 30 frames: the file is cut short or damaged"):
+        frames_of(camera)
+
+
+def test_a_clip_cut_short_is_told_even_where_it_would_loop(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.avi", frames=30)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    camera = Clip(settings_of(loop=True), str(path), no_clock)
+    with pytest.raises(CameraError, match="cut short"):
+        [camera.read() for _ in range(31)]
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", b"\0" * 5000])
+def test_what_is_no_video_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(CameraError, match="not a video this machine can read"):
+        Clip(settings_of(), str(path), no_clock)
+
+
+def test_pictures_of_a_folder_come_in_order_and_unchanged(tmp_path: Path) -> None:
+    pictures = [texture(48, 64, seed) for seed in range(3)]
+    camera = Folder(settings_of(), str(folder_of(tmp_path / "pictures", *pictures)), no_clock)
+    for picture, frame in zip(pictures, frames_of(camera), strict=True):
+        np.testing.assert_array_equal(frame.image, picture)
+
+
+def test_a_corrupt_picture_is_told_by_name(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pictures", texture(48, 64))
+    (folder / "1.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(CameraError, match=r"1\.jpg: not a picture"):
+        frames_of(Folder(settings_of(), str(folder), no_clock))
+
+
+def test_grey_pictures_become_rgb() -> None:
+    frame = frame_of_bgr(np.full((48, 64), 77, np.uint8), 0.0, 0)
+    assert frame.image.shape == (48, 64, 3)
+    assert (frame.image == 77).all()
+
+
+@pytest.mark.parametrize("width", [1, 100, LUMA_WIDTH, 640, 1920])
+def test_the_brightness_plane_is_small_whatever_the_picture(width: int) -> None:
+    luma = luma_of(texture(10, width))
+    assert luma.shape[1] <= max(width % LUMA_WIDTH, 2 * LUMA_WIDTH)
+    assert luma.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("auto", ("auto", "")),
+        ("picamera2", ("picamera2", "")),
+        ("picamera2:1", ("picamera2", "1")),
+        ("/dev/video3", ("v4l2", "/dev/video3")),
+        ("2", ("v4l2", "/dev/video2")),
+        ("doorway", ("doorway", "")),
+        (str(Path(__file__)), ("file", str(Path(__file__)))),
+        (str(Path(__file__).parent), ("folder", str(Path(__file__).parent))),
+    ],
+)
+def test_what_a_source_means(source: str, wanted: tuple[str, str]) -> None:
+    assert drivers.camera_kind(source) == wanted
+
+
+def test_a_usb_camera_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(CameraError, match=r"camera\.source: no device at /dev/video99 \(found "):
+        UsbCamera(settings_of(), "/dev/video99", no_clock)
+
+
+def test_a_usb_camera_that_gives_nothing_is_told(tmp_path: Path) -> None:
+    device = tmp_path / "video0"
+    device.write_bytes(b"")
+    with pytest.raises(CameraError, match="gives no picture"):
+        UsbCamera(settings_of(), str(device), no_clock)
+
+
+def test_auto_says_why_each_was_passed_over_and_never_picks_a_fake(caplog: pytest.LogCaptureFixture) -> None:
+    if any(Path("/dev").glob("video*")):
+        pytest.skip("this machine has a camera")
+    with caplog.at_level("INFO", "edge.drivers"), pytest.raises(CameraError) as caught:
+        drivers.open_camera(settings_of(source="auto"), no_clock)
+    assert "auto found no camera (picamera2: picamera2 cannot be imported" in str(caught.value)
+    assert [record.args[0] for record in caplog.records if record.args] == ["picamera2", "v4l2"]  # type: ignore[index]

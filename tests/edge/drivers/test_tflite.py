@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge import drivers
+from edge.bundle import Bundle
+from edge.contracts import TensorSpec
+from edge.drivers.tflite import RUNTIMES, TFLiteInterpreter, dequantized
+from edge.errors import BundleError, RuntimeMissingError
+
+
+def spec(scale: float, zero_point: int = 0) -> TensorSpec:
+    return TensorSpec("out", (1, 3), np.dtype(np.int8), scale, zero_point)
+
+
+def test_stored_values_become_real_ones() -> None:
+    found = dequantized(np.array([[-128, 0, 127]], np.int8), spec(1 / 256, -128))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[0, 0.5, 255 / 256]])
+
+
+def test_float_tensors_stay_as_they_are() -> None:
+    np.testing.assert_allclose(dequantized(np.array([[0.25, 3]], np.float32), spec(0.0)), [[0.25, 3]])
+
+
+def test_a_real_model_runs_and_tells_what_it_wants(classifier_bundle: Bundle) -> None:
+    interpreter = drivers.open_interpreter(classifier_bundle.flatbuffer, threads=1)
+    wanted = classifier_bundle.contract.input
+    assert interpreter.input.shape == (1, wanted.height, wanted.width, 3)
+    name, version = interpreter.runtime.split(" ")
+    assert name in RUNTIMES
+    assert version[0].isdigit()
+    (out,) = interpreter.run(np.zeros(interpreter.input.shape, interpreter.input.dtype))
+    assert (out.shape, out.dtype) == (interpreter.outputs[0].shape, np.float32)
+
+
+def test_answers_are_copies_that_the_next_run_leaves_alone(classifier_bundle: Bundle) -> None:
+    interpreter = drivers.open_interpreter(classifier_bundle.flatbuffer)
+    black = np.zeros(interpreter.input.shape, interpreter.input.dtype)
+    (first,) = interpreter.run(black)
+    kept = first.copy()
+    interpreter.run(black + np.array(100, interpreter.input.dtype))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_loading_says_nothing_on_standard_error(classifier_bundle: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+    drivers.open_interpreter(classifier_bundle.flatbuffer)
+    assert capfd.readouterr().err == ""
+
+
+def test_bytes_that_are_no_model_are_told_in_one_line() -> None:
+    with pytest.raises(BundleError, match="cannot run this model") as caught:
+        TFLiteInterpreter(b"\x1c\0\0\0TFL3" + bytes(100))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_runtime_that_is_not_installed_is_told_with_what_to_install() -> None:
+    try:
+        import tflite_runtime  # noqa: F401
+    except ImportError:
+        with pytest.raises(RuntimeMissingError, match=r"no TFLite runtime on this machine \(tflite-runtime: .*install"):
+            TFLiteInterpreter(b"", runtime="tflite-runtime")
+    else:
+        pytest.skip("tflite-runtime is here")
