@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge.contracts import Box, Image, Outcome, Step
+from edge.detect import letterbox
 from edge.errors import OutputError
 
 COLOURS = {
@@ -29,10 +30,7 @@ def annotate(step: Step, show_faces: bool) -> Image:
     """A copy of the step's picture with everybody's box, what is held of them, and the alarm's border."""
     picture = step.frame.image.copy()
     if not show_faces:
-        for face in step.faces:
-            blur_face(picture, face.box)
-        for track in step.tracks:
-            blur_face(picture, track.box)
+        _blur_faces(picture, step)
     passages = {passage.id: passage for passage in step.passages}
     for track in step.tracks:
         passage = passages.get(track.id)
@@ -41,6 +39,15 @@ def annotate(step: Step, show_faces: bool) -> Image:
         draw_box(picture, track.box, label, COLOURS[outcome])
     draw_status(picture, step)
     return picture
+
+
+def _blur_faces(picture: Image, step: Step) -> None:
+    if not step.awake:
+        # Nobody looked for faces in this one, so all of it may be one.
+        height, width = picture.shape[:2]
+        pixelate(picture, (width // 40, height // 40))
+    for box in [face.box for face in step.faces] + [track.box for track in step.tracks]:
+        blur_face(picture, box)
 
 
 def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:
@@ -68,10 +75,14 @@ def blur_face(picture: Image, box: Box) -> None:
     """Make a face unrecognisable in place: a quarter wider than the box, down to 6 x 6 cells."""
     x, y = box.width / 4, box.height / 4
     xmin, ymin = max(0, int(box.xmin - x)), max(0, int(box.ymin - y))
-    region = picture[ymin : max(0, int(box.ymax + y)) + 1, xmin : max(0, int(box.xmax + x)) + 1]
+    pixelate(picture[ymin : max(0, int(box.ymax + y)) + 1, xmin : max(0, int(box.xmax + x)) + 1], (6, 6))
+
+
+def pixelate(region: Image, cells: tuple[int, int]) -> None:
+    """Replace a picture, or a view into one, by (columns, rows) cells of one colour each, in place."""
     if region.size:
-        cells = cv2.resize(region, (6, 6), interpolation=cv2.INTER_AREA)
-        region[:] = cv2.resize(cells, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_NEAREST)
+        means = cv2.resize(region, (max(1, cells[0]), max(1, cells[1])), interpolation=cv2.INTER_AREA)
+        region[:] = cv2.resize(means, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_NEAREST)
 
 
 def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320) -> Image:
@@ -84,41 +95,75 @@ def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320)
 
 def save_picture(path: Path, picture: Image) -> None:
     """Write (H, W, 3) RGB to a picture file; OutputError where it cannot be."""
-    if not cv2.imwrite(str(path), picture[:, :, ::-1]):
+    try:
+        written = cv2.imwrite(str(path), picture[:, :, ::-1])
+    except cv2.error as error:
+        raise OutputError(f"{path}: the picture could not be written: {error.err or error}") from error
+    if not written:
         raise OutputError(f"{path}: the picture could not be written; is the disk full or the folder missing?")
 
 
 class VideoFile:
-    """An MP4 of RGB frames. Its speed is that of its first two frames, so the first waits for the second."""
+    """An MP4 of RGB frames, as a context. Its speed is that of its first two frames, so the first waits for the second.
+
+    FFmpeg underneath drops what does not fit a full disk without a word; the end of the context looks the file over
+    and raises OutputError where frames are missing.
+    """
 
     def __init__(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
         self._path = path
         self._first: tuple[Image, float] | None = None
         self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._frames = 0
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None and self._writer is None and self._first is not None:
+            self._append(self._open(self._first[0], fps=1.0), self._first[0])
+        if self._writer is not None:
+            self._writer.release()
+        if kind is None:  # another error is worth more than ours
+            self._check()
 
     def write(self, picture: Image, captured_s: float) -> None:
-        """Append (H, W, 3) RGB; all of one size. OutputError where the file cannot be written."""
+        """Append (H, W, 3) RGB, fitted to the first one's size. OutputError where the file cannot be written."""
         if self._writer is not None:
-            self._append(picture)
+            self._append(self._writer, picture)
         elif self._first is None:
             self._first = (picture, captured_s)
         else:
             first, first_s = self._first
-            self._open(picture, 1 / max(1e-3, captured_s - first_s))
-            self._append(first)
-            self._append(picture)
+            writer = self._open(first, 1 / max(1e-3, captured_s - first_s))
+            self._append(writer, first)
+            self._append(writer, picture)
 
-    def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
+    def _check(self) -> None:
+        if not self._frames:
+            return
+        found = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        readable = int(found.get(cv2.CAP_PROP_FRAME_COUNT)) if found.isOpened() else 0
+        found.release()
+        if readable < self._frames:
+            raise OutputError(
+                f"{self._path}: only {readable} of {self._frames} frames are in the video; is the disk full?"
+            )
 
-    def _open(self, picture: Image, fps: float) -> None:
-        size = (picture.shape[1], picture.shape[0])
-        self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
+        self._size = (picture.shape[1], picture.shape[0])
+        self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
         if not self._writer.isOpened():
-            raise OutputError(f"{self._path}: the video cannot be written; is its folder there and writable?")
+            raise OutputError(f"{self._path}: the video cannot be written; is it a writable file that ends in .mp4?")
+        return self._writer
 
-    def _append(self, picture: Image) -> None:
-        assert self._writer is not None
-        self._writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
+    def _append(self, writer: cv2.VideoWriter, picture: Image) -> None:
+        width, height = self._size
+        # The writer drops pictures of another size without a word.
+        if picture.shape[:2] != (height, width):
+            picture, _ = letterbox(picture, height, width)
+        writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
+        self._frames += 1

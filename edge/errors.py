@@ -18,6 +18,7 @@ One handler, :func:`exit_code_of`, sits at the top of every command.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -71,26 +72,40 @@ def exit_code_of(main: Callable[[], int]) -> int:
     An unexpected exception is a defect of ours: its traceback goes to the log at debug level, the line names it.
     """
     try:
-        return main()
+        code = main()
+        # Here and not when Python ends: a full disk behind standard output must reach this handler.
+        sys.stdout.flush()
+        return code
     except FmdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_KNOWN
+        return _told(f"error: {error}", EXIT_KNOWN)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _told("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is its right.
-        sys.stderr.close()
+        _drop_stdout()
         return EXIT_OK
     except OSError as error:
         # Full disks, missing permissions: the operating system's own words are the clearest there are.
+        _drop_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
-        return EXIT_KNOWN
+        return _told(f"error: {where}{error.strerror or error}", EXIT_KNOWN)
     except Exception as error:
         logging.getLogger("fmd").debug("%s", traceback.format_exc())
-        print(
-            f"unexpected error, please report it: {type(error).__name__}: {error} (run again with --verbose for where)",
-            file=sys.stderr,
+        what = f"{type(error).__name__}: {error}"
+        return _told(
+            f"unexpected error, please report it: {what} (run again with --verbose for where)", EXIT_UNEXPECTED
         )
-        return EXIT_UNEXPECTED
+
+
+def _told(line: str, code: int) -> int:
+    """One line, whatever line breaks a library put into its message."""
+    print(" ".join(line.split()), file=sys.stderr)
+    return code
+
+
+def _drop_stdout() -> None:
+    """Let what standard output still holds go nowhere, or Python would try and fail once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,31 +11,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from edge.annotate import COLOURS, draw_box, save_picture
+import msgspec
+
+from edge.annotate import COLOURS, blur_face, draw_box
 from edge.classify import MaskClassifier
 from edge.config import CameraSettings
-from edge.contracts import Face, Frame, Outcome, Verdict
+from edge.contracts import Camera, Face, Frame, Image, Outcome, Verdict
 from edge.detect import FaceDetector
 from edge.drivers import clip, folder
 from edge.errors import CameraError
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
+Found = list[tuple[Face, Verdict | None]]
+"""Faces of one frame, best first, with their verdicts; None for those too unsure to be judged."""
 CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
 
 
 def named_frames(source: Path, settings: CameraSettings) -> Iterator[tuple[str, Frame]]:
-    """Every picture under ``source`` with its file name, or every frame of a clip as ``clip.mp4#12``."""
+    """Every picture under ``source`` with its file name, or every frame of a clip as ``clip.mp4#12``, once.
+
+    Raises CameraError at once where there is nothing to read.
+    """
     if source.is_dir():
-        for path in folder.pictures_in(source):
-            yield path.name, folder.read_picture(path)
-    elif source.suffix.lower() in CLIP_ENDINGS:
-        camera = clip.Clip(settings, str(source), lambda: 0.0)
+        return ((path.name, folder.read_picture(path)) for path in folder.pictures_in(source))
+    if not source.is_file():
+        raise CameraError(f"{source}: no such file or folder; give a picture, a folder of pictures, or a clip")
+    if source.suffix.lower() in CLIP_ENDINGS:
+        return _frames_of(clip.Clip(msgspec.structs.replace(settings, loop=False), str(source), lambda: 0.0), source)
+    return iter([(source.name, folder.read_picture(source))])
+
+
+def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:
+    try:
         while (frame := camera.read()) is not None:
             yield f"{source.name}#{frame.index}", frame
-    elif source.is_file():
-        yield source.name, folder.read_picture(source)
-    else:
-        raise CameraError(f"{source}: no such file or folder; give a picture, a folder of pictures, or a clip")
+    finally:
+        camera.close()
 
 
 class Predictor:
@@ -44,25 +55,28 @@ class Predictor:
     def __init__(self, detector: FaceDetector, classifier: MaskClassifier, label_from: float) -> None:
         self._detector, self._classifier, self._label_from = detector, classifier, label_from
 
-    def predict(self, frame: Frame) -> list[tuple[Face, Verdict | None]]:
+    def predict(self, frame: Frame) -> Found:
         """Faces of a frame, best first, with their verdicts."""
         return [
             (face, self._classifier.classify(frame, face.box) if face.score >= self._label_from else None)
             for face in self._detector.detect(frame)
         ]
 
-    def annotated(self, path: Path, frame: Frame, found: list[tuple[Face, Verdict | None]]) -> None:
-        """Save the frame with every labelled face drawn on it."""
+    def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
+        """A copy of the frame with every labelled face drawn on it; every face blurred unless asked not to."""
         picture = frame.image.copy()
+        if not show_faces:
+            for face, _ in found:
+                blur_face(picture, face.box)
         for face, verdict in found:
             if verdict is not None:
                 good = verdict.label == self._classifier.compliant
                 colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
                 draw_box(picture, face.box, f"{verdict.label} {verdict.score:.2f}", colour)
-        save_picture(path, picture)
+        return picture
 
 
-def write_rows(handle: TextIO, name: str, found: list[tuple[Face, Verdict | None]]) -> None:
+def write_rows(handle: TextIO, name: str, found: Found) -> None:
     """Append a frame's faces to an open CSV."""
     writer = csv.writer(handle)
     for face, verdict in found:

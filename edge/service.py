@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -89,9 +90,7 @@ def open_classifier(settings: Settings) -> MaskClassifier:
 def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
     unknown = set(settings.decide.accept) - set(classifier.labels)
     if unknown:
-        raise BundleError(
-            f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(classifier.labels)}"
-        )
+        raise BundleError(f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(classifier.labels)}")
 
 
 @contextmanager
@@ -112,48 +111,72 @@ def run(
     on_step: Callable[[Step], None],
     on_decision: Callable[[Decision], None],
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Watch until the source ends or a signal asks to stop. ``on_step`` sees every frame's step."""
-    stopping = threading.Event()
+    build: Callable[[Settings, Alert], Pipeline] = build_pipeline,
+) -> int | None:
+    """Watch until the source ends or a signal asks to stop; returns that signal.
+
+    ``on_step`` sees every frame's step. Whatever is raised, the outputs are off and released first.
+    """
     with ExitStack() as stack:
-        stack.enter_context(stop_on_signals(stopping))
+        stopping = stack.enter_context(stop_on_signals())
         alert = stack.enter_context(open_alert(settings))
-        pipeline = build_pipeline(settings, alert)
+        pipeline = build(settings, alert)
         capture = Capture(drivers.open_camera(settings.camera, clock), settings.camera.stall_s)
         stack.callback(capture.close)
         if capture.live:
             stack.enter_context(_ticking(alert, clock))
+        # Undone last to first: LED and buzzer are off before anybody waits for a camera that hangs.
+        stack.callback(alert.close)
         stack.callback(notify, "STOPPING=1")
-        now_s = 0.0
-        ready = False
-        while not stopping.is_set() and (frame := capture.read()) is not None:
-            now_s = frame.captured_s
-            step = pipeline.step(frame)
-            for decision in step.decisions:
-                on_decision(decision)
-            on_step(step)
-            notify("WATCHDOG=1" if ready else "READY=1\nSTATUS=watching")
-            ready = True
-        for decision in pipeline.finish(now_s):
+        _loop(stopping, capture, pipeline, on_step, on_decision)
+        log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
+    return stopping.signal
+
+
+def _loop(
+    stopping: Stopping,
+    capture: Capture,
+    pipeline: Pipeline,
+    on_step: Callable[[Step], None],
+    on_decision: Callable[[Decision], None],
+) -> None:
+    now_s = 0.0
+    said = "READY=1\nSTATUS=watching"
+    while not stopping.signal and (frame := capture.read()) is not None:
+        now_s = frame.captured_s
+        step = pipeline.step(frame)
+        for decision in step.decisions:
             on_decision(decision)
-        log.info("stopped: %s", "asked to" if stopping.is_set() else "the source has ended")
+        on_step(step)
+        notify(said)
+        said = "WATCHDOG=1"
+    for decision in pipeline.finish(now_s):
+        on_decision(decision)
+
+
+@dataclass
+class Stopping:
+    """The signal that asked to stop; None while none has."""
+
+    signal: int | None = None
 
 
 @contextmanager
-def stop_on_signals(stopping: threading.Event) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into ``stopping``; a second one interrupts at once. Only in the main thread."""
+def stop_on_signals() -> Iterator[Stopping]:
+    """Take note of SIGTERM and SIGINT instead of dying; a second one interrupts at once. Only in the main thread."""
+    stopping = Stopping()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stopping.is_set():
+        if stopping.signal:
             raise KeyboardInterrupt
-        stopping.set()
+        stopping.signal = number
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stopping
         return
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

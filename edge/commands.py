@@ -1,0 +1,231 @@
+"""What the commands of :mod:`edge.cli` do: settings in, the pipeline run, lines out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge import annotate, bundle, config, drivers, predict, service
+from edge.contracts import Change, Decision, Image, Outcome, Step
+from edge.errors import EXIT_INTERRUPTED, EXIT_OK, FmdError, OutputError, SettingsError
+
+log = logging.getLogger("fmd")
+
+
+def _settings(arguments: argparse.Namespace, **overrides: Any) -> config.Settings:
+    named = dict(config.parse_assignment(text) for text in arguments.set)
+    return config.load(arguments.config, {**named, **{k: v for k, v in overrides.items() if v is not None}})
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Watch until the source ends or somebody asks to stop."""
+    settings = _settings(arguments, **{"camera.source": arguments.source})
+    tally, timings = Tally(), Timings()
+    with ExitStack() as stack:
+        on_step: list[Callable[[Step], None]] = [timings.add] if arguments.timings else []
+        if arguments.annotate:
+            on_step.append(_recording(stack, settings, arguments.annotate, arguments.show_faces))
+
+        def on_decision(decision: Decision) -> None:
+            tell(decision)
+            tally.add(decision)
+
+        def on_each_step(step: Step) -> None:
+            for each in on_step:
+                each(step)
+
+        stopped_by = service.run(settings, on_each_step, on_decision)
+    log.info("%s", tally)
+    if arguments.timings:
+        print(timings.table())
+    return _exit_code(stopped_by)
+
+
+def _exit_code(stopped_by: int | None) -> int:
+    """Systemd's SIGTERM is an orderly end; Ctrl-C is what a shell expects to hear of."""
+    return EXIT_INTERRUPTED if stopped_by == signal.SIGINT else EXIT_OK
+
+
+def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_faces: bool) -> Callable[[Step], None]:
+    """Open a video on ``stack`` and return what writes a step into it."""
+    if path.exists() and path.resolve() == Path(settings.camera.source).resolve():
+        raise SettingsError(f"--annotate {path}: the same file as camera.source, which it would overwrite")
+    video = stack.enter_context(annotate.VideoFile(path))
+    return lambda step: video.write(annotate.annotate(step, show_faces), step.frame.captured_s)
+
+
+def tell(decision: Decision) -> None:
+    """One line a decision on standard output, for people and ``grep`` alike."""
+    passage = decision.passage
+    said = {
+        Change.DECIDED: passage.outcome.value,
+        Change.REVISED: f"now {passage.outcome.value}",
+        Change.LEFT: f"left, {passage.outcome.value}" + (", had violated" if passage.violated else ""),
+    }[decision.change]
+    mark = "ALARM" if passage.outcome is Outcome.VIOLATION and decision.change is not Change.LEFT else "-----"
+    print(
+        f"{decision.at_s:8.2f} s  {mark}  person {passage.id}: {said} "
+        f"({passage.label}, {passage.looks} looks, {passage.seen_s - passage.entered_s:.1f} s)",
+        flush=True,
+    )
+
+
+class Tally:
+    """How the passages ended, over a run."""
+
+    def __init__(self) -> None:
+        self._ended = Counter[str]()
+
+    def add(self, decision: Decision) -> None:
+        """Take note of one decision; only departures count."""
+        if decision.change is Change.LEFT:
+            passage = decision.passage
+            self._ended["violated" if passage.violated else passage.outcome.value] += 1
+
+    def __str__(self) -> str:
+        return (
+            f"passages: {self._ended.total()}, of them in violation: {self._ended['violated']}, "
+            f"compliant: {self._ended['compliant']}, unsure: {self._ended['unsure']}"
+        )
+
+
+class Timings:
+    """How long the stages took, over a run."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, list[float]] = {}
+        self._frames = 0
+
+    def add(self, step: Step) -> None:
+        """Take note of one step."""
+        self._frames += 1
+        for stage, seconds in step.timings_s.items():
+            self._seconds.setdefault(stage, []).append(seconds)
+
+    def table(self) -> str:
+        """Stage, frames it ran on, median and 95th percentile in milliseconds."""
+        lines = [f"{'stage':<10}{'frames':>8}{'median ms':>12}{'p95 ms':>10}   of {self._frames} frames"]
+        for stage, seconds in self._seconds.items():
+            ordered = sorted(seconds)
+            median, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1e3 for q in (0.5, 0.95))
+            lines.append(f"{stage:<10}{len(ordered):>8}{median:>12.2f}{p95:>10.2f}")
+        return "\n".join(lines)
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """The built-in scene through the whole loop, onto simulated pins, a video and a contact sheet."""
+    settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
+    folder: Path = arguments.out
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures: list[Image] = []
+    pins = f"LED (GPIO{settings.alert.led_pin}) and buzzer (GPIO{settings.alert.buzzer_pin})"
+    alarm = False
+
+    def on_step(step: Step) -> None:
+        nonlocal alarm
+        if step.alarm is not alarm:
+            alarm = step.alarm
+            print(f"{step.frame.captured_s:8.2f} s  {'ALARM' if alarm else '-----'}  {pins} {'on' if alarm else 'off'}")
+        picture = annotate.annotate(step, show_faces=True)
+        video.write(picture, step.frame.captured_s)
+        if step.frame.index % 17 == 8:
+            pictures.append(picture)
+
+    with annotate.VideoFile(folder / "demo.mp4") as video:
+        stopped_by = service.run(settings, on_step, tell)
+    if pictures:
+        annotate.save_picture(folder / "contact-sheet.png", annotate.contact_sheet(pictures))
+    print(f"annotated video: {folder / 'demo.mp4'}\ncontact sheet:   {folder / 'contact-sheet.png'}")
+    return _exit_code(stopped_by)
+
+
+def predict_each(arguments: argparse.Namespace) -> int:
+    """Faces and labels of every picture, as a CSV."""
+    settings = _settings(arguments)
+    # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
+    frames = predict.named_frames(arguments.source, settings.camera)
+    predictor = predict.Predictor(
+        service.open_detector(settings), service.open_classifier(settings), settings.detect.start_score
+    )
+    if arguments.annotate:
+        arguments.annotate.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    with _csv_file(arguments.csv) as out:
+        out.write(",".join(predict.COLUMNS) + "\n")
+        for name, frame in frames:
+            found = predictor.predict(frame)
+            predict.write_rows(out, name, found)
+            if arguments.annotate:
+                picture = predictor.annotated(frame, found, arguments.show_faces)
+                annotate.save_picture(arguments.annotate / f"{name.replace('#', '-')}.png", picture)
+            progress.count(len(found))
+    progress.done()
+    return EXIT_OK
+
+
+@contextmanager
+def _csv_file(path: Path | None) -> Iterator[TextIO]:
+    """``path`` opened for rows, or standard output; a full disk is told with the file's name."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with path.open("w", newline="") as handle:
+            yield handle
+    except FmdError:
+        raise
+    except OSError as error:
+        # Errors of opening name their file, those of writing do not.
+        raise OutputError(f"{error.filename or path}: {error.strerror}") from error
+
+
+class Progress:
+    """A line on stderr every few seconds; ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, every_s: float = 3.0) -> None:
+        self._clock, self._every_s = clock, every_s
+        self._started_s = self._said_s = clock()
+        self._frames = self._faces = 0
+
+    def count(self, faces: int) -> None:
+        """One more frame, with so many faces."""
+        self._frames += 1
+        self._faces += faces
+        if self._clock() - self._said_s >= self._every_s:
+            self._said_s = self._clock()
+            self.done()
+
+    def done(self) -> None:
+        """Say how far it is."""
+        rate = self._frames / max(1e-9, self._clock() - self._started_s)
+        log.info("%d pictures, %d faces, %.1f pictures/s", self._frames, self._faces, rate)
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Is this model file what it says, and does this machine compute it rightly?"""
+    loaded = bundle.unpack(arguments.model)
+    model = bundle.load(arguments.model, loaded.contract.task, drivers.open_interpreter)
+    worst = model.replay()
+    print(json.dumps(bundle.described(loaded.contract), indent=1))
+    print(
+        f"{arguments.model}: contract, hash and {len(loaded.golden['inputs'])} golden inputs are right on "
+        f"{model.runtime} (largest difference: {worst:.0%} of what is allowed)"
+    )
+    return EXIT_OK
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "demo": demo,
+    "predict": predict_each,
+    "verify": verify,
+}

@@ -1,0 +1,147 @@
+"""One step end to end: real stages around a detector and a classifier whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edge import config
+from edge.alert import Alert
+from edge.config import Settings
+from edge.contracts import Box, Face, Frame, Outcome, Verdict
+from edge.drivers.console import ConsoleOutput
+from edge.pipeline import Pipeline
+from tests.edge.parts import MASKED, classifier_of, detector_of, face, frame_of, pipeline_of, texture
+
+STILL = texture(128, 128)
+
+
+class Rig:
+    """A pipeline on console outputs, fed at 10 frames a second."""
+
+    def __init__(self, stages: dict[str, Any] | None = None, **changed: Any) -> None:
+        self.settings = config.load(None, {key.replace("__", "."): value for key, value in changed.items()})
+        self.led, self.buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
+        self.alert = Alert(self.settings.alert, self.led, self.buzzer)
+        self.pipeline: Pipeline = pipeline_of(self.settings, self.alert, **(stages or {}))
+        self.frames = 0
+
+    def step(self) -> Any:
+        self.frames += 1
+        return self.pipeline.step(frame_of(STILL, self.frames / 10, self.frames))
+
+
+def test_a_bare_face_goes_all_the_way_from_pixels_to_pins() -> None:
+    rig = Rig()
+    steps = [rig.step() for _ in range(6)]
+    last = steps[-1]
+    assert [t.id for t in last.tracks] == [1]
+    assert last.faces[0].box == pytest.approx(Box(40, 40, 88, 88), abs=1e-3)
+    assert last.passages[0].outcome is Outcome.VIOLATION
+    assert [d.passage.outcome for s in steps for d in s.decisions] == [Outcome.VIOLATION]
+    assert last.alarm
+    assert rig.led.states == [False, True]
+    assert rig.buzzer.states[:2] == [False, True]
+    assert list(last.timings_s) == ["watch", "detect", "track", "classify", "decide", "alert"]
+
+
+def test_a_masked_face_leaves_the_pins_alone() -> None:
+    rig = Rig({"classifier": classifier_of(MASKED)})
+    steps = [rig.step() for _ in range(20)]
+    assert steps[-1].passages[0].outcome is Outcome.COMPLIANT
+    assert not any(step.alarm for step in steps)
+    assert rig.led.states == rig.buzzer.states == [False]
+
+
+def test_an_empty_still_view_sleeps_and_costs_one_stage_and_the_alert() -> None:
+    rig = Rig({"detector": detector_of([])}, watch__awake_s=0.0, watch__recheck_s=1000.0)
+    rig.step()
+    step = rig.step()
+    assert not step.awake
+    assert list(step.timings_s) == ["watch", "alert"]
+    assert (step.faces, step.tracks, step.passages, step.decisions, step.alarm) == ((), (), (), (), False)
+
+
+def test_somebody_tracked_is_never_slept_away() -> None:
+    rig = Rig(watch__awake_s=0.0, watch__recheck_s=1000.0)
+    assert all(rig.step().awake for _ in range(50))
+
+
+def test_everybody_leaves_and_the_alarm_ends_when_the_source_does() -> None:
+    rig = Rig()
+    for _ in range(6):
+        rig.step()
+    (left,) = rig.pipeline.finish(0.7)
+    assert (left.passage.outcome, left.at_s) == (Outcome.VIOLATION, 0.7)
+    assert not rig.led.on
+    assert not rig.buzzer.on
+
+
+class Looks:
+    """A classifier that takes note of whom it looks at."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    def classify(self, frame: Frame, box: Box) -> Verdict:
+        self.at.append(round(box.centre[0]))
+        return Verdict(MASKED, 1.0)
+
+
+def test_a_face_is_looked_at_no_more_often_than_the_settings_say() -> None:
+    looks = Looks()
+    rig = Rig({"classifier": looks}, classify__every_s=0.3)
+    for _ in range(10):  # frames 1, 4, 7 and 10
+        rig.step()
+    assert len(looks.at) == 4
+
+
+def test_who_waited_longest_is_looked_at_first() -> None:
+    """Three people, one look a frame: they take turns."""
+    looks = Looks()
+    three = detector_of([face(12, 32, 10), face(32, 32, 10), face(52, 32, 10)])
+    rig = Rig({"classifier": looks, "detector": three}, classify__at_once=1, classify__every_s=0.0)
+    for _ in range(6):
+        rig.step()
+    assert sorted(looks.at[:3]) == [24, 64, 104]
+    assert looks.at[3:] == looks.at[:3]
+
+
+class Blinking:
+    """A detector that sees a face in every other frame."""
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        return (face(64, 64),) if frame.index % 2 else ()
+
+
+def test_a_person_whose_face_is_not_in_the_frame_is_kept_but_not_looked_at() -> None:
+    looks = Looks()
+    rig = Rig({"classifier": looks, "detector": Blinking()}, classify__every_s=0.0)
+    assert [len(rig.step().tracks) for _ in range(4)] == [1, 1, 1, 1]
+    assert len(looks.at) == 2
+
+
+class Failing:
+    """Any stage: whatever is called on it raises."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def fail(*arguments: Any, **more: Any) -> Any:
+            raise RuntimeError("stage broke")
+
+        return fail
+
+
+@pytest.mark.parametrize("stage", ["watch", "detector", "tracker", "classifier", "decider"])
+def test_a_stage_that_breaks_is_not_hidden(stage: str) -> None:
+    rig = Rig({stage: Failing()})
+    with pytest.raises(RuntimeError, match="stage broke"):
+        rig.step()
+
+
+def test_timings_are_what_the_stopwatch_says(settings: Settings) -> None:
+    ticks = iter(range(100))
+    rig = Rig()
+    pipeline = pipeline_of(settings, rig.alert, stopwatch=lambda: float(next(ticks)))
+    assert set(pipeline.step(frame_of(STILL)).timings_s.values()) == {1.0}

@@ -1,0 +1,279 @@
+"""The service around the pipeline: readiness, watchdog, signals, and outputs that are off on every way out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge import config, service
+from edge.alert import Alert
+from edge.bundle import Model
+from edge.config import Settings
+from edge.contracts import Decision, Step
+from edge.drivers import fake_picamera2
+from edge.errors import BundleError, OutputError
+from edge.pipeline import Pipeline
+from tests.edge.parts import pipeline_of, stages_of, texture, write_clip
+
+LED, BUZZER = 17, 27
+
+
+class Systemd:
+    """The other end of $NOTIFY_SOCKET."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(str(path))
+
+    def heard(self) -> list[str]:
+        """What has been said since last asked."""
+        said = []
+        while True:
+            try:
+                said.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return said
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    listening = Systemd(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", frames=8)
+
+
+def settings_for(clip: Path, **changed: Any) -> Settings:
+    more = {key.replace("__", "."): value for key, value in changed.items()}
+    return config.load(None, {"camera.source": str(clip), "alert.driver": "gpiozero", **more})
+
+
+def nothing(_: Step | Decision) -> None:
+    """Neither steps nor decisions matter."""
+
+
+def test_ready_comes_with_the_first_frame_and_the_watchdog_is_fed_by_each_after(
+    systemd: Systemd, clip: Path, mock_pins: Any
+) -> None:
+    heard: list[list[str]] = []
+    service.run(settings_for(clip), lambda step: heard.append(systemd.heard()), nothing, build=pipeline_of)
+    heard.append(systemd.heard())
+    assert heard == [[], ["READY=1\nSTATUS=watching"], *([["WATCHDOG=1"]] * 6), ["WATCHDOG=1", "STOPPING=1"]]
+
+
+def test_a_frame_that_did_not_go_all_the_way_through_feeds_nothing(
+    systemd: Systemd, clip: Path, mock_pins: Any
+) -> None:
+    def breaking(step: Step) -> None:
+        if step.frame.index == 2:
+            raise RuntimeError("stuck")
+
+    with pytest.raises(RuntimeError, match="stuck"):
+        service.run(settings_for(clip), breaking, nothing, build=pipeline_of)
+    assert systemd.heard() == ["READY=1\nSTATUS=watching", "WATCHDOG=1", "STOPPING=1"]
+
+
+def test_an_abstract_socket_is_spoken_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"fmd-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        service.notify("READY=1")
+        assert listening.recv(100) == b"READY=1"
+
+
+def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    service.notify("READY=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    service.notify("READY=1")
+
+
+def levels(mock_pins: Any, number: int) -> list[bool]:
+    """Every state a pin was in."""
+    return [state.state for state in mock_pins.pin(number).states]
+
+
+def assert_off_and_released(mock_pins: Any) -> None:
+    from gpiozero import DigitalOutputDevice
+
+    assert not mock_pins.pin(LED).state
+    assert not mock_pins.pin(BUZZER).state
+    for number in (LED, BUZZER):
+        DigitalOutputDevice(number).close()  # PinInUse where somebody does
+
+
+def test_the_alarm_reaches_the_pins_and_ends_with_the_source(clip: Path, mock_pins: Any) -> None:
+    assert service.run(settings_for(clip), nothing, nothing, build=pipeline_of) is None
+    assert True in levels(mock_pins, LED)
+    assert True in levels(mock_pins, BUZZER)
+    assert_off_and_released(mock_pins)
+
+
+class Breaking:
+    """A stage that works until the alarm is on, then breaks."""
+
+    def __init__(self, stage: Any, mock_pins: Any) -> None:
+        self._stage, self._pins = stage, mock_pins
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._stage, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            if self._pins.pin(LED).state:
+                raise RuntimeError("stage broke")
+            return found(*arguments, **more)
+
+        return call
+
+
+@pytest.mark.parametrize("stage", ["watch", "detector", "tracker", "classifier", "decider"])
+def test_outputs_are_off_after_an_exception_in_each_stage(clip: Path, mock_pins: Any, stage: str) -> None:
+    def build(settings: Settings, alert: Alert) -> Pipeline:
+        return pipeline_of(settings, alert, **{stage: Breaking(stages_of(settings, alert)[stage], mock_pins)})
+
+    with pytest.raises(RuntimeError, match="stage broke"):
+        service.run(settings_for(clip, camera__loop=True), nothing, nothing, build=build)
+    assert True in levels(mock_pins, LED)
+    assert_off_and_released(mock_pins)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("full"), KeyboardInterrupt(), SystemExit(1)])
+def test_outputs_are_off_after_anything_raised_by_whoever_listens(
+    clip: Path, mock_pins: Any, error: BaseException
+) -> None:
+    def on_step(step: Step) -> None:
+        if step.alarm:
+            assert mock_pins.pin(LED).state
+            raise error
+
+    with pytest.raises(type(error)):
+        service.run(settings_for(clip), on_step, nothing, build=pipeline_of)
+    assert_off_and_released(mock_pins)
+
+
+def test_outputs_are_off_where_the_models_do_not_load(clip: Path, mock_pins: Any) -> None:
+    with pytest.raises(BundleError):
+        service.run(settings_for(clip, model__classifier=str(clip)), nothing, nothing)
+    assert_off_and_released(mock_pins)
+
+
+def test_the_first_pin_is_released_where_the_second_cannot_be_had(clip: Path, mock_pins: Any) -> None:
+    from gpiozero import DigitalOutputDevice
+
+    with DigitalOutputDevice(BUZZER), pytest.raises(OutputError, match=r"alert\.buzzer_pin: GPIO27 is in use"):
+        service.run(settings_for(clip), nothing, nothing, build=pipeline_of)
+    assert_off_and_released(mock_pins)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_loop_with_the_outputs_off(clip: Path, mock_pins: Any, number: signal.Signals) -> None:
+    left: list[Decision] = []
+
+    def on_step(step: Step) -> None:
+        if step.alarm:
+            signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    assert service.run(settings_for(clip, camera__loop=True), on_step, left.append, build=pipeline_of) == number
+    assert [decision.change.value for decision in left] == ["decided", "left"]
+    assert signal.getsignal(number) is before
+    assert_off_and_released(mock_pins)
+
+
+def test_a_second_signal_interrupts_at_once(clip: Path, mock_pins: Any) -> None:
+    def on_step(step: Step) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        service.run(settings_for(clip), on_step, nothing, build=pipeline_of)
+    assert_off_and_released(mock_pins)
+
+
+class LiveCamera(fake_picamera2.Picamera2):
+    """The stand-in, giving pictures for ever, some twenty a second."""
+
+    pace = threading.Event()
+
+    def capture_request(self, wait: float | None = None) -> fake_picamera2.Request:
+        self.pace.wait(0.05)  # never set: a camera has a speed
+        return fake_picamera2.Request(texture(240, 320), self.configuration)
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        super().configure(configuration)
+        self.configuration = configuration
+
+
+def test_outputs_are_off_before_the_camera_is_closed_which_may_hang(
+    mock_pins: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lit: list[bool] = []
+
+    class Camera(LiveCamera):
+        def stop(self) -> None:
+            lit.append(mock_pins.pin(LED).state)
+
+    def on_step(step: Step) -> None:
+        if step.alarm:
+            lit.append(mock_pins.pin(LED).state)
+            raise RuntimeError("enough")
+
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=Camera))
+    with pytest.raises(RuntimeError, match="enough"):
+        service.run(settings_for(Path("picamera2")), on_step, nothing, build=pipeline_of)
+    assert lit == [True, False]
+
+
+def test_a_loop_that_is_stuck_loses_its_lease(mock_pins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lamp goes off though nothing but the ticking thread is alive to put it out."""
+    went_off = threading.Event()
+
+    def on_step(step: Step) -> None:
+        if step.alarm:
+            pin = mock_pins.pin(LED)
+            assert pin.state
+            give_up = threading.Event()
+            for _ in range(200):
+                give_up.wait(0.02)
+                if not pin.state:
+                    went_off.set()
+                    raise RuntimeError("enough")
+
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=LiveCamera))
+    with pytest.raises(RuntimeError, match="enough"):
+        service.run(settings_for(Path("picamera2"), alert__lease_s=0.2), on_step, nothing, build=pipeline_of)
+    assert went_off.is_set()
+
+
+def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
+    settings = config.load(None, {"decide.accept": ["scarf"]})
+    with pytest.raises(BundleError, match=r"decide\.accept: \['scarf'\]: no label of this model; it has"):
+        service.open_classifier(settings)
+
+
+def test_the_shipped_models_load_and_prove_themselves(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "fmd"):
+        for task in ("detector", "classifier"):
+            assert isinstance(service.load_model(config.load().model, task), Model)
+    assert caplog.text.count("golden inputs answer as they should") == 2
