@@ -70,3 +70,14 @@ def test_unknown_labels_and_pictures(write_csv: Write, row: str, words: str) -> 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read the corrections"):
         corrections.read(tmp_path / "none.csv")
+
+
+@pytest.mark.data
+def test_the_shipped_corrections_fit_the_table_they_were_written_for(shared_data: Path) -> None:
+    wanted = corrections.read(Path(corrections.__file__).with_name("train-label-corrections.csv"))
+    pictures = data.read_boxes(shared_data / "boxes" / "boxes.csv")
+    corrections.check(wanted, data.LABELS, [picture.name for picture in pictures])
+    changed = corrections.apply(pictures, wanted)
+    differing = sum(a.faces != b.faces for a, b in zip(pictures, changed, strict=True))
+    assert differing == len({correction.image for correction in wanted})
+    assert all(a == b for a, b in zip(pictures, changed, strict=True) if a.split == "test")
