@@ -249,7 +249,9 @@ def prove(
     floats = keras_model.predict(pixels.of_bytes(pictures.proof.images))
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
     dangerous = dangerous_of(contract.labels, contract.compliant) if contract.labels else ""
-    return Proof(contract, model.runtime, replayed, parity, verify.failures_of(parity, options.gate, dangerous))
+    return Proof(
+        contract, model.runtime, replayed, parity, verify.failures_of(parity, options.gate, contract.labels, dangerous)
+    )
 
 
 def _check_options(options: Options) -> None:
@@ -347,13 +349,21 @@ def _attempt(
         model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(source.path))
         with watch("run TFLite"):
             parity = compare(source, labels.names if labels else (), pictures, floats, model, progress)
-        failures = verify.failures_of(parity, options.gate, labels.dangerous if labels else "")
+        failures = _failures_of(parity, options.gate, labels)
         if not failures or scheme == schemes[-1]:
             break
         fallen.append(f"{scheme} fell: {', '.join(failures)}")
         progress.say(fallen[-1])
     steps = [spec.scale for spec in interpreter.outputs]
     return Attempt(scheme, flatbuffer, contract, model, steps, parity, failures)
+
+
+def _failures_of(parity: Parity, gate: Gate, labels: Labels | None) -> tuple[str, ...]:
+    return (
+        verify.failures_of(parity, gate, labels.names, labels.dangerous)
+        if labels
+        else verify.failures_of(parity, gate, (), "")
+    )
 
 
 def _fed(images: Image, pixels: Pixels) -> Image:
@@ -415,7 +425,7 @@ def _onnx_of(
     interpreter = OnnxInterpreter(exported)
     model = Model(Bundle(exported, draft, {}), interpreter, interpreter.runtime)
     parity = compare(source, labels.names if labels else (), pictures, floats, model, progress)
-    failures = verify.failures_of(parity, options.gate, labels.dangerous if labels else "")
+    failures = _failures_of(parity, options.gate, labels)
     inputs = chosen.golden["inputs"]
     outputs = verify.tflite_outputs(model, inputs, progress)
     answered: Golden = {"inputs": inputs, **{f"output_{k}": out for k, out in enumerate(outputs)}}
