@@ -60,7 +60,7 @@ class DoorwayCamera:
             portrait = self._masked if now_s >= MASKED_S else self._bare
             _paste(scene, portrait, self._cutout, *_place(now_s))
         noise = 2 * rng.standard_normal(scene.shape, np.float32)  # a sensor is never still
-        return np.clip(scene + noise, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(scene + noise, 0, 255), np.uint8)
 
     @cached_property
     def _bare(self) -> Image:
