@@ -1,0 +1,15 @@
+"""fmd at the door: what runs on the Pi or the Jetson. Never imports tensorflow or converter.
+
+    capture -> watch -> detect -> track -> classify -> decide -> alert      one stage a file, joined in pipeline.py
+
+    cli, commands    argv, and what each command does
+    service          signals, readiness and the watchdog around the pipeline
+    contracts        what passes between the stages: shapes, units, colour order
+    bundle, config   a model file and the contract in it; the settings
+    errors           everything that can go wrong, as one tree
+    predict, annotate   pictures instead of people; what was seen, drawn
+    drivers/         cameras, pins and TFLite runtimes, one file each; the only place that imports them
+
+Commands and service wire everything; the pipeline knows the stages; stages and drivers know the contracts, not each
+other. Read pipeline.py first.
+"""

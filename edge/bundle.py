@@ -112,7 +112,7 @@ def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
     np.savez_compressed(arrays, allow_pickle=False, **golden)
     packed = io.BytesIO()
     packed.write(flatbuffer)
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "a") as archive:
         for name, data in (
             (CONTRACT_NAME, msgspec.json.format(msgspec.json.encode(contract), indent=1)),
             (GOLDEN_NAME, arrays.getvalue()),

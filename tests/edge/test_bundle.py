@@ -42,7 +42,7 @@ def with_contract(change: dict[str, Any]) -> bytes:
     arrays = io.BytesIO()
     np.savez(arrays, **golden())
     out = io.BytesIO(FLATBUFFER)
-    with zipfile.ZipFile(out, "a") as archive:
+    with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(bundle.CONTRACT_NAME, json.dumps({**plain, **change}))
         archive.writestr(bundle.GOLDEN_NAME, arrays.getvalue())
     return out.getvalue()
@@ -58,6 +58,8 @@ def test_what_is_packed_comes_back(tmp_path: Path) -> None:
 
 def test_equal_parts_give_equal_bytes() -> None:
     assert packed() == packed()
+    dates = {info.date_time for info in zipfile.ZipFile(io.BytesIO(packed())).infolist()}
+    assert dates == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_unzip_lists_what_lies_behind_the_flatbuffer() -> None:
@@ -131,6 +133,14 @@ def test_no_damaged_byte_makes_anything_but_a_bundle_error(tmp_path: Path) -> No
             assert found.contract == contract("classifier", sha256=sha256(FLATBUFFER))
             np.testing.assert_array_equal(found.golden["inputs"], golden()["inputs"])
     assert refused > 200
+
+
+def test_a_damaged_compressed_stream_is_a_bundle_error(tmp_path: Path) -> None:
+    whole = with_contract({})
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        start = archive.getinfo(bundle.CONTRACT_NAME).header_offset + 30 + len(bundle.CONTRACT_NAME)
+    with pytest.raises(BundleError, match="without a readable contract"):
+        unpack(write(tmp_path, whole[:start] + b"\xff" * 20 + whole[start + 20 :]))
 
 
 def test_a_bundle_for_the_other_task_is_refused(classifier_path: Path) -> None:

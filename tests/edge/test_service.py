@@ -181,9 +181,14 @@ def test_outputs_are_off_where_the_models_do_not_load(clip: Path, mock_pins: Any
 def test_the_first_pin_is_released_where_the_second_cannot_be_had(clip: Path, mock_pins: Any) -> None:
     from gpiozero import DigitalOutputDevice
 
-    with DigitalOutputDevice(BUZZER), pytest.raises(OutputError, match=r"alert\.buzzer_pin: GPIO27 is in use"):
+    with (
+        DigitalOutputDevice(BUZZER),
+        pytest.raises(OutputError, match=r"alert\.buzzer_pin: GPIO27 is in use") as caught,
+    ):
         service.run(settings_for(clip), nothing, nothing, build=pipeline_of)
+    # ``caught`` keeps every frame of the traceback alive, so that nothing is released by garbage collection.
     assert_off_and_released(mock_pins)
+    assert caught.tb is not None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

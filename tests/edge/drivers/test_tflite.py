@@ -44,11 +44,6 @@ def test_answers_are_copies_that_the_next_run_leaves_alone(classifier_bundle: Bu
     np.testing.assert_array_equal(first, kept)
 
 
-def test_loading_says_nothing_on_standard_error(classifier_bundle: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
-    drivers.open_interpreter(classifier_bundle.flatbuffer)
-    assert capfd.readouterr().err == ""
-
-
 def test_bytes_that_are_no_model_are_told_in_one_line() -> None:
     with pytest.raises(BundleError, match="cannot run this model") as caught:
         TFLiteInterpreter(b"\x1c\0\0\0TFL3" + bytes(100))
