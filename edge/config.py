@@ -27,7 +27,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # A day at most: clocks and conditions overflow on inf, and nobody means it.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
-Pin = Annotated[int, msgspec.Meta(ge=0, le=27)]
+Pin = Annotated[int, msgspec.Meta(ge=0, le=27)] | Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,7 +78,7 @@ class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    driver: Literal["auto", "gpiozero", "console"]
+    driver: Literal["auto", "gpiozero", "gpiod", "console"]
     led_pin: Pin
     buzzer_pin: Pin
     active_high: bool
@@ -179,6 +179,15 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             f"{_origin(origins, 'alert.buzzer_pin', 'alert.led_pin')}: alert.buzzer_pin: the same pin as alert.led_pin "
             f"({settings.alert.led_pin}), expected another"
         )
+    for key in ("led_pin", "buzzer_pin"):
+        pin, by_name = getattr(settings.alert, key), settings.alert.driver == "gpiod"
+        # A Broadcom number taken for an offset would drive some other line of another board.
+        if isinstance(pin, str) is not by_name and settings.alert.driver != "console":
+            wanted = 'a line\'s name or chip and offset, as in "PQ.05" or "gpiochip1:12"' if by_name else "a BCM number"
+            raise SettingsError(
+                f"{_origin(origins, f'alert.{key}', 'alert.driver')}: alert.{key}: got {pin!r}, expected {wanted} "
+                f"for alert.driver {settings.alert.driver!r}"
+            )
     if settings.detect.start_score < settings.detect.min_score:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "

@@ -31,6 +31,7 @@ AUTO_CAMERAS = ("picamera2", "v4l2")
 
 OUTPUTS: dict[str, str] = {
     "gpiozero": "edge.drivers.gpio:GpioOutput",
+    "gpiod": "edge.drivers.gpio_line:GpioLineOutput",
     "console": "edge.drivers.console:ConsoleOutput",
 }
 """``(name, pin, active_high) -> Output``."""
@@ -82,7 +83,7 @@ def camera_kind(source: str) -> tuple[str, str]:
     )
 
 
-def open_output(settings: AlertSettings, name: str, pin: int) -> Output:
+def open_output(settings: AlertSettings, name: str, pin: int | str) -> Output:
     """The output ``name`` (led, buzzer) on ``pin``, switched off."""
     if settings.driver != "auto":
         return _load(OUTPUTS[settings.driver])(name, pin, settings.active_high)  # type: ignore[no-any-return]

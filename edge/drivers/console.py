@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 class ConsoleOutput:
     """Keeps :attr:`states`, every state it was in, first the one it was made in (off)."""
 
-    def __init__(self, name: str, pin: int, active_high: bool) -> None:
+    def __init__(self, name: str, pin: int | str, active_high: bool) -> None:
         self.name, self.pin, self.active_high = name, pin, active_high
         self.states = [False]
         self.closed = False
@@ -24,7 +24,7 @@ class ConsoleOutput:
         """Switch; only changes are remembered and logged."""
         if on != self.on:
             self.states.append(on)
-            log.debug("%s (GPIO%d) %s", self.name, self.pin, "on" if on else "off")
+            log.debug("%s (%s) %s", self.name, self.pin, "on" if on else "off")
 
     def close(self) -> None:
         """Switch off."""

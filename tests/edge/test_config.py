@@ -196,3 +196,13 @@ def test_assignments_of_the_command_line(text: str, wanted: tuple[str, Any]) -> 
 def test_what_is_no_assignment_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"expected section\.key=value"):
         config.parse_assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("driver", "pin", "expected"),
+    [("gpiod", 17, "a line's name"), ("gpiozero", "PQ.05", "a BCM number"), ("auto", "PQ.05", "a BCM number")],
+)
+def test_a_pin_of_the_other_library_is_refused(driver: str, pin: int | str, expected: str) -> None:
+    settings = {"alert.driver": driver, "alert.led_pin": pin, "alert.buzzer_pin": 4 if driver == "gpiod" else 27}
+    with pytest.raises(SettingsError, match=rf"alert\.led_pin: got {pin!r}, expected {expected}"):
+        config.load(None, settings)

@@ -1,0 +1,79 @@
+"""LED and buzzer on any board's lines through libgpiod (Jetson, Debian boards; gpiozero knows Raspberry Pi only).
+
+A pin is a line's name as ``gpioinfo`` lists it (``"PQ.05"``), or a chip and offset (``"gpiochip1:12"``). JetPack 6
+needs the header pin put in GPIO mode by a device-tree overlay first (jetson-io).
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+from pathlib import Path
+from typing import Any
+
+from edge.errors import OutputError
+
+
+class GpioLineOutput:
+    """One line; off when made, off when closed.
+
+    ``library`` is gpiod 2, or what keeps its contract (:mod:`edge.drivers.fake_gpiod`); chips are found in ``devices``.
+    """
+
+    def __init__(
+        self, name: str, pin: str, active_high: bool, library: Any = None, devices: Path = Path("/dev")
+    ) -> None:
+        self._gpiod = library or _library()
+        chip, self._line = _find(self._gpiod, devices, name, pin)
+        settings = self._gpiod.LineSettings(
+            direction=self._gpiod.line.Direction.OUTPUT,
+            active_low=not active_high,
+            output_value=self._gpiod.line.Value.INACTIVE,
+        )
+        try:
+            self._request: Any = self._gpiod.request_lines(chip, consumer="fmd", config={self._line: settings})
+        except OSError as error:
+            raise OutputError(f"alert.{name}_pin: {pin} {_trouble(self._gpiod, chip, self._line, error)}") from error
+
+    def set(self, on: bool) -> None:
+        """Switch."""
+        value = self._gpiod.line.Value
+        self._request.set_value(self._line, value.ACTIVE if on else value.INACTIVE)
+
+    def close(self) -> None:
+        """Switch off and release the line."""
+        if self._request is not None:
+            request, self._request = self._request, None
+            request.set_value(self._line, self._gpiod.line.Value.INACTIVE)
+            request.release()
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("gpiod")
+    except ImportError as error:
+        raise OutputError(f"gpiod cannot be imported ({error}); install it: pip install 'fmd-edge[jetson]'") from error
+
+
+def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:
+    """Chip and offset of a pin; OutputError where no chip has it."""
+    chips = sorted(str(path) for path in devices.glob("gpiochip*"))
+    if not chips:
+        raise OutputError(f"alert.{name}_pin: this machine has no {devices}/gpiochip*, so no line {pin}")
+    chip, sign, offset = pin.partition(":")
+    if sign and offset.isdigit() and f"{devices}/{chip}" in chips:
+        return f"{devices}/{chip}", int(offset)
+    for path in chips:
+        try:
+            with gpiod.Chip(path) as opened:
+                return path, int(opened.line_offset_from_id(pin))
+        except OSError:  # this chip has no line of that name, or may not be opened
+            continue
+    raise OutputError(f"alert.{name}_pin: no line {pin} on {', '.join(chips)}; list the lines there are: gpioinfo")
+
+
+def _trouble(gpiod: Any, chip: str, line: int, error: OSError) -> str:
+    if error.errno != errno.EBUSY:
+        return f"on {chip} cannot be driven: {error.strerror}; is this user in the group gpio?"
+    with gpiod.Chip(chip) as opened:
+        return f"on {chip} is in use by {opened.get_line_info(line).consumer or 'the kernel'}; stop that first"

@@ -1,0 +1,53 @@
+"""Lines through libgpiod, on the stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.drivers import fake_gpiod
+from edge.drivers.gpio_line import GpioLineOutput
+from edge.errors import OutputError
+
+
+@pytest.fixture
+def devices(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "gpiochip0").touch()
+    (tmp_path / "gpiochip1").touch()
+    fake_gpiod.reset()
+    yield tmp_path
+    fake_gpiod.reset()
+
+
+def test_a_named_line_is_off_then_follows_and_ends_off(devices: Path) -> None:
+    output = GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
+    output.set(True)
+    output.close()
+    output.close()
+    assert fake_gpiod.levels[8] == [0, 1, 0]
+    assert not fake_gpiod.consumers
+
+
+def test_an_active_low_line_is_high_while_off(devices: Path) -> None:
+    output = GpioLineOutput("buzzer", "gpiochip1:12", False, fake_gpiod, devices)
+    output.set(True)
+    output.close()
+    assert fake_gpiod.levels[12] == [1, 0, 1]
+
+
+def test_a_busy_line_names_its_holder(devices: Path) -> None:
+    fake_gpiod.consumers[8] = "spi0 CS0"
+    with pytest.raises(OutputError, match=r"alert\.led_pin: PQ\.05 on .*gpiochip0 is in use by spi0 CS0"):
+        GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
+
+
+def test_an_unknown_line_says_where_it_looked(devices: Path) -> None:
+    with pytest.raises(OutputError, match=r"no line PZ\.99 on .*gpiochip0, .*gpiochip1; .*gpioinfo"):
+        GpioLineOutput("led", "PZ.99", True, fake_gpiod, devices)
+
+
+def test_a_machine_without_lines_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no .*/gpiochip\*"):
+        GpioLineOutput("led", "PQ.05", True, fake_gpiod, tmp_path)
