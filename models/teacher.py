@@ -5,52 +5,74 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from edge.contracts import Box, Image
+from edge.detect import PAD_VALUE
 from edge.errors import DataError
 from models.data import IGNORE, Picture, load_image, with_progress
 
 SURE, POSSIBLE = 0.75, 0.3
+SIDE = 320
+"""Longest side, pixels, at which the teacher looks."""
+SMALLEST = 8.0
 
 
 def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int, int]:
     """Write a boxes CSV for class-folder pictures, labels from the folder; returns (pictures kept, faces).
 
     A picture is kept where the teacher (YuNet: Wu et al. 2023, doi 10.1007/s11633-023-1423-y, through
-    ``cv2.FaceDetectorYN``) is sure of one face or more; what it only suspects is marked to be ignored. Pictures
-    are padded first: faces that fill them are cut off at the border otherwise.
+    ``cv2.FaceDetectorYN``) is sure of one face or more; what it only suspects is marked to be ignored.
     """
     if not onnx.is_file():
         raise DataError(f"{onnx}: no such teacher; give the path of a YuNet .onnx file")
-    teacher = cv2.FaceDetectorYN.create(str(onnx), "", (320, 320), POSSIBLE)
+    teacher = cv2.FaceDetectorYN.create(str(onnx), "", (SIDE, SIDE), POSSIBLE)
     kept = faces = 0
     with out.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["image", "split", "width", "height", "xmin", "ymin", "xmax", "ymax", "label", "group"])
         for picture in with_progress(pictures, "drawing boxes"):
             image, _ = load_image(picture.path)
-            height, width = image.shape[:2]
-            pad = max(height, width) // 4
-            padded = cv2.copyMakeBorder(image[:, :, ::-1], pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(114,) * 3)
-            shrink = min(1.0, 320 / max(padded.shape[:2]))
-            padded = np.ascontiguousarray(cv2.resize(padded, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
-            teacher.setInputSize((padded.shape[1], padded.shape[0]))
-            found = teacher.detect(padded)[1]
-            if found is None or found[:, 14].max() < SURE:
+            found = look(teacher, image)
+            if max((score for _, score in found), default=0.0) < SURE:
                 continue
+            rows = _rows(picture, image, found)
+            writer.writerows(rows)
             kept += 1
-            for row in found:
-                x, y = row[0] / shrink - pad, row[1] / shrink - pad
-                box = [x, y, x + row[2] / shrink, y + row[3] / shrink]
-                box[0::2] = [float(np.clip(v, 0, width)) for v in box[0::2]]
-                box[1::2] = [float(np.clip(v, 0, height)) for v in box[1::2]]
-                if box[2] - box[0] < 8 or box[3] - box[1] < 8:
-                    continue
-                label = picture.label if row[14] >= SURE else IGNORE
-                faces += label != IGNORE
-                # Absolute: the table may lie anywhere, and its reader looks beside it.
-                file = str(picture.path.resolve())
-                writer.writerow([file, picture.split, width, height, *(round(v, 1) for v in box), label, picture.group])
+            faces += sum(row[-2] != IGNORE for row in rows)
     return kept, faces
+
+
+def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:
+    """Boxes, cut to the picture, and scores of what the teacher sees in (H, W, 3) RGB.
+
+    The picture is padded first: faces that fill it are cut off at the border otherwise.
+    """
+    height, width = image.shape[:2]
+    pad = max(height, width) // 4
+    padded = cv2.copyMakeBorder(image[:, :, ::-1], pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(PAD_VALUE,) * 3)
+    scale = min(1.0, SIDE / max(padded.shape[:2]))
+    padded = np.ascontiguousarray(cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    teacher.setInputSize((padded.shape[1], padded.shape[0]))
+    out = []
+    # A row: x, y, width, height, ten numbers of landmarks, score.
+    for row in [] if (found := teacher.detect(padded)[1]) is None else found:
+        x, y, right, bottom = (float(v) / scale - pad for v in (row[0], row[1], row[0] + row[2], row[1] + row[3]))
+        box = Box(max(0.0, x), max(0.0, y), min(float(width), right), min(float(height), bottom))
+        out.append((box, float(row[14])))
+    return out
+
+
+def _rows(picture: Picture, image: Image, found: Sequence[tuple[Box, float]]) -> list[list[object]]:
+    """The boxes of at least 8 x 8 pixels as rows of the CSV."""
+    height, width = image.shape[:2]
+    # Absolute: the table may lie anywhere, and its reader looks beside it.
+    place = [str(picture.path.resolve()), picture.split, width, height]
+    return [
+        [*place, *(round(v, 1) for v in box), picture.label if score >= SURE else IGNORE, picture.group]
+        for box, score in found
+        if box.width >= SMALLEST and box.height >= SMALLEST
+    ]

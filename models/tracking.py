@@ -1,7 +1,8 @@
 """Experiment tracking: one small interface, one literal table of backends, none of them needed.
 
-Everything stays on this machine: Weights & Biases and Neptune run offline, without an account, and their folders can
-be sent up later with ``wandb sync`` and ``neptune sync``. The CSV (``curve.csv``) is always written.
+Everything stays on this machine: Weights & Biases and Neptune run offline, without an account. The CSV
+(``curve.csv``) is always written. A resumed run adds a second TensorBoard file, W&B run and Neptune run beside the
+first; the CSV goes on in its file.
 """
 
 from __future__ import annotations
@@ -108,7 +109,10 @@ class WandbTracker:
 
 
 class NeptuneTracker:
-    """Neptune (the client ``neptune-scale``), offline, in ``neptune/`` of the run's folder."""
+    """Neptune (the client ``neptune-scale``), offline: an SQLite file in ``neptune/`` of the run's folder.
+
+    The hosted service ended in March 2026; ``neptune sync`` sends to a server of one's own.
+    """
 
     def __init__(self, out: Path) -> None:
         self._out = out / "neptune"

@@ -19,11 +19,19 @@ import keras
 import numpy as np
 
 from edge.contracts import Box, Floats, Image
-from edge.detect import cell_centres, decode, letterbox, non_maximum_suppression
+from edge.detect import Letterbox, cell_centres, decode, letterbox, non_maximum_suppression
 from edge.errors import DataError
 from models import backbone, classifier, data, detector, machine, score, tracking
 
 FREEZE_UNTIL = "block_2_add"
+LOWEST_SCORE, MAX_IOU = 0.05, 0.45
+"""Down to which score faces are counted in validation, and the overlap above which two are one."""
+SMALLEST_CROP = 12.0
+"""Faces narrower than this, in pixels, teach the classifier nothing."""
+LABEL_SMOOTHING = 0.05
+
+Measure = Callable[[], dict[str, float]]
+"""What a network in training reaches on the validation split, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class Best(keras.callbacks.Callback):
         self,
         recipe: Recipe,
         shipped: keras.Model,
-        measure: Callable[[], dict[str, float]],
+        measure: Measure,
         by: str,
         tracker: tracking.Tracker,
     ) -> None:
@@ -155,7 +163,7 @@ def fit(
     shipped: keras.Model,
     loss: Any,
     batches: Batches,
-    measure: Callable[[], dict[str, float]],
+    measure: Measure,
     by: str,
 ) -> Path:
     """Train, keep the best by ``by`` on validation; returns the path of the best ``.keras``.
@@ -221,25 +229,34 @@ def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> 
         image, faces = detector.sample(train, recipe.size, rng)
         return image, detector.targets(faces, recipe.size)
 
+    measure = detector_measure(training, validation, recipe)
+    return fit(recipe, training, shipped, detector.loss, Batches(recipe, draw), measure, "average_precision")
+
+
+def detector_measure(training: keras.Model, validation: Sequence[detector.Sample], recipe: Recipe) -> Measure:
+    """Average precision and recall of a detector in training on whole pictures, letterboxed as at the door."""
     fitted = [letterbox(image, recipe.size, recipe.size) for image, _ in validation]
     inputs = np.stack([image for image, _ in fitted])
-    centres, strides = cell_centres(recipe.size, recipe.size, detector.STRIDES)
+    truth = {str(i): faces for i, (_, faces) in enumerate(validation)}
 
     def measure() -> dict[str, float]:
         raw = training.predict(inputs, batch_size=recipe.batch, verbose=0)
-        predicted = {}
-        for i, (_, fit_) in enumerate(fitted):
-            scores = 1 / (1 + np.exp(-raw[i, :, 0]))
-            kept = np.flatnonzero(scores > 0.05)
-            boxes = decode(raw[i, kept, 1:], centres[kept], strides[kept])
-            boxes = (boxes - np.array([fit_.x_offset, fit_.y_offset] * 2)) / fit_.scale
-            best = non_maximum_suppression(boxes, scores[kept], 0.45)
-            predicted[str(i)] = [score.Predicted(Box(*boxes[k]), float(scores[kept[k]])) for k in best]
-        truth = {str(i): faces for i, (_, faces) in enumerate(validation)}
+        predicted = {str(i): _decoded(raw[i], fit_, recipe.size) for i, (_, fit_) in enumerate(fitted)}
         found = score.summary(score.match(truth, predicted))
         return {k: v for k, v in found.items() if k.startswith(("average", "recall"))}
 
-    return fit(recipe, training, shipped, detector.loss, Batches(recipe, draw), measure, "average_precision")
+    return measure
+
+
+def _decoded(raw: Floats, fit_: Letterbox, size: int) -> list[score.Predicted]:
+    """Faces in pixels of the picture, from the training network's output (cells, 5) for it."""
+    centres, strides = cell_centres(size, size, detector.STRIDES)
+    scores = np.asarray(1 / (1 + np.exp(-raw[:, 0])), np.float32)
+    kept = np.flatnonzero(scores > LOWEST_SCORE)
+    boxes = decode(raw[kept, 1:], centres[kept], strides[kept])
+    boxes = np.asarray((boxes - np.array([fit_.x_offset, fit_.y_offset] * 2)) / fit_.scale, np.float32)
+    best = non_maximum_suppression(boxes, scores[kept], MAX_IOU)
+    return [score.Predicted(Box(*boxes[k]), float(scores[kept[k]])) for k in best]
 
 
 def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None:
@@ -260,7 +277,7 @@ def examples_of(pictures: Sequence[data.Picture], labels: Sequence[str]) -> list
         out += [
             classifier.Example(image, face.box, labels.index(face.label))
             for face in faces
-            if face.label in labels and face.box.width >= 12
+            if face.label in labels and face.box.width >= SMALLEST_CROP
         ]
     return out
 
@@ -281,27 +298,23 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
         target = [float(example.label)] if one_neuron else np.eye(len(labels))[example.label]
         return classifier.sample(example, recipe.size, bare, rng), np.asarray(target, np.float32)
 
-    inputs = np.stack([classifier.crop(e, recipe.size) for e in validation])
+    losses = keras.losses.BinaryCrossentropy, keras.losses.CategoricalCrossentropy
+    loss = losses[0 if one_neuron else 1](label_smoothing=LABEL_SMOOTHING)
+    measure = classifier_measure(model, validation, labels, recipe.size)
+    return fit(recipe, model, model, loss, Batches(recipe, draw), measure, "mean_recall")
+
+
+def classifier_measure(
+    model: keras.Model, validation: Sequence[classifier.Example], labels: Sequence[str], size: int
+) -> Measure:
+    """Accuracy, and recall of every label there are examples of, on crops as the runtime cuts them."""
+    inputs = np.stack([classifier.crop(e, size) for e in validation])
     wanted = np.array([e.label for e in validation])
 
     def measure() -> dict[str, float]:
         out = model.predict(inputs, batch_size=128, verbose=0)
-        got = (out[:, 0] > 0.5).astype(int) if one_neuron else out.argmax(axis=1)
-        recalls = {
-            f"recall_{label}": float((got == wanted)[wanted == i].mean())
-            for i, label in enumerate(labels)
-            if (wanted == i).any()
-        }
-        return {
-            "accuracy": float((got == wanted).mean()),
-            "mean_recall": float(np.mean(list(recalls.values()))),
-            **recalls,
-        }
+        right = wanted == ((out[:, 0] > 0.5) if out.shape[1] == 1 else out.argmax(axis=1))
+        recalls = {f"recall_{labels[i]}": float(right[wanted == i].mean()) for i in np.unique(wanted)}
+        return {"accuracy": float(right.mean()), "mean_recall": float(np.mean(list(recalls.values()))), **recalls}
 
-    smoothing = 0.05
-    loss = (
-        keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
-        if one_neuron
-        else keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-    )
-    return fit(recipe, model, model, loss, Batches(recipe, draw), measure, "mean_recall")
+    return measure

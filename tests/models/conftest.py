@@ -69,9 +69,9 @@ def boxes_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         split = "test" if i >= 16 else "train"
         for k, (x, y, size) in enumerate(((12 + i, 20, 30), (90, 40 + i % 9, 60))):
             draw_face(image, x, y, size, labels[(i + k) % 3])
-            rows.append((f"{i:03}.png", split, 160, 120, x, y, x + size, y + size, labels[(i + k) % 3]))
+            rows.append((f"{i:03}.png", split, 160, 120, x, y, x + size, y + size, labels[(i + k) % 3], i))
         save(root / "images" / f"{i:03}.png", image)
-    header = ("image", "split", "width", "height", "xmin", "ymin", "xmax", "ymax", "label")
+    header = ("image", "split", "width", "height", "xmin", "ymin", "xmax", "ymax", "label", "group")
     write_table(root / "boxes.csv", header, rows)
     return root / "boxes.csv"
 

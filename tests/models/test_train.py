@@ -14,7 +14,7 @@ keras = pytest.importorskip("keras", reason="keras is not installed; pip install
 
 from edge.contracts import Floats, Image  # noqa: E402
 from edge.errors import DataError  # noqa: E402
-from models import data, tracking, train  # noqa: E402
+from models import classifier, data, tracking, train  # noqa: E402
 
 EPOCHS, STEPS, BATCH, SIZE = 4, 3, 4, 8
 Draw = Callable[[np.random.Generator], tuple[Image, Floats]]
@@ -149,3 +149,35 @@ def test_too_few_pictures(recipe: train.Recipe, class_folders: Path) -> None:
     pictures = data.read_folders(class_folders)[:1]
     with pytest.raises(DataError, match="expected some of both"):
         train.train_classifier(replace(recipe, size=32), pictures, ["with_mask", "without_mask"], True)
+
+
+def test_classifier_figures_are_of_the_labels_there_are() -> None:
+    """The network here says "bright" or "dark"; of the third label there is no example."""
+    network = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    )
+    kernel = np.array([[1.0, -1.0, 0.0]] * 3, np.float32)
+    network.layers[-1].set_weights([kernel, np.array([-300.0, 300.0, -1e6], np.float32)])
+    bright, dark = (np.full((20, 20, 3), level, np.uint8) for level in (200, 20))
+    examples = [
+        classifier.Example(image, None, label) for image, label in ((bright, 0), (dark, 1), (dark, 0), (bright, 0))
+    ]
+    found = train.classifier_measure(network, examples, ["light", "dark", "grey"], SIZE)()
+    assert found == pytest.approx(
+        {"accuracy": 0.75, "mean_recall": 5 / 6, "recall_light": 2 / 3, "recall_dark": 1.0}
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_a_classifier_from_class_folders(class_folders: Path, recipe: train.Recipe, sigmoid: bool) -> None:
+    short = replace(recipe, size=32, epochs=1, steps=2)
+    best = train.train_classifier(short, data.read_folders(class_folders), ["with_mask", "without_mask"], sigmoid)
+    assert keras.models.load_model(best).output_shape == (None, 1 if sigmoid else 2)
+
+
+@pytest.mark.slow
+def test_a_detector_from_boxes(boxes_table: Path, recipe: train.Recipe) -> None:
+    best = train.train_detector(replace(recipe, size=64, epochs=1, steps=2), [data.read_boxes(boxes_table)])
+    shapes = {name: tuple(tensor.shape) for name, tensor in keras.models.load_model(best).output.items()}
+    assert shapes == {"scores": (None, 84, 1), "boxes": (None, 84, 4)}
