@@ -167,7 +167,7 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         pixels = find_pixels(model, pictures.fit, options.pixels, options.colour)
         labels = _labels_of(model, pixels, pictures, options)
     with watch("run Keras"):
-        floats = model.predict(pixels.of_bytes(pictures.proof.images))
+        floats = model.predict(pictures.proof.images, pixels.of_bytes)
     draft = _draft(model, pixels, labels, options, target)
     attempt = _attempt(model, pixels, labels, draft, pictures, floats, options, progress, watch)
     with watch("choose golden inputs"):
@@ -246,7 +246,7 @@ def prove(
     fit = Fit(keras_model.height, keras_model.width, contract.task == "detector", contract.crop_margin)
     pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
     pixels = find_pixels(keras_model, pictures.fit, options.pixels, options.colour)
-    floats = keras_model.predict(pixels.of_bytes(pictures.proof.images))
+    floats = keras_model.predict(pictures.proof.images, pixels.of_bytes)
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
     dangerous = dangerous_of(contract.labels, contract.compliant) if contract.labels else ""
     return Proof(
@@ -273,7 +273,7 @@ def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Op
         tuple(pictures.fit.labels[i] for i in chosen),
         tuple(pictures.fit.names[i] for i in chosen),
     )
-    raw = model.predict(pixels.of_bytes(probes.images))[0]
+    raw = model.predict(probes.images, pixels.of_bytes)[0]
     _check_probabilities(model, raw)
     return find_labels(model, options.labels, options.compliant, probes, full_probabilities(raw))
 

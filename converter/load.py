@@ -23,6 +23,8 @@ from edge.errors import ConversionError
 
 MOST_LABELS = 20
 """A classifier with more outputs than this was not trained to tell masks apart."""
+BATCH = 8
+"""Pictures a float inference takes at once; more is no faster on a few cores and needs that much more memory."""
 STRIDES = (8, 16, 32)
 """Of the face detector that ``fmd-train detector`` makes; see :mod:`edge.detect`."""
 UNGROUPED = ("DepthwiseConv2D", "Conv2DTranspose")
@@ -38,8 +40,9 @@ class Source:
 
     ``forward`` maps a float32 tensor (n, height, width, 3), pixels as the model wants them, to its output tensors:
     a classifier's (n, neurons), or a detector's scores (n, cells, 1) and boxes (n, cells, 4) in this order.
-    ``activation`` is the last layer's, empty where the file does not tell (SavedModel). ``keras_model`` is None for
-    a SavedModel.
+    ``compiled`` is the same as a
+    graph. ``activation`` is the last layer's, empty where the file does not tell (SavedModel). ``keras_model`` is None
+    for a SavedModel.
     """
 
     path: Path
@@ -52,17 +55,24 @@ class Source:
     neurons: int
     activation: str
     forward: Callable[[Any], tuple[Any, ...]]
+    compiled: Any
     model: Any
     keras_model: Any
     notes: tuple[str, ...] = ()
 
-    def predict(self, pixels: Floats | Image, batch: int = 32) -> list[Floats]:
-        """Outputs of (n, height, width, 3) pixels as the model wants them; float32, first axis n."""
-        import tensorflow as tf
+    def predict(self, pixels: Floats | Image, prepared: Callable[[Any], Floats] = lambda batch: batch) -> list[Floats]:
+        """Outputs of (n, height, width, 3) pixels; float32, first axis n.
 
-        run = tf.function(self.forward, reduce_retracing=True)
-        parts = [run(tf.constant(pixels[i : i + batch], tf.float32)) for i in range(0, len(pixels), batch)]
-        return [np.concatenate([part[k].numpy() for part in parts]) for k in range(len(parts[0]))]
+        ``prepared`` turns a batch of them into what the model wants: batch by batch, for all pictures of a proof as
+        floats, and their activations, are most of what a conversion would need in memory.
+        """
+        parts: list[list[Floats]] = []
+        for i in range(0, len(pixels), BATCH):
+            batch = np.asarray(prepared(pixels[i : i + BATCH]), np.float32)
+            # Every batch of one size: TensorFlow would build the graph anew for the last.
+            filled = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
+            parts.append([out.numpy()[: len(batch)] for out in self.compiled(filled)])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def load(path: Path, allow_code: bool = False, custom_objects: Path | None = None) -> Source:
@@ -269,6 +279,7 @@ def _check_weights(path: Path, model: Any) -> None:
 def _describe(path: Path, model: Any, made_by: str) -> Source:
     height, width = _input_size(path, [tuple(tensor.shape) for tensor in model.inputs])
     import keras
+    import tensorflow as tf
 
     if isinstance(model.output, dict):
         order = sorted(model.output, key=lambda key: int(model.output[key].shape[-1] or 0))
@@ -294,6 +305,7 @@ def _describe(path: Path, model: Any, made_by: str) -> Source:
         neurons,
         _activation_of(model),
         forward,
+        tf.function(forward),
         model,
         model,
     )
@@ -388,7 +400,21 @@ def _describe_signature(path: Path, loaded: Any, signature: Any) -> Source:
         if not np.isfinite(variable.numpy()).all():
             raise ConversionError(f"{path}: the weights of {variable.name} hold NaN or infinity; train it again")
     version = f"TensorFlow {getattr(loaded, 'tensorflow_version', 'of unknown version')}"
-    return Source(path, path.name, _digest(path), version, height, width, task, neurons, "", forward, loaded, None)
+    return Source(
+        path,
+        path.name,
+        _digest(path),
+        version,
+        height,
+        width,
+        task,
+        neurons,
+        "",
+        forward,
+        tf.function(forward),
+        loaded,
+        None,
+    )
 
 
 def _digest(path: Path) -> str:

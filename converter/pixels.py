@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from converter.calibrate import Pictures
-from converter.load import Source
+from converter.load import BATCH, Source
 from edge.contracts import Floats, Image
 
 Triple = tuple[float, float, float]
@@ -63,7 +63,7 @@ SCALINGS: dict[str, Pixels] = {
 PREPROCESSING_LAYERS = ("Rescaling", "Normalization")
 PREPROCESSING_OPS = ("truedivide", "divide", "subtract", "multiply")
 """What preprocess_input becomes when it is called on a Keras input: a nameless op as a layer."""
-PROBES = 48
+PROBES = 24
 CLEAR_LEAD = 0.05
 """Of the score (0..1) by which the best scaling must lead; under it the guess is told to be a weak one."""
 
@@ -152,7 +152,7 @@ def first_norm(model: Any) -> tuple[Any, Any] | None:
 def _fits_norm(norm: tuple[Any, Any], pixels: Pixels, probes: Pictures) -> float:
     """How near mean and variance before a batch norm come to the remembered ones, 0..1."""
     front, layer = norm
-    before = np.asarray(front.predict(pixels.of_bytes(probes.images), verbose=0), np.float64)
+    before = np.asarray(front.predict(pixels.of_bytes(probes.images), batch_size=BATCH, verbose=0))
     axes = tuple(range(before.ndim - 1))
     mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance) + 1e-3
     away = np.abs(before.mean(axis=axes) - mean) / np.sqrt(variance)
@@ -162,7 +162,7 @@ def _fits_norm(norm: tuple[Any, Any], pixels: Pixels, probes: Pictures) -> float
 
 def _score(source: Source, pixels: Pixels, probes: Pictures) -> float:
     """How sensible the answers are, 0..1: the share right under the best label order, else how much they tell."""
-    answers = full_probabilities(source.predict(pixels.of_bytes(probes.images))[0])
+    answers = full_probabilities(source.predict(probes.images, pixels.of_bytes)[0])
     if not np.isfinite(answers).all():
         return -1.0
     told = information(answers)
