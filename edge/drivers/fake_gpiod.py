@@ -36,9 +36,13 @@ consumers: dict[int, str] = {}
 levels: dict[int, list[int]] = {}
 """Every electrical level a line has had."""
 
+broken: set[int] = set()
+"""Lines that fail when switched."""
+
 
 def reset() -> None:
     """Forget everything, as after a reboot."""
+    broken.clear()
     consumers.clear()
     levels.clear()
 
@@ -84,7 +88,9 @@ class LineRequest:
             self.set_value(offset, settings.output_value)
 
     def set_value(self, offset: int, value: Value) -> None:
-        """Switch a line."""
+        """Switch a line; OSError(EIO) where it is broken."""
+        if offset in broken:
+            raise OSError(errno.EIO, "Input/output error")
         level = value.value ^ int(self._config[offset].active_low)
         levels.setdefault(offset, []).append(level)
 

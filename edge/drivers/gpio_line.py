@@ -36,16 +36,22 @@ class GpioLineOutput:
             raise OutputError(f"alert.{name}_pin: {pin} {_trouble(self._gpiod, chip, self._line, error)}") from error
 
     def set(self, on: bool) -> None:
-        """Switch."""
+        """Switch. Raises OutputError where the line is gone."""
         value = self._gpiod.line.Value
-        self._request.set_value(self._line, value.ACTIVE if on else value.INACTIVE)
+        try:
+            self._request.set_value(self._line, value.ACTIVE if on else value.INACTIVE)
+        except OSError as error:
+            raise OutputError(f"{self._name}: {self._pin} no longer answers: {error.strerror}") from error
 
     def close(self) -> None:
-        """Switch off and release the line."""
-        if self._request is not None:
-            request, self._request = self._request, None
-            request.set_value(self._line, self._gpiod.line.Value.INACTIVE)
-            request.release()
+        """Switch off and release the line, whatever becomes of the switching."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.set(False)
+        finally:
+            self._request.release()
 
 
 def _library() -> Any:

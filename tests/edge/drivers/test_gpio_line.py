@@ -51,3 +51,11 @@ def test_an_unknown_line_says_where_it_looked(devices: Path) -> None:
 def test_a_machine_without_lines_says_so(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no .*/gpiochip\*"):
         GpioLineOutput("led", "PQ.05", True, fake_gpiod, tmp_path)
+
+
+def test_a_line_that_fails_is_released_all_the_same(devices: Path) -> None:
+    output = GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
+    fake_gpiod.broken.add(8)
+    with pytest.raises(OutputError, match=r"led: PQ\.05 no longer answers"):
+        output.close()
+    assert not fake_gpiod.consumers
