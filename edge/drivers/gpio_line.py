@@ -24,6 +24,7 @@ class GpioLineOutput:
         self, name: str, pin: str, active_high: bool, library: Any = None, devices: Path = Path("/dev")
     ) -> None:
         self._gpiod = library or _library()
+        self._name, self._pin, self._closed = name, pin, False
         chip, self._line = _find(self._gpiod, devices, name, pin)
         settings = self._gpiod.LineSettings(
             direction=self._gpiod.line.Direction.OUTPUT,
