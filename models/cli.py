@@ -218,8 +218,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from models import data, evaluate
+    from models import data, evaluate, plots
 
+    plots.check_installed()
     whole = arguments.boxes is None
     table = data.read_folders(arguments.folders) if whole else data.read_boxes(arguments.boxes)
     pictures = data.of_split(table, arguments.split)
@@ -238,6 +239,8 @@ def _evaluate_boxes(arguments: argparse.Namespace, pictures: Sequence[Picture]) 
     defaults = config.load().detect
     start = defaults.start_score if arguments.start_score is None else arguments.start_score
     if arguments.predictions:
+        if arguments.detector or arguments.classifier or arguments.min_score is not None:
+            raise DataError("--predictions: are scored as they stand; leave out --detector, --classifier, --min-score")
         return evaluate.evaluate_boxes(pictures, evaluate.read_predictions(arguments.predictions), start, arguments.out)
     lowest = defaults.min_score if arguments.min_score is None else arguments.min_score
     detector = _model(arguments.detector, "detector", "--detector")

@@ -114,6 +114,7 @@ def load(folders: Path) -> Sets:
 def compare(sets: Sets, plan: Plan, ours: Model | None = None) -> list[Result]:
     """Train and test all of them (and ``ours`` beside them); writes each one's pictures into ``plan.out``."""
     _scikit_learn()  # missing libraries are told before the work, not after
+    plots.check_installed()
     plan.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(plan.seed)
     base = feature_base(plan.weights)

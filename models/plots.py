@@ -11,6 +11,11 @@ from models.confusion import Matrix
 from models.score import CurvePoint
 
 
+def check_installed() -> None:
+    """Raise RuntimeMissingError where matplotlib is missing: before long work, not after it."""
+    _figure(1, 1)
+
+
 def _figure(width: float, height: float) -> Any:
     """A matplotlib Figure of ``width`` x ``height`` inches; saved by its own ``savefig``."""
     try:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from edge import bundle, drivers
 from edge.errors import DataError
 from models import bench
+
+SHIPPED = Path(bench.__file__).with_name("face_detector.tflite")
 
 
 def test_pairs_are_interleaved_and_take_turns_at_being_first() -> None:
@@ -31,3 +34,14 @@ def test_pictures_are_of_the_size_asked_for_and_the_same_every_time() -> None:
 def test_a_missing_peer(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read it"):
         bench.open_mobilenet(tmp_path / "none.tflite")
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not SHIPPED.is_file(), reason="no detector is shipped in this checkout")
+def test_the_shipped_detector_beside_yunet(shared_data: Path) -> None:
+    detector = bundle.load(SHIPPED, "detector", drivers.open_interpreter)
+    found = bench.detectors(detector, shared_data / "peers" / "yunet_n_dynamic.onnx", pairs=2)
+    assert len(found) == len(bench.FRAMES)
+    assert all(one.ours_ms > 0 and one.theirs_ms > 0 for one in found)
+    with pytest.raises(DataError, match="give the path of a YuNet"):
+        bench.detectors(detector, shared_data / "none.onnx", pairs=2)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+
 from edge.errors import EXIT_KNOWN, EXIT_OK, EXIT_USAGE
 from models import cli
 
@@ -21,6 +23,15 @@ def test_help_needs_neither_tensorflow_nor_matplotlib() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "fmd-train evaluate" in done.stdout
+
+
+def test_measuring_needs_no_tensorflow() -> None:
+    program = (
+        "import sys\nfrom models import bench, card, evaluate, teacher, tracking\n"
+        "sys.exit(bool({'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_evaluating_a_table_of_predictions(
@@ -44,6 +55,10 @@ def test_evaluating_a_table_of_predictions(
         (["evaluate", "--boxes", "BOXES", "--detector", "none.tflite", "--out", "OUT"], "none.tflite: cannot read"),
         (["evaluate", "--boxes", "BOXES", "--split", "x", "--out", "OUT"], "--split x: no picture is in it"),
         (["evaluate", "--folders", "OUT", "--out", "OUT"], "no such folder"),
+        (
+            ["evaluate", "--boxes", "BOXES", "--predictions", "p.csv", "--min-score", "0.5", "--out", "OUT"],
+            "--predictions: are scored as they stand",
+        ),
         (["bench"], "nothing to time"),
         (["bench", "--detector", "x.tflite"], "--yunet: is needed"),
         (["card", "--bundle", "x", "--keras", "x", "--run", "x", "--out", "OUT"], "cannot read the model file"),

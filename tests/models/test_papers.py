@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed; pip install fmd-edge[train]")
 
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+
 from edge.errors import DataError
 from models import confusion, papers
 
