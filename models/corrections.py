@@ -6,13 +6,12 @@ whole picture has one label). ``label_is`` may be ``ignore``: the face is then n
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.errors import DataError
-from models.data import IGNORE, LabelledFace, Picture
+from models.data import IGNORE, LabelledFace, Picture, read_rows
 
 COLUMNS = ("image", "xmin", "ymin", "label_was", "label_is", "why")
 SAME_PLACE = 1.0
@@ -32,11 +31,7 @@ class Correction:
 
 def read(path: Path) -> list[Correction]:
     """The corrections of a file, in its order. Raises DataError at the first row that is not one."""
-    try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            return [_parsed(row, f"{path}:{number}") for number, row in enumerate(csv.DictReader(handle), start=2)]
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the corrections: {error.strerror}") from error
+    return [_parsed(row, where) for where, row in read_rows(path)]
 
 
 def _parsed(row: dict[str, str], where: str) -> Correction:

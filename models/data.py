@@ -50,6 +50,21 @@ class Picture:
     name: str
 
 
+def read_rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of a CSV with a header line, each with where it stands (``file:line``).
+
+    A cell that a short row lacks is None in spite of the type; DataError where the file is no such table.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as handle:  # spreadsheets write a byte order mark
+            for number, row in enumerate(csv.DictReader(handle), start=2):
+                yield f"{table}:{number}", row
+    except OSError as error:
+        raise DataError(f"{table}: cannot read this table: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table}: not a CSV in UTF-8 ({error}); save it as one") from error
+
+
 def read_boxes(table: Path, images: Path | None = None) -> list[Picture]:
     """Pictures of a boxes CSV: image,split,width,height,xmin,ymin,xmax,ymax,label[,group], a row a face.
 
@@ -59,20 +74,16 @@ def read_boxes(table: Path, images: Path | None = None) -> list[Picture]:
     folder = images or (table.parent / "images" if (table.parent / "images").is_dir() else table.parent)
     faces: dict[str, list[LabelledFace]] = {}
     rows: dict[str, tuple[str, str]] = {}
-    try:
-        with table.open(newline="", encoding="utf-8") as handle:
-            for number, row in enumerate(csv.DictReader(handle), start=2):
-                try:
-                    box = Box(*(float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")))
-                    faces.setdefault(row["image"], []).append(LabelledFace(box, row["label"]))
-                    rows[row["image"]] = (row.get("split") or "train", row.get("group") or row["image"])
-                except (KeyError, TypeError, ValueError) as error:
-                    raise DataError(
-                        f"{table}:{number}: not a labelled box ({error}); expected the columns "
-                        "image,split,width,height,xmin,ymin,xmax,ymax,label"
-                    ) from error
-    except OSError as error:
-        raise DataError(f"{table}: cannot read the boxes: {error.strerror}") from error
+    for where, row in read_rows(table):
+        try:
+            box = Box(*(float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")))
+            faces.setdefault(row["image"], []).append(LabelledFace(box, row["label"]))
+            rows[row["image"]] = (row.get("split") or "train", row.get("group") or row["image"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{where}: not a labelled box ({error}); expected the columns "
+                "image,split,width,height,xmin,ymin,xmax,ymax,label"
+            ) from error
     if not faces:
         raise DataError(f"{table}: holds no boxes; expected a row a face under a header line")
     return [Picture(folder / name, tuple(faces[name]), "", *rows[name], name) for name in faces]
@@ -102,14 +113,14 @@ def read_folders(root: Path) -> list[Picture]:
 
 
 def _read_split(table: Path) -> list[Picture]:
-    try:
-        with table.open(newline="", encoding="utf-8") as handle:
-            return [
-                Picture(table.parent / row["image"], (), row["label"], row["split"], row["group"], row["image"])
-                for row in csv.DictReader(handle)
-            ]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{table}: lacks {error}; expected the columns image,label,group,split") from error
+    out = []
+    for where, row in read_rows(table):
+        try:
+            path = table.parent / row["image"]
+            out.append(Picture(path, (), row["label"], row["split"], row["group"], row["image"]))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{where}: lacks {error}; expected the columns image,label,group,split") from error
+    return out
 
 
 def _difference_hash(path: Path) -> str:

@@ -23,7 +23,7 @@ from edge.detect import FaceDetector
 from edge.errors import DataError
 from edge.predict import COLUMNS, Predictor
 from models import confusion, plots, score, sheet
-from models.data import LabelledFace, Picture, read_rgb, shrunk, stretched, with_progress
+from models.data import LabelledFace, Picture, read_rgb, read_rows, shrunk, stretched, with_progress
 from models.score import Matching, Predicted
 
 START_SCORES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
@@ -58,12 +58,8 @@ class Mistake:
 def read_predictions(path: Path) -> dict[str, list[Predicted]]:
     """Predictions by picture name, of a CSV image,xmin,ymin,xmax,ymax,score,label; score and label may be empty."""
     found: dict[str, list[Predicted]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            for number, row in enumerate(csv.DictReader(handle), start=2):
-                found.setdefault(row.get("image") or "", []).append(_predicted(row, f"{path}:{number}"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the predictions: {error.strerror}") from error
+    for where, row in read_rows(path):
+        found.setdefault(row.get("image") or "", []).append(_predicted(row, where))
     return found
 
 

@@ -68,7 +68,7 @@ def test_unknown_labels_and_pictures(write_csv: Write, row: str, words: str) -> 
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read the corrections"):
+    with pytest.raises(DataError, match="cannot read this table"):
         corrections.read(tmp_path / "none.csv")
 
 

@@ -72,8 +72,17 @@ def test_bad_splits(write_csv: Write) -> None:
         data.read_folders(table.parent)
 
 
+def test_tables_of_other_programs(tmp_path: Path) -> None:
+    table = tmp_path / "b.csv"
+    table.write_bytes("image,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,with_mask\n".encode("utf-16"))
+    with pytest.raises(DataError, match="not a CSV in UTF-8"):
+        data.read_boxes(table)
+    table.write_text("image,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,with_mask\n", encoding="utf-8-sig")
+    assert data.read_boxes(table)[0].name == "a.png"
+
+
 def test_missing_places(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read the boxes"):
+    with pytest.raises(DataError, match="cannot read this table"):
         data.read_boxes(tmp_path / "none.csv")
     with pytest.raises(DataError, match="no such folder"):
         data.read_folders(tmp_path / "none")

@@ -180,7 +180,7 @@ def test_bad_predictions(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"p\.csv:2: not a prediction"):
         evaluate.read_predictions(tmp_path / "p.csv")
-    with pytest.raises(DataError, match="cannot read the predictions"):
+    with pytest.raises(DataError, match="cannot read this table"):
         evaluate.read_predictions(tmp_path / "none.csv")
 
 
