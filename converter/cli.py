@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The bare form is the common one, so it needs no word of its own; a model of that name is given as ./inspect.
     parser = {"inspect": _inspect_parser, "verify": _verify_parser}.get(words[0] if words else "", _parser)
-    arguments = parser().parse_args(words if parser is _parser else words[1:])
+    chosen = parser()
+    chosen.add_argument("--verbose", action="store_true", help="where an unexpected error came from")
+    arguments = chosen.parse_args(words if parser is _parser else words[1:])
+    if arguments.verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        logging.getLogger("fmd").setLevel(logging.DEBUG)
     return exit_code_of(lambda: arguments.run(arguments))
 
 

@@ -54,15 +54,17 @@ def _activations(flatbuffer: bytes, images: Image) -> dict[str, Floats]:
         interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
     details = [d for d in interpreter.get_tensor_details() if len(d["shape"]) >= 2 and d["shape"][0] == 1]
-    found: dict[str, list[Floats]] = {}
+    names = {d["index"]: d["name"] for d in details}
+    found: dict[int, list[Floats]] = {}
     for image in images:
         interpreter.set_tensor(entry["index"], image[None].astype(entry["dtype"]))
         interpreter.invoke()
         for detail in details:
             value = _value_of(interpreter, detail)
             if value is not None:
-                found.setdefault(detail["name"], []).append(value)
-    stacked = {name: np.concatenate(values) for name, values in found.items()}
+                found.setdefault(detail["index"], []).append(value)
+    # Some tensors share a name; the last of them is what the operation gives.
+    stacked = {names[index]: np.concatenate(values) for index, values in found.items()}
     # Weights are the same for every picture.
     return {name: values for name, values in stacked.items() if values.std(axis=0).max() > 0}
 

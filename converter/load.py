@@ -40,9 +40,8 @@ class Source:
 
     ``forward`` maps a float32 tensor (n, height, width, 3), pixels as the model wants them, to its output tensors:
     a classifier's (n, neurons), or a detector's scores (n, cells, 1) and boxes (n, cells, 4) in this order.
-    ``compiled`` is the same as a
-    graph. ``activation`` is the last layer's, empty where the file does not tell (SavedModel). ``keras_model`` is None
-    for a SavedModel.
+    ``compiled`` is the same as a graph. ``activation`` is the last layer's, empty where the file does not tell
+    (SavedModel). ``keras_model`` is None for a SavedModel.
     """
 
     path: Path

@@ -1,0 +1,116 @@
+"""The command as people type it: what it prints, what it leaves, what it says of a file again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import msgspec
+import pytest
+
+from converter.cli import main
+from edge.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, unpack
+
+
+@pytest.fixture(scope="module")
+def converted(softmax_keras: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("converted") / "mask.tflite"
+    words = [str(softmax_keras), "-o", str(target), "--calibration", str(pictures), "--explain", "--also", "onnx"]
+    pytest.importorskip("tf2onnx", reason="ONNX export: pip install -e .[onnx]")
+    pytest.importorskip("onnxruntime", reason="ONNX export: pip install -e .[onnx]")
+    assert main(words) == 0
+    return target
+
+
+def test_report_stands_beside_the_file(converted: Path) -> None:
+    data = json.loads(converted.with_suffix(".report.json").read_text())
+    assert data["passed"]
+    assert data["parity"]["agreement"] >= 0.995
+    assert data["confusion"]["labels"] == ["with_mask", "without_mask"]
+    assert sum(data["difference_histogram"]["counts"]) == data["parity"]["pictures"]
+    assert {"int8", "float32"} == set(data["inference_ms"])
+    assert data["layers"]
+    page = converted.with_suffix(".report.html").read_text()
+    assert "The gate was passed" in page
+    assert page.count("<svg") == 2
+
+
+def test_explain_names_layers_of_the_model(converted: Path) -> None:
+    data = json.loads(converted.with_suffix(".report.json").read_text())
+    assert any("conv2d" in layer["layer"] for layer in data["layers"])
+    assert all(layer["loss"] < 1 for layer in data["layers"])
+
+
+def test_onnx_carries_the_same_contract_and_answers(converted: Path) -> None:
+    import onnx
+
+    properties = {p.key: p.value for p in onnx.load(converted.with_suffix(".onnx")).metadata_props}
+    contract = msgspec.json.decode(properties[CONTRACT_NAME], type=Contract)
+    assert contract.labels == unpack(converted).contract.labels
+    assert contract.parity["agreement"] == 1.0
+    assert contract.parity["max_difference"] < 1e-3
+    assert GOLDEN_NAME in properties
+
+
+def test_inspect_prints_the_contract(converted: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(converted)]) == 0
+    said = capfd.readouterr().out
+    assert '"compliant": "with_mask"' in said
+    assert "'inputs': [8, 32, 32, 3]" in said
+
+
+def test_verify_repeats_the_proof(
+    converted: Path, softmax_keras: Path, pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(converted)]) == 0
+    assert "golden inputs: answers within 0%" in capfd.readouterr().out
+    assert main(["verify", str(converted), "--against", str(softmax_keras), "--calibration", str(pictures)]) == 0
+    assert "agreement: 100.00%" in capfd.readouterr().out
+
+
+def test_verify_knows_another_model(
+    converted: Path, sigmoid_keras: Path, pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(converted), "--against", str(sigmoid_keras), "--calibration", str(pictures)]) == 1
+    assert "is not what" in capfd.readouterr().err
+
+
+def test_a_gate_not_passed_leaves_the_worst_pictures_and_no_model(
+    softmax_keras: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "mask.tflite"
+    words = [str(softmax_keras), "-o", str(target), "--calibration", str(pictures), "--mean-difference", "-1"]
+    assert main(words) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "nothing was written" in error
+    assert not target.exists()
+    assert cv2.imread(str(target.with_suffix(".worst.png"))).shape == (316, 768, 3)
+
+
+def test_auto_takes_the_smallest_that_passes_and_says_why(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mask.tflite"
+    words = [str(softmax_keras), "-o", str(target), "--calibration", str(pictures), "--scheme", "auto", "--no-report"]
+    assert main([*words, "--mean-difference", "1e-7"]) == 0
+    contract = unpack(target).contract
+    assert contract.quantization == "float32"
+    assert "int8 fell" in contract.reason
+    assert "float16 fell" in contract.reason
+
+
+def test_nothing_but_our_own_lines_is_printed(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
+    words = ["-o", str(tmp_path / "m.tflite"), "--calibration", str(pictures), "--no-report"]
+    command = [sys.executable, "-m", "converter.cli", str(softmax_keras), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ours = ("reading ", "quantizing: ", "note: ")
+    assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
+    assert done.stdout.startswith(str(tmp_path / "m.tflite"))
+
+
+def test_help_needs_no_tensorflow() -> None:
+    code = "import sys; from converter.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
