@@ -61,7 +61,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, recipe: Recipe, draw: Callable[[np.random.Generator], tuple[Image, Any]]) -> None:
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self._recipe, self._draw = recipe, draw
-        self.epoch = 0
+        self.epoch = 1
 
     def __len__(self) -> int:
         return self._recipe.steps
@@ -70,9 +70,6 @@ class Batches(keras.utils.PyDataset):
         rng = np.random.default_rng([self._recipe.seed, self.epoch, index])
         drawn = [self._draw(rng) for _ in range(self._recipe.batch)]
         return np.stack([d[0] for d in drawn]).astype(np.float32), np.stack([d[1] for d in drawn])
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
 
 
 class Best(keras.callbacks.Callback):
@@ -113,14 +110,15 @@ class Best(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class SeedDropout(keras.callbacks.Callback):
-    """Before each epoch: dropout's random state from seed and epoch. Keras backs up all of a run but this."""
+class Reseed(keras.callbacks.Callback):
+    """Before each epoch: samples and dropout from seed and epoch. Keras backs up all of a run but these."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, batches: Batches) -> None:
         super().__init__()
-        self._recipe = recipe
+        self._recipe, self._batches = recipe, batches
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._batches.epoch = epoch + 1
         for i, layer in enumerate(self.model.layers):
             if hasattr(layer, "seed_generator"):
                 # A seed and a counter that goes up by one a batch.
@@ -151,12 +149,6 @@ def write_run(recipe: Recipe) -> None:
     (recipe.out / tracking.RUN_NAME).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def epochs_done(out: Path) -> int:
-    """Epochs the backup of an interrupted run holds."""
-    metadata = out / "backup" / "training_metadata.json"
-    return int(json.loads(metadata.read_text(encoding="utf-8"))["epoch"]) if metadata.is_file() else 0
-
-
 def fit(
     recipe: Recipe,
     training: keras.Model,
@@ -172,13 +164,13 @@ def fit(
     with weights, their moving average, optimizer and samples as they would have been. Without it the folder must
     hold no run. An epoch broken off while it was being measured lacks its row in the curve.
     """
-    if not recipe.resume and ((recipe.out / tracking.CURVE_NAME).exists() or epochs_done(recipe.out)):
+    backup = recipe.out / "backup"
+    if not recipe.resume and ((recipe.out / tracking.CURVE_NAME).exists() or backup.exists()):
         raise DataError(f"{recipe.out}: holds an earlier run; give --resume to go on with it, or another --out")
     recipe.out.mkdir(parents=True, exist_ok=True)
     tracker = tracking.Trackers(recipe.track, recipe.out)
     tracker.start(recipe.out.name, {k: v if isinstance(v, int | float) else str(v) for k, v in asdict(recipe).items()})
     write_run(recipe)
-    batches.epoch = epochs_done(recipe.out)
     training.compile(optimizer_of(recipe), loss=loss)
     try:
         training.fit(
@@ -188,9 +180,10 @@ def fit(
             shuffle=False,  # samples are drawn at random anyhow, and the order would not survive --resume
             callbacks=[
                 # In this order: the backup holds the raw weights, the measure sees their moving average.
-                keras.callbacks.BackupAndRestore(str(recipe.out / "backup"), delete_checkpoint=False),
+                # Double, as a power cut while it is written would take the whole run along.
+                keras.callbacks.BackupAndRestore(str(backup), double_checkpoint=True, delete_checkpoint=False),
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-                SeedDropout(recipe),
+                Reseed(recipe, batches),
                 Best(recipe, shipped, measure, by, tracker),
             ],
         )

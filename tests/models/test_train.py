@@ -76,19 +76,30 @@ def run(recipe: train.Recipe, draw: Draw, skill: Callable[[int], float] | None =
     return train.fit(recipe, network, network, "mse", train.Batches(recipe, draw), measure, "skill")
 
 
+def drop_last_row(table: Path) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]), encoding="utf-8")
+
+
 def curve_of(recipe: train.Recipe) -> list[dict[str, float]]:
     """The curve without what no two runs share: seconds and the machine's state."""
     rows = tracking.read_curve(recipe.out)
     return [{k: v for k, v in row.items() if k in ("epoch", "loss", "skill")} for row in rows]
 
 
-def test_a_run_broken_off_goes_on_as_if_nothing_had_been(recipe: train.Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_run_broken_off_goes_on_as_if_nothing_had_been(recipe: train.Recipe, tmp_path: Path, torn: bool) -> None:
     whole = replace(recipe, out=tmp_path / "whole")
     run(whole, clean)
     # Keras draws two batches to learn their shape; then two epochs and one batch of the third.
     with pytest.raises(Exception, match="PowerCut"):
         run(recipe, cut_after(BATCH * (2 + 2 * STEPS + 1)))
     assert len(curve_of(recipe)) == 2
+    # And the power went while the backup of the second epoch was being written.
+    backup = recipe.out / "backup" / "latest.weights.h5"
+    if torn:
+        backup.write_bytes(backup.read_bytes()[:5000])
+        drop_last_row(recipe.out / tracking.CURVE_NAME)
     best = run(replace(recipe, resume=True), clean)
     # Not to the last bit: the uninterrupted run swaps weights and their average by adding and subtracting.
     assert [list(row.values()) for row in curve_of(recipe)] == [
@@ -96,7 +107,7 @@ def test_a_run_broken_off_goes_on_as_if_nothing_had_been(recipe: train.Recipe, t
     ]
     ours, theirs = (keras.models.load_model(path) for path in (best, whole.out / "best.keras"))
     for got, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-4)
+        np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
 def test_samples_follow_from_seed_epoch_and_place(recipe: train.Recipe) -> None:
@@ -106,7 +117,7 @@ def test_samples_follow_from_seed_epoch_and_place(recipe: train.Recipe) -> None:
     np.testing.assert_array_equal(first, same[0][0])
     assert (first != batches[1][0]).any()
     assert (first != other[0][0]).any()
-    same.on_epoch_end()
+    same.epoch += 1
     assert (first != same[0][0]).any()
 
 
