@@ -55,6 +55,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``output`` says how a classifier's last tensor is read: ``softmax`` has one probability a label,
     ``sigmoid`` has one neuron, the probability of ``labels[1]``. ``crop_margin`` is the share of the face box's
     longer side added on every side before the square crop. ``strides`` belong to detectors.
+    ``heatmap`` tells of a second output (1, h, w, neurons), a class activation map for each neuron.
     """
 
     format: int
@@ -72,6 +73,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     output: Literal["softmax", "sigmoid", "anchor-free"] = "softmax"
     crop_margin: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
     strides: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
+    heatmap: bool = False
 
     def __post_init__(self) -> None:
         """ValueError where the parts do not go together (msgspec makes a ValidationError of it)."""
