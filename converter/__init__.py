@@ -8,6 +8,7 @@ The file list is the flow::
     calibrate.py  a folder of pictures -> what to calibrate on and what to hold back for the proof
     quantize.py   Source -> TFLite flatbuffer, in one of four schemes
     verify.py     Keras and TFLite on the same held-back pictures -> Parity, and the gate it must pass
+    heatmap.py    a second output that shows where the model looked
     explain.py    which layer loses most
     golden.py     the few inputs whose answers travel in the file
     write.py      flatbuffer, contract and golden inputs -> one file, all of it or none

@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--explain", action="store_true", help="also name the layers that lose most, and time float")
     parser.add_argument("--also", choices=("onnx",), help="write it for TensorRT too: trtexec --onnx=F --saveEngine=E")
+    parser.add_argument("--heatmap", action="store_true", help="a second output that shows where the model looked")
     parser.add_argument("--no-report", dest="report", action="store_false", help="write no report.html and report.json")
     _add_code(parser)
     parser.set_defaults(run=_convert)
@@ -133,6 +134,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         golden=arguments.golden,
         gate=gate,
         force=getattr(arguments, "force", False),
+        heatmap=getattr(arguments, "heatmap", False),
         explain=getattr(arguments, "explain", False),
         onnx=getattr(arguments, "also", None) == "onnx",
         allow_code=arguments.allow_code,

@@ -21,6 +21,7 @@ from converter.calibrate import Calibration, Fit
 from converter.explain import explain
 from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
 from converter.golden import Chosen
+from converter.heatmap import with_heatmap
 from converter.labels import Labels, dangerous_of, find_labels
 from converter.load import STRIDES, Source, load
 from converter.noise import Progress, quiet
@@ -65,6 +66,7 @@ class Options:
     crop_margin: float = 0.2
     golden: Literal["held-back", "drawn"] = "held-back"
     gate: Gate = field(default_factory=Gate)
+    heatmap: bool = False
     explain: bool = False
     onnx: bool = False
     force: bool = False
@@ -160,6 +162,8 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
     progress.say(f"reading {path}")
     with watch("read the model"):
         model = load(path, options.allow_code, options.custom_objects)
+        if options.heatmap:
+            model = with_heatmap(model)
     fit = Fit(model.height, model.width, model.task == "detector", options.crop_margin)
     with watch("read the pictures"):
         pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
@@ -319,6 +323,7 @@ def _draft(model: Source, pixels: Pixels, labels: Labels | None, options: Option
         output="anchor-free" if labels is None else "sigmoid" if model.neurons == 1 else "softmax",
         crop_margin=options.crop_margin if labels else 0.0,
         strides=() if labels else STRIDES,
+        heatmap=options.heatmap,
     )
 
 

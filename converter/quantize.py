@@ -48,7 +48,7 @@ def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progres
         # The converter raises ValueError, RuntimeError and its own; each means that it cannot do this model.
         except Exception as error:
             raise _conversion_error(source, error) from error
-        return _scores_first(flatbuffer) if source.task == "detector" else flatbuffer
+        return _ordered(flatbuffer)
 
 
 def graph_of(source: Source, pixels: Pixels) -> tuple[Any, Any]:
@@ -95,15 +95,19 @@ def _samples(images: Image, progress: Progress) -> Iterator[list[np.ndarray[Any,
         yield [sample]
 
 
-def _scores_first(flatbuffer: bytes) -> bytes:
-    """The same file with outputs ordered by their last axis; the converter orders them by its own lights."""
+def _ordered(flatbuffer: bytes) -> bytes:
+    """The same file with outputs ordered by rank and last axis; the converter orders them by its own lights.
+
+    So labels come before their maps, and scores before boxes.
+    """
     from tensorflow.lite.python import schema_py_generated as schema
 
     data = bytearray(flatbuffer)
     graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
     # A view into ``data``: what is written to it is written to the file.
     outputs = graph.OutputsAsNumpy()
-    order = sorted(range(len(outputs)), key=lambda k: int(graph.Tensors(int(outputs[k])).ShapeAsNumpy()[-1]))
+    shapes = [graph.Tensors(int(output)).ShapeAsNumpy() for output in outputs]
+    order = sorted(range(len(outputs)), key=lambda k: (len(shapes[k]), int(shapes[k][-1])))
     outputs[:] = outputs[order].copy()
     return bytes(data)
 

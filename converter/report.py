@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from converter.flow import Conversion
+from converter.heatmap import overlay
 from converter.verify import Counts, Parity
 from converter.write import write
 from edge.contracts import Floats, Image
@@ -203,6 +204,7 @@ def page(conversion: Conversion) -> str:
         _reliability_plot(data["reliability"]),
         "<h2>The pictures they differ most on</h2><p>K is Keras, T is TFLite; red where the labels differ.</p>",
         f'<img alt="worst pictures" src="data:image/png;base64,{sheet}">',
+        _heatmaps(conversion),
         _table("Layers that lose most", [(x["layer"], f"{x['loss']:.4f}") for x in data["layers"]]),
         f"<h2>Contract</h2><pre>{html.escape(contract)}</pre>",
     ]
@@ -248,6 +250,26 @@ def _confusions(conversion: Conversion) -> str:
         )
         tables.append(f"<h3>{name}</h3><table><tr><th>shown \\ said</th>{head}</tr>{rows}</table>")
     return "<h2>Confusion</h2>" + "".join(tables)
+
+
+def _heatmaps(conversion: Conversion) -> str:
+    """The golden inputs under their maps; empty for files without."""
+    if not conversion.contract.heatmap:
+        return ""
+    sheet = base64.b64encode(_png(heat_sheet(conversion))).decode()
+    return (
+        "<h2>Where it looked</h2><p>Red speaks for the label given, blue against it.</p>"
+        f'<img alt="heat maps" src="data:image/png;base64,{sheet}">'
+    )
+
+
+def heat_sheet(conversion: Conversion) -> Image:
+    """Golden inputs above the same under their maps, (2 * TILE, n * TILE, 3) RGB."""
+    golden, size = conversion.golden.golden, (TILE, TILE)
+    plain = [cv2.resize(image, size) for image in golden["inputs"]]
+    answers = zip(plain, golden["output_0"], golden["output_1"], strict=True)
+    under = [overlay(np.asarray(image, np.uint8), answer, maps) for image, answer, maps in answers]
+    return np.asarray(np.concatenate([np.concatenate(plain, axis=1), np.concatenate(under, axis=1)]), np.uint8)
 
 
 def _bars(data: dict[str, list[float]], x_axis: str, y_axis: str) -> str:
