@@ -145,70 +145,109 @@ class Watch:
             self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - begun_s
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """What is known once a model was read and looked at, and what every later step needs.
+
+    ``floats`` are Keras's outputs on the held-back pictures.
+    """
+
+    source: Source
+    fit: Fit
+    pictures: Calibration
+    pixels: Pixels
+    labels: Labels | None
+    floats: list[Floats]
+    options: Options
+    progress: Progress
+    watch: Watch
+
+    def parity_of(self, model: Model) -> Parity:
+        """``model``'s answers to the held-back pictures against Keras's."""
+        names = self.labels.names if self.labels else ()
+        return compare(self.source, names, self.pictures, self.floats, model, self.progress)
+
+    def failures_of(self, parity: Parity) -> tuple[str, ...]:
+        """What of the gate ``parity`` misses."""
+        names, dangerous = (self.labels.names, self.labels.dangerous) if self.labels else ((), "")
+        return verify.failures_of(parity, self.options.gate, names, dangerous)
+
+
 def convert(source: Path | str, options: Options | None = None, progress: Progress | None = None) -> Conversion:
     """Convert a Keras model and prove it; writes the file only if the proof holds.
 
     Raises :class:`edge.errors.ConversionError` where ``source`` cannot be converted, :class:`edge.errors.DataError`
     where there are no pictures to calibrate on.
     """
-    options, progress, watch = options or Options(), progress or Progress(None), Watch()
-    path = Path(source)
+    options, path = options or Options(), Path(source)
     target = options.output or path.parent / f"{path.stem or path.name}.tflite"
-    _check_options(options)
+    _check(options, target)
+    job = _begin(path, options, progress or Progress(None))
+    attempt = _attempt(job, _draft(job, target))
+    with job.watch("choose golden inputs"):
+        chosen = _golden_of(job, attempt)
+    with job.watch("explain and time"):
+        times, layers = _explained(job, attempt)
+    contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
+    bundle = pack(attempt.flatbuffer, contract, chosen.golden)
+    onnx = _onnx_of(job, contract, chosen) if options.onnx else None
+    failures = attempt.failures + (onnx.failures if onnx else ())
+    if not failures:
+        write(target, bundle)
+        if onnx:
+            write(onnx_path(target), onnx.bundle)
+    return Conversion(
+        path=None if failures else target,
+        target=target,
+        source=path,
+        source_bytes=_size_of(path),
+        bundle=bundle,
+        contract=contract,
+        pixels=job.pixels,
+        labels=job.labels,
+        calibration=job.pictures,
+        parity=attempt.parity,
+        failures=failures,
+        golden=chosen,
+        notes=_notes(job, chosen),
+        seconds=job.watch.seconds,
+        inference_ms=times,
+        layers=layers,
+        onnx=onnx,
+    )
+
+
+def _check(options: Options, target: Path) -> None:
+    """Complain before the long work: of numbers that cannot be meant, places that take no file, missing libraries."""
+    if options.pictures < 1:
+        raise ConversionError(f"--pictures {options.pictures}: expected 1 or more to calibrate on, better 200")
+    if options.proof < 0:
+        raise ConversionError(f"--proof {options.proof}: expected 0 (all there are) or more to hold back")
+    if not 0 <= options.crop_margin <= 2:
+        raise ConversionError(f"--crop-margin {options.crop_margin}: expected 0 to 2 of the face's longer side")
     check_target(target, options.force)
     if options.onnx:
         check_target(onnx_path(target), options.force)
         check_onnx()
+
+
+def _begin(path: Path, options: Options, progress: Progress) -> Job:
+    """Read the model and the pictures, find out what is not said, and let Keras answer."""
+    watch = Watch()
     progress.say(f"reading {path}")
     with watch("read the model"):
-        model = load(path, options.allow_code, options.custom_objects)
+        source = load(path, options.allow_code, options.custom_objects)
         if options.heatmap:
-            model = with_heatmap(model)
-    fit = Fit(model.height, model.width, model.task == "detector", options.crop_margin)
+            source = with_heatmap(source)
+    fit = Fit(source.height, source.width, source.task == "detector", options.crop_margin)
     with watch("read the pictures"):
         pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
     with watch("find out"):
-        pixels = find_pixels(model, pictures.fit, options.pixels, options.colour)
-        labels = _labels_of(model, pixels, pictures, options)
+        pixels = find_pixels(source, pictures.fit, options.pixels, options.colour)
+        labels = _labels_of(source, pixels, pictures, options)
     with watch("run Keras"):
-        floats = model.predict(pictures.proof.images, pixels.of_bytes)
-    draft = _draft(model, pixels, labels, options, target)
-    attempt = _attempt(model, pixels, labels, draft, pictures, floats, options, progress, watch)
-    with watch("choose golden inputs"):
-        chosen = _golden_of(attempt, pictures, fit, options, progress)
-    with watch("explain and time"):
-        times, layers = _explained(model, pixels, attempt, pictures, options, progress)
-    contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
-    bundle = pack(attempt.flatbuffer, contract, chosen.golden)
-    onnx = None
-    if options.onnx:
-        progress.say("exporting ONNX")
-        with watch("export ONNX"):
-            onnx = _onnx_of(model, pixels, labels, contract, pictures, floats, chosen, options, progress)
-    failures = attempt.failures + (onnx.failures if onnx else ())
-    if not failures:
-        write(target, bundle)
-    if onnx and not failures:
-        write(onnx_path(target), onnx.bundle)
-    return Conversion(
-        None if failures else target,
-        target,
-        path,
-        _size_of(path),
-        bundle,
-        contract,
-        pixels,
-        labels,
-        pictures,
-        attempt.parity,
-        failures,
-        chosen,
-        _notes(pixels, labels, pictures, chosen),
-        watch.seconds,
-        times,
-        layers,
-        onnx,
-    )
+        floats = source.predict(pictures.proof.images, pixels.of_bytes)
+    return Job(source, fit, pictures, pixels, labels, floats, options, progress, watch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,16 +297,6 @@ def prove(
     )
 
 
-def _check_options(options: Options) -> None:
-    """Complain of numbers that cannot be meant; argparse and types see to the rest."""
-    if options.pictures < 1:
-        raise ConversionError(f"--pictures {options.pictures}: expected 1 or more to calibrate on, better 200")
-    if options.proof < 0:
-        raise ConversionError(f"--proof {options.proof}: expected 0 (all there are) or more to hold back")
-    if not 0 <= options.crop_margin <= 2:
-        raise ConversionError(f"--crop-margin {options.crop_margin}: expected 0 to 2 of the face's longer side")
-
-
 def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Options) -> Labels | None:
     if model.task == "detector":
         return None
@@ -300,17 +329,18 @@ def _check_probabilities(model: Source, raw: Floats) -> None:
         )
 
 
-def _draft(model: Source, pixels: Pixels, labels: Labels | None, options: Options, target: Path) -> Contract:
+def _draft(job: Job, target: Path) -> Contract:
     """The contract, as far as it is known before quantizing."""
+    model, labels = job.source, job.labels
     return Contract(
         format=FORMAT,
         task=model.task,
         name=target.stem,
-        input=InputSpec(height=model.height, width=model.width, scale=1.0, offset=0.0, colour=pixels.colour),
+        input=InputSpec(height=model.height, width=model.width, scale=1.0, offset=0.0, colour=job.pixels.colour),
         sha256="",
         source_sha256=model.sha256,
         quantization="",
-        reason=f"pixels {pixels.name}: {pixels.why}",
+        reason=f"pixels {job.pixels.name}: {job.pixels.why}",
         versions={
             "source": model.made_by,
             "tensorflow": importlib.metadata.version("tensorflow"),
@@ -321,54 +351,41 @@ def _draft(model: Source, pixels: Pixels, labels: Labels | None, options: Option
         labels=labels.names if labels else (),
         compliant=labels.compliant if labels else "",
         output="anchor-free" if labels is None else "sigmoid" if model.neurons == 1 else "softmax",
-        crop_margin=options.crop_margin if labels else 0.0,
+        crop_margin=job.options.crop_margin if labels else 0.0,
         strides=() if labels else STRIDES,
-        heatmap=options.heatmap,
+        heatmap=job.options.heatmap,
     )
 
 
-def _attempt(
-    source: Source,
-    pixels: Pixels,
-    labels: Labels | None,
-    draft: Contract,
-    pictures: Calibration,
-    floats: list[Floats],
-    options: Options,
-    progress: Progress,
-    watch: Watch,
-) -> Attempt:
+def _attempt(job: Job, draft: Contract) -> Attempt:
     """Quantize by the scheme asked for and compare; of ``auto`` the first, smallest, that passes."""
-    schemes = list(SCHEMES) if options.scheme == "auto" else [options.scheme]
+    if job.options.scheme != "auto":
+        return _attempt_with(job, job.options.scheme, "as asked", draft)
     fallen: list[str] = []
-    for scheme in schemes:
-        progress.say(f"quantizing: {scheme} ({SCHEMES[scheme]})")
-        with watch("quantize"):
-            flatbuffer = quantize(source, pixels, _fed(pictures.fit.images, pixels), scheme, progress)
-        reason = "as asked" if options.scheme != "auto" else "; ".join([*fallen, "the smallest that passes"])
-        contract = msgspec.structs.replace(
-            draft, sha256=sha256(flatbuffer), quantization=scheme, reason=f"{reason}; {draft.reason}"
-        )
-        with quiet():  # the runtime greets on stderr
-            interpreter = open_interpreter(flatbuffer)
-        model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(source.path))
-        with watch("run TFLite"):
-            parity = compare(source, labels.names if labels else (), pictures, floats, model, progress)
-        failures = _failures_of(parity, options.gate, labels)
-        if not failures or scheme == schemes[-1]:
+    for scheme in SCHEMES:
+        attempt = _attempt_with(job, scheme, "; ".join([*fallen, "the smallest that passes"]), draft)
+        if not attempt.failures:
             break
-        fallen.append(f"{scheme} fell: {', '.join(failures)}")
-        progress.say(fallen[-1])
-    steps = [spec.scale for spec in interpreter.outputs]
-    return Attempt(scheme, flatbuffer, contract, model, steps, parity, failures)
+        fallen.append(f"{scheme} fell: {', '.join(attempt.failures)}")
+        job.progress.say(fallen[-1])
+    return attempt
 
 
-def _failures_of(parity: Parity, gate: Gate, labels: Labels | None) -> tuple[str, ...]:
-    return (
-        verify.failures_of(parity, gate, labels.names, labels.dangerous)
-        if labels
-        else verify.failures_of(parity, gate, (), "")
+def _attempt_with(job: Job, scheme: str, reason: str, draft: Contract) -> Attempt:
+    job.progress.say(f"quantizing: {scheme} ({SCHEMES[scheme]})")
+    with job.watch("quantize"):
+        images = _fed(job.pictures.fit.images, job.pixels)
+        flatbuffer = quantize(job.source, job.pixels, images, scheme, job.progress)
+    contract = msgspec.structs.replace(
+        draft, sha256=sha256(flatbuffer), quantization=scheme, reason=f"{reason}; {draft.reason}"
     )
+    with quiet():  # the runtime greets on stderr
+        interpreter = open_interpreter(flatbuffer)
+    model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(job.source.path))
+    with job.watch("run TFLite"):
+        parity = job.parity_of(model)
+    steps = [spec.scale for spec in interpreter.outputs]
+    return Attempt(scheme, flatbuffer, contract, model, steps, parity, job.failures_of(parity))
 
 
 def _fed(images: Image, pixels: Pixels) -> Image:
@@ -388,25 +405,24 @@ def compare(
     )
 
 
-def _golden_of(attempt: Attempt, pictures: Calibration, fit: Fit, options: Options, progress: Progress) -> Chosen:
-    if options.golden == "drawn":
-        candidates = draw.varied(_drawn(fit, DRAWN_CANDIDATES[attempt.contract.task], options.seed), options.seed)
+def _golden_of(job: Job, attempt: Attempt) -> Chosen:
+    task = attempt.contract.task
+    if job.options.golden == "drawn":
+        candidates = draw.varied(_drawn(job.fit, DRAWN_CANDIDATES[task], job.options.seed), job.options.seed)
     else:
-        candidates = pictures.proof.images[:CANDIDATES]
-    return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[attempt.contract.task], progress)
+        candidates = job.pictures.proof.images[:CANDIDATES]
+    return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[task], job.progress)
 
 
-def _explained(
-    source: Source, pixels: Pixels, attempt: Attempt, pictures: Calibration, options: Options, progress: Progress
-) -> tuple[dict[str, float], tuple[tuple[str, float], ...]]:
+def _explained(job: Job, attempt: Attempt) -> tuple[dict[str, float], tuple[tuple[str, float], ...]]:
     """Milliseconds a picture of the file, of float beside it where asked for, and the layers that lose most."""
-    images = pictures.proof.images[:TIMED]
-    if not options.explain:
+    images = job.pictures.proof.images[:TIMED]
+    if not job.options.explain:
         return verify.paired_ms({attempt.scheme: attempt.model}, images), ()
-    progress.say("explaining: converting once more without rounding, to compare layer by layer")
-    plain = quantize(source, pixels, images[:1], "float32", progress)
+    job.progress.say("explaining: converting once more without rounding, to compare layer by layer")
+    plain = quantize(job.source, job.pixels, images[:1], "float32", job.progress)
     models = {attempt.scheme: attempt.model, "float32": _model_of(plain, attempt.contract)}
-    return verify.paired_ms(models, images), explain(attempt.flatbuffer, plain, images[:EXPLAINED])
+    return verify.paired_ms(models, images), explain(attempt.flatbuffer, plain, _fed(images[:EXPLAINED], job.pixels))
 
 
 def onnx_path(target: Path) -> Path:
@@ -414,33 +430,20 @@ def onnx_path(target: Path) -> Path:
     return target.with_suffix(".onnx")
 
 
-def _onnx_of(
-    source: Source,
-    pixels: Pixels,
-    labels: Labels | None,
-    draft: Contract,
-    pictures: Calibration,
-    floats: list[Floats],
-    chosen: Chosen,
-    options: Options,
-    progress: Progress,
-) -> Onnx:
+def _onnx_of(job: Job, draft: Contract, chosen: Chosen) -> Onnx:
     """Export, compare with Keras on the same pictures, and answer the same golden inputs."""
-    exported = to_onnx(source, pixels)
-    interpreter = OnnxInterpreter(exported)
-    model = Model(Bundle(exported, draft, {}), interpreter, interpreter.runtime)
-    parity = compare(source, labels.names if labels else (), pictures, floats, model, progress)
-    failures = _failures_of(parity, options.gate, labels)
-    inputs = chosen.golden["inputs"]
-    outputs = verify.tflite_outputs(model, inputs, progress)
+    job.progress.say("exporting ONNX")
+    with job.watch("export ONNX"):
+        exported = to_onnx(job.source, job.pixels)
+        interpreter = OnnxInterpreter(exported)
+        model = Model(Bundle(exported, draft, {}), interpreter, interpreter.runtime)
+        parity = job.parity_of(model)
+        inputs = chosen.golden["inputs"]
+        outputs = verify.tflite_outputs(model, inputs, job.progress)
     answered: Golden = {"inputs": inputs, **{f"output_{k}": out for k, out in enumerate(outputs)}}
     contract = contract_of(draft, exported, parity.numbers())
-    return Onnx(
-        with_contract(exported, contract, answered),
-        contract,
-        parity,
-        tuple(f"ONNX: {failure}" for failure in failures),
-    )
+    failures = tuple(f"ONNX: {failure}" for failure in job.failures_of(parity))
+    return Onnx(with_contract(exported, contract, answered), contract, parity, failures)
 
 
 def _model_of(flatbuffer: bytes, contract: Contract) -> Model:
@@ -453,19 +456,16 @@ def _drawn(fit: Fit, count: int, seed: int) -> Image:
     return make(fit.height, fit.width, count, seed)[0]
 
 
-def _notes(pixels: Pixels, labels: Labels | None, pictures: Calibration, chosen: Chosen) -> tuple[str, ...]:
-    notes = list(pictures.notes)
+def _notes(job: Job, chosen: Chosen) -> tuple[str, ...]:
+    """What was guessed, or is less than it could be."""
+    pixels, labels, notes = job.pixels, job.labels, list(job.pictures.notes)
     if pixels.guessed:
         notes.append(f"guess: pixels are {pixels.name} ({pixels.why}); --pixels sets it")
     if labels and labels.guessed:
         notes.append(f"guess: labels are {', '.join(labels.names)} ({labels.why}); --labels sets them")
     if labels and labels.compliant_guessed:
         notes.append(f"guess: {labels.compliant} is fine at the door, by its name; --compliant sets it")
-    if labels and labels.warning:
-        notes.append(labels.warning)
-    if chosen.warning:
-        notes.append(chosen.warning)
-    return tuple(notes)
+    return (*notes, *filter(None, (labels.warning if labels else "", chosen.warning)))
 
 
 def _size_of(path: Path) -> int:
