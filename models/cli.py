@@ -115,6 +115,7 @@ def _add_classifier(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folders", type=Path, action="append", default=[], help="one folder a class; repeatable")
     parser.add_argument("--labels", default="with_mask,without_mask,with_incorrect_mask", help="in output order")
     parser.add_argument("--sigmoid", action="store_true", help="one output neuron, for two labels")
+    parser.add_argument("--rounding", action="store_true", help="train with int8's rounding: to finish a run (--start)")
     _add_run_options(parser, size=96, batch=64, epochs=24, steps=100, learning_rate=5e-4)
     parser.set_defaults(run=_classifier)
 
@@ -134,6 +135,7 @@ def _add_run_options(
     add("--learning-rate", type=_rate, default=learning_rate, help="peak (default %(default)s)")
     add("--seed", type=_not_negative, default=1, help="default %(default)s")
     add("--resume", action="store_true", help="go on with an interrupted run in --out")
+    add("--start", type=Path, help="begin with the weights of an earlier run's best.keras")
     add("--patience", type=_not_negative, default=0, help="stop after so many epochs without a better one (0: never)")
     add("--track", action="append", default=[], choices=BACKENDS, help="also log there, offline; repeatable")
 
@@ -151,6 +153,8 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         seed=arguments.seed,
         weights=_weights(arguments),
         resume=arguments.resume,
+        start=arguments.start,
+        rounding=getattr(arguments, "rounding", False),
         patience=arguments.patience,
         track=tuple(arguments.track),
     )

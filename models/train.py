@@ -21,7 +21,7 @@ import numpy as np
 from edge.contracts import Box, Floats, Image
 from edge.detect import Letterbox, cell_centres, decode, letterbox, non_maximum_suppression
 from edge.errors import DataError
-from models import backbone, classifier, data, detector, machine, score, tracking
+from models import backbone, classifier, data, detector, fake_quant, machine, score, tracking
 
 FREEZE_UNTIL = "block_2_add"
 LOWEST_SCORE, MAX_IOU = 0.05, 0.45
@@ -29,6 +29,8 @@ LOWEST_SCORE, MAX_IOU = 0.05, 0.45
 SMALLEST_CROP = 12.0
 """Faces narrower than this, in pixels, teach the classifier nothing."""
 LABEL_SMOOTHING = 0.05
+RANGE_CROPS = 256
+"""Crops that activation ranges are measured on before training with rounding."""
 
 Measure = Callable[[], dict[str, float]]
 """What a network in training reaches on the validation split, by name."""
@@ -39,7 +41,8 @@ class Recipe:
     """What a run is made of. ``steps`` batches make an epoch; the learning rate decays as a cosine to 0.
 
     ``patience`` ends the run after that many epochs in a row without a better one; 0 never does, which suits a cosine:
-    its best epochs are its last. ``track`` names backends of :data:`models.tracking.BACKENDS`.
+    its best epochs are its last. ``track`` names backends of :data:`models.tracking.BACKENDS`. ``start`` is an earlier
+    run's ``.keras`` to begin with; ``rounding`` trains with int8's rounding (:mod:`models.fake_quant`).
     """
 
     out: Path
@@ -51,6 +54,8 @@ class Recipe:
     seed: int
     weights: str | None
     resume: bool
+    start: Path | None = None
+    rounding: bool = False
     patience: int = 0
     track: tuple[str, ...] = ()
 
@@ -78,13 +83,13 @@ class Best(keras.callbacks.Callback):
     def __init__(
         self,
         recipe: Recipe,
-        shipped: keras.Model,
+        save: Callable[[Path], None],
         measure: Measure,
         by: str,
         tracker: tracking.Tracker,
     ) -> None:
         super().__init__()
-        self._recipe, self._shipped, self._measure, self._by, self._tracker = recipe, shipped, measure, by, tracker
+        self._recipe, self._save, self._measure, self._by, self._tracker = recipe, save, measure, by, tracker
         self._machine = machine.Machine()
         self._reached = [row[by] for row in tracking.read_curve(recipe.out)]
         self._began_s = 0.0
@@ -98,7 +103,7 @@ class Best(keras.callbacks.Callback):
         better = measured[self._by] > max(self._reached, default=-math.inf)
         self._reached.append(measured[self._by])
         if better:
-            self._shipped.save(self._recipe.out / "best.keras", include_optimizer=False)
+            self._save(self._recipe.out / "best.keras")
         self._took_s.append(time.monotonic() - self._began_s)
         row = {"loss": float((logs or {}).get("loss", math.nan)), **measured}
         self._tracker.log(epoch + 1, {**row, "seconds": self._took_s[-1], **self._machine.read()})
@@ -152,7 +157,7 @@ def write_run(recipe: Recipe) -> None:
 def fit(
     recipe: Recipe,
     training: keras.Model,
-    shipped: keras.Model,
+    save: Callable[[Path], None],
     loss: Any,
     batches: Batches,
     measure: Measure,
@@ -184,7 +189,7 @@ def fit(
                 keras.callbacks.BackupAndRestore(str(backup), double_checkpoint=True, delete_checkpoint=False),
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
                 Reseed(recipe, batches),
-                Best(recipe, shipped, measure, by, tracker),
+                Best(recipe, save, measure, by, tracker),
             ],
         )
     except KeyboardInterrupt:
@@ -216,6 +221,7 @@ def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> 
     _check_enough(train[0], validation)
     print(f"{[len(t) for t in train]} pictures to train on, {len(validation)} to validate on", flush=True)
     training, shipped = detector.build(recipe.size, recipe.weights)
+    begin_with(recipe.start, shipped)
     backbone.freeze_until(training, FREEZE_UNTIL)
 
     def draw(rng: np.random.Generator) -> tuple[Image, Floats]:
@@ -223,7 +229,15 @@ def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> 
         return image, detector.targets(faces, recipe.size)
 
     measure = detector_measure(training, validation, recipe)
-    return fit(recipe, training, shipped, detector.loss, Batches(recipe, draw), measure, "average_precision")
+    return fit(
+        recipe,
+        training,
+        saver(shipped, rounded=False),
+        detector.loss,
+        Batches(recipe, draw),
+        measure,
+        "average_precision",
+    )
 
 
 def detector_measure(training: keras.Model, validation: Sequence[detector.Sample], recipe: Recipe) -> Measure:
@@ -283,6 +297,8 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
     _check_enough(train, validation)
     print(f"{len(train)} faces to train on, {len(validation)} to validate on", flush=True)
     model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels))
+    begin_with(recipe.start, model)
+    training = with_rounding(model, train, recipe) if recipe.rounding else model
     chances = np.cumsum(classifier.sampling_weights([e.label for e in train]))
     bare = labels.index("without_mask") if "without_mask" in labels else -1
 
@@ -293,8 +309,42 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
 
     losses = keras.losses.BinaryCrossentropy, keras.losses.CategoricalCrossentropy
     loss = losses[0 if one_neuron else 1](label_smoothing=LABEL_SMOOTHING)
-    measure = classifier_measure(model, validation, labels, recipe.size)
-    return fit(recipe, model, model, loss, Batches(recipe, draw), measure, "mean_recall")
+    measure = classifier_measure(training, validation, labels, recipe.size)
+    return fit(recipe, training, saver(model, recipe.rounding), loss, Batches(recipe, draw), measure, "likelihood")
+
+
+def begin_with(start: Path | None, model: keras.Model) -> None:
+    """Take over the weights of an earlier run's ``.keras``, of any input size."""
+    if start is None:
+        return
+    if not start.is_file():
+        raise DataError(f"--start {start}: no such file; give the best.keras of an earlier run")
+    try:
+        model.set_weights(keras.saving.load_model(start, compile=False).get_weights())
+    except ValueError as error:
+        said = str(error).split("\n")[0]
+        raise DataError(f"--start {start}: not a network of this kind: {said}; expected a {model.name}") from error
+
+
+def saver(model: keras.Model, rounded: bool) -> Callable[[Path], None]:
+    """What writes ``model`` as it is to be converted: without its optimizer, its weights ``rounded`` if it says so."""
+
+    def save(path: Path) -> None:
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        if rounded:
+            fake_quant.bake(copy)
+        copy.save(path)
+
+    return save
+
+
+def with_rounding(model: keras.Model, train: Sequence[classifier.Example], recipe: Recipe) -> keras.Model:
+    """The network as its int8 file will compute it; ranges are those of :data:`RANGE_CROPS` training crops."""
+    rng = np.random.default_rng(recipe.seed)
+    chosen = rng.choice(len(train), min(RANGE_CROPS, len(train)), replace=False)
+    crops = np.stack([classifier.crop(train[i], recipe.size) for i in chosen]).astype(np.float32)
+    return fake_quant.with_rounding(model, fake_quant.measure_ranges(model, crops))
 
 
 def classifier_measure(
@@ -306,8 +356,13 @@ def classifier_measure(
 
     def measure() -> dict[str, float]:
         out = model.predict(inputs, batch_size=128, verbose=0)
-        right = wanted == ((out[:, 0] > 0.5) if out.shape[1] == 1 else out.argmax(axis=1))
+        if out.shape[1] == 1:
+            out = np.concatenate([1 - out, out], axis=1)
+        right = wanted == out.argmax(axis=1)
+        # Of all figures the least noisy where a class has a few dozen examples; so epochs are chosen by it.
+        likelihood = float(np.exp(np.log(np.maximum(out[np.arange(len(out)), wanted], 1e-9)).mean()))
         recalls = {f"recall_{labels[i]}": float(right[wanted == i].mean()) for i in np.unique(wanted)}
-        return {"accuracy": float(right.mean()), "mean_recall": float(np.mean(list(recalls.values()))), **recalls}
+        mean_recall = float(np.mean(list(recalls.values())))
+        return {"accuracy": float(right.mean()), "likelihood": likelihood, "mean_recall": mean_recall, **recalls}
 
     return measure

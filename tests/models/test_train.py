@@ -73,7 +73,7 @@ def run(recipe: train.Recipe, draw: Draw, skill: Callable[[int], float] | None =
         error = float(np.abs(network.predict(inputs, verbose=0) - wanted).mean())
         return {"skill": skill(next(epochs)) if skill else 1 - error}
 
-    return train.fit(recipe, network, network, "mse", train.Batches(recipe, draw), measure, "skill")
+    return train.fit(recipe, network, train.saver(network, False), "mse", train.Batches(recipe, draw), measure, "skill")
 
 
 def drop_last_row(table: Path) -> None:
@@ -174,9 +174,35 @@ def test_classifier_figures_are_of_the_labels_there_are() -> None:
         classifier.Example(image, None, label) for image, label in ((bright, 0), (dark, 1), (dark, 0), (bright, 0))
     ]
     found = train.classifier_measure(network, examples, ["light", "dark", "grey"], SIZE)()
+    assert 0 < found.pop("likelihood") < 1
     assert found == pytest.approx(
         {"accuracy": 0.75, "mean_recall": 5 / 6, "recall_light": 2 / 3, "recall_dark": 1.0}
     )  # fmt: skip
+
+
+def test_the_likelihood_is_the_geometric_mean_of_the_right_labels_chance() -> None:
+    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    even = [np.zeros(w.shape, np.float32) for w in network.get_weights()]
+    network.set_weights(even)
+    image = np.zeros((20, 20, 3), np.uint8)
+    examples = [classifier.Example(image, None, 0), classifier.Example(image, None, 1)]
+    assert train.classifier_measure(network, examples, ["a", "b"], SIZE)()["likelihood"] == pytest.approx(0.5)
+
+
+def test_a_run_begins_with_the_weights_of_an_earlier_one(tmp_path: Path) -> None:
+    earlier, later = (classifier.build(size, None, 2, alpha=0.35) for size in (32, 64))
+    train.saver(earlier, rounded=False)(tmp_path / "best.keras")
+    train.begin_with(tmp_path / "best.keras", later)
+    for ours, theirs in zip(later.get_weights(), earlier.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_run_cannot_begin_with_another_network(tmp_path: Path) -> None:
+    train.saver(classifier.build(32, None, 2, alpha=0.35), rounded=False)(tmp_path / "best.keras")
+    with pytest.raises(DataError, match=r"best\.keras: not a network of this kind"):
+        train.begin_with(tmp_path / "best.keras", classifier.build(32, None, 3, alpha=0.35))
+    with pytest.raises(DataError, match="no such file"):
+        train.begin_with(tmp_path / "none.keras", classifier.build(32, None, 3, alpha=0.35))
 
 
 @pytest.mark.slow
