@@ -225,6 +225,11 @@ def _check(options: Options, target: Path) -> None:
         raise ConversionError(f"--proof {options.proof}: expected 0 (all there are) or more to hold back")
     if not 0 <= options.crop_margin <= 2:
         raise ConversionError(f"--crop-margin {options.crop_margin}: expected 0 to 2 of the face's longer side")
+    if options.seed < 0:
+        raise ConversionError(f"--seed {options.seed}: expected 0 or more")
+    # Not-a-number compares false with everything: such a gate would let all pass.
+    if np.isnan([getattr(options.gate, name) for name in options.gate.__slots__]).any():
+        raise ConversionError(f"gate: got {options.gate}, expected numbers")
     check_target(target, options.force)
     if options.onnx:
         check_target(onnx_path(target), options.force)
@@ -407,7 +412,7 @@ def compare(
 
 def _golden_of(job: Job, attempt: Attempt) -> Chosen:
     task = attempt.contract.task
-    if job.options.golden == "drawn":
+    if job.options.golden == "drawn" or job.pictures.drawn:
         candidates = draw.varied(_drawn(job.fit, DRAWN_CANDIDATES[task], job.options.seed), job.options.seed)
     else:
         candidates = job.pictures.proof.images[:CANDIDATES]
@@ -465,6 +470,9 @@ def _notes(job: Job, chosen: Chosen) -> tuple[str, ...]:
         notes.append(f"guess: labels are {', '.join(labels.names)} ({labels.why}); --labels sets them")
     if labels and labels.compliant_guessed:
         notes.append(f"guess: {labels.compliant} is fine at the door, by its name; --compliant sets it")
+    if job.options.golden == "held-back" and not job.pictures.drawn:
+        count = len(chosen.golden["inputs"])
+        notes.append(f"{count} of your held-back pictures travel in the file; --golden drawn takes drawings instead")
     return (*notes, *filter(None, (labels.warning if labels else "", chosen.warning)))
 
 

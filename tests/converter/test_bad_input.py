@@ -198,6 +198,8 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "no folder": (["--calibration", "/nowhere"], "no such folder"),
     "no pictures to calibrate on": (["--pictures", "0"], "expected 1 or more"),
     "negative proof": (["--proof", "-1"], "expected 0"),
+    "negative seed": (["--seed", "-1"], "expected 0 or more"),
+    "a gate that is no number": (["--agreement", "nan"], "expected numbers"),
     "margin": (["--crop-margin", "9"], "expected 0 to 2"),
     "no custom objects": (["--custom-objects", "/nowhere.py"], "cannot be read"),
 }
