@@ -38,5 +38,5 @@ $(VENV)/.demo: setup.cfg | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[demo,convert,train,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo,convert,onnx,train,test]'
 	touch $@

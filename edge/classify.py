@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 
 from edge.bundle import Contract, Model
-from edge.contracts import Box, Floats, Frame, Image, Verdict
+from edge.contracts import Box, Face, Floats, Frame, Image, Verdict
 from edge.errors import BundleError
 
 GOOD_WIDTH = 48.0
 """Face width in pixels from which a look counts fully; below 16 it counts next to nothing."""
+DOUBTFUL_SCORE, SURE_SCORE = 0.3, 0.6
+"""Detector's confidence up to which a look counts nothing and from which it counts fully: the shipped detector gives
+faces at a door 0.6 to 0.8, and the back of a head, which would pass for a masked face, 0.3 most of the time."""
 SHARP_VARIANCE = 40.0
 """Variance of the Laplacian (Pech-Pacheco et al. 2000) of a face shrunk to 64 x 64 luma above which it is sharp."""
 
@@ -46,20 +49,24 @@ def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
     return {label: value / total for label, value in zip(contract.labels, values, strict=True)}
 
 
-def quality_of(image: Image, box: Box) -> float:
-    """How far a look at ``box`` can be trusted, 0..1: by its size, how much of it is in the frame, and sharpness."""
+def quality_of(image: Image, face: Face) -> float:
+    """How far a look can be trusted, 0..1: by the detector, the face's size, how much of it is seen, and sharpness."""
+    box = face.box
     full_height, full_width = image.shape[:2]
     inside = box.intersection(Box(0, 0, full_width, full_height)) / max(1e-9, box.width * box.height)
     xmin, ymin = max(0, int(box.xmin)), max(0, int(box.ymin))
-    face = image[ymin : int(box.ymax), xmin : int(box.xmax), 1]
-    if min(face.shape) < 4:
+    skin = image[ymin : int(box.ymax), xmin : int(box.xmax), 1]
+    if min(skin.shape) < 4:
         return 0.0
-    small = cv2.resize(face, (64, 64), interpolation=cv2.INTER_AREA if face.shape[1] > 64 else cv2.INTER_LINEAR)
+    small = cv2.resize(skin, (64, 64), interpolation=cv2.INTER_AREA if skin.shape[1] > 64 else cv2.INTER_LINEAR)
     sharpness = float(cv2.Laplacian(small, cv2.CV_32F).var()) / SHARP_VARIANCE
     size = (box.width - 12) / (GOOD_WIDTH - 12)
+    surely = (face.score - DOUBTFUL_SCORE) / (SURE_SCORE - DOUBTFUL_SCORE)
     # A face that touches the border is cut off there even though its box says nothing of it.
     touching = xmin == 0 or ymin == 0 or box.xmax >= full_width or box.ymax >= full_height
-    return float(np.clip(size, 0, 1) * np.clip(sharpness, 0.1, 1) * inside * (0.5 if touching else 1.0))
+    return float(
+        np.clip(surely, 0, 1) * np.clip(size, 0, 1) * np.clip(sharpness, 0.1, 1) * inside * (0.5 if touching else 1.0)
+    )
 
 
 class MaskClassifier:
@@ -70,15 +77,16 @@ class MaskClassifier:
         self._size = (model.contract.input.height, model.contract.input.width)
         self.labels = model.contract.labels
         wanted = (1, 1 if model.contract.output == "sigmoid" else len(self.labels))
-        if model.output_shapes != (wanted,):
+        # A heat map (contract.heatmap) comes second; a door needs only the labels.
+        if model.output_shapes[:1] != (wanted,) or len(model.output_shapes) != 1 + model.contract.heatmap:
             raise BundleError(
                 f"{model.source}: a {model.contract.output} of labels {self.labels} gives one output {wanted}, "
                 f"this model {model.output_shapes}; convert it again"
             )
         self.compliant = model.contract.compliant
 
-    def classify(self, frame: Frame, box: Box) -> Verdict:
-        """One look at the face in ``box`` of ``frame``."""
-        crop = crop_face(frame.image, box, self._model.contract.crop_margin, self._size)
-        (output,) = self._model.run(crop)
-        return Verdict(probabilities_of(output, self._model.contract), quality_of(frame.image, box))
+    def classify(self, frame: Frame, face: Face) -> Verdict:
+        """One look at a face of ``frame``."""
+        crop = crop_face(frame.image, face.box, self._model.contract.crop_margin, self._size)
+        output = self._model.run(crop)[0]
+        return Verdict(probabilities_of(output, self._model.contract), quality_of(frame.image, face))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from edge.alert import Alert
 from edge.classify import MaskClassifier
 from edge.config import ClassifySettings
-from edge.contracts import Decision, Frame, Step, Track, Verdict
+from edge.contracts import Decision, Face, Frame, Step, Track, Verdict
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.track import Tracker
@@ -77,7 +77,7 @@ class Pipeline:
         self._looked_s = {t.id: self._looked_s.get(t.id, float("-inf")) for t in tracks}
         due = [t for t in tracks if not t.missed and now_s - self._looked_s[t.id] >= self._settings.every_s - 1e-6]
         due.sort(key=lambda t: self._looked_s[t.id])
-        verdicts = {t.id: self._classifier.classify(frame, t.box) for t in due[: self._settings.at_once]}
+        verdicts = {t.id: self._classifier.classify(frame, Face(t.box, t.score)) for t in due[: self._settings.at_once]}
         self._looked_s.update(dict.fromkeys(verdicts, now_s))
         return verdicts
 

@@ -58,7 +58,7 @@ class Predictor:
     def predict(self, frame: Frame) -> Found:
         """Faces of a frame, best first, with their verdicts."""
         return [
-            (face, self._classifier.classify(frame, face.box) if face.score >= self._label_from else None)
+            (face, self._classifier.classify(frame, face) if face.score >= self._label_from else None)
             for face in self._detector.detect(frame)
         ]
 

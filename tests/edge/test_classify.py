@@ -6,7 +6,7 @@ import pytest
 
 from edge.bundle import Bundle, Model
 from edge.classify import MaskClassifier, crop_face, probabilities_of, quality_of
-from edge.contracts import Box
+from edge.contracts import Box, Face
 from edge.errors import BundleError
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
 
@@ -86,23 +86,30 @@ def test_a_model_with_other_outputs_than_labels_is_refused(output: str, labels: 
 
 
 def test_a_look_gives_every_label_and_a_quality() -> None:
-    verdict = classifier_of(BARE).classify(frame_of(texture(200, 200)), Box(50, 50, 110, 110))
+    verdict = classifier_of(BARE).classify(frame_of(texture(200, 200)), Face(Box(50, 50, 110, 110), 0.9))
     assert dict(verdict.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
     assert verdict.quality == 1.0
 
 
 def test_quality_falls_with_size_blur_and_what_is_outside() -> None:
     image = texture(200, 200)
-    good = quality_of(image, Box(60, 60, 120, 120))
+    good = quality_of(image, Face(Box(60, 60, 120, 120), 0.9))
     blurred = cv2.GaussianBlur(image, (0, 0), 12)
     assert good == 1.0
-    assert quality_of(image, Box(60, 60, 84, 84)) == pytest.approx((24 - 12) / (48 - 12))
-    assert quality_of(image, Box(60, 60, 72, 72)) == 0.0
-    assert quality_of(np.asarray(blurred, np.uint8), Box(60, 60, 120, 120)) < 0.3
+    assert quality_of(image, Face(Box(60, 60, 84, 84), 0.9)) == pytest.approx((24 - 12) / (48 - 12))
+    assert quality_of(image, Face(Box(60, 60, 72, 72), 0.9)) == 0.0
+    assert quality_of(np.asarray(blurred, np.uint8), Face(Box(60, 60, 120, 120), 0.9)) < 0.3
     # Half outside, and touching the border on top of that.
-    assert quality_of(image, Box(-30, 60, 30, 120)) == pytest.approx(0.25, abs=0.01)
+    assert quality_of(image, Face(Box(-30, 60, 30, 120), 0.9)) == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize("box", [Box(500, 500, 560, 560), Box(10, 10, 10, 10), Box(-60, 0, 0, 60)])
 def test_a_face_that_is_not_there_has_no_quality(box: Box) -> None:
-    assert quality_of(texture(200, 200), box) == 0.0
+    assert quality_of(texture(200, 200), Face(box, 0.9)) == 0.0
+
+
+def test_a_look_counts_as_much_as_the_detector_is_sure() -> None:
+    image, box = texture(200, 200), Box(60, 60, 120, 120)
+    assert quality_of(image, Face(box, 0.6)) == quality_of(image, Face(box, 1.0)) > 0.9
+    assert quality_of(image, Face(box, 0.45)) == pytest.approx(quality_of(image, Face(box, 0.6)) / 2)
+    assert quality_of(image, Face(box, 0.3)) == 0.0

@@ -85,8 +85,8 @@ class Looks:
     def __init__(self) -> None:
         self.at: list[float] = []
 
-    def classify(self, frame: Frame, box: Box) -> Verdict:
-        self.at.append(round(box.centre[0]))
+    def classify(self, frame: Frame, face: Face) -> Verdict:
+        self.at.append(round(face.box.centre[0]))
         return Verdict(MASKED, 1.0)
 
 
