@@ -1,0 +1,34 @@
+"""The files fmd ships: whole, proven here, and made from the Keras files beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge import bundle, config, service
+from edge.bundle import sha256
+
+MODELS = Path(service.__file__).parents[1] / "models"
+
+
+@pytest.mark.parametrize("task", ["detector", "classifier"])
+def test_a_shipped_model_proves_itself_and_names_its_source(task: str) -> None:
+    path = service.shipped_model(task)
+    contract = bundle.unpack(path).contract
+    assert contract.task == task
+    assert contract.quantization == "int8"
+    assert contract.source_sha256 == sha256(path.with_suffix(".keras").read_bytes())
+    service.load_model(config.load().model, task)
+
+
+def test_the_shipped_classifier_knows_the_three_labels() -> None:
+    contract = bundle.unpack(service.shipped_model("classifier")).contract
+    assert set(contract.labels) == {"with_mask", "without_mask", "with_incorrect_mask"}
+    assert contract.compliant == "with_mask"
+
+
+@pytest.mark.parametrize("task", ["detector", "classifier"])
+def test_a_shipped_model_has_its_card(task: str) -> None:
+    path = service.shipped_model(task)
+    assert sha256(path.read_bytes()) in (MODELS / f"{path.stem}.md").read_text(encoding="utf-8")
