@@ -1,4 +1,4 @@
-"""fmd at the door: what runs on the Pi or the Jetson. Never imports tensorflow or converter.
+"""fmd at the door: what runs on the Pi or the Jetson. Needs neither TensorFlow nor converter.
 
     capture -> watch -> detect -> track -> classify -> decide -> alert      one stage a file, joined in pipeline.py
 

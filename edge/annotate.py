@@ -67,7 +67,8 @@ def draw_status(picture: Image, step: Step) -> None:
     if step.alarm:
         cv2.rectangle(picture, (0, 0), (width - 1, height - 1), COLOURS[Outcome.VIOLATION], 6)
     text = f"{step.frame.captured_s:6.2f} s  {'ALARM' if step.alarm else 'watching' if step.awake else 'asleep'}"
-    cv2.putText(picture, text, (10, height - 10), FONT, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
+    (text_width, text_height), _ = cv2.getTextSize(text, FONT, 0.45, 1)
+    cv2.rectangle(picture, (6, height - text_height - 14), (text_width + 14, height - 5), (0, 0, 0), -1)
     cv2.putText(picture, text, (10, height - 10), FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
 
 

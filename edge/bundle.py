@@ -173,7 +173,7 @@ def _decode_contract(path: Path, contract_json: bytes) -> Contract:
 
 
 def _check_golden(path: Path, contract: Contract, golden: Golden) -> None:
-    """Golden inputs that are none would prove anything."""
+    """An empty golden set would pass on anything, so it is refused."""
     inputs = golden.get("inputs", np.zeros(0))
     wanted = (contract.input.height, contract.input.width, 3)
     outputs = [array for name, array in golden.items() if name.startswith("output_")]

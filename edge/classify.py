@@ -9,6 +9,8 @@ from edge.bundle import Contract, Model
 from edge.contracts import Box, Face, Floats, Frame, Image, Verdict
 from edge.errors import BundleError
 
+CROP_MARGIN = 0.2
+"""Share of a face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
 GOOD_WIDTH = 48.0
 """Face width in pixels from which a look counts fully; below 16 it counts next to nothing."""
 DOUBTFUL_SCORE, SURE_SCORE = 0.3, 0.6

@@ -3,6 +3,7 @@
 fmd run       watch, decide, alert (what the service starts)
 fmd demo      the whole loop on a built-in scene with simulated pins
 fmd predict   faces and labels of pictures or a clip, as a CSV
+fmd off       switch LED and buzzer off
 fmd verify    is this model file what it says, and does this machine compute it rightly?
 """
 
@@ -45,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="watch, decide, alert")
     _add_settings_options(run)
-    run.add_argument("--source", help="camera.source: auto, picamera2, /dev/videoN, a clip, a folder of pictures")
+    run.add_argument(
+        "--source", help="camera.source: auto, picamera2, /dev/videoN, a clip, a folder of pictures, doorway"
+    )
     run.add_argument("--annotate", type=Path, metavar="MP4", help="write what was seen as a video, faces blurred")
     run.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     run.add_argument("--timings", action="store_true", help="print the time each stage took, at the end")
@@ -62,9 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     _add_settings_options(predict)
 
+    off = commands.add_parser("off", help="switch LED and buzzer off (the unit does it after fmd was killed)")
+    _add_settings_options(off)
+
     verify = commands.add_parser("verify", help="check a model file and replay its golden inputs")
     verify.add_argument("model", type=Path)
-    for command in (run, demo, predict, verify):
+    for command in (run, demo, predict, off, verify):
         # After the command as well as before it; without a default, lest it undo the one before.
         command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser

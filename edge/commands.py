@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +19,9 @@ from edge.contracts import Change, Decision, Image, Outcome, Step
 from edge.errors import EXIT_INTERRUPTED, EXIT_OK, FmdError, OutputError, SettingsError
 
 log = logging.getLogger("fmd")
+
+MOST_TIMINGS = 10_000
+"""Of each stage, the newest: a camera runs for months."""
 
 
 def _settings(arguments: argparse.Namespace, **overrides: Any) -> config.Settings:
@@ -93,7 +96,7 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"passages: {self._ended.total()}, of them in violation: {self._ended['violated']}, "
+            f"passages: {self._ended.total()}, of them had violated: {self._ended['violated']}, "
             f"compliant: {self._ended['compliant']}, unsure: {self._ended['unsure']}"
         )
 
@@ -102,14 +105,14 @@ class Timings:
     """How long the stages took, over a run."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, list[float]] = {}
+        self._seconds: dict[str, deque[float]] = {}
         self._frames = 0
 
     def add(self, step: Step) -> None:
         """Take note of one step."""
         self._frames += 1
         for stage, seconds in step.timings_s.items():
-            self._seconds.setdefault(stage, []).append(seconds)
+            self._seconds.setdefault(stage, deque(maxlen=MOST_TIMINGS)).append(seconds)
 
     def table(self) -> str:
         """Stage, frames it ran on, median and 95th percentile in milliseconds."""
@@ -210,6 +213,13 @@ class Progress:
         log.info("%d pictures, %d faces, %.1f pictures/s", self._frames, self._faces, rate)
 
 
+def off(arguments: argparse.Namespace) -> int:
+    """Switch LED and buzzer off: for what starts after fmd was killed and could not do so itself."""
+    with service.open_alert(_settings(arguments)):
+        pass
+    return EXIT_OK
+
+
 def verify(arguments: argparse.Namespace) -> int:
     """Is this model file what it says, and does this machine compute it rightly?"""
     loaded = bundle.unpack(arguments.model)
@@ -227,5 +237,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "demo": demo,
     "predict": predict_each,
+    "off": off,
     "verify": verify,
 }

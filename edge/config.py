@@ -36,7 +36,8 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     loop: bool
-    stall_s: PositiveSeconds
+    # No more than 5 s: the unit gives a stalled camera, its closing and a step 15 s in all (WatchdogSec).
+    stall_s: Annotated[float, msgspec.Meta(gt=0, le=5)]
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,7 +85,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     active_high: bool
     beep_on_s: PositiveSeconds
     beep_off_s: Seconds
-    lease_s: PositiveSeconds
+    lease_s: Annotated[float, msgspec.Meta(ge=0.3, le=60)]
     longest_s: PositiveSeconds
 
 
@@ -107,7 +108,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     values = _parse(DEFAULT_PATH)
     origins: dict[str, str] = {}
     if path is not None:
-        _lay_over(values, _parse(path), str(path), origins)
+        _lay_over(values, _with_paths_beside(path, _parse(path)), str(path), origins)
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
         _lay_over(values, {section: {name: value}}, "command line", origins)
@@ -128,6 +129,16 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value
+
+
+def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """A model named in a settings file lies where the file is, wherever the service was started."""
+    models = values.get("model")
+    if isinstance(models, dict):
+        for key in ("detector", "classifier"):
+            if isinstance(models.get(key), str) and models[key]:
+                models[key] = str(path.parent / models[key])
+    return values
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -182,7 +193,8 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     for key in ("led_pin", "buzzer_pin"):
         pin, by_name = getattr(settings.alert, key), settings.alert.driver == "gpiod"
         # A Broadcom number taken for an offset would drive some other line of another board.
-        if isinstance(pin, str) is not by_name and settings.alert.driver != "console":
+        named = isinstance(pin, str) and not pin.isdigit()
+        if named is not by_name and settings.alert.driver != "console":
             wanted = 'a line\'s name or chip and offset, as in "PQ.05" or "gpiochip1:12"' if by_name else "a BCM number"
             raise SettingsError(
                 f"{_origin(origins, f'alert.{key}', 'alert.driver')}: alert.{key}: got {pin!r}, expected {wanted} "

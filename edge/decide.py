@@ -87,7 +87,7 @@ class Decider:
         wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)
         odds = math.log(max(wrong, 1e-6) / max(1 - wrong, 1e-6))
         # Looks in quick succession see the same picture; only time makes them independent.
-        fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s) if self._settings.look_s else 1.0
+        fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)
         weight = verdict.quality * fresh
         state.evidence += weight * max(-MOST_PER_LOOK, min(MOST_PER_LOOK, odds))
         state.evidence = max(-self._threshold, min(self._threshold, state.evidence))

@@ -20,6 +20,10 @@ from edge.bundle import Model
 from edge.contracts import Box, Face, Floats, Frame, Image
 from edge.errors import BundleError
 
+STRIDES = (8, 16, 32)
+"""Input pixels between the cells of each of our detector's outputs."""
+MAX_IOU = 0.45
+"""Of two boxes that overlap more than this the better one stays."""
 PAD_VALUE = 114
 """Grey around a letterboxed picture; training pads with the same."""
 
@@ -82,7 +86,7 @@ def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> li
 class FaceDetector:
     """Finds faces with a detector bundle. ``min_score`` 0..1 is the lowest confidence reported."""
 
-    def __init__(self, model: Model, min_score: float, max_iou: float = 0.45, most_faces: int = 100) -> None:
+    def __init__(self, model: Model, min_score: float, max_iou: float = MAX_IOU, most_faces: int = 100) -> None:
         contract = model.contract
         self._model = model
         self._min_score = min_score

@@ -25,10 +25,10 @@ from edge.bundle import Model
 from edge.capture import Capture
 from edge.classify import MaskClassifier
 from edge.config import ModelSettings, Settings
-from edge.contracts import Decision, Step
+from edge.contracts import Decision, Frame, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
-from edge.errors import BundleError
+from edge.errors import BundleError, CameraError, FmdError
 from edge.pipeline import Pipeline
 from edge.track import Tracker
 from edge.watch import Watch
@@ -123,12 +123,11 @@ def run(
         pipeline = build(settings, alert)
         capture = Capture(drivers.open_camera(settings.camera, clock), settings.camera.stall_s)
         stack.callback(capture.close)
-        if capture.live:
-            stack.enter_context(_ticking(alert, clock))
+        ticker = stack.enter_context(_ticking(alert, clock)) if capture.live else Ticker()
         # Undone last to first: LED and buzzer are off before anybody waits for a camera that hangs.
         stack.callback(alert.close)
         stack.callback(notify, "STOPPING=1")
-        _loop(stopping, capture, pipeline, on_step, on_decision)
+        _loop(stopping, capture, pipeline, ticker, on_step, on_decision)
         log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
     return stopping.signal
 
@@ -137,21 +136,35 @@ def _loop(
     stopping: Stopping,
     capture: Capture,
     pipeline: Pipeline,
+    ticker: Ticker,
     on_step: Callable[[Step], None],
     on_decision: Callable[[Decision], None],
 ) -> None:
     now_s = 0.0
     said = "READY=1\nSTATUS=watching"
-    while not stopping.signal and (frame := capture.read()) is not None:
+    while (frame := _next_frame(stopping, capture)) is not None:
         now_s = frame.captured_s
         step = pipeline.step(frame)
         for decision in step.decisions:
             on_decision(decision)
         on_step(step)
+        ticker.check()
         notify(said)
         said = "WATCHDOG=1"
     for decision in pipeline.finish(now_s):
         on_decision(decision)
+
+
+def _next_frame(stopping: Stopping, capture: Capture) -> Frame | None:
+    """The next frame; None where the source has ended or a signal asked to stop, also while the camera was stalled."""
+    if stopping.asked():
+        return None
+    try:
+        return capture.read()
+    except CameraError:
+        if stopping.asked():
+            return None
+        raise
 
 
 @dataclass
@@ -159,6 +172,10 @@ class Stopping:
     """The signal that asked to stop; None while none has."""
 
     signal: int | None = None
+
+    def asked(self) -> bool:
+        """Whether a signal has come; it may at any moment."""
+        return self.signal is not None
 
 
 @contextmanager
@@ -182,19 +199,35 @@ def stop_on_signals() -> Iterator[Stopping]:
             signal.signal(number, handler)
 
 
+@dataclass
+class Ticker:
+    """What became of the thread that keeps the alert's time."""
+
+    error: FmdError | None = None
+
+    def check(self) -> None:
+        """Raise what an output raised there: a loop whose alarm cannot fire must not count as alive."""
+        if self.error is not None:
+            raise self.error
+
+
 @contextmanager
-def _ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[None]:
+def _ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
     """Keep the alert's time while the loop is busy or stuck: the lease must end even then."""
     done = threading.Event()
+    ticker = Ticker()
 
     def tick() -> None:
         while not done.wait(TICK_S):
-            alert.tick(clock())
+            try:
+                alert.tick(clock())
+            except FmdError as error:  # told by the loop; ticking goes on, as the next try may switch off
+                ticker.error = ticker.error or error
 
     thread = threading.Thread(target=tick, name="alert", daemon=True)
     thread.start()
     try:
-        yield
+        yield ticker
     finally:
         done.set()
         thread.join()

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.config import AlertSettings, CameraSettings
 from edge.contracts import Camera, Interpreter, Output
-from edge.errors import CameraError, FmdError, OutputError, SettingsError
+from edge.errors import CameraError, FmdError, OutputError
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ CAMERAS: dict[str, str] = {
     "folder": "edge.drivers.folder:Folder",
     "doorway": "edge.drivers.doorway:DoorwayCamera",
 }
-"""``(settings, name, clock) -> Camera``. ``name`` is what follows the colour in ``camera.source``."""
+"""``(settings, name, clock) -> Camera``. ``name`` is what follows the colon in ``camera.source``."""
 
 AUTO_CAMERAS = ("picamera2", "v4l2")
 
@@ -95,6 +95,4 @@ def open_output(settings: AlertSettings, name: str, pin: int | str) -> Output:
 
 def _load(target: str) -> Any:
     module, _, attribute = target.partition(":")
-    if not module:
-        raise SettingsError(f"no such backend: {target}")
     return getattr(importlib.import_module(module), attribute)

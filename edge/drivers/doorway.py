@@ -68,7 +68,7 @@ class DoorwayCamera:
             from skimage import data
         except ImportError as error:
             raise RuntimeMissingError(
-                f"the demo's portrait comes with scikit-image ({error}); install it: pip install 'fmd-edge[demo]'"
+                f"the demo's portrait comes with scikit-image ({error}); in fmd's folder: pip install '.[demo]'"
             ) from error
         return np.asarray(data.astronaut()[:, :, :3], np.uint8)
 

@@ -74,7 +74,7 @@ def _library() -> Any:
     try:
         return importlib.import_module("gpiozero")
     except ImportError as error:
-        raise OutputError(f"gpiozero cannot be imported ({error}); install it: pip install 'fmd-edge[pi]'") from error
+        raise OutputError(f"gpiozero cannot be imported ({error}); in fmd's folder: pip install '.[pi]'") from error
 
 
 def _explained(name: str, pin: int, error: Exception, reasons: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ def _library() -> Any:
     try:
         return importlib.import_module("gpiod")
     except ImportError as error:
-        raise OutputError(f"gpiod cannot be imported ({error}); install it: pip install 'fmd-edge[jetson]'") from error
+        raise OutputError(f"gpiod cannot be imported ({error}); in fmd's folder: pip install '.[jetson]'") from error
 
 
 def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:
@@ -74,7 +74,7 @@ def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:
         try:
             with gpiod.Chip(path) as opened:
                 return path, int(opened.line_offset_from_id(pin))
-        except OSError:  # this chip has no line of that name, or may not be opened
+        except (OSError, ValueError):  # this chip has no line of that name, or may not be opened
             continue
     raise OutputError(f"alert.{name}_pin: no line {pin} on {', '.join(chips)}; list the lines there are: gpioinfo")
 

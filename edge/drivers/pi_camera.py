@@ -6,6 +6,7 @@ picamera2's "RGB888" is B, G, R in memory (picamera2 manual, appendix A), so it 
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -35,7 +36,10 @@ class PiCamera:
         if name and not name.isdigit():
             raise CameraError(f"camera.source: picamera2:{name}: got {name!r}, expected a number, as in picamera2:1")
         library, number = module or _library(), int(name or 0)
-        cameras = library.Picamera2.global_camera_info()
+        try:
+            cameras = library.Picamera2.global_camera_info()
+        except RuntimeError as error:
+            raise CameraError(f"camera.source: picamera2 cannot look for cameras: {error}") from error
         if number >= len(cameras):
             raise CameraError(
                 f"camera.source: picamera2 sees {len(cameras)} cameras, asked for number {number}; check the ribbon "
@@ -64,7 +68,7 @@ class PiCamera:
         """The next frame. Raises CameraError where the camera stalls for longer than ``camera.stall_s``."""
         try:
             request = self._camera.capture_request(wait=self._stall_s)
-        except (TimeoutError, RuntimeError) as error:
+        except (TimeoutError, concurrent.futures.TimeoutError, RuntimeError) as error:
             raise CameraError(
                 f"picamera2: no picture for {self._stall_s:g} s ({error}); check the ribbon cable"
             ) from error

@@ -12,6 +12,9 @@ from edge.contracts import Frame
 from edge.drivers.pixels import frame_of_bgr
 from edge.errors import CameraError
 
+PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
+"""How the names of a Raspberry Pi's own video devices begin (their drivers in the Raspberry Pi kernel)."""
+
 
 class UsbCamera:
     """``/dev/videoN``; an empty name takes the first that gives a picture.
@@ -23,10 +26,11 @@ class UsbCamera:
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
-        found = sorted(str(path) for path in Path("/dev").glob("video*"))
+        found = sorted((str(path) for path in Path("/dev").glob("video*")), key=_number)
+        name = f"/dev/video{name}" if name.isdigit() else name
         if name and not Path(name).exists():
             raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
-        for path in [name] if name else found:
+        for path in [name] if name else [path for path in found if not _part_of_the_pi(path)]:
             capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture
@@ -58,6 +62,20 @@ class UsbCamera:
     def close(self) -> None:
         """Give the device back."""
         self._capture.release()
+
+
+def _number(path: str) -> int:
+    digits = path.removeprefix("/dev/video")
+    return int(digits) if digits.isdigit() else 1_000_000
+
+
+def _part_of_the_pi(path: str, sysfs: Path = Path("/sys/class/video4linux")) -> bool:
+    """Whether a device is a codec or image processor of the board, which takes ten seconds to say it has no picture."""
+    try:
+        name = (sysfs / Path(path).name / "name").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return name.startswith(PI_PARTS)
 
 
 def _found(devices: list[str]) -> str:

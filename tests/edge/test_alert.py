@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge import config
-from edge.alert import Alert
+from edge.alert import REST_S, Alert
 from edge.drivers.console import ConsoleOutput
 
 
@@ -82,8 +82,35 @@ def test_after_an_end_the_next_alarm_sounds_in_full() -> None:
         outputs.alert.renew(True, tenth / 10)
     assert not outputs.buzzer.on
     outputs.alert.renew(False, 2.0)
-    outputs.alert.renew(True, 2.1)
+    outputs.alert.renew(True, 2.0 + REST_S)
     assert outputs.on == (True, True)
+
+
+def test_a_flickering_alarm_sounds_no_longer_than_a_steady_one() -> None:
+    outputs = Outputs(longest_s=1.0, beep_off_s=0.0)
+    for tenth in range(20):
+        outputs.alert.renew(tenth % 5 != 4, tenth / 10)
+    outputs.alert.renew(True, 2.0)
+    assert outputs.on == (True, False)
+
+
+def test_a_frame_older_than_the_last_tick_does_not_turn_time_back() -> None:
+    """A step takes time, so its frame lies behind the ticking thread's clock: the rhythm must not stutter."""
+    outputs = Outputs(beep_on_s=0.3, beep_off_s=0.3)
+    outputs.alert.renew(True, 10.0)
+    outputs.alert.tick(10.35)
+    outputs.alert.renew(True, 10.2)
+    assert outputs.on == (True, False)
+
+
+def test_a_lease_renewed_late_is_as_long_as_any() -> None:
+    outputs = Outputs(lease_s=1.0)
+    outputs.alert.tick(10.0)
+    outputs.alert.renew(True, 8.5)
+    outputs.alert.tick(10.9)
+    assert outputs.led.on
+    outputs.alert.tick(11.1)
+    assert outputs.on == (False, False)
 
 
 def test_closed_is_off_for_good() -> None:

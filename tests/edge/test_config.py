@@ -147,7 +147,7 @@ def test_the_tables_here_tell_of_every_key() -> None:
         ("alert = 5\n", "alert: got 5, expected a section: write [alert] on its own line"),
         ("[alert\n", "not valid TOML"),
         ("[alert]\nled_pin = 27\n", "alert.buzzer_pin: the same pin as alert.led_pin (27)"),
-        ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.45, expected at least detect.min_score (0.9)"),
+        ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.4, expected at least detect.min_score (0.9)"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_with_its_name(tmp_path: Path, text: str, said: str) -> None:
@@ -200,9 +200,29 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("driver", "pin", "expected"),
-    [("gpiod", 17, "a line's name"), ("gpiozero", "PQ.05", "a BCM number"), ("auto", "PQ.05", "a BCM number")],
+    [
+        ("gpiod", 17, "a line's name"),
+        ("gpiozero", "PQ.05", "a BCM number"),
+        ("auto", "PQ.05", "a BCM number"),
+        ("gpiod", "17", "a line's name"),
+    ],
 )
 def test_a_pin_of_the_other_library_is_refused(driver: str, pin: int | str, expected: str) -> None:
     settings = {"alert.driver": driver, "alert.led_pin": pin, "alert.buzzer_pin": 4 if driver == "gpiod" else 27}
     with pytest.raises(SettingsError, match=rf"alert\.led_pin: got {pin!r}, expected {expected}"):
         config.load(None, settings)
+
+
+def test_a_model_lies_beside_the_settings_that_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "fmd.toml"
+    path.write_text('[model]\nclassifier = "mine.tflite"\ndetector = "/opt/theirs.tflite"\n')
+    settings = config.load(path)
+    assert settings.model.classifier == str(tmp_path / "mine.tflite")
+    assert settings.model.detector == "/opt/theirs.tflite"
+    assert config.load(None, {"model.classifier": "here.tflite"}).model.classifier == "here.tflite"
+
+
+@pytest.mark.parametrize(("key", "value"), [("camera.stall_s", 6), ("alert.lease_s", 0.1)])
+def test_times_the_unit_and_the_alarm_cannot_live_with_are_refused(key: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=rf"{re.escape(key)}: expected"):
+        config.load(None, {key: value})

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from edge import config, service
+from edge import config, drivers, service
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.config import Settings
@@ -267,8 +267,40 @@ def test_a_loop_that_is_stuck_loses_its_lease(mock_pins: Any, monkeypatch: pytes
 
     monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=LiveCamera))
     with pytest.raises(RuntimeError, match="enough"):
-        service.run(settings_for(Path("picamera2"), alert__lease_s=0.2), on_step, nothing, build=pipeline_of)
+        service.run(settings_for(Path("picamera2"), alert__lease_s=0.3), on_step, nothing, build=pipeline_of)
     assert went_off.is_set()
+
+
+class BrokenWhileTicking:
+    """An output that fails whenever the ticking thread drives it."""
+
+    failed = threading.Event()
+
+    def __init__(self, name: str, pin: int, active_high: bool) -> None:
+        self.failed.clear()
+
+    def set(self, on: bool) -> None:
+        if threading.current_thread().name == "alert":
+            self.failed.set()
+            raise OutputError("led: GPIO17 no longer answers")
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def test_a_loop_whose_alarm_cannot_fire_ends_and_is_not_called_alive(
+    monkeypatch: pytest.MonkeyPatch, systemd: Systemd
+) -> None:
+    monkeypatch.setitem(drivers.OUTPUTS, "console", f"{__name__}:BrokenWhileTicking")
+    monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=LiveCamera))
+    with pytest.raises(OutputError, match="no longer answers"):
+        service.run(
+            settings_for(Path("picamera2"), alert__driver="console"),
+            lambda step: None if BrokenWhileTicking.failed.wait(10) else pytest.fail("the thread never ticked"),
+            nothing,
+            build=pipeline_of,
+        )
+    assert not any("READY" in said or "WATCHDOG" in said for said in systemd.heard())
 
 
 def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
