@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.classify import CROP_MARGIN
 from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _add_meaning(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--colour", choices=("auto", "RGB", "BGR"), default="auto", help="default %(default)s: RGB")
     group.add_argument(
-        "--crop-margin", type=float, default=0.2, metavar="SHARE", help="kept around a face (%(default)s)"
+        "--crop-margin", type=float, default=CROP_MARGIN, metavar="SHARE", help="kept around a face (%(default)s)"
     )
 
 

@@ -23,14 +23,16 @@ from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_o
 from converter.golden import Chosen
 from converter.heatmap import with_heatmap
 from converter.labels import Labels, dangerous_of, find_labels
-from converter.load import STRIDES, Source, load
+from converter.load import Source, load
 from converter.noise import Progress, quiet
 from converter.pixels import Pixels, find_pixels, full_probabilities
 from converter.quantize import SCHEMES, quantize
 from converter.verify import Gate, Parity
 from converter.write import check_target, write
 from edge.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
+from edge.classify import CROP_MARGIN
 from edge.contracts import Floats, Image
+from edge.detect import STRIDES
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
 
@@ -63,7 +65,7 @@ class Options:
     scheme: str = "int8"
     pixels: str = "auto"
     colour: Literal["auto", "RGB", "BGR"] = "auto"
-    crop_margin: float = 0.2
+    crop_margin: float = CROP_MARGIN
     golden: Literal["held-back", "drawn"] = "held-back"
     gate: Gate = field(default_factory=Gate)
     heatmap: bool = False

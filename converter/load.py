@@ -21,12 +21,11 @@ from converter.noise import quiet
 from edge.contracts import Floats, Image
 from edge.errors import ConversionError
 
+from edge.detect import STRIDES
 MOST_LABELS = 20
 """A classifier with more outputs than this was not trained to tell masks apart."""
 BATCH = 8
 """Pictures a float inference takes at once; more is no faster on a few cores and needs that much more memory."""
-STRIDES = (8, 16, 32)
-"""Of the face detector that ``fmd-train detector`` makes; see :mod:`edge.detect`."""
 UNGROUPED = ("DepthwiseConv2D", "Conv2DTranspose")
 """Layers with which Keras 2 saved ``groups=1``; it never used it, and Keras 3 rejects it
 (github.com/keras-team/keras/issues/19441)."""

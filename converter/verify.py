@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from converter.load import STRIDES
 from converter.noise import Progress
 from edge.bundle import Model
 from edge.contracts import Box, Floats, Image
-from edge.detect import cell_centres, decode, non_maximum_suppression
+from edge.detect import MAX_IOU, STRIDES, cell_centres, decode, non_maximum_suppression
 
 Counts = npt.NDArray[np.int64]
 FACE_SCORE = 0.5
@@ -24,7 +23,6 @@ FACE_SCORE = 0.5
 threshold fall to either side of it without a face being lost."""
 FACE_SLACK = 0.1
 SAME_FACE_IOU = 0.5
-SUPPRESSION_IOU = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,7 @@ def faces_of(scores: Floats, distances: Floats, height: int, width: int) -> list
     candidates = np.flatnonzero(flat >= FACE_SCORE - FACE_SLACK)
     centres, strides = cell_centres(height, width, STRIDES)
     boxes = decode(distances[candidates], centres[candidates], strides[candidates])
-    kept = non_maximum_suppression(boxes, flat[candidates], SUPPRESSION_IOU)
+    kept = non_maximum_suppression(boxes, flat[candidates], MAX_IOU)
     return [(Box(*(float(v) for v in boxes[k])), float(flat[candidates[k]])) for k in kept]
 
 

@@ -10,13 +10,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge.classify import crop_face
+from edge.classify import CROP_MARGIN, crop_face
 from edge.contracts import Box, Image
 from models import augment, backbone
 from models.data import stretched
-
-CROP_MARGIN = 0.2
-"""Share of the face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
 
 
 def build(size: int, weights: str | None, outputs: int, alpha: float = 1.0) -> keras.Model:

@@ -19,11 +19,10 @@ import numpy.typing as npt
 from keras import ops
 
 from edge.contracts import Box, Floats, Image
-from edge.detect import PAD_VALUE, cell_centres
+from edge.detect import PAD_VALUE, STRIDES, cell_centres
 from models import augment, backbone
 from models.data import IGNORE, LabelledFace
 
-STRIDES = (8, 16, 32)
 TAPS = ("block_6_expand_relu", "block_13_expand_relu", "block_16_project_BN")
 SIZE_RANGES = {8: (0.0, 48.0), 16: (28.0, 120.0), 32: (72.0, float("inf"))}
 """Face sizes (square root of the area, input pixels) each stride learns; they overlap so that no size falls between."""

@@ -19,13 +19,13 @@ import keras
 import numpy as np
 
 from edge.contracts import Box, Floats, Image
-from edge.detect import Letterbox, cell_centres, decode, letterbox, non_maximum_suppression
+from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, letterbox, non_maximum_suppression
 from edge.errors import DataError
 from models import backbone, classifier, data, detector, fake_quant, machine, score, tracking
 
 FREEZE_UNTIL = "block_2_add"
-LOWEST_SCORE, MAX_IOU = 0.05, 0.45
-"""Down to which score faces are counted in validation, and the overlap above which two are one."""
+LOWEST_SCORE = 0.05
+"""Down to which score faces are counted in validation."""
 SMALLEST_CROP = 12.0
 """Faces narrower than this, in pixels, teach the classifier nothing."""
 LABEL_SMOOTHING = 0.05
@@ -257,7 +257,7 @@ def detector_measure(training: keras.Model, validation: Sequence[detector.Sample
 
 def _decoded(raw: Floats, fit_: Letterbox, size: int) -> list[score.Predicted]:
     """Faces in pixels of the picture, from the training network's output (cells, 5) for it."""
-    centres, strides = cell_centres(size, size, detector.STRIDES)
+    centres, strides = cell_centres(size, size, STRIDES)
     scores = np.asarray(1 / (1 + np.exp(-raw[:, 0])), np.float32)
     kept = np.flatnonzero(scores > LOWEST_SCORE)
     boxes = decode(raw[kept, 1:], centres[kept], strides[kept])

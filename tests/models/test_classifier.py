@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
 
-from edge.classify import crop_face
+from edge.classify import CROP_MARGIN, crop_face
 from edge.contracts import Box
 from models import classifier
 
@@ -20,7 +20,7 @@ def picture() -> np.ndarray:
 def test_faces_are_cut_as_the_runtime_cuts_them(picture: np.ndarray) -> None:
     box = Box(30, 40, 70, 90)
     cut = classifier.crop(classifier.Example(picture, box, 0), 48)
-    np.testing.assert_array_equal(cut, crop_face(picture, box, classifier.CROP_MARGIN, (48, 48)))
+    np.testing.assert_array_equal(cut, crop_face(picture, box, CROP_MARGIN, (48, 48)))
 
 
 def test_pictures_of_class_folders_are_taken_whole(picture: np.ndarray) -> None:
