@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", type=Path, help=".keras, .h5, .model or SavedModel folder")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: the model's name, .tflite)")
-    parser.add_argument("--force", action="store_true", help="replace the file if it exists")
+    parser.add_argument("--force", action="store_true", help="replace the file and its report if they exist")
     _add_meaning(parser)
     _add_pictures(parser)
     _add_gate(parser)
@@ -145,12 +145,16 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 def _convert(arguments: argparse.Namespace) -> int:
     _check_tensorflow()
-    from converter.flow import convert
+    from converter.flow import convert, target_of
     from converter.noise import Progress
-    from converter.report import summary, write_report, write_worst
+    from converter.report import report_paths, summary, worst_path, write_report, write_worst
+    from converter.write import check_target
 
-    progress = Progress.on_stderr()
-    conversion = convert(arguments.model, options_of(arguments), progress)
+    progress, options = Progress.on_stderr(), options_of(arguments)
+    target = target_of(arguments.model, options)
+    for path in (target, *(report_paths(target) if arguments.report else ()), worst_path(target)):
+        check_target(path, options.force)
+    conversion = convert(arguments.model, options, progress)
     for note in conversion.notes:
         progress.say(f"note: {note}")
     print(summary(conversion))
@@ -160,7 +164,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         print(f"report: {' '.join(str(path) for path in write_report(conversion))}")
     if conversion.failures:
         print(f"worst disagreements: {write_worst(conversion)}")
-    _refuse_unfaithful(conversion)
+    _refuse_unfaithful(conversion, arguments.report)
     return EXIT_OK
 
 
@@ -171,11 +175,13 @@ def _check_tensorflow() -> None:
         )
 
 
-def _refuse_unfaithful(conversion: Conversion) -> None:
+def _refuse_unfaithful(conversion: Conversion, reported: bool) -> None:
     if conversion.failures:
+        where = " (see the report)" if reported else ""
         raise FidelityError(
             f"{conversion.source}: not close enough to Keras in {conversion.contract.quantization}: "
-            f"{'; '.join(conversion.failures)}; nothing was written: give more --calibration pictures, or --scheme auto"
+            f"{'; '.join(conversion.failures)}; no model was written{where}: give more --calibration pictures, or "
+            "--scheme auto"
         )
 
 

@@ -101,7 +101,7 @@ class Onnx:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conversion:
-    """What came of it. ``path`` is None where the gate was not passed: then nothing was written.
+    """What came of it. ``path`` is None where the gate was not passed: then no model was written.
 
     ``bundle`` holds the file's bytes either way. ``failures`` are sentences; ``notes`` are what was guessed or is less
     than it could be. ``seconds`` maps a step's name to the time it took, ``inference_ms`` a model to the median
@@ -182,7 +182,7 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
     where there are no pictures to calibrate on.
     """
     options, path = options or Options(), Path(source)
-    target = options.output or path.parent / f"{path.stem or path.name}.tflite"
+    target = target_of(path, options)
     _check(options, target)
     job = _begin(path, options, progress or Progress(None))
     attempt = _attempt(job, _draft(job, target))
@@ -217,6 +217,11 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         layers=layers,
         onnx=onnx,
     )
+
+
+def target_of(source: Path, options: Options) -> Path:
+    """Where the converted model goes: as asked, or beside ``source``."""
+    return options.output or source.parent / f"{source.stem or source.name}.tflite"
 
 
 def _check(options: Options, target: Path) -> None:

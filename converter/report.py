@@ -63,12 +63,22 @@ def agreement_line(parity: Parity, pictures: str) -> str:
     )
 
 
+def report_paths(target: Path) -> tuple[Path, Path]:
+    """Where the report of the model file ``target`` goes: JSON, HTML."""
+    return target.with_suffix(".report.json"), target.with_suffix(".report.html")
+
+
+def worst_path(target: Path) -> Path:
+    """Where the worst pictures of the model file ``target`` go, if it is not good enough."""
+    return target.with_suffix(".worst.png")
+
+
 def write_report(conversion: Conversion) -> tuple[Path, Path]:
     """Write ``NAME.report.json`` and ``NAME.report.html`` beside the model file; returns their paths.
 
     The page holds pictures of the calibration set, so it is for whoever may see those.
     """
-    as_json, as_html = (conversion.target.with_suffix(f".report.{ending}") for ending in ("json", "html"))
+    as_json, as_html = report_paths(conversion.target)
     write(as_json, msgspec.json.format(msgspec.json.encode(as_data(conversion)), indent=1))
     write(as_html, page(conversion).encode())
     return as_json, as_html
@@ -177,7 +187,7 @@ def _tile(image: Image, lines: Sequence[str], disagreeing: bool) -> Image:
 
 def write_worst(conversion: Conversion) -> Path:
     """Write the sheet of the worst pictures as ``NAME.worst.png`` beside the model file; returns its path."""
-    path = conversion.target.with_suffix(".worst.png")
+    path = worst_path(conversion.target)
     write(path, _png(worst_sheet(conversion)))
     return path
 

@@ -86,9 +86,22 @@ def test_a_gate_not_passed_leaves_the_worst_pictures_and_no_model(
     assert main(words) == 1
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
-    assert "nothing was written" in error
+    assert "no model was written (see the report)" in error
     assert not target.exists()
     assert cv2.imread(str(target.with_suffix(".worst.png"))).shape == (316, 768, 3)
+
+
+@pytest.mark.parametrize("ending", [".report.json", ".report.html", ".worst.png"])
+def test_what_stands_beside_the_model_is_not_overwritten_unasked(
+    softmax_keras: Path, tmp_path: Path, ending: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "mask.tflite"
+    beside = target.with_suffix(ending)
+    beside.write_text("of somebody else")
+    assert main([str(softmax_keras), "-o", str(target)]) == 1
+    assert capfd.readouterr().err.startswith(f"error: {beside}: exists already; give --force")
+    assert beside.read_text() == "of somebody else"
+    assert list(tmp_path.iterdir()) == [beside]
 
 
 def test_auto_takes_the_smallest_that_passes_and_says_why(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
