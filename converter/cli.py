@@ -171,7 +171,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _check_tensorflow() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         raise RuntimeMissingError(
-            "TensorFlow is not installed here, and converting needs it: pip install 'fmd-edge[convert]'"
+            "TensorFlow is not installed here, and converting needs it; in fmd's folder: pip install '.[convert]'"
         )
 
 

@@ -57,7 +57,7 @@ def check_onnx() -> None:
     """Complain before the long work where a library is missing."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise RuntimeMissingError(f"--also onnx: needs {', '.join(missing)}; pip install 'fmd-edge[onnx]'")
+        raise RuntimeMissingError(f"--also onnx: needs {', '.join(missing)}; in fmd's folder: pip install '.[onnx]'")
 
 
 def to_onnx(source: Source, pixels: Pixels) -> bytes:

@@ -118,7 +118,8 @@ def mobilenet_int8() -> bytes:
         import tensorflow as tf
     except ImportError as error:
         raise RuntimeMissingError(
-            "tensorflow is missing, which makes the peer; pip install fmd-edge[convert], or give --mobilenet FILE"
+            "tensorflow is missing, which makes the peer; in fmd's folder: pip install '.[convert]', "
+            "or give --mobilenet FILE"
         ) from error
     model = keras.applications.MobileNetV2(weights=None)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)

@@ -349,7 +349,7 @@ def _scikit_learn() -> dict[str, Any]:
         from sklearn.svm import SVC
     except ImportError as error:
         raise RuntimeMissingError(
-            "scikit-learn is missing, one of the papers' classifiers; pip install fmd-edge[train]"
+            "scikit-learn is missing, one of the papers' classifiers; in fmd's folder: pip install '.[train]'"
         ) from error
     return {
         "SVC": make_pipeline(StandardScaler(), SVC()),

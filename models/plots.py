@@ -22,7 +22,7 @@ def _figure(width: float, height: float) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise RuntimeMissingError(
-            "matplotlib is missing, which draws the curves; pip install fmd-edge[train]"
+            "matplotlib is missing, which draws the curves; in fmd's folder: pip install '.[train]'"
         ) from error
     return Figure(figsize=(width, height), layout="constrained")
 

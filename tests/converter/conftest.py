@@ -11,7 +11,7 @@ import pytest
 
 from converter import draw
 
-pytest.importorskip("tensorflow", reason="the converter needs TensorFlow: pip install -e .[convert]")
+pytest.importorskip("tensorflow", reason="the converter needs TensorFlow: pip install '.[convert]'")
 
 SIZE = 32
 LABELS = ("with_mask", "without_mask")

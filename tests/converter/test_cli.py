@@ -19,8 +19,8 @@ from edge.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, unpack
 def converted(softmax_keras: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("converted") / "mask.tflite"
     words = [str(softmax_keras), "-o", str(target), "--calibration", str(pictures), "--explain", "--also", "onnx"]
-    pytest.importorskip("tf2onnx", reason="ONNX export: pip install -e .[onnx]")
-    pytest.importorskip("onnxruntime", reason="ONNX export: pip install -e .[onnx]")
+    pytest.importorskip("tf2onnx", reason="ONNX export: pip install '.[onnx]'")
+    pytest.importorskip("onnxruntime", reason="ONNX export: pip install '.[onnx]'")
     assert main(words) == 0
     return target
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
+pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
 from edge.errors import DataError
 from models import backbone

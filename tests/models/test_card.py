@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from edge.bundle import Contract, InputSpec, pack, sha256
 from edge.errors import DataError

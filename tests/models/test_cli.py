@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from edge.errors import EXIT_KNOWN, EXIT_OK, EXIT_USAGE
 from models import cli
@@ -100,7 +100,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 
 
 def test_training_needs_something_to_learn_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
+    pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
     out = str(tmp_path / "out")
     assert cli.main(["classifier", "--out", out]) == EXIT_KNOWN
     assert cli.main(["detector", "--out", out]) == EXIT_KNOWN

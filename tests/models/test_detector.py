@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
+pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
 from edge.contracts import Box
 from edge.detect import STRIDES, cell_centres, decode

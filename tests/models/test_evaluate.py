@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from edge.bundle import Bundle, Contract, InputSpec, Model
 from edge.contracts import Box, Floats, TensorSpec

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
-pytest.importorskip("sklearn", reason="scikit-learn is not installed; pip install fmd-edge[train]")
+pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
+pytest.importorskip("sklearn", reason="scikit-learn is not installed; pip install '.[train]'")
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from edge.errors import DataError
 from models import confusion, papers

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install fmd-edge[train]")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from models import plots
 from models.score import CurvePoint

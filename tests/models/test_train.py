@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras", reason="keras is not installed; pip install fmd-edge[convert]")
+keras = pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
 from edge.contracts import Floats, Image  # noqa: E402
 from edge.errors import DataError  # noqa: E402
