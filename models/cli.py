@@ -12,6 +12,7 @@ fmd-train card        the page that goes with a shipped model
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 import sys
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import EXIT_OK, DataError, exit_code_of
+from edge.errors import EXIT_OK, DataError, RuntimeMissingError, exit_code_of
 from models.tracking import BACKENDS
 
 if TYPE_CHECKING:  # importing these takes TensorFlow seconds; --help needs none of them
@@ -140,6 +141,18 @@ def _add_run_options(
     add("--track", action="append", default=[], choices=BACKENDS, help="also log there, offline; repeatable")
 
 
+def _check_tensorflow() -> None:
+    """Say in one line what is missing; an import that fails deeper down would look like a defect of fmd."""
+    try:
+        for name in ("tensorflow", "keras"):
+            importlib.import_module(name)
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"training needs TensorFlow and Keras, which cannot be imported here ({error}); in fmd's folder: "
+            "pip install '.[train]'"
+        ) from error
+
+
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     from models.train import Recipe
 
@@ -176,6 +189,7 @@ def _corrected(tables: Sequence[Sequence[Picture]], arguments: argparse.Namespac
 
 
 def _detector(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
     from models import data, train
 
     if not arguments.boxes:
@@ -188,6 +202,7 @@ def _detector(arguments: argparse.Namespace) -> int:
 
 
 def _classifier(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
     from models import data, train
 
     labels = arguments.labels.split(",")
@@ -288,6 +303,7 @@ def _add_papers(parser: argparse.ArgumentParser) -> None:
 
 
 def _papers(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
     from models import papers
 
     ours = _model(arguments.classifier, "classifier", "--classifier") if arguments.classifier else None

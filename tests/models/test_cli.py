@@ -34,6 +34,32 @@ def test_measuring_needs_no_tensorflow() -> None:
     assert done.returncode == 0, done.stderr
 
 
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "keras"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+from models import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("words", [["detector"], ["classifier"], ["papers", "--folders", "f"]])
+def test_training_without_tensorflow_is_one_line(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BLOCKED, *words, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_KNOWN
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: training needs TensorFlow and Keras")
+    assert done.stderr.endswith("in fmd's folder: pip install '.[train]'\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_evaluating_a_table_of_predictions(
     boxes_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
