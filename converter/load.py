@@ -1,6 +1,8 @@
 """A file or folder -> Source: reads what Keras 3, Keras 2 and TensorFlow save, by content and not by ending.
 
-Nothing in an untrusted file is run: Lambda layers carry Python code and are refused unless the person allows it.
+No Python code of an untrusted Keras file is run: Lambda layers carry it and are refused unless the person allows it.
+That does not hold of a SavedModel: TensorFlow executes its graph, which may read and write files. Convert only those
+you trust.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ import numpy as np
 
 from converter.noise import quiet
 from edge.contracts import Floats, Image
+from edge.detect import STRIDES
 from edge.errors import ConversionError
 
-from edge.detect import STRIDES
 MOST_LABELS = 20
 """A classifier with more outputs than this was not trained to tell masks apart."""
 BATCH = 8
@@ -93,7 +95,8 @@ def load(path: Path, allow_code: bool = False, custom_objects: Path | None = Non
 
 def _kind_of(path: Path) -> Literal["keras", "hdf5"]:
     try:
-        head = path.open("rb").read(8)
+        with path.open("rb") as file:
+            head = file.read(8)
     except OSError as error:
         raise ConversionError(
             f"{path}: cannot read the model: {error.strerror}; give a .keras, .h5 or SavedModel"
