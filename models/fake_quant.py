@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from edge.contracts import Floats
+from edge.errors import DataError
 
 Range = tuple[float, float]
 LEVELS = 127
@@ -60,7 +61,6 @@ def measure_ranges(model: keras.Model, inputs: Floats) -> dict[str, Range]:
     return ranges
 
 
-@keras.saving.register_keras_serializable("fmd")
 class FakeQuant(keras.layers.Layer):
     """Rounds to 256 steps between two fixed values; gradients pass straight through inside them."""
 
@@ -73,12 +73,24 @@ class FakeQuant(keras.layers.Layer):
         return tf.quantization.fake_quant_with_min_max_args(values, self.low, self.high)
 
 
-@keras.saving.register_keras_serializable("fmd")
 class RoundedConvolution(keras.layers.Layer):
-    """A convolution with the weights of ``inner``, rounded as the int8 file will hold them."""
+    """A convolution with the weights of ``inner``, rounded as the int8 file will hold them.
+
+    Raises :class:`edge.errors.DataError` for what it would leave out: an activation inside the layer, or dilation.
+    """
 
     def __init__(self, inner: keras.layers.Layer, **options: Any) -> None:
         super().__init__(**options)
+        if inner.activation is not keras.activations.linear:
+            name = getattr(inner.activation, "__name__", str(inner.activation))
+            raise DataError(
+                f"layer {inner.name}: has the activation {name} inside, expected none to train with rounding; make it "
+                "a layer of its own after the convolution"
+            )
+        if set(inner.dilation_rate) != {1}:
+            raise DataError(
+                f"layer {inner.name}: got dilation {inner.dilation_rate}, expected 1 to train with rounding"
+            )
         self.inner = inner
 
     def call(self, values: Any) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
+import pytest
 
+from edge.errors import DataError
 from models import classifier, fake_quant
 
 
@@ -79,3 +83,13 @@ def test_the_classifier_takes_rounding_everywhere_it_stores_a_tensor() -> None:
     assert "Conv1_relu" in names
     assert "block_2_add" in names
     assert not any(name.endswith(("expand_BN", "depthwise_BN")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"activation": "relu"}, "activation relu"), ({"dilation_rate": 2}, "dilation")]
+)
+def test_what_rounding_would_leave_out_is_refused(options: dict[str, Any], words: str) -> None:
+    pixels = keras.Input((16, 16, 3))
+    model = keras.Model(pixels, keras.layers.Conv2D(4, 3, name="odd", **options)(pixels))
+    with pytest.raises(DataError, match=f"layer odd: .*{words}"):
+        fake_quant.with_rounding(model, {})
