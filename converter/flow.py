@@ -300,7 +300,9 @@ def prove(
         )
     fit = Fit(keras_model.height, keras_model.width, contract.task == "detector", contract.crop_margin)
     pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
-    pixels = find_pixels(keras_model, pictures.fit, options.pixels, options.colour)
+    # What the file is fed is known; a second guess, on other pictures, could only differ from it.
+    colour = contract.input.colour if options.colour == "auto" else options.colour
+    pixels = find_pixels(keras_model, pictures.fit, options.pixels, colour)
     floats = keras_model.predict(pictures.proof.images, pixels.of_bytes)
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
     dangerous = dangerous_of(contract.labels, contract.compliant) if contract.labels else ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.flow import Conversion, Options, convert
+from converter.flow import Conversion, Options, convert, prove
 from converter.verify import Gate
 from edge import bundle
 from edge.contracts import Floats, Interpreter, TensorSpec
@@ -96,6 +96,17 @@ def test_drawn_golden_inputs_hold_nobodys_picture(softmax_keras: Path, pictures:
 def test_equal_conversions_give_equal_files(conversion: Conversion, softmax_keras: Path, pictures: Path) -> None:
     options = Options(output=conversion.target, labels=("with_mask", "without_mask"), calibration=pictures, force=True)
     assert convert(softmax_keras, options).bundle == conversion.bundle
+
+
+def test_a_proof_repeated_feeds_the_colour_order_of_the_file(
+    softmax_keras: Path, pictures: Path, tmp_path: Path
+) -> None:
+    options = Options(output=tmp_path / "m.tflite", calibration=pictures, colour="BGR", gate=Gate(0, 1, 1, 1))
+    found = convert(softmax_keras, options)
+    proof = prove(found.target, softmax_keras, Options(calibration=pictures))
+    assert proof.contract.input.colour == "BGR"
+    assert proof.parity is not None
+    assert proof.parity.numbers() == found.contract.parity
 
 
 def test_nothing_is_overwritten_unasked(conversion: Conversion, softmax_keras: Path) -> None:
