@@ -193,8 +193,8 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     for key in ("led_pin", "buzzer_pin"):
         pin, by_name = getattr(settings.alert, key), settings.alert.driver == "gpiod"
         # A Broadcom number taken for an offset would drive some other line of another board.
-        named = isinstance(pin, str) and not pin.isdigit()
-        if named is not by_name and settings.alert.driver != "console":
+        fitting = isinstance(pin, str) and not pin.isdigit() if by_name else isinstance(pin, int)
+        if not fitting and settings.alert.driver != "console":
             wanted = 'a line\'s name or chip and offset, as in "PQ.05" or "gpiochip1:12"' if by_name else "a BCM number"
             raise SettingsError(
                 f"{_origin(origins, f'alert.{key}', 'alert.driver')}: alert.{key}: got {pin!r}, expected {wanted} "

@@ -73,7 +73,10 @@ CASES = {
         "typo.toml: unknown key alert.led_pni; did you mean led_pin?",
     ),
     "settings that are no TOML": ("run --config broken.toml", "broken.toml: not valid TOML: "),
-    "settings of a wrong type": ("run --config wrong.toml", "wrong.toml: alert.led_pin: expected `int`, got `str`"),
+    "settings of a wrong type": (
+        "run --config wrong.toml",
+        "wrong.toml: alert.led_pin: got 'five', expected a BCM number",
+    ),
     "settings that are not there": ("run --config nowhere.toml", "nowhere.toml: cannot read the settings: No such"),
     "settings that cannot be read": ("run --config empty", "empty: cannot read the settings: Is a directory"),
     "a label the model lacks": ("run --source ok.mp4 --config accept.toml", "decide.accept: ['scarf']: no label"),

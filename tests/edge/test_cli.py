@@ -61,7 +61,13 @@ def live(tmp_path: Path) -> dict[str, str]:
 def running(*arguments: str | Path, **more: str) -> Iterator[subprocess.Popen[str]]:
     """The real command under way; killed at the end if it still is."""
     process = subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**more)
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+        # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process

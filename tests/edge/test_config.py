@@ -204,6 +204,7 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
         ("gpiod", 17, "a line's name"),
         ("gpiozero", "PQ.05", "a BCM number"),
         ("auto", "PQ.05", "a BCM number"),
+        ("auto", "17", "a BCM number"),
         ("gpiod", "17", "a line's name"),
     ],
 )
