@@ -32,7 +32,10 @@ def annotate(step: Step, show_faces: bool) -> Image:
     if not show_faces:
         _blur_faces(picture, step)
     passages = {passage.id: passage for passage in step.passages}
+    everything = Box(0, 0, picture.shape[1], picture.shape[0])
     for track in step.tracks:
+        if not track.box.intersection(everything):
+            continue  # walked out of the picture, and not yet held to have left
         passage = passages.get(track.id)
         outcome = passage.outcome if passage else Outcome.UNDECIDED
         label = f"{track.id} {outcome.value}" + (f" {passage.label}" if passage and passage.label else "")

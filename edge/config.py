@@ -10,7 +10,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -176,6 +176,9 @@ def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     message, _, place = str(error).partition(" - at `$.")
     key = place.rstrip("`").partition("[")[0]
     section, _, name = key.partition(".")
+    choices = get_args(get_type_hints(get_type_hints(Settings)[section])[name])
+    if message.startswith("Invalid enum value"):
+        message = f"Expected one of {', '.join(str(choice) for choice in choices)}"
     return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {values[section][name]!r}"
 
 

@@ -227,3 +227,8 @@ def test_a_model_lies_beside_the_settings_that_name_it(tmp_path: Path) -> None:
 def test_times_the_unit_and_the_alarm_cannot_live_with_are_refused(key: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"{re.escape(key)}: expected"):
         config.load(None, {key: value})
+
+
+def test_a_word_that_is_none_of_the_choices_is_told_them_all() -> None:
+    with pytest.raises(SettingsError, match="expected one of auto, gpiozero, gpiod, console; got 'consle'"):
+        config.load(None, {"alert.driver": "consle"})
