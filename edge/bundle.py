@@ -29,12 +29,12 @@ FORMAT = 1
 CONTRACT_NAME, GOLDEN_NAME = "fmd.json", "golden.npz"
 FLATBUFFER_MAGIC = b"TFL3"  # bytes 4..8 of every TFLite file (its FlatBuffers file identifier)
 
-GOLDEN_QUANTA = {"ai-edge-litert": 1, "tflite-runtime": 24, "tensorflow": 24}
+GOLDEN_QUANTA = {"ai-edge-litert": 1, "tflite-runtime": 64, "tensorflow": 24}
 """How far, in steps of the output's quantization, each runtime may be from the golden outputs.
 
 LiteRT with XNNPACK is bit-exact between x86-64 and arm64; 1 allows for one rounding. tflite-runtime 2.14 and
-TensorFlow's own interpreter use other int8 kernels: up to 17 steps were measured on a right model, while a colour
-swap or a wrong scaling moves outputs by most of the range."""
+TensorFlow's own interpreter use other int8 kernels: on the shipped models tflite-runtime is up to 40 steps off where a
+face is unclear, while a colour swap, a wrong scaling or a constant answer moves outputs by most of their 256 steps."""
 GOLDEN_ABSOLUTE = 2e-3
 """The same for float outputs, in the output's own unit."""
 
