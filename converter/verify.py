@@ -15,7 +15,7 @@ import numpy.typing as npt
 from converter.noise import Progress
 from edge.bundle import Model
 from edge.contracts import Box, Floats, Image
-from edge.detect import MAX_IOU, STRIDES, cell_centres, decode, non_maximum_suppression
+from edge.detect import MAX_IOU, STRIDES, cell_centres, faces_among
 
 Counts = npt.NDArray[np.int64]
 FACE_SCORE = 0.5
@@ -166,10 +166,8 @@ def faces_of(scores: Floats, distances: Floats, height: int, width: int) -> list
     """Faces (box in input pixels, score), best first, of scores (cells, 1) and log distances (cells, 4)."""
     flat = scores.reshape(-1)
     candidates = np.flatnonzero(flat >= FACE_SCORE - FACE_SLACK)
-    centres, strides = cell_centres(height, width, STRIDES)
-    boxes = decode(distances[candidates], centres[candidates], strides[candidates])
-    kept = non_maximum_suppression(boxes, flat[candidates], MAX_IOU)
-    return [(Box(*(float(v) for v in boxes[k])), float(flat[candidates[k]])) for k in kept]
+    boxes, found = faces_among(candidates, flat, distances, cell_centres(height, width, STRIDES), MAX_IOU)
+    return [(Box(*(float(v) for v in box)), float(score)) for box, score in zip(boxes, found, strict=True)]
 
 
 def _unmatched(wanted: Sequence[tuple[Box, float]], found: Sequence[tuple[Box, float]]) -> tuple[int, list[float]]:

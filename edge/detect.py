@@ -11,10 +11,12 @@ of all strides, smallest stride first, row by row:
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.bundle import Model
 from edge.contracts import Box, Face, Floats, Frame, Image
@@ -50,15 +52,22 @@ def letterbox(image: Image, height: int, width: int) -> tuple[Image, Letterbox]:
     return fitted, Letterbox(scale, x_offset, y_offset)
 
 
+@functools.cache
 def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Centres (cells, 2) as x, y in input pixels and the stride (cells,) of every output cell, in output order."""
+    """Centres (cells, 2) as x, y in input pixels and the stride (cells,) of every output cell, in output order.
+
+    Made once for every size, and read-only for that.
+    """
     centres, sizes = [], []
     for stride in strides:
         rows, columns = -(-height // stride), -(-width // stride)
         y, x = np.mgrid[:rows, :columns].astype(np.float32)
         centres.append(np.stack([x.ravel(), y.ravel()], axis=1) * stride + stride / 2)
         sizes.append(np.full(rows * columns, stride, np.float32))
-    return np.concatenate(centres).astype(np.float32), np.concatenate(sizes)
+    grid = np.concatenate(centres).astype(np.float32), np.concatenate(sizes)
+    for array in grid:
+        array.flags.writeable = False
+    return grid
 
 
 def decode(distances: Floats, centres: Floats, strides: Floats) -> Floats:
@@ -83,6 +92,19 @@ def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> li
     return kept
 
 
+def faces_among(
+    candidates: npt.NDArray[np.intp], scores: Floats, distances: Floats, grid: tuple[Floats, Floats], max_iou: float
+) -> tuple[Floats, Floats]:
+    """Boxes (n, 4) in input pixels and their scores (n,), best first, of the cells ``candidates`` that survive.
+
+    ``scores`` (cells,) and ``distances`` (cells, 4) are a detector's outputs, ``grid`` is :func:`cell_centres`'.
+    """
+    centres, strides = grid
+    boxes = decode(distances[candidates], centres[candidates], strides[candidates])
+    kept = non_maximum_suppression(boxes, scores[candidates], max_iou)
+    return boxes[kept], scores[candidates][kept]
+
+
 class FaceDetector:
     """Finds faces with a detector bundle. ``min_score`` 0..1 is the lowest confidence reported."""
 
@@ -93,8 +115,8 @@ class FaceDetector:
         self._max_iou = max_iou
         self._most_faces = most_faces
         self._height, self._width = contract.input.height, contract.input.width
-        self._centres, self._strides = cell_centres(self._height, self._width, contract.strides)
-        cells = len(self._strides)
+        self._grid = cell_centres(self._height, self._width, contract.strides)
+        cells = len(self._grid[1])
         if sorted(model.output_shapes, key=lambda shape: shape[-1]) != [(1, cells, 1), (1, cells, 4)]:
             raise BundleError(
                 f"{model.source}: a detector of strides {contract.strides} gives (1, {cells}, 1) and (1, {cells}, 4), "
@@ -111,12 +133,12 @@ class FaceDetector:
         candidates = np.flatnonzero(flat >= self._min_score)
         if candidates.size > 4 * self._most_faces:
             candidates = candidates[np.argsort(-flat[candidates])[: 4 * self._most_faces]]
-        boxes = decode(distances.reshape(-1, 4)[candidates], self._centres[candidates], self._strides[candidates])
-        kept = non_maximum_suppression(boxes, flat[candidates], self._max_iou)[: self._most_faces]
+        boxes, found = faces_among(candidates, flat, distances.reshape(-1, 4), self._grid, self._max_iou)
+        boxes, found = boxes[: self._most_faces], found[: self._most_faces]
         boxes[:, 0::2] = np.clip((boxes[:, 0::2] - fit.x_offset) / fit.scale, 0, frame.image.shape[1])
         boxes[:, 1::2] = np.clip((boxes[:, 1::2] - fit.y_offset) / fit.scale, 0, frame.image.shape[0])
         return tuple(
-            Face(Box(*(float(v) for v in boxes[i])), float(flat[candidates[i]]))
-            for i in kept
-            if boxes[i, 2] - boxes[i, 0] >= 1 and boxes[i, 3] - boxes[i, 1] >= 1
+            Face(Box(*(float(v) for v in box)), float(score))
+            for box, score in zip(boxes, found, strict=True)
+            if box[2] - box[0] >= 1 and box[3] - box[1] >= 1
         )

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from edge.contracts import Box, Floats, Image
-from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, letterbox, non_maximum_suppression
+from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, faces_among, letterbox
 from edge.errors import DataError
 from models import backbone, classifier, data, detector, fake_quant, machine, score, tracking
 
@@ -257,13 +257,11 @@ def detector_measure(training: keras.Model, validation: Sequence[detector.Sample
 
 def _decoded(raw: Floats, fit_: Letterbox, size: int) -> list[score.Predicted]:
     """Faces in pixels of the picture, from the training network's output (cells, 5) for it."""
-    centres, strides = cell_centres(size, size, STRIDES)
     scores = np.asarray(1 / (1 + np.exp(-raw[:, 0])), np.float32)
     kept = np.flatnonzero(scores > LOWEST_SCORE)
-    boxes = decode(raw[kept, 1:], centres[kept], strides[kept])
+    boxes, found = faces_among(kept, scores, raw[:, 1:], cell_centres(size, size, STRIDES), MAX_IOU)
     boxes = np.asarray((boxes - np.array([fit_.x_offset, fit_.y_offset] * 2)) / fit_.scale, np.float32)
-    best = non_maximum_suppression(boxes, scores[kept], MAX_IOU)
-    return [score.Predicted(Box(*boxes[k]), float(scores[kept[k]])) for k in best]
+    return [score.Predicted(Box(*box), float(one)) for box, one in zip(boxes, found, strict=True)]
 
 
 def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None:
