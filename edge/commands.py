@@ -223,7 +223,7 @@ def off(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     """Is this model file what it says, and does this machine compute it rightly?"""
     loaded = bundle.unpack(arguments.model)
-    model = bundle.load(arguments.model, loaded.contract.task, drivers.open_interpreter)
+    model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer), str(arguments.model))
     worst = model.replay()
     print(json.dumps(bundle.described(loaded.contract), indent=1))
     print(
