@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edge.contracts import Image
+from models.data import shrunk
 
 Rng = np.random.Generator
 
@@ -63,13 +64,10 @@ def recompress(image: Image, jpeg_quality: int) -> Image:
 
 def shrink(image: Image, longest: int) -> Image:
     """Throw detail away: down to ``longest`` pixels and back up to the size it had."""
-    height, width = image.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
+    small = shrunk(image, longest)
+    if small is image:
         return image
-    small = cv2.resize(
-        image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
-    )
+    height, width = image.shape[:2]
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
