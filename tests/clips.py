@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from edge.drivers.doorway import draw_doorway
 from edge.drivers.pixels import luma_of
 from models.data import LabelledFace, Picture, load_faces, read_boxes
 
-DATA = Path(os.environ.get("FMD_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480
 ENTER_S, PAUSE_S, LEAVE_S, EMPTY_S = 1.2, 1.6, 1.2, 2.4

@@ -9,7 +9,8 @@ from edge.alert import Alert
 from edge.contracts import Decision, Outcome
 from edge.drivers.console import ConsoleOutput
 from models.data import read_boxes
-from tests.clips import DATA, ComposedCamera, Person, choose
+from tests.clips import ComposedCamera, Person, choose
+from tests.data_sets import DATA
 
 BOXES = DATA / "boxes" / "boxes.csv"
 PEOPLE = 6

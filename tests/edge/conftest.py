@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from edge import config, drivers, service
 from edge.bundle import Bundle, Model, unpack
 from edge.config import Settings
-from tests.edge import parts
+from tests.data_sets import DATA
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +54,6 @@ def mock_pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The data sets, which are no part of the project."""
-    folder = Path(os.environ.get("FMD_DATA", parts.ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no data sets at {folder}; set FMD_DATA")
-    return folder
+    if not DATA.is_dir():
+        pytest.skip(f"no data sets at {DATA}; set FMD_DATA")
+    return DATA

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.data_sets import DATA
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 SKIN, BLUE, WALL = (224, 180, 150), (60, 90, 200), (120, 125, 118)
-DATA = Path(os.environ.get("FMD_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 
 Draw = Callable[..., Path]
 
