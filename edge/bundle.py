@@ -54,7 +54,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     ``output`` says how a classifier's last tensor is read: ``softmax`` has one probability a label,
     ``sigmoid`` has one neuron, the probability of ``labels[1]``. ``crop_margin`` is the share of the face box's
-    longer side added on every side before the square crop. ``strides`` belong to detectors.
+    longer side added on every side before the square crop. ``background`` is the label, if there is one, that means
+    "not a face at all": a detector's mistake that the classifier throws out. ``strides`` belong to detectors.
     ``heatmap`` tells of a second output (1, h, w, neurons), a class activation map for each neuron.
     """
 
@@ -70,6 +71,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     parity: Mapping[str, float]
     labels: tuple[str, ...] = ()
     compliant: str = ""
+    background: str | None = None
     output: Literal["softmax", "sigmoid", "anchor-free"] = "softmax"
     crop_margin: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
     strides: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
@@ -89,6 +91,20 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"a sigmoid speaks of two labels, got {self.labels}")
         if self.compliant not in self.labels:
             raise ValueError(f"compliant is one of {self.labels}, got {self.compliant!r}")
+        self._check_background()
+
+    def _check_background(self) -> None:
+        if self.background is None:
+            return
+        if self.background not in self.labels or self.background == self.compliant:
+            raise ValueError(f"background is one of {self.labels} and not {self.compliant!r}, got {self.background!r}")
+        if self.output != "softmax" or len(self.worn) < 2:
+            raise ValueError(f"beside background there are two labels or more in a softmax, got {self.labels}")
+
+    @property
+    def worn(self) -> tuple[str, ...]:
+        """The labels that say how a face wears its mask: all but ``background``."""
+        return tuple(label for label in self.labels if label != self.background)
 
 
 Golden = dict[str, npt.NDArray[Any]]

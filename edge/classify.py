@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
@@ -71,24 +73,35 @@ def quality_of(image: Image, face: Face) -> float:
     )
 
 
+def verdict_of(probabilities: Mapping[str, float], quality: float, background: str | None) -> Verdict:
+    """A verdict from the probabilities of all labels, ``background`` (the label for what is no face) among them.
+
+    What may be no face is trusted that much less.
+    """
+    nothing = probabilities.get(background, 0.0) if background is not None else 0.0
+    face = {label: p for label, p in probabilities.items() if label != background}
+    total = sum(face.values()) or 1.0
+    return Verdict({label: p / total for label, p in face.items()}, quality * (1 - nothing), nothing)
+
+
 class MaskClassifier:
-    """Judges faces with a classifier bundle."""
+    """Judges faces with a classifier bundle. ``labels`` are those of a face, in the model's order."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._size = (model.contract.input.height, model.contract.input.width)
-        self.labels = model.contract.labels
-        wanted = (1, 1 if model.contract.output == "sigmoid" else len(self.labels))
+        self.labels = model.contract.worn
+        wanted = (1, 1 if model.contract.output == "sigmoid" else len(model.contract.labels))
         # A heat map (contract.heatmap) comes second; a door needs only the labels.
         if model.output_shapes[:1] != (wanted,) or len(model.output_shapes) != 1 + model.contract.heatmap:
             raise BundleError(
-                f"{model.source}: a {model.contract.output} of labels {self.labels} gives one output {wanted}, "
-                f"this model {model.output_shapes}; convert it again"
+                f"{model.source}: a {model.contract.output} of labels {model.contract.labels} gives one output "
+                f"{wanted}, this model {model.output_shapes}; convert it again"
             )
         self.compliant = model.contract.compliant
 
     def classify(self, frame: Frame, face: Face) -> Verdict:
         """One look at a face of ``frame``."""
         crop = crop_face(frame.image, face.box, self._model.contract.crop_margin, self._size)
-        output = self._model.run(crop)[0]
-        return Verdict(probabilities_of(output, self._model.contract), quality_of(frame.image, face))
+        probabilities = probabilities_of(self._model.run(crop)[0], self._model.contract)
+        return verdict_of(probabilities, quality_of(frame.image, face), self._model.contract.background)

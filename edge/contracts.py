@@ -97,11 +97,19 @@ class Track:
 class Verdict:
     """One look at one face: a probability for every label, and how far the look can be trusted.
 
-    ``quality`` is 0 for a crop that says nothing (tiny, cut off, blurred) and 1 for a good one.
+    ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a crop that says nothing (tiny, cut
+    off, blurred) and 1 for a good one. ``background`` is the probability that this is no face at all, 0 where the
+    model has no label for that.
     """
 
     probabilities: Mapping[str, float]
     quality: float
+    background: float = 0.0
+
+    @property
+    def is_face(self) -> bool:
+        """False where "no face" is the likeliest of all labels, that of the face included."""
+        return self.background <= (1 - self.background) * self.score
 
     @property
     def label(self) -> str:

@@ -66,7 +66,7 @@ class Decider:
         for track in tracks:
             state = self._states.setdefault(track.id, _State(track.id, track.entered_s, now_s, track.seen_s))
             state.seen_s = track.seen_s
-            if track.id in verdicts:
+            if track.id in verdicts and verdicts[track.id].is_face:
                 self._look(state, verdicts[track.id], now_s)
             if change := self._judge(state, now_s):
                 decisions.append(Decision(change, state.passage(), now_s))

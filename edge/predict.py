@@ -56,19 +56,26 @@ class Predictor:
         self._detector, self._classifier, self._label_from = detector, classifier, label_from
 
     def predict(self, frame: Frame) -> Found:
-        """Faces of a frame, best first, with their verdicts."""
+        """Faces of a frame, best first, with their verdicts; without what the classifier holds to be no face."""
+        return faces_of(self.look(frame))
+
+    def look(self, frame: Frame) -> Found:
+        """Everything the detector takes for a face, best first, what the classifier holds to be none included."""
         return [
             (face, self._classifier.classify(frame, face) if face.score >= self._label_from else None)
             for face in self._detector.detect(frame)
         ]
 
     def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
-        """A copy of the frame with every labelled face drawn on it; every face blurred unless asked not to."""
+        """A copy of the frame with every labelled face drawn on it.
+
+        Everything in ``found`` is blurred unless asked not to: a face that the classifier throws out is still one.
+        """
         picture = frame.image.copy()
         if not show_faces:
             for face, _ in found:
                 blur_face(picture, face.box)
-        for face, verdict in found:
+        for face, verdict in faces_of(found):
             if verdict is not None:
                 good = verdict.label == self._classifier.compliant
                 colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
@@ -76,10 +83,15 @@ class Predictor:
         return picture
 
 
+def faces_of(found: Found) -> Found:
+    """``found`` without what the classifier holds to be no face."""
+    return [(face, verdict) for face, verdict in found if verdict is None or verdict.is_face]
+
+
 def write_rows(handle: TextIO, name: str, found: Found) -> None:
-    """Append a frame's faces to an open CSV."""
+    """Append a frame's faces to an open CSV, and nothing that the classifier holds to be no face."""
     writer = csv.writer(handle)
-    for face, verdict in found:
+    for face, verdict in faces_of(found):
         writer.writerow(
             [name, *(round(v, 1) for v in face.box), round(face.score, 4), verdict.label if verdict else ""]
         )

@@ -113,10 +113,11 @@ def detector_of(faces: Sequence[Face], min_score: float = 0.2) -> FaceDetector:
     return FaceDetector(Model(bundle, StubInterpreter(detector_answers(faces)), "stub"), min_score)
 
 
-def classifier_of(probabilities: Mapping[str, float]) -> MaskClassifier:
-    """A classifier that answers ``probabilities`` to every face."""
-    answer = np.array([[probabilities[label] for label in LABELS]], np.float32)
-    return MaskClassifier(Model(Bundle(b"", contract("classifier"), {}), StubInterpreter([answer]), "stub"))
+def classifier_of(probabilities: Mapping[str, float], **more: Any) -> MaskClassifier:
+    """A classifier that answers ``probabilities`` to every face; ``more`` goes into its contract."""
+    answer = np.array([list(probabilities.values())], np.float32)
+    spec = contract("classifier", labels=tuple(probabilities), **more)
+    return MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter([answer]), "stub"))
 
 
 def stages_of(settings: config.Settings, alert: Alert) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle, Model
-from edge.classify import MaskClassifier, crop_face, probabilities_of, quality_of
+from edge.classify import MaskClassifier, crop_face, probabilities_of, quality_of, verdict_of
 from edge.contracts import Box, Face
 from edge.errors import BundleError
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
@@ -89,6 +89,23 @@ def test_a_look_gives_every_label_and_a_quality() -> None:
     verdict = classifier_of(BARE).classify(frame_of(texture(200, 200)), Face(Box(50, 50, 110, 110), 0.9))
     assert dict(verdict.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
     assert verdict.quality == 1.0
+
+
+def test_a_label_for_what_is_no_face_is_kept_apart_from_those_of_a_face() -> None:
+    classifier = classifier_of({"with_mask": 0.3, "not_a_face": 0.4, "without_mask": 0.3}, background="not_a_face")
+    assert classifier.labels == ("with_mask", "without_mask")
+    verdict = classifier.classify(frame_of(texture(200, 200)), Face(Box(50, 50, 110, 110), 0.9))
+    assert dict(verdict.probabilities) == pytest.approx({"with_mask": 0.5, "without_mask": 0.5})
+    assert verdict.background == pytest.approx(0.4)
+    assert verdict.quality == pytest.approx(0.6)
+    assert not verdict.is_face  # likelier than either label, though not than both
+
+
+def test_what_may_be_no_face_but_is_likelier_one_stays_a_face() -> None:
+    verdict = verdict_of({"with_mask": 0.5, "not_a_face": 0.4, "without_mask": 0.1}, 1.0, "not_a_face")
+    assert verdict.is_face
+    assert verdict.label == "with_mask"
+    assert not verdict_of({"with_mask": 0.0, "not_a_face": 1.0, "without_mask": 0.0}, 1.0, "not_a_face").is_face
 
 
 def test_quality_falls_with_size_blur_and_what_is_outside() -> None:

@@ -206,3 +206,12 @@ def test_probabilities_of_nought_and_one_are_finite_evidence(certain: float) -> 
     door = Door()
     door.ticks(50, {1: {"with_mask": certain, "without_mask": 1 - certain}})
     assert 0 < door.passages[0].belief < 1
+
+
+def test_what_is_no_face_is_no_look_however_bare_it_seems() -> None:
+    door = Door()
+    for i in range(50):
+        now_s = i * TICK_S
+        door.passages, told = door.decider.update([track(1, now_s)], {1: Verdict(BARE, 0.2, background=0.8)}, now_s)
+        assert told == ()
+    assert (door.passages[0].looks, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
