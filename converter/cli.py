@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.classify import CROP_MARGIN
+from edge.cli import version_line
 from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The bare form is the common one, so it needs no word of its own; a model of that name is given as ./inspect.
     parser = {"inspect": _inspect_parser, "verify": _verify_parser}.get(words[0] if words else "", _parser)
     chosen = parser()
+    chosen.add_argument("--version", action="version", version=version_line("fmd-convert"))
     chosen.add_argument("--verbose", action="store_true", help="where an unexpected error came from")
     arguments = chosen.parse_args(words if parser is _parser else words[1:])
     if arguments.verbose:

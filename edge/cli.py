@@ -10,6 +10,7 @@ fmd verify    is this model file what it says, and does this machine compute it 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import logging
 import os
 import sys
@@ -39,9 +40,18 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     return commands.COMMANDS[arguments.command](arguments)
 
 
+def version_line(command: str) -> str:
+    """What ``--version`` of each of our commands prints; also where fmd runs from a checkout not installed."""
+    try:
+        return f"{command} {importlib.metadata.version('fmd-edge')}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{command} (not installed: run from a checkout)"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fmd", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--verbose", action="store_true", help="say more, such as every change of a pin")
+    parser.add_argument("--version", action="version", version=version_line("fmd"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     run = commands.add_parser("run", help="watch, decide, alert")

@@ -12,11 +12,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from edge import annotate, bundle, config, drivers, predict, service
 from edge.contracts import Change, Decision, Image, Outcome, Step
-from edge.errors import EXIT_INTERRUPTED, EXIT_OK, FmdError, OutputError, SettingsError
+from edge.errors import EXIT_INTERRUPTED, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
 log = logging.getLogger("fmd")
 
@@ -154,8 +154,10 @@ def demo(arguments: argparse.Namespace) -> int:
 def predict_each(arguments: argparse.Namespace) -> int:
     """Faces and labels of every picture, as a CSV."""
     settings = _settings(arguments)
+    unreadable = Unreadable()
     # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
-    frames = predict.named_frames(arguments.source, settings.camera)
+    frames = predict.named_frames(arguments.source, settings.camera, unreadable.add)
+    _check_csv(arguments.csv)
     predictor = predict.Predictor(
         service.open_detector(settings), service.open_classifier(settings), settings.detect.start_score
     )
@@ -172,17 +174,49 @@ def predict_each(arguments: argparse.Namespace) -> int:
                 annotate.save_picture(arguments.annotate / f"{name.replace('#', '-')}.png", picture)
             progress.count(len(predict.faces_of(found)))
     progress.done()
+    unreadable.complain(arguments.source)
     return EXIT_OK
 
 
+class Unreadable:
+    """The pictures of a folder that could not be read: told as they come, and counted for the end."""
+
+    def __init__(self) -> None:
+        self._errors: list[CameraError] = []
+
+    def add(self, error: CameraError) -> None:
+        """Tell of one picture, and go on."""
+        log.warning("left out %s", error)
+        self._errors.append(error)
+
+    def complain(self, source: Path) -> None:
+        """Raise CameraError if there were any: whoever reads the CSV alone would take it for complete."""
+        if self._errors:
+            raise CameraError(
+                f"{source}: {len(self._errors)} of its pictures could not be read and are not in the rows; the first: "
+                f"{self._errors[0]}"
+            )
+
+
+def _check_csv(path: Path | None) -> None:
+    """Complain before the models are loaded; what is there already stays as it is."""
+    if path is None:
+        return
+    there = path.exists()
+    with _csv_file(path, "a"):
+        pass
+    if not there:
+        path.unlink()
+
+
 @contextmanager
-def _csv_file(path: Path | None) -> Iterator[TextIO]:
+def _csv_file(path: Path | None, mode: Literal["w", "a"] = "w") -> Iterator[TextIO]:
     """``path`` opened for rows, or standard output; a full disk is told with the file's name."""
     if path is None:
         yield sys.stdout
         return
     try:
-        with path.open("w", newline="") as handle:
+        with path.open(mode, newline="") as handle:
             yield handle
     except FmdError:
         raise
@@ -226,9 +260,13 @@ def verify(arguments: argparse.Namespace) -> int:
     model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer), str(arguments.model))
     worst = model.replay()
     print(json.dumps(bundle.described(loaded.contract), indent=1))
-    print(
-        f"{arguments.model}: contract, hash and {len(loaded.golden['inputs'])} golden inputs are right on "
-        f"{model.runtime} (largest difference: {worst:.0%} of what is allowed)"
+    # The sentence goes where the log goes: standard output is one JSON value, for programs.
+    log.info(
+        "%s: contract, hash and %d golden inputs are right on %s (largest difference: %.0f%% of what is allowed)",
+        arguments.model,
+        len(loaded.golden["inputs"]),
+        model.runtime,
+        100 * worst,
     )
     return EXIT_OK
 

@@ -7,7 +7,7 @@ door would begin to watch a person get no label: on their own they decide nothin
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -27,18 +27,31 @@ Found = list[tuple[Face, Verdict | None]]
 CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
 
 
-def named_frames(source: Path, settings: CameraSettings) -> Iterator[tuple[str, Frame]]:
+def named_frames(
+    source: Path, settings: CameraSettings, on_unreadable: Callable[[CameraError], None]
+) -> Iterator[tuple[str, Frame]]:
     """Every picture under ``source`` with its file name, or every frame of a clip as ``clip.mp4#12``, once.
 
-    Raises CameraError at once where there is nothing to read.
+    A picture of a folder that cannot be read is handed to ``on_unreadable`` and left out. Raises CameraError at once
+    where there is nothing to read, and for a single picture that cannot be.
     """
     if source.is_dir():
-        return ((path.name, folder.read_picture(path)) for path in folder.pictures_in(source))
+        return _pictures_of(folder.pictures_in(source), on_unreadable)
     if not source.is_file():
         raise CameraError(f"{source}: no such file or folder; give a picture, a folder of pictures, or a clip")
     if source.suffix.lower() in CLIP_ENDINGS:
         return _frames_of(clip.Clip(msgspec.structs.replace(settings, loop=False), str(source), lambda: 0.0), source)
     return iter([(source.name, folder.read_picture(source))])
+
+
+def _pictures_of(paths: Sequence[Path], on_unreadable: Callable[[CameraError], None]) -> Iterator[tuple[str, Frame]]:
+    for path in paths:
+        try:
+            frame = folder.read_picture(path)
+        except CameraError as error:
+            on_unreadable(error)
+        else:
+            yield path.name, frame
 
 
 def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.cli import version_line
 from edge.errors import EXIT_OK, DataError, RuntimeMissingError, exit_code_of
 from models.tracking import BACKENDS
 
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fmd-train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=version_line("fmd-train"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_boxes(commands.add_parser("boxes", help="draw boxes on class-folder pictures with a YuNet .onnx as teacher"))
     _add_detector(commands.add_parser("detector", help="train the face detector"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import json
 import os
 import signal
@@ -161,6 +162,30 @@ def test_predict_writes_a_csv_with_its_header(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "seen" / "a.png.png")).shape == (64, 64, 3)
 
 
+def test_predict_goes_on_past_a_bad_picture_and_says_so_at_the_end(tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    for name in ("a.png", "c.png"):
+        cv2.imwrite(str(shown / name), texture(64, 64))
+    (shown / "b.png").write_bytes(b"no picture")
+    found = fmd("predict", shown, "--csv", tmp_path / "out.csv", "--annotate", tmp_path / "seen")
+    assert found.returncode == 1
+    assert f"left out {shown / 'b.png'}: not a picture" in found.stderr
+    assert found.stderr.splitlines()[-1].startswith(f"error: {shown}: 1 of its pictures could not be read")
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["a.png.png", "c.png.png"]
+
+
+def test_predict_looks_where_the_csv_goes_before_it_loads_models(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), texture(64, 64))
+    words = ["predict", tmp_path / "a.png", "--set", "model.detector=nowhere.tflite", "--csv"]
+    assert "no/out.csv: No such file" in fmd(*words, tmp_path / "no" / "out.csv").stderr
+    (tmp_path / "old.csv").write_text("of an earlier run")
+    assert "nowhere.tflite: cannot read the model file" in fmd(*words, tmp_path / "old.csv").stderr
+    assert (tmp_path / "old.csv").read_text() == "of an earlier run"
+    fmd(*words, tmp_path / "new.csv")
+    assert not (tmp_path / "new.csv").exists()
+
+
 def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
     """``fmd predict ... | head -1``"""
     clip = write_clip(tmp_path / "clip.avi", frames=3)
@@ -178,9 +203,13 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
 def test_verify_prints_the_contract_and_that_it_holds(classifier_path: Path) -> None:
     found = fmd("verify", classifier_path)
     assert found.returncode == 0, found.stderr
-    contract, _, proof = found.stdout.rpartition("}\n")
-    assert json.loads(contract + "}")["task"] == "classifier"
-    assert "golden inputs are right on" in proof
+    assert json.loads(found.stdout)["task"] == "classifier"  # nothing else, so that programs can read it
+    assert "golden inputs are right on" in found.stderr
+
+
+def test_version_is_that_of_the_package() -> None:
+    found = fmd("--version")
+    assert (found.returncode, found.stdout) == (0, f"fmd {importlib.metadata.version('fmd-edge')}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--nonsense"], ["predict"], ["verify"]])

@@ -17,6 +17,10 @@ from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, fra
 CAMERA = config.load().camera
 
 
+def refuse(error: CameraError) -> None:
+    raise AssertionError(error)
+
+
 def save(path: Path, picture: Image) -> Path:
     cv2.imwrite(str(path), picture[:, :, ::-1])
     return path
@@ -55,27 +59,39 @@ def test_pictures_of_a_folder_come_in_order_of_name_and_in_rgb(tmp_path: Path) -
     save(tmp_path / "b.png", second)
     save(tmp_path / "a.png", first)
     (tmp_path / "notes.txt").write_text("no picture")
-    names, frames = zip(*named_frames(tmp_path, CAMERA), strict=True)
+    names, frames = zip(*named_frames(tmp_path, CAMERA, refuse), strict=True)
     assert names == ("a.png", "b.png")
     np.testing.assert_array_equal(frames[0].image, first)
 
 
+def test_a_picture_that_cannot_be_read_is_told_and_the_next_ones_come(tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        save(tmp_path / name, texture(20, 30))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    told: list[CameraError] = []
+    assert [name for name, _ in named_frames(tmp_path, CAMERA, told.append)] == ["a.png", "c.png"]
+    assert [str(error).split(":")[0] for error in told] == [str(tmp_path / "b.png")]
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(CameraError, match="not a picture"):
+        named_frames(tmp_path / "a.png", CAMERA, refuse)
+
+
 def test_one_picture_comes_by_its_name(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", texture(20, 30))
-    assert [name for name, _ in named_frames(path, CAMERA)] == ["a.png"]
+    assert [name for name, _ in named_frames(path, CAMERA, refuse)] == ["a.png"]
 
 
 def test_frames_of_a_clip_come_numbered_and_once_even_where_the_settings_loop(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", frames=4)
     looping = config.load(None, {"camera.loop": True}).camera
-    assert [name for name, _ in named_frames(path, looping)] == [f"clip.mp4#{i}" for i in range(4)]
+    assert [name for name, _ in named_frames(path, looping, refuse)] == [f"clip.mp4#{i}" for i in range(4)]
 
 
 def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no such file or folder"):
-        named_frames(tmp_path / "nowhere.jpg", CAMERA)
+        named_frames(tmp_path / "nowhere.jpg", CAMERA, refuse)
     with pytest.raises(CameraError, match="no pictures in this folder"):
-        named_frames(tmp_path, CAMERA)
+        named_frames(tmp_path, CAMERA, refuse)
 
 
 def test_faint_faces_are_found_but_not_judged() -> None:
