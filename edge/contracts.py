@@ -164,6 +164,8 @@ class Decision:
     change: Change
     passage: Passage
     at_s: float
+    camera: str = ""
+    """Which of several cameras saw it; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +185,39 @@ class Step:
     decisions: tuple[Decision, ...]
     alarm: bool
     timings_s: Mapping[str, float]
+    camera: str = ""
+    """Which of several cameras the frame is of; empty where there is one."""
+
+
+class Sight(Enum):
+    """What a live camera gives. All but SEEING is blind: somebody could walk past and nobody would know."""
+
+    STARTING = "starting"
+    SEEING = "seeing"
+    STALLED = "stalled"
+    FROZEN = "frozen"
+    DARK = "dark"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a camera is, as of one moment; the service tells every change of it.
+
+    STALLED gives no new picture, FROZEN the same one again and again, DARK a black one or one without any contrast
+    (covered lens), GONE is unplugged, off the network, or cannot be opened. ``reason`` says it in one line for the
+    person who mends it; ``since_s`` is when the sight became what it is. ``camera`` names one of several.
+    """
+
+    camera: str
+    sight: Sight
+    since_s: float
+    reason: str = ""
+
+    @property
+    def blind(self) -> bool:
+        """Whether somebody could walk past unseen."""
+        return self.sight is not Sight.SEEING
 
 
 class Camera(Protocol):
