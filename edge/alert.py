@@ -1,41 +1,99 @@
-"""Decision -> LED and buzzer. An alert is a lease: it goes off by itself unless somebody keeps renewing it.
+"""What is held of the people at the door -> LED, buzzer, relay, voice and heartbeat.
 
-The LED is lit while the alarm lasts; the buzzer beeps in the settings' rhythm until it has sounded for the longest
-time allowed. Both are off before the first alarm, when the lease runs out, and after :meth:`Alert.close`, which the
-service passes through however it ends; where it is killed outright, its unit runs ``fmd off``.
+An alert is a lease: it goes off by itself unless somebody keeps renewing it. Each :class:`edge.contracts.Signal` has a
+pattern of its own for LED and buzzer; the buzzer falls silent after the longest time allowed, and sounds anew for a
+person it has not sounded for. The heartbeat beats only while frames go all the way through every camera's pipeline, so
+that dark (and lit without beating) means broken. All outputs are off before the first signal, when the lease runs out,
+and after :meth:`Alert.close`, which the service passes through however it ends; where it is killed outright, its unit
+runs ``fmd off``.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from edge.config import AlertSettings
-from edge.contracts import Output
+from edge.contracts import Output, Signal
 
 REST_S = 5.0
 """After this long without an alarm the buzzer may sound for its longest time again; a flickering alarm gets no more."""
+HEARTBEAT = (0.2, 1.3)
+"""Seconds lit and dark. No whole number of frames a second makes a stuck loop look like it."""
+MOST_HEARD = 256
+"""People of one long alarm that the buzzer remembers having sounded for."""
+
+
+def lit(pattern: Sequence[float], for_s: float) -> bool:
+    """Whether a pattern (seconds on, off, on ... over again) is on ``for_s`` after it began.
+
+    An empty pattern is never on, one of a single number always.
+    """
+    if len(pattern) < 2:
+        return bool(pattern)
+    at_s = for_s % sum(pattern)
+    for i, span_s in enumerate(pattern):
+        if at_s < span_s:
+            return i % 2 == 0
+        at_s -= span_s
+    return False
+
+
+@dataclass(slots=True)
+class _Lease:
+    """What one camera's pipeline last asked for, until when, and when a frame last went all the way through it."""
+
+    signal: Signal
+    until_s: float
+    progress_s: float
 
 
 class Alert:
-    """Drives the outputs. Calls may come from the loop and from a ticking thread at once."""
+    """Drives the outputs. Calls may come from the cameras' loops and from a ticking thread at once.
 
-    def __init__(self, settings: AlertSettings, led: Output, buzzer: Output) -> None:
-        self._settings, self._led, self._buzzer = settings, led, buzzer
+    Outputs that are not wired are None.
+    """
+
+    def __init__(
+        self,
+        settings: AlertSettings,
+        led: Output | None,
+        buzzer: Output | None,
+        relay: Output | None = None,
+        heartbeat: Output | None = None,
+        voice: Output | None = None,
+    ) -> None:
+        self._settings = settings
+        wired = {"led": led, "buzzer": buzzer, "relay": relay, "heartbeat": heartbeat, "voice": voice}
+        self._outputs = {name: output for name, output in wired.items() if output is not None}
         self._lock = threading.Lock()
-        self._since_s = self._until_s = self._asked_s = self._now_s = float("-inf")
+        self._leases: dict[str, _Lease] = {}
+        self._now_s = self._open_until_s = float("-inf")
+        self._shown: Signal | None = None
+        self._shown_s = 0.0
+        self._loud = {True: _Budget(), False: _Budget()}
         self._closed = False
 
-    def renew(self, alarm: bool, now_s: float) -> None:
-        """Say whether somebody is in violation now; true keeps the alarm for another ``lease_s``."""
+    def renew(
+        self, signal: Signal, now_s: float, offenders: Collection[int] = (), cleared: bool = False, camera: str = ""
+    ) -> None:
+        """Say what one frame led to; it is shown for another ``lease_s``, or until said otherwise.
+
+        ``offenders`` are the ids of those the alarm is for, ``cleared`` is true where somebody was just decided
+        compliant, ``camera`` tells several cameras on one alert apart. BLIND counts as no progress.
+        """
         with self._lock:
             self._pass(now_s)
-            if not alarm:
-                self._until_s = float("-inf")
-            else:
-                if self._now_s - self._asked_s > REST_S:
-                    self._since_s = self._now_s
-                self._asked_s = self._now_s
-                self._until_s = self._now_s + self._settings.lease_s
+            lease = self._leases.setdefault(camera, _Lease(signal, 0.0, float("-inf")))
+            lease.signal, lease.until_s = signal, self._now_s + self._settings.lease_s
+            if signal is not Signal.BLIND:
+                lease.progress_s = self._now_s
+            if cleared:
+                self._open_until_s = self._now_s + self._settings.strike_s
+            self._loud[signal.alarming].ask(self._now_s, {(camera, offender) for offender in offenders}, signal)
             self._drive()
 
     def tick(self, now_s: float) -> None:
@@ -44,14 +102,17 @@ class Alert:
             self._pass(now_s)
             self._drive()
 
-    def close(self) -> None:
-        """Off, for good."""
+    def forget(self, camera: str) -> None:
+        """A camera that is watched no longer holds up the heartbeat no more."""
         with self._lock:
+            self._leases.pop(camera, None)
+
+    def close(self) -> None:
+        """Off, for good, each output whatever becomes of the others."""
+        with self._lock, ExitStack() as stack:
             self._closed = True
-            try:
-                self._led.close()
-            finally:
-                self._buzzer.close()
+            for output in self._outputs.values():
+                stack.callback(output.close)
 
     def _pass(self, now_s: float) -> None:
         # A frame's time lies behind the ticking clock's by what the step took; time here never runs back for it, or
@@ -61,13 +122,58 @@ class Alert:
     def _drive(self) -> None:
         if self._closed:
             return
-        on = self._now_s < self._until_s
-        try:
-            self._led.set(on)
-        finally:  # a lamp that fails must not leave the buzzer sounding
-            self._buzzer.set(on and self._sounds(self._now_s - self._since_s))
+        wanted = self._wanted()
+        with ExitStack() as stack:  # a lamp that fails must not leave the buzzer sounding
+            for name, output in self._outputs.items():
+                stack.callback(output.set, wanted[name])
 
-    def _sounds(self, for_s: float) -> bool:
-        settings = self._settings
-        beat_s = for_s % (settings.beep_on_s + settings.beep_off_s)
-        return for_s < settings.longest_s and (settings.beep_off_s == 0 or beat_s < settings.beep_on_s)
+    def _wanted(self) -> Mapping[str, bool]:
+        """Every output's state as of now."""
+        now_s, settings = self._now_s, self._settings
+        shown = max((lease.signal for lease in self._leases.values() if now_s < lease.until_s), default=None)
+        if shown is not self._shown:
+            self._shown, self._shown_s = shown, now_s
+        alarming = shown is not None and shown.alarming
+        in_time = self._loud[alarming].since(now_s) < settings.longest_s
+        for_s = now_s - self._shown_s
+        relay = {
+            "siren": alarming and in_time,
+            "hold": alarming,
+            "strike": shown in (Signal.RUNNING, Signal.UNSURE) and now_s < self._open_until_s,
+        }
+        return {
+            "led": shown is not None and lit(_pattern(settings, "led", shown), for_s),
+            "buzzer": shown is not None and in_time and lit(_pattern(settings, "buzzer", shown), for_s),
+            "relay": relay[settings.relay],
+            "heartbeat": self._progressing() and lit(HEARTBEAT, now_s),
+            "voice": alarming and in_time,
+        }
+
+    def _progressing(self) -> bool:
+        leases = self._leases.values()
+        return bool(leases) and all(self._now_s - lease.progress_s < self._settings.lease_s for lease in leases)
+
+
+class _Budget:
+    """How long noise has been made for the present trouble. Somebody new is new trouble."""
+
+    def __init__(self) -> None:
+        self._since_s = self._asked_s = float("-inf")
+        self._heard: deque[tuple[str, int]] = deque(maxlen=MOST_HEARD)
+
+    def ask(self, now_s: float, offenders: Collection[tuple[str, int]], signal: Signal) -> None:
+        if signal is Signal.RUNNING:
+            return
+        new = [offender for offender in offenders if offender not in self._heard]
+        if new or now_s - self._asked_s > REST_S:
+            self._since_s = now_s
+        self._heard.extend(new)
+        self._asked_s = now_s
+
+    def since(self, now_s: float) -> float:
+        return now_s - self._since_s
+
+
+def _pattern(settings: AlertSettings, output: str, signal: Signal) -> Sequence[float]:
+    pattern: Sequence[float] = getattr(settings, f"{output}_{signal.name.lower()}")
+    return pattern

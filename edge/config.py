@@ -27,7 +27,10 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # A day at most: clocks and conditions overflow on inf, and nobody means it.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
-Pin = Annotated[int, msgspec.Meta(ge=0, le=27)] | Annotated[str, msgspec.Meta(min_length=1)]
+Pin = Annotated[int, msgspec.Meta(ge=0, le=27)] | str
+"""A BCM number, a line's name, a chip and offset, or a file; empty where nothing is wired."""
+Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], msgspec.Meta(max_length=16)]
+"""Seconds on, off, on ... over again; empty is off, one number is on. The clock behind it ticks every 0.05 s."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,13 +81,32 @@ class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     look_s: PositiveSeconds
 
 
+PINS = ("led_pin", "buzzer_pin", "relay_pin", "heartbeat_pin")
+"""The keys of [alert] that name an output's line."""
+
+
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     driver: Literal["auto", "gpiozero", "gpiod", "console"]
     led_pin: Pin
     buzzer_pin: Pin
+    relay_pin: Pin
+    heartbeat_pin: Pin
     active_high: bool
-    beep_on_s: PositiveSeconds
-    beep_off_s: Seconds
+    relay_active_high: bool
+    relay: Literal["siren", "hold", "strike"]
+    strike_s: Annotated[float, msgspec.Meta(gt=0, le=60)]
+    led_bare: Pattern
+    led_incorrect: Pattern
+    led_unsure: Pattern
+    led_blind: Pattern
+    led_running: Pattern
+    buzzer_bare: Pattern
+    buzzer_incorrect: Pattern
+    buzzer_unsure: Pattern
+    buzzer_blind: Pattern
+    buzzer_running: Pattern
+    # Four pins that long one after the other, and models after them, fit into the unit's TimeoutStartSec.
+    busy_s: Annotated[float, msgspec.Meta(ge=0, le=10)]
     lease_s: Annotated[float, msgspec.Meta(ge=0.3, le=60)]
     longest_s: PositiveSeconds
 
@@ -188,23 +210,41 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
 
 
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
-    if settings.alert.led_pin == settings.alert.buzzer_pin:
-        raise SettingsError(
-            f"{_origin(origins, 'alert.buzzer_pin', 'alert.led_pin')}: alert.buzzer_pin: the same pin as alert.led_pin "
-            f"({settings.alert.led_pin}), expected another"
-        )
-    for key in ("led_pin", "buzzer_pin"):
-        pin, by_name = getattr(settings.alert, key), settings.alert.driver == "gpiod"
-        # A Broadcom number taken for an offset would drive some other line of another board.
-        fitting = isinstance(pin, str) and not pin.isdigit() if by_name else isinstance(pin, int)
-        if not fitting and settings.alert.driver != "console":
-            wanted = 'a line\'s name or chip and offset, as in "PQ.05" or "gpiochip1:12"' if by_name else "a BCM number"
+    taken: dict[int | str, str] = {}
+    for key in PINS:
+        pin = getattr(settings.alert, key)
+        if pin in taken:
             raise SettingsError(
-                f"{_origin(origins, f'alert.{key}', 'alert.driver')}: alert.{key}: got {pin!r}, expected {wanted} "
-                f"for alert.driver {settings.alert.driver!r}"
+                f"{_origin(origins, f'alert.{key}', f'alert.{taken[pin]}')}: alert.{key}: the same pin as "
+                f"alert.{taken[pin]} ({pin}), expected another"
             )
+        if pin != "":
+            taken[pin] = key
+            _check_pin(settings.alert.driver, key, pin, origins)
     if settings.detect.start_score < settings.detect.min_score:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
             f"{settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})"
         )
+
+
+def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]) -> None:
+    """A Broadcom number taken for an offset would drive some other line of another board."""
+    by_name = isinstance(pin, str) and not pin.isdigit()
+    wanted = {"gpiod": by_name, "gpiozero": not isinstance(pin, str), "auto": by_name or not isinstance(pin, str)}
+    if is_file(pin) or wanted.get(driver, True):
+        return
+    expected = {
+        "gpiod": 'a line\'s name or chip and offset, as in "PQ.05" or "gpiochip1:12"',
+        "gpiozero": "a BCM number",
+        "auto": "a BCM number without quotes, or a line's name",
+    }[driver]
+    raise SettingsError(
+        f"{_origin(origins, f'alert.{key}', 'alert.driver')}: alert.{key}: got {pin!r}, expected {expected} "
+        f"for alert.driver {driver!r}"
+    )
+
+
+def is_file(pin: int | str) -> bool:
+    """Whether a pin is a file such as /sys/class/leds/ACT/brightness, whatever the driver of the others."""
+    return isinstance(pin, str) and pin.startswith("/")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -168,12 +168,27 @@ class Decision:
     """Which of several cameras saw it; empty where there is one."""
 
 
+class Signal(IntEnum):
+    """What the outputs show, the most urgent last; each has a pattern of its own in the settings."""
+
+    RUNNING = 0
+    UNSURE = 1
+    BLIND = 2
+    INCORRECT = 3
+    BARE = 4
+
+    @property
+    def alarming(self) -> bool:
+        """True where somebody is in violation."""
+        return self >= Signal.INCORRECT
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """Everything one frame led to; what the log, the annotated picture and the tests read.
 
-    ``awake`` is false when the gate let the frame cost nothing. ``timings_s`` maps a stage's name to the
-    seconds it took (only stages that ran).
+    ``awake`` is false when the gate let the frame cost nothing. ``alarm`` is true where ``signal`` is an alarm.
+    ``timings_s`` maps a stage's name to the seconds it took (only stages that ran).
     """
 
     frame: Frame
@@ -187,6 +202,7 @@ class Step:
     timings_s: Mapping[str, float]
     camera: str = ""
     """Which of several cameras the frame is of; empty where there is one."""
+    signal: Signal = Signal.RUNNING
 
 
 class Sight(Enum):

@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
-from edge.contracts import Change, Decision, Outcome, Passage, Track, Verdict
+from edge.contracts import Change, Decision, Outcome, Passage, Signal, Track, Verdict
 
+INCORRECT = "with_incorrect_mask"
+"""The label of a mask worn badly, which has a signal of its own."""
 MOST_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
 
@@ -79,9 +81,15 @@ class Decider:
 
     def alarms(self, passage: Passage) -> bool:
         """Whether the person's present outcome calls for the alarm."""
+        return self.signal(passage).alarming
+
+    def signal(self, passage: Passage) -> Signal:
+        """What the outputs are to show for one person."""
+        if passage.outcome is Outcome.VIOLATION:
+            return Signal.INCORRECT if passage.label == INCORRECT else Signal.BARE
         if passage.outcome is Outcome.UNSURE:
-            return self._settings.on_unsure == "alarm"
-        return passage.outcome is Outcome.VIOLATION
+            return Signal.BARE if self._settings.on_unsure == "alarm" else Signal.UNSURE
+        return Signal.RUNNING
 
     def _look(self, state: _State, verdict: Verdict, now_s: float) -> None:
         wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)

@@ -7,6 +7,7 @@
      +- RuntimeMissingError ImportError  a library this machine lacks
      +- CameraError    OSError        a camera or clip that cannot be opened or has stopped
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
+     |   +- OutputBusyError           somebody else holds it
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             it was converted, and the result is not good enough
      +- DataError      ValueError     training or calibration data that cannot be used
@@ -52,6 +53,10 @@ class CameraError(FmdError, OSError):
 
 class OutputError(FmdError, OSError):
     """A GPIO line or other output that cannot be driven."""
+
+
+class OutputBusyError(OutputError):
+    """A line that somebody else holds; waiting may help."""
 
 
 class ConversionError(FmdError, ValueError):

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from edge.alert import Alert
 from edge.classify import MaskClassifier
 from edge.config import ClassifySettings
-from edge.contracts import Decision, Face, Frame, Step, Track, Verdict
+from edge.contracts import Change, Decision, Face, Frame, Outcome, Signal, Step, Track, Verdict
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.track import Tracker
@@ -51,7 +51,7 @@ class Pipeline:
             awake = self._watch.awake(frame, occupied=bool(self._tracks))
         if not awake:
             with self._timed("alert"):
-                self._alert.renew(False, now_s)
+                self._alert.renew(Signal.RUNNING, now_s)
             return Step(frame, False, (), (), {}, (), (), False, self._timings_s)
         with self._timed("detect"):
             faces = self._detector.detect(frame)
@@ -62,13 +62,15 @@ class Pipeline:
         with self._timed("decide"):
             passages, decisions = self._decider.update(self._tracks, verdicts, now_s)
         with self._timed("alert"):
-            alarm = any(self._decider.alarms(passage) for passage in passages)
-            self._alert.renew(alarm, now_s)
-        return Step(frame, True, faces, self._tracks, verdicts, passages, decisions, alarm, self._timings_s)
+            signal = max(map(self._decider.signal, passages), default=Signal.RUNNING)
+            offenders = [passage.id for passage in passages if self._decider.signal(passage).alarming]
+            self._alert.renew(signal, now_s, offenders, cleared=any(map(_clears, decisions)))
+        alarm, timings_s = signal.alarming, self._timings_s
+        return Step(frame, True, faces, self._tracks, verdicts, passages, decisions, alarm, timings_s, signal=signal)
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
         """The source has ended: everybody leaves, the alarm ends."""
-        self._alert.renew(False, now_s)
+        self._alert.renew(Signal.RUNNING, now_s)
         return self._decider.closing(now_s)
 
     def _look(self, frame: Frame, tracks: Sequence[Track]) -> Mapping[int, Verdict]:
@@ -88,3 +90,8 @@ class Pipeline:
             yield
         finally:
             self._timings_s[stage] = self._stopwatch() - started_s
+
+
+def _clears(decision: Decision) -> bool:
+    """Whether a decision lets somebody in who was not let in before."""
+    return decision.change is not Change.LEFT and decision.passage.outcome is Outcome.COMPLIANT

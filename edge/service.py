@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from types import FrameType
 
-from edge import bundle, drivers
+from edge import bundle, config, drivers
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.capture import Capture
@@ -95,13 +95,15 @@ def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
 
 @contextmanager
 def open_alert(settings: Settings) -> Iterator[Alert]:
-    """LED and buzzer, off; whatever happens inside, they are off and released afterwards."""
+    """All outputs, off; whatever happens inside, they are off and released afterwards."""
     with ExitStack() as stack:
-        led = drivers.open_output(settings.alert, "led", settings.alert.led_pin)
-        stack.callback(led.close)
-        buzzer = drivers.open_output(settings.alert, "buzzer", settings.alert.buzzer_pin)
-        stack.callback(buzzer.close)
-        alert = Alert(settings.alert, led, buzzer)
+        outputs = {}
+        for key in config.PINS:
+            name, pin = key.removesuffix("_pin"), getattr(settings.alert, key)
+            if pin != "":
+                outputs[name] = drivers.open_output(settings.alert, name, pin)
+                stack.callback(outputs[name].close)
+        alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)
         yield alert
 

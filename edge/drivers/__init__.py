@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.config import AlertSettings, CameraSettings
+from edge.config import AlertSettings, CameraSettings, is_file
 from edge.contracts import Camera, Interpreter, Output
-from edge.errors import CameraError, FmdError, OutputError
+from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,13 @@ CAMERAS: dict[str, str] = {
 
 AUTO_CAMERAS = ("picamera2", "v4l2")
 
+RETRY_S = 0.5
+"""How often a pin that is in use is tried again."""
+
 OUTPUTS: dict[str, str] = {
     "gpiozero": "edge.drivers.gpio:GpioOutput",
     "gpiod": "edge.drivers.gpio_line:GpioLineOutput",
+    "file": "edge.drivers.led_file:LedFileOutput",
     "console": "edge.drivers.console:ConsoleOutput",
 }
 """``(name, pin, active_high) -> Output``."""
@@ -83,14 +88,38 @@ def camera_kind(source: str) -> tuple[str, str]:
     )
 
 
-def open_output(settings: AlertSettings, name: str, pin: int | str) -> Output:
-    """The output ``name`` (led, buzzer) on ``pin``, switched off."""
-    if settings.driver != "auto":
-        return _load(OUTPUTS[settings.driver])(name, pin, settings.active_high)  # type: ignore[no-any-return]
-    try:
-        return _load(OUTPUTS["gpiozero"])(name, pin, settings.active_high)  # type: ignore[no-any-return]
-    except OutputError as error:
-        raise OutputError(f'{error}; to try fmd without GPIO set alert.driver = "console"') from error
+def open_output(
+    settings: AlertSettings, name: str, pin: int | str, pause: Callable[[float], None] = time.sleep
+) -> Output:
+    """The output ``name`` (led, buzzer, relay, heartbeat) on ``pin``, switched off.
+
+    A pin that is in use is tried again for ``busy_s`` (the fmd before this one may still be letting go of it), with
+    ``pause`` in between; then OutputBusyError names who holds it.
+    """
+    active_high = settings.relay_active_high if name == "relay" else settings.active_high
+    driver = _load(OUTPUTS[output_kind(settings.driver, pin)])
+    waited_s = 0.0
+    while True:
+        try:
+            return driver(name, pin, active_high)  # type: ignore[no-any-return]
+        except OutputError as error:
+            if isinstance(error, OutputBusyError) and waited_s < settings.busy_s:
+                log.info("%s; trying again", error)
+            elif settings.driver == "auto":
+                raise type(error)(f'{error}; to try fmd without GPIO set alert.driver = "console"') from error
+            else:
+                raise
+        pause(RETRY_S)
+        waited_s += RETRY_S
+
+
+def output_kind(driver: str, pin: int | str) -> str:
+    """Which of ``OUTPUTS`` drives a pin: a file whatever the driver, else by name or number where it is ``auto``."""
+    if driver == "console":
+        return driver
+    if is_file(pin):
+        return "file"
+    return ("gpiod" if isinstance(pin, str) else "gpiozero") if driver == "auto" else driver
 
 
 def _load(target: str) -> Any:

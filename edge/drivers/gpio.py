@@ -1,28 +1,25 @@
-"""LED and buzzer on a Raspberry Pi's header through gpiozero (lgpio underneath: the only one that works on a Pi 5)."""
+"""Outputs on a Raspberry Pi's header through gpiozero with lgpio underneath: the only one that works on a Pi 5."""
 
 from __future__ import annotations
 
 import importlib
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from edge.errors import OutputError
-
-log = logging.getLogger(__name__)
+from edge.errors import OutputBusyError, OutputError
 
 
 class GpioOutput:
     """One pin (BCM number); off when made, off when closed."""
 
     def __init__(self, name: str, pin: int, active_high: bool) -> None:
-        if os.environ.get("GPIOZERO_PIN_FACTORY") == "":
-            del os.environ["GPIOZERO_PIN_FACTORY"]  # gpiozero takes an empty name for a name
+        # Left to itself gpiozero passes over lgpio for libraries that drive nothing on a Pi 5 and say so nowhere. An
+        # empty name it takes for a name.
+        os.environ["GPIOZERO_PIN_FACTORY"] = os.environ.get("GPIOZERO_PIN_FACTORY") or "lgpio"
         self._name, self._pin, self._gpiozero = name, pin, _library()
-        with _fallbacks() as reasons, self._explaining(reasons):
+        with self._explaining():
             self._device: Any = self._gpiozero.DigitalOutputDevice(pin, active_high=active_high, initial_value=False)
 
     def set(self, on: bool) -> None:
@@ -41,33 +38,30 @@ class GpioOutput:
                 self._device.close()
 
     @contextmanager
-    def _explaining(self, reasons: Sequence[str] = ()) -> Iterator[None]:
-        """Whatever gpiozero and the library under it throw, as an OutputError."""
+    def _explaining(self) -> Iterator[None]:
+        """Whatever gpiozero and lgpio throw, as an OutputError."""
         try:
             yield
-        # gpiozero tries four libraries and each fails in its own way: bad pins, no chip, no permission, not a Pi.
+        # Each fails in its own way: bad pins, no chip, no permission, not a Pi.
         except (self._gpiozero.GPIOZeroError, OSError, RuntimeError, ImportError) as error:
-            raise OutputError(_explained(self._name, self._pin, error, reasons)) from error
+            raise self._explained(error) from error
         # lgpio's own exception is a plain Exception subclass ("GPIO busy", "can not open gpiochip").
         except Exception as error:
             if type(error).__module__.split(".")[0] != "lgpio":
                 raise
-            raise OutputError(_explained(self._name, self._pin, error, reasons)) from error
+            raise self._explained(error) from error
 
-
-@contextmanager
-def _fallbacks() -> Iterator[list[str]]:
-    """Why gpiozero passed over one library for the next, which it tells by warnings only; logged, too."""
-    reasons: list[str] = []
-
-    def take(message: Warning | str, *where: object) -> None:
-        reasons.append(str(message).removeprefix("Falling back from "))
-        log.info("gpiozero passed over %s", reasons[-1])
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = take  # type: ignore[assignment]
-        yield reasons
+    def _explained(self, error: Exception) -> OutputError:
+        said = str(error) or type(error).__name__
+        where = f"alert.{self._name}_pin: GPIO{self._pin}"
+        if "busy" in said.lower() or "PinInUse" in type(error).__name__:
+            holder = _holder(self._gpiozero, self._pin)
+            by = f"by {holder}; stop that first" if holder else f"({said}); see who: gpioinfo | grep GPIO{self._pin}"
+            return OutputBusyError(f"{where} is in use {by}")
+        return OutputError(
+            f"{where} cannot be driven ({said}); is this a Raspberry Pi, is this user in the group gpio, is "
+            "python3-lgpio installed?"
+        )
 
 
 def _library() -> Any:
@@ -77,11 +71,16 @@ def _library() -> Any:
         raise OutputError(f"gpiozero cannot be imported ({error}); in fmd's folder: pip install '.[pi]'") from error
 
 
-def _explained(name: str, pin: int, error: Exception, reasons: Sequence[str]) -> str:
-    said = " ".join([str(error) or type(error).__name__, *reasons[:1]])
-    if "busy" in said.lower() or "PinInUse" in type(error).__name__:
-        return f"alert.{name}_pin: GPIO{pin} is in use ({said}); see who holds it: gpioinfo | grep GPIO{pin}"
-    return (
-        f"alert.{name}_pin: GPIO{pin} cannot be driven ({said}); is this a Raspberry Pi, is this user in the group "
-        "gpio, is python3-lgpio installed?"
-    )
+def _holder(gpiozero: Any, pin: int) -> str:
+    """Who the kernel says has the pin; empty where it does not say."""
+    try:
+        lgpio = importlib.import_module("lgpio")
+        # 4 on a Pi 5 of the first kernels, where the header was gpiochip4; gpiozero has found that out.
+        chip = lgpio.gpiochip_open(getattr(gpiozero.Device.pin_factory, "chip", 0))
+        try:
+            return str(lgpio.gpio_get_line_info(chip, pin)[4])
+        finally:
+            lgpio.gpiochip_close(chip)
+    # A courtesy inside an error message: whatever breaks here must not hide what broke there.
+    except Exception:  # noqa: BLE001
+        return ""

@@ -1,4 +1,4 @@
-"""LED and buzzer on any board's lines through libgpiod (Jetson, Debian boards; gpiozero knows Raspberry Pi only).
+"""Outputs on any board's lines through libgpiod (Jetson, Debian boards; gpiozero knows Raspberry Pi only).
 
 A pin is a line's name as ``gpioinfo`` lists it (``"PQ.05"``), or a chip and offset (``"gpiochip1:12"``). JetPack 6
 needs the header pin put in GPIO mode by a device-tree overlay first (jetson-io).
@@ -11,7 +11,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from edge.errors import OutputError
+from edge.errors import OutputBusyError, OutputError
 
 
 class GpioLineOutput:
@@ -34,7 +34,11 @@ class GpioLineOutput:
         try:
             self._request: Any = self._gpiod.request_lines(chip, consumer="fmd", config={self._line: settings})
         except OSError as error:
-            raise OutputError(f"alert.{name}_pin: {pin} {_trouble(self._gpiod, chip, self._line, error)}") from error
+            where = f"alert.{name}_pin: {pin} on {chip}"
+            if error.errno == errno.EBUSY:
+                holder = _holder(self._gpiod, chip, self._line)
+                raise OutputBusyError(f"{where} is in use by {holder}; stop that first") from error
+            raise OutputError(f"{where} cannot be driven: {error.strerror}; is this user in the group gpio?") from error
 
     def set(self, on: bool) -> None:
         """Switch. Raises OutputError where the line is gone."""
@@ -79,8 +83,6 @@ def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:
     raise OutputError(f"alert.{name}_pin: no line {pin} on {', '.join(chips)}; list the lines there are: gpioinfo")
 
 
-def _trouble(gpiod: Any, chip: str, line: int, error: OSError) -> str:
-    if error.errno != errno.EBUSY:
-        return f"on {chip} cannot be driven: {error.strerror}; is this user in the group gpio?"
+def _holder(gpiod: Any, chip: str, line: int) -> str:
     with gpiod.Chip(chip) as opened:
-        return f"on {chip} is in use by {opened.get_line_info(line).consumer or 'the kernel'}; stop that first"
+        return opened.get_line_info(line).consumer or "the kernel"

@@ -7,21 +7,27 @@ from typing import Any
 import pytest
 
 from edge import config
-from edge.alert import REST_S, Alert
+from edge.alert import REST_S, Alert, lit
+from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
 
 
 class Outputs:
-    """An alert and its two outputs."""
+    """An alert and its outputs."""
 
     def __init__(self, **changed: Any) -> None:
         self.settings = config.load(None, {f"alert.{key}": value for key, value in changed.items()}).alert
         self.led, self.buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
-        self.alert = Alert(self.settings, self.led, self.buzzer)
+        self.relay, self.heartbeat = ConsoleOutput("relay", 22, True), ConsoleOutput("heartbeat", 23, True)
+        self.voice = ConsoleOutput("voice", "", True)
+        self.alert = Alert(self.settings, self.led, self.buzzer, self.relay, self.heartbeat, self.voice)
 
     @property
     def on(self) -> tuple[bool, bool]:
         return self.led.on, self.buzzer.on
+
+    def all(self) -> list[ConsoleOutput]:
+        return [self.led, self.buzzer, self.relay, self.heartbeat, self.voice]
 
 
 def test_both_are_off_before_the_first_alarm() -> None:
@@ -33,15 +39,15 @@ def test_both_are_off_before_the_first_alarm() -> None:
 
 def test_an_alarm_lights_and_sounds_and_its_end_ends_both() -> None:
     outputs = Outputs()
-    outputs.alert.renew(True, 1.0)
+    outputs.alert.renew(Signal.BARE, 1.0)
     assert outputs.on == (True, True)
-    outputs.alert.renew(False, 1.1)
+    outputs.alert.renew(Signal.RUNNING, 1.1)
     assert outputs.on == (False, False)
 
 
 def test_a_lease_that_nobody_renews_runs_out() -> None:
-    outputs = Outputs(lease_s=1.0, beep_off_s=0.0)
-    outputs.alert.renew(True, 1.0)
+    outputs = Outputs(lease_s=1.0, buzzer_bare=[1.0])
+    outputs.alert.renew(Signal.BARE, 1.0)
     outputs.alert.tick(1.99)
     assert outputs.on == (True, True)
     outputs.alert.tick(2.0)
@@ -49,64 +55,64 @@ def test_a_lease_that_nobody_renews_runs_out() -> None:
 
 
 def test_the_buzzer_keeps_its_rhythm_while_the_lamp_stays_lit() -> None:
-    outputs = Outputs(beep_on_s=0.3, beep_off_s=0.2)
+    outputs = Outputs(buzzer_bare=[0.3, 0.2])
     heard = []
-    outputs.alert.renew(True, 5.0)
+    outputs.alert.renew(Signal.BARE, 5.0)
     for tenth in range(10):
-        outputs.alert.renew(True, 5.05 + tenth / 10)
+        outputs.alert.renew(Signal.BARE, 5.05 + tenth / 10)
         heard.append(outputs.buzzer.on)
         assert outputs.led.on
     assert heard == [True, True, True, False, False] * 2
 
 
 def test_renewing_does_not_begin_the_rhythm_anew() -> None:
-    outputs = Outputs(beep_on_s=0.3, beep_off_s=0.3)
-    outputs.alert.renew(True, 0.0)
-    outputs.alert.renew(True, 0.4)
+    outputs = Outputs(buzzer_bare=[0.3, 0.3])
+    outputs.alert.renew(Signal.BARE, 0.0)
+    outputs.alert.renew(Signal.BARE, 0.4)
     assert outputs.on == (True, False)
 
 
 def test_the_buzzer_falls_silent_after_its_longest_time_and_the_lamp_stays() -> None:
-    outputs = Outputs(longest_s=3.0, beep_off_s=0.0)
+    outputs = Outputs(longest_s=3.0, buzzer_bare=[1.0])
     for tenth in range(29):
-        outputs.alert.renew(True, tenth / 10)
+        outputs.alert.renew(Signal.BARE, tenth / 10)
     assert outputs.on == (True, True)
     for tenth in range(30, 60):
-        outputs.alert.renew(True, tenth / 10)
+        outputs.alert.renew(Signal.BARE, tenth / 10)
         assert outputs.on == (True, False)
 
 
 def test_after_an_end_the_next_alarm_sounds_in_full() -> None:
-    outputs = Outputs(longest_s=1.0, beep_off_s=0.0)
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
     for tenth in range(20):
-        outputs.alert.renew(True, tenth / 10)
+        outputs.alert.renew(Signal.BARE, tenth / 10)
     assert not outputs.buzzer.on
-    outputs.alert.renew(False, 2.0)
-    outputs.alert.renew(True, 2.0 + REST_S)
+    outputs.alert.renew(Signal.RUNNING, 2.0)
+    outputs.alert.renew(Signal.BARE, 2.0 + REST_S)
     assert outputs.on == (True, True)
 
 
 def test_a_flickering_alarm_sounds_no_longer_than_a_steady_one() -> None:
-    outputs = Outputs(longest_s=1.0, beep_off_s=0.0)
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
     for tenth in range(20):
-        outputs.alert.renew(tenth % 5 != 4, tenth / 10)
-    outputs.alert.renew(True, 2.0)
+        outputs.alert.renew(Signal.RUNNING if tenth % 5 == 4 else Signal.BARE, tenth / 10)
+    outputs.alert.renew(Signal.BARE, 2.0)
     assert outputs.on == (True, False)
 
 
 def test_a_frame_older_than_the_last_tick_does_not_turn_time_back() -> None:
     """A step takes time, so its frame lies behind the ticking thread's clock: the rhythm must not stutter."""
-    outputs = Outputs(beep_on_s=0.3, beep_off_s=0.3)
-    outputs.alert.renew(True, 10.0)
+    outputs = Outputs(buzzer_bare=[0.3, 0.3])
+    outputs.alert.renew(Signal.BARE, 10.0)
     outputs.alert.tick(10.35)
-    outputs.alert.renew(True, 10.2)
+    outputs.alert.renew(Signal.BARE, 10.2)
     assert outputs.on == (True, False)
 
 
 def test_a_lease_renewed_late_is_as_long_as_any() -> None:
     outputs = Outputs(lease_s=1.0)
     outputs.alert.tick(10.0)
-    outputs.alert.renew(True, 8.5)
+    outputs.alert.renew(Signal.BARE, 8.5)
     outputs.alert.tick(10.9)
     assert outputs.led.on
     outputs.alert.tick(11.1)
@@ -115,9 +121,9 @@ def test_a_lease_renewed_late_is_as_long_as_any() -> None:
 
 def test_closed_is_off_for_good() -> None:
     outputs = Outputs()
-    outputs.alert.renew(True, 0.0)
+    outputs.alert.renew(Signal.BARE, 0.0)
     outputs.alert.close()
-    outputs.alert.renew(True, 0.1)
+    outputs.alert.renew(Signal.BARE, 0.1)
     outputs.alert.tick(0.2)
     assert outputs.on == (False, False)
     assert outputs.led.closed
@@ -133,10 +139,188 @@ class Broken(ConsoleOutput):
 
 @pytest.mark.parametrize("way", ["renew", "close"])
 def test_a_lamp_that_fails_does_not_leave_the_buzzer_sounding(way: str) -> None:
-    outputs = Outputs(beep_off_s=0.0)
+    outputs = Outputs(buzzer_bare=[1.0])
     buzzer = outputs.buzzer
     buzzer.set(True)
     alert = Alert(outputs.settings, Broken("led", 17, True), buzzer)
     with pytest.raises(OSError, match="wire came off"):
-        alert.renew(False, 1.0) if way == "renew" else alert.close()
+        alert.renew(Signal.RUNNING, 1.0) if way == "renew" else alert.close()
     assert not buzzer.on
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ([], "...................."),
+        ([1.0], "####################"),
+        ([0.5, 0.5], "#####.....#####....."),
+        ([0.1, 0.2, 0.1, 0.6], "#..#......#..#......"),
+        ([0.3, 0.1, 0.1], "###.####.####.####.#"),
+    ],
+)
+def test_a_pattern_is_seconds_on_and_off_over_again(pattern: list[float], expected: str) -> None:
+    assert "".join("#" if lit(pattern, tenth / 10 + 0.05) else "." for tenth in range(20)) == expected
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_each_signal_has_its_own_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
+    outputs = Outputs(led_running=[0.2, 0.4], buzzer_running=[0.1, 0.4], buzzer_blind=[0.2, 1.0])
+    name = signal.name.lower()
+    for tick in range(60):
+        now_s = 10 + tick * 0.05
+        outputs.alert.renew(signal, now_s)
+        assert outputs.led.on is lit(getattr(outputs.settings, f"led_{name}"), now_s - 10)
+        if signal is not Signal.RUNNING:
+            assert outputs.buzzer.on is lit(getattr(outputs.settings, f"buzzer_{name}"), now_s - 10)
+
+
+def test_no_two_signals_look_alike() -> None:
+    settings = Outputs().settings
+    looks = {getattr(settings, f"led_{signal.name.lower()}") for signal in Signal}
+    assert len(looks) == len(Signal)
+
+
+def test_a_new_person_is_sounded_for_when_the_buzzer_had_fallen_silent() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    for tenth in range(20):
+        outputs.alert.renew(Signal.BARE, tenth / 10, [1])
+    assert outputs.on == (True, False)
+    outputs.alert.renew(Signal.BARE, 2.0, [1, 2])
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.BARE, 3.1, [1, 2])
+    assert outputs.on == (True, False)
+
+
+def test_somebody_who_comes_and_goes_in_one_alarm_gets_no_more_than_the_longest_time() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    for tenth in range(40):
+        outputs.alert.renew(Signal.BARE, tenth / 10, [1] if tenth % 3 else [])
+    assert outputs.on == (True, False)
+
+
+def test_a_blind_camera_that_buzzed_itself_out_leaves_the_buzzer_to_the_next_bare_face() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0], buzzer_blind=[1.0])
+    for tenth in range(20):
+        outputs.alert.renew(Signal.BLIND, tenth / 10)
+    assert not outputs.buzzer.on
+    outputs.alert.renew(Signal.BARE, 2.0, [1])
+    assert outputs.on == (True, True)
+
+
+def test_the_heartbeat_beats_with_every_frame_that_goes_through_and_with_nothing_else() -> None:
+    outputs = Outputs()
+    outputs.alert.tick(9.0)
+    assert outputs.heartbeat.states == [False], "nothing has gone through yet"
+    for tick in range(120):
+        outputs.alert.renew(Signal.RUNNING, 9.0 + tick * 0.05)
+    assert outputs.heartbeat.states == [False, True] * 4 + [False]
+    for tick in range(120, 200):
+        outputs.alert.tick(9.0 + tick * 0.05)
+    # The last lease ends 1 s after the last frame, and no beat began within it that it did not also end.
+    assert len(outputs.heartbeat.states) <= 11
+    assert not outputs.heartbeat.on
+
+
+def test_a_blind_camera_shows_and_its_heartbeat_stops() -> None:
+    outputs = Outputs()
+    for tick in range(100):
+        outputs.alert.renew(Signal.BLIND, tick * 0.05)
+    assert outputs.heartbeat.states == [False]
+    assert True in outputs.led.states
+
+
+def test_the_heartbeat_needs_every_camera_until_one_is_forgotten() -> None:
+    outputs = Outputs()
+    outputs.alert.renew(Signal.BLIND, 0.0, camera="yard")
+    for tick in range(60):
+        outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="door")
+    assert outputs.heartbeat.states == [False]
+    outputs.alert.forget("yard")
+    for tick in range(60, 120):
+        outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="door")
+    assert True in outputs.heartbeat.states
+
+
+def test_of_several_cameras_the_worst_is_shown() -> None:
+    outputs = Outputs(buzzer_bare=[1.0])
+    outputs.alert.renew(Signal.BARE, 1.0, camera="door")
+    outputs.alert.renew(Signal.RUNNING, 1.1, camera="yard")
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.RUNNING, 1.2, camera="door")
+    assert outputs.on == (False, False)
+
+
+def test_a_siren_relay_falls_silent_and_a_holding_one_does_not() -> None:
+    for relay, at_last in (("siren", False), ("hold", True)):
+        outputs = Outputs(longest_s=1.0, relay=relay)
+        outputs.alert.renew(Signal.RUNNING, 0.0)
+        assert not outputs.relay.on
+        for tenth in range(20):
+            outputs.alert.renew(Signal.INCORRECT, tenth / 10)
+            assert outputs.relay.on is (at_last or tenth < 10)
+        outputs.alert.tick(9.0)
+        assert not outputs.relay.on
+
+
+def test_a_strike_opens_for_its_time_when_somebody_is_cleared() -> None:
+    outputs = Outputs(relay="strike", strike_s=2.0, lease_s=5.0)
+    outputs.alert.renew(Signal.RUNNING, 0.0)
+    assert not outputs.relay.on
+    outputs.alert.renew(Signal.RUNNING, 1.0, cleared=True)
+    assert outputs.relay.on
+    outputs.alert.tick(2.9)
+    assert outputs.relay.on
+    outputs.alert.tick(3.0)
+    assert not outputs.relay.on
+
+
+def test_a_strike_stays_shut_while_somebody_bare_is_there() -> None:
+    outputs = Outputs(relay="strike")
+    outputs.alert.renew(Signal.BARE, 1.0, [1], cleared=True)
+    assert not outputs.relay.on
+    outputs.alert.renew(Signal.RUNNING, 1.1, cleared=True)
+    assert outputs.relay.on
+    outputs.alert.renew(Signal.BARE, 1.2, [2])
+    assert not outputs.relay.on
+
+
+def test_a_strike_shuts_when_the_loop_that_opened_it_is_stuck() -> None:
+    outputs = Outputs(relay="strike", strike_s=60.0, lease_s=1.0)
+    outputs.alert.renew(Signal.RUNNING, 1.0, cleared=True)
+    outputs.alert.tick(2.1)
+    assert not outputs.relay.on
+
+
+def test_the_voice_is_asked_for_while_the_alarm_lasts_and_no_longer_than_the_buzzer() -> None:
+    outputs = Outputs(longest_s=1.0)
+    outputs.alert.renew(Signal.UNSURE, 0.0)
+    assert not outputs.voice.on
+    outputs.alert.renew(Signal.INCORRECT, 0.1, [1])
+    assert outputs.voice.on
+    outputs.alert.renew(Signal.INCORRECT, 1.2, [1])
+    assert not outputs.voice.on
+
+
+def test_everything_is_closed_though_some_of_it_fails() -> None:
+    outputs = Outputs()
+    alert = Alert(outputs.settings, Broken("led", 17, True), outputs.buzzer, Broken("relay", 22, True), outputs.voice)
+    with pytest.raises(OSError, match="wire came off"):
+        alert.close()
+    assert outputs.buzzer.closed
+    assert outputs.voice.closed
+
+
+def test_nothing_wired_is_nothing_driven() -> None:
+    alert = Alert(Outputs().settings, None, None)
+    alert.renew(Signal.BARE, 1.0)
+    alert.tick(9.0)
+    alert.close()
+
+
+def test_all_are_off_before_the_first_signal_and_after_the_last_lease() -> None:
+    outputs = Outputs(relay="hold")
+    outputs.alert.tick(1.0)
+    assert [output.states for output in outputs.all()] == [[False]] * 5
+    outputs.alert.renew(Signal.BARE, 2.0, [1])
+    outputs.alert.tick(3.1)
+    assert not any(output.on for output in outputs.all())

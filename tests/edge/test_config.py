@@ -13,7 +13,7 @@ from edge.errors import SettingsError
 
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 KEYS = [f"{section}.{field.name}" for section, type_ in SECTIONS.items() for field in msgspec.structs.fields(type_)]
-WRONG: dict[type, Any] = {str: 7, bool: "yes", int: 1.5, float: "fast", tuple: "with_mask"}
+WRONG: dict[type, Any] = {str: 1.5, bool: "yes", int: 1.5, float: "fast", tuple: "with_mask"}
 """A value of the wrong type for each type of default."""
 OUT_OF_RANGE = {
     "camera.source": "",
@@ -41,12 +41,32 @@ OUT_OF_RANGE = {
     "alert.driver": "relay",
     "alert.led_pin": 28,
     "alert.buzzer_pin": -1,
-    "alert.beep_on_s": 0.0,
-    "alert.beep_off_s": -0.1,
+    "alert.relay_pin": 28,
+    "alert.heartbeat_pin": 2.5,
+    "alert.relay": "door",
+    "alert.strike_s": 0.0,
+    "alert.led_bare": [0.0],
+    "alert.led_incorrect": [1.0, -1.0],
+    "alert.led_unsure": 1.0,
+    "alert.led_blind": [float("inf")],
+    "alert.led_running": [0.1] * 17,
+    "alert.buzzer_bare": ["on"],
+    "alert.buzzer_incorrect": [True],
+    "alert.buzzer_unsure": [61.0],
+    "alert.buzzer_blind": [0.01],
+    "alert.buzzer_running": "off",
+    "alert.busy_s": 11.0,
     "alert.lease_s": float("inf"),
     "alert.longest_s": 0.0,
 }
-UNBOUNDED = {"camera.loop", "model.detector", "model.classifier", "watch.gate", "alert.active_high"}
+UNBOUNDED = {
+    "camera.loop",
+    "model.detector",
+    "model.classifier",
+    "watch.gate",
+    "alert.active_high",
+    "alert.relay_active_high",
+}
 """Any value of their type will do."""
 
 
@@ -86,7 +106,7 @@ def test_every_key_of_the_default_file_stands_under_a_comment() -> None:
         elif not line or line.startswith("["):
             commented = False
         # Pins say what they are by their names, under the comment at the file's top that says how they are counted.
-        elif not line.startswith(("led_pin", "buzzer_pin")):
+        elif not line.startswith(("led_pin", "buzzer_pin", "relay_pin")):
             assert commented, f"no comment above: {line}"
 
 
@@ -203,7 +223,6 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
     [
         ("gpiod", 17, "a line's name"),
         ("gpiozero", "PQ.05", "a BCM number"),
-        ("auto", "PQ.05", "a BCM number"),
         ("auto", "17", "a BCM number"),
         ("gpiod", "17", "a line's name"),
     ],

@@ -10,10 +10,10 @@ import pytest
 from edge import config
 from edge.alert import Alert
 from edge.config import Settings
-from edge.contracts import Box, Face, Frame, Outcome, Verdict
+from edge.contracts import Box, Face, Frame, Outcome, Signal, Verdict
 from edge.drivers.console import ConsoleOutput
 from edge.pipeline import Pipeline
-from tests.edge.parts import MASKED, classifier_of, detector_of, face, frame_of, pipeline_of, texture
+from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, frame_of, pipeline_of, texture
 
 STILL = texture(128, 128)
 
@@ -145,3 +145,38 @@ def test_timings_are_what_the_stopwatch_says(settings: Settings) -> None:
     rig = Rig()
     pipeline = pipeline_of(settings, rig.alert, stopwatch=lambda: float(next(ticks)))
     assert set(pipeline.step(frame_of(STILL)).timings_s.values()) == {1.0}
+
+
+SLOPPY = {"with_mask": 0.02, "without_mask": 0.03, "with_incorrect_mask": 0.95}
+UNCLEAR = {"with_mask": 0.5, "without_mask": 0.5, "with_incorrect_mask": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "on_unsure", "signal"),
+    [
+        (MASKED, "pass", Signal.RUNNING),
+        (BARE, "pass", Signal.BARE),
+        (SLOPPY, "pass", Signal.INCORRECT),
+        (UNCLEAR, "pass", Signal.UNSURE),
+        (UNCLEAR, "alarm", Signal.BARE),
+    ],
+)
+def test_each_outcome_reaches_the_lamp_as_its_own_signal(
+    probabilities: dict[str, float], on_unsure: str, signal: Signal
+) -> None:
+    rig = Rig({"classifier": classifier_of(probabilities)}, decide__on_unsure=on_unsure)
+    step = [rig.step() for _ in range(45)][-1]
+    assert step.signal is signal
+    assert step.alarm is signal.alarming
+    assert (True in rig.led.states) is (signal is not Signal.RUNNING)
+
+
+def test_being_cleared_opens_the_strike_once() -> None:
+    rig = Rig({"classifier": classifier_of(MASKED)}, alert__relay="strike", alert__strike_s=1.0)
+    relay = ConsoleOutput("relay", 22, True)
+    rig.pipeline = pipeline_of(
+        rig.settings, Alert(rig.settings.alert, None, None, relay), classifier=classifier_of(MASKED)
+    )
+    steps = [rig.step() for _ in range(40)]
+    assert steps[-1].passages[0].outcome is Outcome.COMPLIANT
+    assert relay.states == [False, True, False]

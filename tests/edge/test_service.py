@@ -185,7 +185,7 @@ def test_the_first_pin_is_released_where_the_second_cannot_be_had(clip: Path, mo
         DigitalOutputDevice(BUZZER),
         pytest.raises(OutputError, match=r"alert\.buzzer_pin: GPIO27 is in use") as caught,
     ):
-        service.run(settings_for(clip), nothing, nothing, build=pipeline_of)
+        service.run(settings_for(clip, alert__busy_s=0.0), nothing, nothing, build=pipeline_of)
     # ``caught`` keeps every frame of the traceback alive, so that nothing is released by garbage collection.
     assert_off_and_released(mock_pins)
     assert caught.tb is not None

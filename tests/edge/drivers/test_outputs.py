@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,14 +15,40 @@ from edge import config, drivers
 from edge.contracts import Output
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.gpio import GpioOutput
-from edge.errors import OutputError
+from edge.drivers.led_file import LedFileOutput
+from edge.errors import OutputBusyError, OutputError
 
 Made = tuple[Output, Callable[[], list[bool]]]
 """An output, and what its line was in since it was made (true: active)."""
 
 
-@pytest.fixture(params=["console", "gpiozero", "gpiozero, active low"])
-def made(request: pytest.FixtureRequest) -> Made:
+class Written:
+    """A file that is a lamp, and every level written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.levels: list[bool] = []
+        self.path = path
+        path.write_text("0\n")
+
+    def output(self, active_high: bool) -> LedFileOutput:
+        written = self
+
+        class Recording(LedFileOutput):
+            def set(self, on: bool) -> None:
+                super().set(on)
+                written.levels.append(written.path.read_text() == f"{int(active_high)}\n")
+
+        return Recording("led", str(self.path), active_high)
+
+    def changes(self) -> list[bool]:
+        return [level for i, level in enumerate(self.levels) if i == 0 or level is not self.levels[i - 1]]
+
+
+@pytest.fixture(params=["console", "file", "file, active low", "gpiozero", "gpiozero, active low"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
+    if request.param.startswith("file"):
+        written = Written(tmp_path / "brightness")
+        return written.output(request.param == "file"), written.changes
     if request.param == "console":
         console = ConsoleOutput("led", 17, True)
         return console, lambda: list(console.states)
@@ -67,10 +96,12 @@ def test_a_pin_the_board_lacks_is_told(mock_pins: Any) -> None:
         GpioOutput("led", 99, True)
 
 
-def test_an_empty_name_of_a_factory_counts_as_none(monkeypatch: pytest.MonkeyPatch, mock_pins: Any) -> None:
+def test_an_empty_name_of_a_factory_counts_as_none_and_that_means_lgpio(
+    monkeypatch: pytest.MonkeyPatch, mock_pins: Any
+) -> None:
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "")
     GpioOutput("led", 17, True).close()
-    assert "GPIOZERO_PIN_FACTORY" not in os.environ
+    assert os.environ["GPIOZERO_PIN_FACTORY"] == "lgpio"
 
 
 def test_a_line_that_fails_while_on_is_told_and_released(mock_pins: Any) -> None:
@@ -94,7 +125,7 @@ def test_auto_takes_gpio_and_never_a_fake(mock_pins: Any) -> None:
 def test_auto_says_what_to_do_without_gpio(mock_pins: Any) -> None:
     taken = GpioOutput("led", 17, True)
     with pytest.raises(OutputError, match=r'to try fmd without GPIO set alert\.driver = "console"$'):
-        drivers.open_output(config.load().alert, "led", 17)
+        drivers.open_output(config.load(None, {"alert.busy_s": 0.0}).alert, "led", 17)
     taken.close()
 
 
@@ -103,3 +134,79 @@ def test_console_is_a_fake_and_must_be_named() -> None:
     output = drivers.open_output(settings, "buzzer", 27)
     assert isinstance(output, ConsoleOutput)
     assert (output.name, output.pin, output.active_high) == ("buzzer", 27, False)
+
+
+def test_auto_takes_a_name_for_a_line_and_a_path_for_a_lamp() -> None:
+    assert drivers.output_kind("auto", 17) == "gpiozero"
+    assert drivers.output_kind("auto", "PQ.05") == "gpiod"
+    for driver in ("auto", "gpiozero", "gpiod"):
+        assert drivers.output_kind(driver, "/sys/class/leds/ACT/brightness") == "file"
+    assert drivers.output_kind("console", "/sys/class/leds/ACT/brightness") == "console"
+
+
+def test_the_relay_has_a_level_of_its_own(mock_pins: Any) -> None:
+    settings = config.load(None, {"alert.relay_active_high": False}).alert
+    relay, led = drivers.open_output(settings, "relay", 22), drivers.open_output(settings, "led", 17)
+    assert (mock_pins.pin(22).state, mock_pins.pin(17).state) == (True, False)
+    relay.close()
+    led.close()
+
+
+def test_a_busy_pin_is_waited_for(mock_pins: Any) -> None:
+    """As when the fmd before this one is still letting go of it."""
+    before, waited = GpioOutput("led", 17, True), []
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            before.close()
+
+    drivers.open_output(config.load().alert, "led", 17, pause).close()
+    assert waited == [0.5, 0.5, 0.5]
+
+
+def test_a_pin_that_stays_busy_is_given_up_in_time(mock_pins: Any) -> None:
+    taken, waited = GpioOutput("led", 17, True), list[float]()
+    with pytest.raises(OutputBusyError, match=r"alert\.led_pin: GPIO17 is in use"):
+        drivers.open_output(config.load().alert, "led", 17, waited.append)
+    assert sum(waited) == config.load().alert.busy_s
+    taken.close()
+
+
+def test_a_pin_that_is_wrong_is_not_waited_for(mock_pins: Any) -> None:
+    waited = list[float]()
+    with pytest.raises(OutputError, match="GPIO99 cannot be driven"):
+        drivers.open_output(config.load().alert, "led", 99, waited.append)
+    assert not waited
+
+
+def test_a_busy_pin_names_its_holder_where_the_kernel_tells(mock_pins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """lgpio's line information, [status, GPIO, flags, name, user], on a stand-in for it."""
+    asked = []
+    library = SimpleNamespace(
+        gpiochip_open=lambda chip: asked.append(chip) or 7,
+        gpio_get_line_info=lambda handle, line: [0, line, 1, "GPIO17", "spi0 CS0"],
+        gpiochip_close=asked.append,
+    )
+    monkeypatch.setitem(sys.modules, "lgpio", library)
+    taken = GpioOutput("led", 17, True)
+    with pytest.raises(OutputBusyError, match=r"GPIO17 is in use by spi0 CS0; stop that first$"):
+        GpioOutput("buzzer", 17, True)
+    assert asked == [0, 7]
+    taken.close()
+
+
+def test_a_lamp_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"^alert\.led_pin: no such file: .*nowhere; .*/sys/class/leds"):
+        LedFileOutput("led", str(tmp_path / "nowhere"), True)
+
+
+def test_a_lamp_that_is_gone_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "usb"
+    folder.mkdir()
+    (folder / "brightness").touch()
+    output = LedFileOutput("led", str(folder / "brightness"), True)
+    (folder / "brightness").unlink()
+    folder.rmdir()
+    with pytest.raises(OutputError, match=r"brightness: No such file"):
+        output.set(True)
