@@ -10,6 +10,7 @@ import numpy as np
 from edge.bundle import Contract, Model
 from edge.contracts import Box, Face, Floats, Frame, Image, Verdict
 from edge.errors import BundleError
+from edge.pixels import resized
 
 CROP_MARGIN = 0.2
 """Share of a face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
@@ -39,9 +40,8 @@ def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> I
     if inner.size == 0:
         return np.zeros((height, width, 3), np.uint8)
     if left or top or right or bottom:
-        inner = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    interpolation = cv2.INTER_AREA if side_px > width else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(inner, (width, height), interpolation=interpolation), np.uint8)
+        inner = cv2.copyMakeBorder(np.ascontiguousarray(inner), top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return resized(inner, width, height)
 
 
 def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:

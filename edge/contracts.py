@@ -8,9 +8,10 @@ monotonic clock and end in ``_s``; nobody below :mod:`edge.service` reads a cloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -55,18 +56,36 @@ class Box(NamedTuple):
         return shared / union if union > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+LUMA_WIDTH = 160
+"""About how wide the brightness plane is that is taken from a picture, in pixels."""
+
+
+def luma_of(image: Image) -> Image:
+    """A small brightness plane (h, w) of an RGB picture: every nth green value, which costs next to nothing."""
+    step = max(1, image.shape[1] // LUMA_WIDTH)
+    return np.ascontiguousarray(image[::step, ::step, 1])
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One picture and when it was taken.
 
-    ``luma`` is a small (h, w) uint8 brightness plane of the same view for the motion gate; drivers hand over
-    whatever costs nothing (picamera2's low-resolution Y plane, a subsampled green channel elsewhere).
+    ``image`` may be a view that reads B, G, R memory backwards (``bgr[:, :, ::-1]``): whoever uses a part of it
+    converts that part and no more. ``given_luma`` is the (h, w) uint8 brightness plane a driver has for nothing
+    (picamera2's low-resolution Y plane), None where it has none. ``small`` makes a smaller (h, w, 3) RGB picture of
+    the same view, for the detector, where that costs a driver less than shrinking ``image``.
     """
 
     image: Image
-    luma: Image
+    given_luma: Image | None
     captured_s: float
     index: int
+    small: Callable[[], Image] | None = None
+
+    @cached_property
+    def luma(self) -> Image:
+        """A small (h, w) uint8 brightness plane of the view; made when first asked for."""
+        return luma_of(self.image) if self.given_luma is None else self.given_luma
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +206,9 @@ class Signal(IntEnum):
 class Step:
     """Everything one frame led to; what the log, the annotated picture and the tests read.
 
-    ``awake`` is false when the gate let the frame cost nothing. ``alarm`` is true where ``signal`` is an alarm.
-    ``timings_s`` maps a stage's name to the seconds it took (only stages that ran).
+    ``awake`` is false when the gate let the frame cost nothing. ``looked`` is false where the detector was not asked:
+    ``faces`` is empty then, and ``tracks`` are where people are expected. ``alarm`` is true where ``signal`` is an
+    alarm. ``timings_s`` maps a stage's name to the seconds it took (only stages that ran).
     """
 
     frame: Frame
@@ -200,6 +220,7 @@ class Step:
     decisions: tuple[Decision, ...]
     alarm: bool
     timings_s: Mapping[str, float]
+    looked: bool = True
     camera: str = ""
     """Which of several cameras the frame is of; empty where there is one."""
     signal: Signal = Signal.RUNNING

@@ -14,13 +14,13 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Model
 from edge.contracts import Box, Face, Floats, Frame, Image
 from edge.errors import BundleError
+from edge.pixels import resized
 
 STRIDES = (8, 16, 32)
 """Input pixels between the cells of each of our detector's outputs."""
@@ -44,11 +44,11 @@ def letterbox(image: Image, height: int, width: int) -> tuple[Image, Letterbox]:
     scale = min(height / full_height, width / full_width)
     inner_width = max(1, min(width, round(full_width * scale)))
     inner_height = max(1, min(height, round(full_height * scale)))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    inner = cv2.resize(image, (inner_width, inner_height), interpolation=interpolation)
     fitted = np.full((height, width, 3), PAD_VALUE, np.uint8)
     x_offset, y_offset = (width - inner_width) // 2, (height - inner_height) // 2
-    fitted[y_offset : y_offset + inner_height, x_offset : x_offset + inner_width] = inner
+    fitted[y_offset : y_offset + inner_height, x_offset : x_offset + inner_width] = resized(
+        image, inner_width, inner_height
+    )
     return fitted, Letterbox(scale, x_offset, y_offset)
 
 

@@ -16,9 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contracts import Frame, Image
+from edge.contracts import Frame, Image, luma_of
 from edge.drivers.doorway import draw_doorway
-from edge.drivers.pixels import luma_of
 from models.data import LabelledFace, Picture, load_faces, read_boxes
 
 FPS = 15.0

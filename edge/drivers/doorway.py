@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from edge.config import CameraSettings
-from edge.contracts import Frame, Image
-from edge.drivers.pixels import luma_of
+from edge.contracts import Frame, Image, luma_of
 from edge.errors import RuntimeMissingError
 
 FPS = 15.0

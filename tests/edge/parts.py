@@ -18,10 +18,9 @@ from edge import config
 from edge.alert import Alert
 from edge.bundle import Bundle, Contract, InputSpec, Model
 from edge.classify import MaskClassifier
-from edge.contracts import Box, Face, Floats, Frame, Image, TensorSpec
+from edge.contracts import Box, Face, Floats, Frame, Image, TensorSpec, luma_of
 from edge.decide import Decider
 from edge.detect import FaceDetector, cell_centres
-from edge.drivers.pixels import luma_of
 from edge.pipeline import Pipeline
 from edge.track import Tracker
 from edge.watch import Watch

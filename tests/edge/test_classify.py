@@ -130,3 +130,10 @@ def test_a_look_counts_as_much_as_the_detector_is_sure() -> None:
     assert quality_of(image, Face(box, 0.6)) == quality_of(image, Face(box, 1.0)) > 0.9
     assert quality_of(image, Face(box, 0.45)) == pytest.approx(quality_of(image, Face(box, 0.6)) / 2)
     assert quality_of(image, Face(box, 0.3)) == 0.0
+
+
+@pytest.mark.parametrize("box", [Box(20, 30, 40, 50), Box(-10, -10, 10, 10)])
+def test_a_view_of_bgr_memory_is_cut_as_its_rgb_copy_is(box: Box) -> None:
+    view = texture(100, 100)[:, :, ::-1]
+    np.testing.assert_array_equal(crop_face(view, box, 0.2, (24, 24)), crop_face(view.copy(), box, 0.2, (24, 24)))
+    assert quality_of(view, Face(box, 0.9)) == quality_of(view.copy(), Face(box, 0.9))

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from edge.contracts import Box, Verdict
+from edge.contracts import Box, Frame, Verdict
 
 
 def test_measures_of_a_box() -> None:
@@ -28,3 +29,11 @@ def test_a_box_without_area_has_no_overlap_even_with_itself() -> None:
 def test_a_verdicts_label_is_its_most_probable_one() -> None:
     verdict = Verdict({"with_mask": 0.2, "without_mask": 0.5, "with_incorrect_mask": 0.3}, quality=1.0)
     assert (verdict.label, verdict.score) == ("without_mask", 0.5)
+
+
+def test_brightness_is_what_the_driver_has_or_every_nth_green_value() -> None:
+    image = np.arange(480 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(480, 640, 3)
+    given = np.zeros((120, 160), np.uint8)
+    assert Frame(image, given, 0.0, 0).luma is given
+    np.testing.assert_array_equal(Frame(image, None, 0.0, 0).luma, image[::4, ::4, 1])
+    np.testing.assert_array_equal(Frame(image[:, :, ::-1], None, 0.0, 0).luma, image[::4, ::4, 1])

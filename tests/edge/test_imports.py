@@ -79,7 +79,7 @@ def test_hardware_is_imported_by_drivers_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_know_contracts_and_settings_and_not_each_other(stage: str) -> None:
-    known = ("edge.contracts", "edge.config", "edge.errors", "edge.bundle")
+    known = ("edge.contracts", "edge.config", "edge.errors", "edge.bundle", "edge.pixels")
     assert [n for n in imported(EDGE / f"{stage}.py") if n.startswith("edge.") and not n.startswith(known)] == []
 
 
