@@ -8,6 +8,7 @@ fmd-convert verify FILE     prove it again: on this machine, against its Keras m
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import logging
 import os
@@ -56,7 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scheme", choices=SCHEMES, default="int8", help="default %(default)s; auto: smallest that passes"
     )
-    parser.add_argument("--explain", action="store_true", help="also name the layers that lose most, and time float")
+    parser.add_argument(
+        "--golden",
+        choices=("held-back", "drawn"),
+        default="held-back",
+        help="pictures that travel in the file: of the calibration set, or drawn by code (default %(default)s)",
+    )
+    parser.add_argument("--explain", action="store_true", help="also name the layers that lose most")
     parser.add_argument("--also", choices=("onnx",), help="write it for TensorRT too: trtexec --onnx=F --saveEngine=E")
     parser.add_argument("--heatmap", action="store_true", help="a second output that shows where the model looked")
     parser.add_argument("--no-report", dest="report", action="store_false", help="write no report.html and report.json")
@@ -74,6 +81,7 @@ def _add_meaning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what the model means (found out where left alone)")
     group.add_argument("--labels", default="", metavar="A,B,C", help="names of the outputs, in their order")
     group.add_argument("--compliant", default="", metavar="LABEL", help="the label that is fine at the door")
+    group.add_argument("--background", default="", metavar="LABEL", help="the label, if any, for what is no face")
     group.add_argument(
         "--pixels", choices=PIXELS, default="auto", help="what pixels are scaled to (default %(default)s)"
     )
@@ -91,12 +99,6 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
         "--proof", type=int, default=200, metavar="N", help="held back for the proof; 0 all (%(default)s)"
     )
     group.add_argument("--seed", type=int, default=1, help="of the choice of pictures (default %(default)s)")
-    group.add_argument(
-        "--golden",
-        choices=("held-back", "drawn"),
-        default="held-back",
-        help="pictures that travel in the file: of the calibration set, or drawn by code (default %(default)s)",
-    )
 
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
@@ -111,35 +113,43 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """What was typed, as the Python API takes it."""
-    from converter.flow import Options
-    from converter.verify import Gate
-
-    gate = Gate(
-        arguments.agreement,
-        arguments.bare_recall_drop,
-        arguments.recall_drop,
-        arguments.mean_difference,
-        arguments.faces,
-    )
-    return Options(
-        output=getattr(arguments, "output", None),
+    """What was typed to convert a model, as the Python API takes it."""
+    return dataclasses.replace(
+        proof_options_of(arguments),
+        output=arguments.output,
         labels=tuple(label.strip() for label in arguments.labels.split(",")) if arguments.labels else (),
         compliant=arguments.compliant,
-        calibration=arguments.calibration,
-        pictures=arguments.pictures,
-        proof=arguments.proof,
-        seed=arguments.seed,
-        scheme=getattr(arguments, "scheme", "int8"),
+        background=arguments.background,
+        scheme=arguments.scheme,
         pixels=arguments.pixels,
         colour=arguments.colour,
         crop_margin=arguments.crop_margin,
         golden=arguments.golden,
+        force=arguments.force,
+        heatmap=arguments.heatmap,
+        explain=arguments.explain,
+        onnx=arguments.also == "onnx",
+    )
+
+
+def proof_options_of(arguments: argparse.Namespace) -> Options:
+    """What was typed to prove a model, with or without converting it first."""
+    from converter.flow import Options
+    from converter.verify import Gate
+
+    gate = Gate(
+        agreement=arguments.agreement,
+        dangerous_recall_drop=arguments.bare_recall_drop,
+        recall_drop=arguments.recall_drop,
+        mean_difference=arguments.mean_difference,
+        faces=arguments.faces,
+    )
+    return Options(
+        calibration=arguments.calibration,
+        pictures=arguments.pictures,
+        proof=arguments.proof,
+        seed=arguments.seed,
         gate=gate,
-        force=getattr(arguments, "force", False),
-        heatmap=getattr(arguments, "heatmap", False),
-        explain=getattr(arguments, "explain", False),
-        onnx=getattr(arguments, "also", None) == "onnx",
         allow_code=arguments.allow_code,
         custom_objects=arguments.custom_objects,
     )
@@ -182,8 +192,8 @@ def _refuse_unfaithful(conversion: Conversion, reported: bool) -> None:
         where = " (see the report)" if reported else ""
         raise FidelityError(
             f"{conversion.source}: not close enough to Keras in {conversion.contract.quantization}: "
-            f"{'; '.join(conversion.failures)}; no model was written{where}: give more --calibration pictures, or "
-            "--scheme auto"
+            f"{'; '.join(conversion.failures)}; no model was written{where}: give more --calibration pictures, "
+            "prove on all there are with --proof 0, or take --scheme auto"
         )
 
 
@@ -213,7 +223,6 @@ def _verify_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path, help="a .tflite of fmd-convert")
     parser.add_argument("--against", type=Path, metavar="MODEL", help="the Keras model it was made from")
-    _add_meaning(parser)
     _add_pictures(parser)
     _add_gate(parser)
     _add_code(parser)
@@ -228,7 +237,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from converter.noise import Progress
     from converter.report import agreement_line
 
-    options = options_of(arguments) if arguments.against else None
+    options = proof_options_of(arguments)
     proof = prove(arguments.file, arguments.against, options, Progress.on_stderr())
     print(f"golden inputs: answers within {proof.replay:.0%} of what is allowed, on {proof.runtime}")
     if proof.parity:

@@ -9,7 +9,7 @@ import importlib.metadata
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,10 +22,10 @@ from converter.explain import explain
 from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
 from converter.golden import Chosen
 from converter.heatmap import with_heatmap
-from converter.labels import Labels, dangerous_of, find_labels
+from converter.labels import Asked, Labels, dangerous_of, find_labels
 from converter.load import Source, load
 from converter.noise import Progress, quiet
-from converter.pixels import Pixels, find_pixels, full_probabilities
+from converter.pixels import Pixels, find_pixels, full_probabilities, pixels_of
 from converter.quantize import SCHEMES, quantize
 from converter.verify import Gate, Parity
 from converter.write import check_target, write
@@ -58,6 +58,7 @@ class Options:
     output: Path | None = None
     labels: tuple[str, ...] = ()
     compliant: str = ""
+    background: str = ""
     calibration: Path | None = None
     pictures: int = 200
     proof: int = 200
@@ -78,10 +79,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """One scheme tried: the flatbuffer, the model on the edge's runtime, its parity, and what of the gate it missed."""
+    """One scheme tried: the flatbuffer, the model on the edge's runtime, its parity, and what of the gate it missed.
+
+    ``unrounded`` is the same in float32, where the converter left one.
+    """
 
     scheme: str
     flatbuffer: bytes
+    unrounded: bytes | None
     contract: Contract
     model: Model
     steps: list[float]
@@ -106,6 +111,7 @@ class Conversion:
     ``bundle`` holds the file's bytes either way. ``failures`` are sentences; ``notes`` are what was guessed or is less
     than it could be. ``seconds`` maps a step's name to the time it took, ``inference_ms`` a model to the median
     milliseconds of one picture on one thread here. ``layers`` are those that lose most, where that was asked for.
+    ``unrounded`` is the flatbuffer in float32 that the times and the layers are compared with.
     """
 
     path: Path | None
@@ -124,6 +130,7 @@ class Conversion:
     seconds: dict[str, float]
     inference_ms: dict[str, float]
     layers: tuple[tuple[str, float], ...]
+    unrounded: bytes
     onnx: Onnx | None = None
 
     @property
@@ -174,6 +181,11 @@ class Job:
         names, dangerous = (self.labels.names, self.labels.dangerous) if self.labels else ((), "")
         return verify.failures_of(parity, self.options.gate, names, dangerous)
 
+    def coarseness_of(self, parity: Parity) -> tuple[str, ...]:
+        """What of the gate the held-back pictures are too few for."""
+        names, dangerous = (self.labels.names, self.labels.dangerous) if self.labels else ((), "")
+        return verify.coarseness_of(parity, self.options.gate, names, dangerous)
+
 
 def convert(source: Path | str, options: Options | None = None, progress: Progress | None = None) -> Conversion:
     """Convert a Keras model and prove it; writes the file only if the proof holds.
@@ -188,8 +200,9 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
     attempt = _attempt(job, _draft(job, target))
     with job.watch("choose golden inputs"):
         chosen = _golden_of(job, attempt)
-    with job.watch("explain and time"):
-        times, layers = _explained(job, attempt)
+    with job.watch("time and explain"):
+        unrounded = _unrounded(job, attempt)
+        times, layers = _timed(job, attempt, unrounded), _explained(job, attempt, unrounded)
     contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
     bundle = pack(attempt.flatbuffer, contract, chosen.golden)
     onnx = _onnx_of(job, contract, chosen) if options.onnx else None
@@ -211,10 +224,11 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         parity=attempt.parity,
         failures=failures,
         golden=chosen,
-        notes=_notes(job, chosen),
+        notes=_notes(job, attempt, chosen),
         seconds=job.watch.seconds,
         inference_ms=times,
         layers=layers,
+        unrounded=unrounded,
         onnx=onnx,
     )
 
@@ -300,12 +314,11 @@ def prove(
         )
     fit = Fit(keras_model.height, keras_model.width, contract.task == "detector", contract.crop_margin)
     pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
-    # What the file is fed is known; a second guess, on other pictures, could only differ from it.
-    colour = contract.input.colour if options.colour == "auto" else options.colour
-    pixels = find_pixels(keras_model, pictures.fit, options.pixels, colour)
+    # A second guess, on other pictures, could only differ from the first; files made before it was kept need one.
+    pixels = pixels_of(contract) or find_pixels(keras_model, pictures.fit, "auto", contract.input.colour)
     floats = keras_model.predict(pictures.proof.images, pixels.of_bytes)
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
-    dangerous = dangerous_of(contract.labels, contract.compliant) if contract.labels else ""
+    dangerous = dangerous_of(contract.worn, contract.compliant) if contract.labels else ""
     return Proof(
         contract, model.runtime, replayed, parity, verify.failures_of(parity, options.gate, contract.labels, dangerous)
     )
@@ -322,7 +335,9 @@ def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Op
     )
     raw = model.predict(probes.images, pixels.of_bytes)[0]
     _check_probabilities(model, raw)
-    return find_labels(model, options.labels, options.compliant, probes, full_probabilities(raw))
+    return find_labels(
+        model, Asked(options.labels, options.compliant, options.background), probes, full_probabilities(raw)
+    )
 
 
 def _check_probabilities(model: Source, raw: Floats) -> None:
@@ -354,7 +369,7 @@ def _draft(job: Job, target: Path) -> Contract:
         sha256="",
         source_sha256=model.sha256,
         quantization="",
-        reason=f"pixels {job.pixels.name}: {job.pixels.why}",
+        reason="",
         versions={
             "source": model.made_by,
             "tensorflow": importlib.metadata.version("tensorflow"),
@@ -364,10 +379,12 @@ def _draft(job: Job, target: Path) -> Contract:
         parity={},
         labels=labels.names if labels else (),
         compliant=labels.compliant if labels else "",
+        background=labels.background if labels else None,
         output="anchor-free" if labels is None else "sigmoid" if model.neurons == 1 else "softmax",
         crop_margin=job.options.crop_margin if labels else 0.0,
         strides=() if labels else STRIDES,
         heatmap=job.options.heatmap,
+        scaling=job.pixels.scaling,
     )
 
 
@@ -376,30 +393,31 @@ def _attempt(job: Job, draft: Contract) -> Attempt:
     if job.options.scheme != "auto":
         return _attempt_with(job, job.options.scheme, "as asked", draft)
     fallen: list[str] = []
+    unrounded = None
     for scheme in SCHEMES:
         attempt = _attempt_with(job, scheme, "; ".join([*fallen, "the smallest that passes"]), draft)
+        unrounded = attempt.unrounded or unrounded
         if not attempt.failures:
             break
         fallen.append(f"{scheme} fell: {', '.join(attempt.failures)}")
         job.progress.say(fallen[-1])
-    return attempt
+    return replace(attempt, unrounded=unrounded)
 
 
 def _attempt_with(job: Job, scheme: str, reason: str, draft: Contract) -> Attempt:
     job.progress.say(f"quantizing: {scheme} ({SCHEMES[scheme]})")
     with job.watch("quantize"):
         images = _fed(job.pictures.fit.images, job.pixels)
-        flatbuffer = quantize(job.source, job.pixels, images, scheme, job.progress)
-    contract = msgspec.structs.replace(
-        draft, sha256=sha256(flatbuffer), quantization=scheme, reason=f"{reason}; {draft.reason}"
-    )
+        made = quantize(job.source, job.pixels, images, scheme, job.progress)
+    flatbuffer = made.flatbuffer
+    contract = msgspec.structs.replace(draft, sha256=sha256(flatbuffer), quantization=scheme, reason=reason)
     with quiet():  # the runtime greets on stderr
         interpreter = open_interpreter(flatbuffer)
     model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(job.source.path))
     with job.watch("run TFLite"):
         parity = job.parity_of(model)
     steps = [spec.scale for spec in interpreter.outputs]
-    return Attempt(scheme, flatbuffer, contract, model, steps, parity, job.failures_of(parity))
+    return Attempt(scheme, flatbuffer, made.unrounded, contract, model, steps, parity, job.failures_of(parity))
 
 
 def _fed(images: Image, pixels: Pixels) -> Image:
@@ -428,15 +446,25 @@ def _golden_of(job: Job, attempt: Attempt) -> Chosen:
     return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[task], job.progress)
 
 
-def _explained(job: Job, attempt: Attempt) -> tuple[dict[str, float], tuple[tuple[str, float], ...]]:
-    """Milliseconds a picture of the file, of float beside it where asked for, and the layers that lose most."""
-    images = job.pictures.proof.images[:TIMED]
+def _unrounded(job: Job, attempt: Attempt) -> bytes:
+    """The same model in float32: as the converter left it, else converted once more."""
+    if attempt.unrounded is not None:
+        return attempt.unrounded
+    job.progress.say("converting once more without rounding, to compare with")
+    return quantize(job.source, job.pixels, job.pictures.fit.images[:1], "float32", job.progress).flatbuffer
+
+
+def _timed(job: Job, attempt: Attempt, unrounded: bytes) -> dict[str, float]:
+    """Milliseconds a picture of the file, and of float beside it."""
+    models = {attempt.scheme: attempt.model, "float32": _model_of(unrounded, attempt.contract)}
+    return verify.paired_ms(models, job.pictures.proof.images[:TIMED])
+
+
+def _explained(job: Job, attempt: Attempt, unrounded: bytes) -> tuple[tuple[str, float], ...]:
+    """The layers that lose most, where that was asked for."""
     if not job.options.explain:
-        return verify.paired_ms({attempt.scheme: attempt.model}, images), ()
-    job.progress.say("explaining: converting once more without rounding, to compare layer by layer")
-    plain = quantize(job.source, job.pixels, images[:1], "float32", job.progress)
-    models = {attempt.scheme: attempt.model, "float32": _model_of(plain, attempt.contract)}
-    return verify.paired_ms(models, images), explain(attempt.flatbuffer, plain, _fed(images[:EXPLAINED], job.pixels))
+        return ()
+    return explain(attempt.flatbuffer, unrounded, _fed(job.pictures.proof.images[:EXPLAINED], job.pixels))
 
 
 def onnx_path(target: Path) -> Path:
@@ -470,7 +498,7 @@ def _drawn(fit: Fit, count: int, seed: int) -> Image:
     return make(fit.height, fit.width, count, seed)[0]
 
 
-def _notes(job: Job, chosen: Chosen) -> tuple[str, ...]:
+def _notes(job: Job, attempt: Attempt, chosen: Chosen) -> tuple[str, ...]:
     """What was guessed, or is less than it could be."""
     pixels, labels, notes = job.pixels, job.labels, list(job.pictures.notes)
     if pixels.guessed:
@@ -479,10 +507,13 @@ def _notes(job: Job, chosen: Chosen) -> tuple[str, ...]:
         notes.append(f"guess: labels are {', '.join(labels.names)} ({labels.why}); --labels sets them")
     if labels and labels.compliant_guessed:
         notes.append(f"guess: {labels.compliant} is fine at the door, by its name; --compliant sets it")
+    if labels and labels.background_guessed:
+        notes.append(f"guess: {labels.background} means that it is no face, by its name; --background sets it")
     if job.options.golden == "held-back" and not job.pictures.drawn:
         count = len(chosen.golden["inputs"])
         notes.append(f"{count} of your held-back pictures travel in the file; --golden drawn takes drawings instead")
-    return (*notes, *filter(None, (labels.warning if labels else "", chosen.warning)))
+    warnings = filter(None, (labels.warning if labels else "", chosen.warning))
+    return (*notes, *job.coarseness_of(attempt.parity), *warnings)
 
 
 def _size_of(path: Path) -> int:

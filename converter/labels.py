@@ -17,39 +17,59 @@ from edge.errors import ConversionError
 
 CONTRADICTED = 0.1
 """Share of labelled pictures by which another order must be righter than the one given before it is spoken of."""
+BACKGROUND_NAMES = ("not_a_face", "no_face", "background")
+"""Labels that by their names are for what is no face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was said of the labels by option; empty where nothing was."""
+
+    names: tuple[str, ...] = ()
+    compliant: str = ""
+    background: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """``names`` in output order. ``why`` says how they are known, ``compliant_why`` how that is."""
+    """``names`` in output order, and how they are known; ``background`` is the one, if any, for what is no face.
+
+    ``guessed``, ``compliant_guessed`` and ``background_guessed`` tell what was concluded and not said.
+    """
 
     names: tuple[str, ...]
     compliant: str
+    background: str | None
     why: str
     guessed: bool
     compliant_guessed: bool
+    background_guessed: bool
     warning: str = ""
 
     @property
     def dangerous(self) -> str:
         """The label that must not be missed: a bare face."""
-        return dangerous_of(self.names, self.compliant)
+        return dangerous_of([name for name in self.names if name != self.background], self.compliant)
 
 
-def dangerous_of(names: Sequence[str], compliant: str) -> str:
-    """The label that must not be missed: a bare face, by its usual name, else the first that is not fine."""
-    others = [name for name in names if name != compliant]
-    return "without_mask" if "without_mask" in others else others[0]
+def dangerous_of(worn: Sequence[str], compliant: str) -> str:
+    """The label that must not be missed: a bare face, by its usual names, else the first that is not fine.
+
+    ``worn`` are the labels of a face.
+    """
+    others = [name for name in worn if name != compliant]
+    bare = [name for name in others if any(word in _plain(name) for word in ("without", "no_mask", "bare", "unmasked"))]
+    return (bare or others)[0]
 
 
-def find_labels(source: Source, asked: Sequence[str], compliant: str, pictures: Pictures, answers: Floats) -> Labels:
+def find_labels(source: Source, asked: Asked, pictures: Pictures, answers: Floats) -> Labels:
     """Names for the outputs of a classifier: asked for, from a file beside it, or from the pictures' folders.
 
     ``answers`` are its probabilities (n, labels) on ``pictures``. Raises :class:`edge.errors.ConversionError` where
     nothing tells, or what tells does not fit.
     """
     count = answers.shape[1]
-    names, why, guessed = _names(source, asked, count, pictures, answers)
+    names, why, guessed = _names(source, asked.names, count, pictures, answers)
     if len(names) != count:
         raise ConversionError(
             f"labels: got {len(names)} ({', '.join(names)}; {why}), but {source.path} tells {count} apart; "
@@ -57,15 +77,33 @@ def find_labels(source: Source, asked: Sequence[str], compliant: str, pictures: 
         )
     if len(set(names)) != len(names) or not all(names):
         raise ConversionError(f"labels: got {', '.join(names)} ({why}), expected {count} different names")
-    if compliant and compliant not in names:
-        raise ConversionError(f"--compliant {compliant}: not among the labels {', '.join(names)}; give one of them")
-    right = compliant or guess_compliant(names)
-    if not right:
+    background = _background(names, asked.background)
+    worn = [name for name in names if name != background]
+    if asked.compliant and asked.compliant not in worn:
         raise ConversionError(
-            f"--compliant: which of {', '.join(names)} is fine at the door cannot be told from the names; give it"
+            f"--compliant {asked.compliant}: not among the labels {', '.join(worn)}; give one of them"
+        )
+    compliant = asked.compliant or guess_compliant(worn)
+    if not compliant:
+        raise ConversionError(
+            f"--compliant: which of {', '.join(worn)} is fine at the door cannot be told from the names; give it"
         )
     warning = "" if guessed else _contradiction(names, pictures, answers)
-    return Labels(names, right, why, guessed, not compliant, warning)
+    told = background is not None and not asked.background
+    return Labels(names, compliant, background, why, guessed, not asked.compliant, told, warning)
+
+
+def _background(names: Sequence[str], asked: str) -> str | None:
+    """The label for what is no face; as asked, else by its name."""
+    if asked and asked not in names:
+        raise ConversionError(f"--background {asked}: not among the labels {', '.join(names)}; give one of them")
+    found = asked or next((name for name in names if _plain(name) in BACKGROUND_NAMES), None)
+    if found and len(names) < 3:
+        raise ConversionError(
+            f"--background {found}: beside it {len(names) - 1} label is left, expected 2 or more; a mask classifier "
+            "tells at least masked from bare"
+        )
+    return found
 
 
 def _names(
@@ -121,8 +159,12 @@ def _without_number(line: str) -> str:
 
 def guess_compliant(names: Sequence[str]) -> str:
     """The label that speaks of a mask and not of its lack or misuse; empty where none or several do."""
-    found = [name for name in names if _speaks_of_mask(name.lower().replace("-", "_").replace(" ", "_"))]
+    found = [name for name in names if _speaks_of_mask(_plain(name))]
     return found[0] if len(found) == 1 else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def _speaks_of_mask(name: str) -> bool:

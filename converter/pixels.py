@@ -16,9 +16,8 @@ import numpy as np
 
 from converter.calibrate import Pictures
 from converter.load import BATCH, Source
+from edge.bundle import Contract, Scaling, Triple
 from edge.contracts import Floats, Image
-
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,11 @@ class Pixels:
         """RGB bytes (n, h, w, 3) to what the model wants."""
         ordered = images if self.colour == "RGB" else images[..., ::-1]
         return np.asarray(self.apply(ordered.astype(np.float32)), np.float32)
+
+    @property
+    def scaling(self) -> Scaling:
+        """The same as a contract keeps it; the colour order stands beside it there."""
+        return Scaling(name=self.name, scale=self.scale, offset=self.offset, why=self.why, guessed=self.guessed)
 
 
 def _even(name: str, scale: float, offset: float) -> Pixels:
@@ -74,6 +78,14 @@ def find_pixels(source: Source, pictures: Pictures, asked: str, colour: str) -> 
     if colour != "auto":
         return replace(found, colour="BGR" if colour == "BGR" else "RGB")
     return found
+
+
+def pixels_of(contract: Contract) -> Pixels | None:
+    """What a file's maker concluded; None where it was not recorded."""
+    kept = contract.scaling
+    if kept is None:
+        return None
+    return Pixels(kept.name, kept.scale, kept.offset, contract.input.colour, kept.why, kept.guessed)
 
 
 def _asked_or_found(source: Source, pictures: Pictures, asked: str) -> Pixels:

@@ -8,6 +8,7 @@ would be another function of this shape.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,16 @@ SCHEMES = {
 """What each scheme does; ``auto`` tries them smallest first, which is this order."""
 
 
-def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progress: Progress) -> bytes:
-    """The flatbuffer of ``source`` taking RGB bytes (1, height, width, 3); a detector's scores come before its boxes.
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """``flatbuffer`` as asked for; ``unrounded`` the same model in float32, where it came by the way, else None."""
+
+    flatbuffer: bytes
+    unrounded: bytes | None
+
+
+def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progress: Progress) -> Quantized:
+    """``source`` as TFLite taking RGB bytes (1, height, width, 3); a detector's scores come before its boxes.
 
     ``images`` (n, height, width, 3) uint8 set the ranges of int8. The input is uint8 for int8 and float32 holding
     0..255 for the others. Raises :class:`edge.errors.ConversionError` where TensorFlow cannot convert the model.
@@ -41,14 +50,29 @@ def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progres
         # The converter follows variables through this object; Keras's own hides them from it.
         holder = tf.Module()
         holder.kept = list(function.graph.variables)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+        converter = _converter_class(tf).from_concrete_functions([function], holder)
         _configure(converter, scheme, images, progress)
         try:
             flatbuffer = converter.convert()
         # The converter raises ValueError, RuntimeError and its own; each means that it cannot do this model.
         except Exception as error:
             raise _conversion_error(source, error) from error
-        return _ordered(flatbuffer)
+        unrounded = flatbuffer if scheme == "float32" else converter.unrounded
+        return Quantized(_ordered(flatbuffer), None if unrounded is None else _ordered(unrounded))
+
+
+def _converter_class(tf: Any) -> Any:
+    """TFLiteConverter that keeps the float32 file int8 is made from: a conversion anew would take nearly as long."""
+
+    class Converter(tf.lite.TFLiteConverter):
+        unrounded: bytes | None = None
+
+        # TensorFlow's own hook, of a name it may change: then nothing is kept, and float32 is converted anew.
+        def _quantize(self, result: bytes, *rest: Any) -> Any:
+            self.unrounded = bytes(result)
+            return super()._quantize(result, *rest)
+
+    return Converter
 
 
 def graph_of(source: Source, pixels: Pixels) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ The TFLite file runs where it will run: on the edge's own runtime, through the e
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,27 +187,84 @@ def _unmatched(wanted: Sequence[tuple[Box, float]], found: Sequence[tuple[Box, f
     return missed, differences
 
 
-def _shown(parity: Parity, label: int) -> int:
-    """How many held-back pictures show this label."""
-    return 0 if parity.float_confusion is None else int(parity.float_confusion[label].sum())
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of the gate's shares as it came out: ``lost`` of ``pictures``, and the share that may be."""
+
+    what: str
+    lost: int
+    pictures: int
+    allowed: float
+
+    @property
+    def needed(self) -> int:
+        """Pictures from which on one is no more than is allowed; with fewer the gate asks that none is lost."""
+        return math.ceil(1 / self.allowed - 1e-9) if self.allowed > 0 else 0
+
+    @property
+    def coarse(self) -> bool:
+        """Whether one picture is already more than is allowed."""
+        return self.pictures < self.needed
+
+    @property
+    def failed(self) -> bool:
+        return self.lost > self.allowed * self.pictures + 1e-9
+
+    def resolution(self) -> str:
+        """What a proof of this size can tell; empty where it is fine enough for the gate."""
+        if not self.coarse:
+            return ""
+        return (
+            f"with {self.pictures} pictures one is {100 / self.pictures:.2f} points, so none may be lost; "
+            f"{self.needed} would tell {100 * self.allowed:.2f} points"
+        )
+
+    def failure(self) -> str:
+        """A sentence for what was lost beyond what is allowed; empty where it was not."""
+        if not self.failed:
+            return ""
+        because = self.resolution()
+        return (
+            f"{self.what} by {100 * self.lost / self.pictures:.2f} points ({self.lost} of {self.pictures}), allowed "
+            f"{100 * self.allowed:.2f}" + (f" ({because})" if because else "")
+        )
+
+
+def shares_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: str) -> tuple[Share, ...]:
+    """The shares the gate of a classifier looks at: equal labels, then the recall of every label with pictures."""
+    shares = [Share("labels disagree", len(parity.disagreeing), parity.pictures, 1 - gate.agreement)]
+    confusions = (parity.float_confusion, parity.tflite_confusion)
+    for i, label in enumerate(labels):
+        had, got = (0 if counts is None else int(counts[i, i]) for counts in confusions)
+        shown = 0 if parity.float_confusion is None else int(parity.float_confusion[i].sum())
+        if shown:
+            allowed = gate.dangerous_recall_drop if label == dangerous else gate.recall_drop
+            shares.append(Share(f"recall of {label} is lower than in Keras", had - got, shown, allowed))
+    return tuple(shares)
 
 
 def failures_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: str) -> tuple[str, ...]:
     """What of the gate was not reached, a sentence each; empty where all was. A detector has no ``labels``."""
-    floor = gate.agreement if dangerous else gate.faces
     failures = []
-    if parity.agreement < floor:
-        what = "labels" if dangerous else "faces"
-        failures.append(f"{what} agree on {parity.agreement:.2%} of {parity.pictures} pictures, floor {floor:.2%}")
+    if not labels and parity.agreement < gate.faces:
+        failures.append(f"faces agree on {parity.agreement:.2%} of {parity.pictures} pictures, floor {gate.faces:.2%}")
+    if labels:
+        failures += filter(None, (share.failure() for share in shares_of(parity, gate, labels, dangerous)))
     # Not-a-number compares false with everything and must not pass.
     if not parity.mean_difference <= gate.mean_difference:
         failures.append(f"mean difference {parity.mean_difference:.4f}, ceiling {gate.mean_difference:.4f}")
-    for i, label in enumerate(labels):
-        if label not in parity.float_recall:
-            continue
-        allowed = gate.dangerous_recall_drop if label == dangerous else gate.recall_drop
-        drop = parity.float_recall[label] - parity.tflite_recall[label]
-        # One picture more or less is chance, and of a small set already more than the share allowed.
-        if drop > allowed + 1e-9 and round(drop * _shown(parity, i)) > 1:
-            failures.append(f"recall of {label} is {drop:.2%} lower than in Keras, allowed {allowed:.2%}")
     return tuple(failures)
+
+
+def coarseness_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: str) -> tuple[str, ...]:
+    """What a proof of so few pictures cannot tell, a sentence each; empty for a detector and for a proof large enough.
+
+    Where none of n was lost, the share lost of all there are may still be 3/n (the "rule of three", Hanley and
+    Lippman-Hand 1983): a pass on a small proof is a weaker one, and is told to be.
+    """
+    return tuple(
+        f"the proof is small for its gate: {share.what.removesuffix(' is lower than in Keras')}: "
+        f"{share.resolution()}; none lost of {share.pictures} bounds the loss at {300 / share.pictures:.1f} points"
+        for share in (shares_of(parity, gate, labels, dangerous) if labels else ())
+        if share.coarse and not share.failed
+    )

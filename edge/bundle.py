@@ -49,6 +49,23 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     colour: Literal["RGB", "BGR"] = "RGB"
 
 
+Triple = tuple[float, float, float]
+
+
+class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was concluded of the source model's pixels, and is built into the file in front of it.
+
+    ``real = value * scale + offset``, for each channel in the input's colour order; ``value`` is what the edge feeds.
+    ``name`` is a key of :data:`converter.pixels.SCALINGS`, ``why`` how it is known; ``guessed`` if not for certain.
+    """
+
+    name: str
+    scale: Triple
+    offset: Triple
+    why: str
+    guessed: bool
+
+
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a model file promises.
 
@@ -57,6 +74,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     longer side added on every side before the square crop. ``background`` is the label, if there is one, that means
     "not a face at all": a detector's mistake that the classifier throws out. ``strides`` belong to detectors.
     ``heatmap`` tells of a second output (1, h, w, neurons), a class activation map for each neuron.
+    ``scaling`` is None in files whose maker did not record it.
     """
 
     format: int
@@ -76,6 +94,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     crop_margin: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
     strides: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
     heatmap: bool = False
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         """ValueError where the parts do not go together (msgspec makes a ValidationError of it)."""

@@ -84,6 +84,8 @@ def _files(paths: Sequence[Path]) -> Iterator[str]:
 def _contract(contract: Contract) -> Iterator[str]:
     size = contract.input
     yield f"* input: {size.width} x {size.height} {size.colour}, real = pixel * {size.scale:.6g} + {size.offset:.6g}"
+    if contract.scaling:
+        yield f"* pixels inside the file: {contract.scaling.name} ({contract.scaling.why})"
     if contract.labels:
         yield f"* labels, in output order: {', '.join(contract.labels)}; compliant: {contract.compliant}"
         yield f"* crop margin: {contract.crop_margin:g} of the face's longer side"

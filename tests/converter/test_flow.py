@@ -109,6 +109,32 @@ def test_a_proof_repeated_feeds_the_colour_order_of_the_file(
     assert proof.parity.numbers() == found.contract.parity
 
 
+def test_a_proof_repeated_feeds_the_scaling_of_the_file_and_does_not_guess_anew(
+    sigmoid_keras: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The scaling asked for here is a wrong one, which no guess would come to."""
+    options = Options(output=tmp_path / "m.tflite", calibration=pictures, pixels="-1..1", gate=Gate(0, 1, 1, 1))
+    found = convert(sigmoid_keras, options)
+    kept = bundle.unpack(found.target).contract.scaling
+    assert kept is not None
+    assert (kept.name, kept.offset, kept.guessed) == ("-1..1", (-1.0, -1.0, -1.0), False)
+    proof = prove(found.target, sigmoid_keras, Options(calibration=pictures))
+    assert proof.parity is not None
+    assert proof.parity.numbers() == found.contract.parity
+
+
+def test_float_is_timed_beside_the_file_and_answers_as_keras_does(conversion: Conversion) -> None:
+    assert set(conversion.inference_ms) == {"int8", "float32"}
+    assert all(0 < ms < 1000 for ms in conversion.inference_ms.values())
+    assert conversion.unrounded is not None
+    model = bundle.Model(
+        bundle.Bundle(conversion.unrounded, conversion.contract, {}), open_interpreter(conversion.unrounded), "float32"
+    )
+    images = conversion.calibration.proof.images[:5]
+    answered = np.concatenate([model.run(image)[0] for image in images])
+    np.testing.assert_allclose(answered, conversion.parity.float_answers[:5], atol=1e-5)
+
+
 def test_nothing_is_overwritten_unasked(conversion: Conversion, softmax_keras: Path) -> None:
     with pytest.raises(ConversionError, match="exists already; give --force"):
         convert(softmax_keras, Options(output=conversion.target))
