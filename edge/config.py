@@ -41,6 +41,13 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     loop: bool
     # No more than 5 s: the unit gives a stalled camera, its closing and a step 15 s in all (WatchdogSec).
     stall_s: Annotated[float, msgspec.Meta(gt=0, le=5)]
+    frozen_s: Seconds
+    frozen_stream_s: Seconds
+    dark_s: PositiveSeconds
+    dark_level: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    flat_level: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    open_s: PositiveSeconds
+    give_up_s: PositiveSeconds
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

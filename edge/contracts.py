@@ -224,6 +224,8 @@ class Step:
     camera: str = ""
     """Which of several cameras the frame is of; empty where there is one."""
     signal: Signal = Signal.RUNNING
+    dropped: int = 0
+    """How many frames of a live camera were stale so far before their turn came."""
 
 
 class Sight(Enum):

@@ -1,7 +1,8 @@
 """Signals, readiness and the watchdog around the pipeline: what makes a loop a service.
 
-"Alive" means one thing here: a frame went all the way through. Only that reports READY and only that feeds the
-watchdog (sd_notify(3)), so a loop that hangs anywhere is restarted by systemd.
+"Alive" means one thing here: a frame went all the way through. That reports READY and feeds the watchdog
+(sd_notify(3)), so a loop that hangs anywhere is restarted by systemd. A camera that fails is told at once, and opened
+again for a bounded time; see :class:`Pulse` for what systemd hears meanwhile.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from types import FrameType
@@ -22,13 +23,13 @@ from types import FrameType
 from edge import bundle, config, drivers
 from edge.alert import Alert
 from edge.bundle import Model
-from edge.capture import Capture
+from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
 from edge.config import ModelSettings, Settings
-from edge.contracts import Decision, Frame, Step
+from edge.contracts import Camera, Decision, Health, Sight, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
-from edge.errors import BundleError, CameraError, FmdError
+from edge.errors import BundleError, FmdError
 from edge.pipeline import Pipeline
 from edge.track import Tracker
 from edge.watch import Watch
@@ -37,6 +38,10 @@ log = logging.getLogger("fmd")
 
 TICK_S = 0.05
 """How often the alert's lease and rhythm are looked at between frames of a live camera."""
+TURN_S = 0.1
+"""A loop without frames looks about itself this often."""
+REST_S = 1.0
+"""How often the watchdog is fed while cameras are opened again."""
 SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 
 
@@ -112,61 +117,164 @@ def run(
     settings: Settings,
     on_step: Callable[[Step], None],
     on_decision: Callable[[Decision], None],
-    clock: Callable[[], float] = time.monotonic,
     build: Callable[[Settings, Alert], Pipeline] = build_pipeline,
+    on_health: Callable[[Health], None] = lambda health: None,
+    world: World | None = None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; returns that signal.
 
-    ``on_step`` sees every frame's step. Whatever is raised, the outputs are off and released first.
+    ``on_step`` sees every frame's step, ``on_health`` every change of what a live camera gives. Whatever is raised, the
+    outputs are off and released first. Raises CameraError where a camera cannot be opened at all, or has been blind for
+    ``camera.give_up_s``: then another process may do better.
     """
+    world = world or World()
     with ExitStack() as stack:
         stopping = stack.enter_context(stop_on_signals())
         alert = stack.enter_context(open_alert(settings))
         pipeline = build(settings, alert)
-        capture = Capture(drivers.open_camera(settings.camera, clock), settings.camera.stall_s)
-        stack.callback(capture.close)
-        ticker = stack.enter_context(_ticking(alert, clock)) if capture.live else Ticker()
-        # Undone last to first: LED and buzzer are off before anybody waits for a camera that hangs.
-        stack.callback(alert.close)
-        stack.callback(notify, "STOPPING=1")
-        _loop(stopping, capture, pipeline, ticker, on_step, on_decision)
+        hooks = Hooks(on_step, on_decision, on_health)
+        try:
+            if drivers.is_live(settings.camera):
+                _watch(stack, settings, world, stopping, alert, pipeline, hooks)
+            else:
+                _play(settings, world, stopping, pipeline, hooks)
+        finally:
+            notify("STOPPING=1")
         log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
     return stopping.signal
 
 
-def _loop(
-    stopping: Stopping,
-    capture: Capture,
-    pipeline: Pipeline,
-    ticker: Ticker,
-    on_step: Callable[[Step], None],
-    on_decision: Callable[[Decision], None],
-) -> None:
-    now_s = 0.0
-    said = "READY=1\nSTATUS=watching"
-    while (frame := _next_frame(stopping, capture)) is not None:
-        now_s = frame.captured_s
-        step = pipeline.step(frame)
+@dataclass(frozen=True)
+class Hooks:
+    """Who wants to hear of a run's steps, decisions and changes of health."""
+
+    on_step: Callable[[Step], None]
+    on_decision: Callable[[Decision], None]
+    on_health: Callable[[Health], None]
+
+    def take(self, step: Step) -> None:
+        """Pass on what one frame led to."""
         for decision in step.decisions:
-            on_decision(decision)
-        on_step(step)
-        ticker.check()
-        notify(said)
-        said = "WATCHDOG=1"
+            self.on_decision(decision)
+        self.on_step(step)
+
+
+def _play(settings: Settings, world: World, stopping: Stopping, pipeline: Pipeline, hooks: Hooks) -> None:
+    """A clip, a folder or the scene: frame by frame, none skipped, on its own time, to its end."""
+    pulse, now_s = Pulse(), 0.0
+    with closing(drivers.open_camera(settings.camera, world.clock)) as camera:
+        while not stopping.asked() and (frame := camera.read()) is not None:
+            now_s = frame.captured_s
+            hooks.take(pipeline.step(frame))
+            pulse.beat()
     for decision in pipeline.finish(now_s):
-        on_decision(decision)
+        hooks.on_decision(decision)
 
 
-def _next_frame(stopping: Stopping, capture: Capture) -> Frame | None:
-    """The next frame; None where the source has ended or a signal asked to stop, also while the camera was stalled."""
-    if stopping.asked():
-        return None
-    try:
-        return capture.read()
-    except CameraError:
-        if stopping.asked():
-            return None
-        raise
+def _watch(
+    stack: ExitStack,
+    settings: Settings,
+    world: World,
+    stopping: Stopping,
+    alert: Alert,
+    pipeline: Pipeline,
+    hooks: Hooks,
+) -> None:
+    """A live camera: its newest frame, whenever there is one, and what to do while it gives none."""
+    bell, pulse = world.bell(), Pulse()
+    capture = Capture(
+        settings.camera,
+        lambda: world.reader(lambda: drivers.open_camera(settings.camera, world.clock), bell.ring),
+        world.clock(),
+        drivers.frozen_s(settings.camera),
+    )
+    stack.callback(capture.close, settings.camera.stall_s)
+    ticker = stack.enter_context(world.ticking(alert, world.clock))
+    # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
+    stack.callback(alert.close)
+    eye = Eye(capture, pipeline, hooks)
+    while not stopping.asked():
+        worked = eye.turn(world.clock())
+        ticker.check()
+        pulse.tell([eye.health])
+        if worked:
+            pulse.beat()
+            continue
+        if error := capture.given_up(world.clock()):
+            raise error
+        pulse.rest(world.clock())
+        bell.wait(TURN_S)
+    for decision in pipeline.finish(world.clock()):
+        hooks.on_decision(decision)
+
+
+class Eye:
+    """One live camera with its pipeline."""
+
+    def __init__(self, capture: Capture, pipeline: Pipeline, hooks: Hooks) -> None:
+        self._capture, self._pipeline, self._hooks = capture, pipeline, hooks
+        self.health = capture.health
+
+    def turn(self, now_s: float) -> bool:
+        """Take the newest frame, if there is one, all the way; whether there was one."""
+        frame = self._capture.poll(now_s)
+        if self.health is not self._capture.health:
+            self._tell(self.health, self._capture.health)
+        if frame is None:
+            return False
+        self._hooks.take(replace(self._pipeline.step(frame), dropped=self._capture.dropped))
+        return True
+
+    def _tell(self, before: Health, now: Health) -> None:
+        self.health = now
+        if now.blind:
+            log.warning("camera %s%s: %s", now.camera and f"{now.camera} ", now.sight.value, now.reason)
+        elif before.sight is not Sight.STARTING:
+            log.info("camera %ssees again after %.1f s", now.camera and f"{now.camera} ", now.since_s - before.since_s)
+        self._hooks.on_health(now)
+
+
+class Pulse:
+    """What systemd hears: ready, alive, and the state in words (``systemctl status``).
+
+    READY and the watchdog's food come with frames that went all the way through, and with nothing else but one: while
+    cameras that have worked are opened again. That counts as work for ``camera.give_up_s`` at most, for then the run
+    ends. The words never say "watching" of a camera that is blind.
+    """
+
+    def __init__(self) -> None:
+        self._ready = False
+        self._rested_s = float("-inf")
+        self._status = self._said = "watching"
+
+    def tell(self, healths: Sequence[Health]) -> None:
+        """What the cameras give now."""
+        self._status = "; ".join(map(_in_words, healths))
+        if self._ready and self._status != self._said:
+            self._say("")
+
+    def beat(self) -> None:
+        """A frame went all the way through."""
+        if self._ready:
+            notify("WATCHDOG=1")
+        else:
+            self._ready = True
+            self._say("READY=1\n")
+
+    def rest(self, now_s: float) -> None:
+        """No frame came, and somebody sees to that. Nothing is said before the first frame ever."""
+        if self._ready and now_s - self._rested_s >= REST_S:
+            self._rested_s = now_s
+            notify("WATCHDOG=1")
+
+    def _say(self, before: str) -> None:
+        self._said = self._status
+        notify(f"{before}STATUS={self._status}")
+
+
+def _in_words(health: Health) -> str:
+    said = f"blind, camera {health.sight.value}: {' '.join(health.reason.split())}" if health.blind else "watching"
+    return f"{health.camera}: {said}" if health.camera else said
 
 
 @dataclass
@@ -233,6 +341,35 @@ def _ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
     finally:
         done.set()
         thread.join()
+
+
+class Bell:
+    """Rung by whoever has brought a frame; wakes the loop."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def ring(self) -> None:
+        """There is something to take."""
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Until it is rung, or the time is over. A ring while nobody waits is not lost."""
+        self._event.wait(timeout_s)
+        self._event.clear()
+
+
+@dataclass(frozen=True)
+class World:
+    """What a run takes from the world around it: time, threads that read cameras, and one that keeps the alert's time.
+
+    Rehearsals put simulated ones in their place; nothing else in a run waits or reads a clock.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    bell: Callable[[], Bell] = Bell
+    reader: Callable[[Callable[[], Camera], Callable[[], None]], Reader] = ThreadReader
+    ticking: Callable[[Alert, Callable[[], float]], AbstractContextManager[Ticker]] = _ticking
 
 
 def notify(state: str) -> None:

@@ -28,6 +28,9 @@ CAMERAS: dict[str, str] = {
 }
 """``(settings, name, clock) -> Camera``. ``name`` is what follows the colon in ``camera.source``."""
 
+RECORDED = ("file", "folder", "doorway")
+"""Those that wait to be read, and bring their own time."""
+
 AUTO_CAMERAS = ("picamera2", "v4l2")
 
 RETRY_S = 0.5
@@ -67,6 +70,16 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     raise CameraError(
         f"camera.source: auto found no camera ({'; '.join(reasons)}); plug one in, or name a clip with --source FILE"
     )
+
+
+def is_live(settings: CameraSettings) -> bool:
+    """Whether the source gives frames in real time whether read or not."""
+    return camera_kind(settings.source)[0] not in RECORDED
+
+
+def frozen_s(settings: CameraSettings) -> float:
+    """How long the source may give one picture again and again."""
+    return settings.frozen_stream_s if camera_kind(settings.source)[0] == "rtsp" else settings.frozen_s
 
 
 def camera_kind(source: str) -> tuple[str, str]:

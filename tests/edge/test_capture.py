@@ -1,22 +1,254 @@
+"""A live camera watched over: on a clock of the test's own, and with real threads where threads are the matter."""
+
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edge.capture import Capture
-from edge.contracts import Frame
+from edge import config
+from edge.capture import MOST_STUCK, Capture, ThreadReader
+from edge.contracts import Frame, Image, Sight
 from edge.errors import CameraError
-from tests.edge.parts import frame_of
+from tests.edge.parts import frame_of, texture
 
 PATIENCE_S = 10.0
 """Far longer than anything here takes; only a failing test waits that long."""
+TURN_S = 0.1
 
 
-def frame(index: int) -> Frame:
-    return frame_of(np.zeros((4, 4, 3), np.uint8), float(index), index)
+def frame(index: int, image: Image | None = None) -> Frame:
+    return frame_of(texture(24, 32, index) if image is None else image, float(index), index)
+
+
+class Device:
+    """A camera as of one moment: what reading it brings (None: nothing comes), or what opening it raises."""
+
+    def __init__(self) -> None:
+        self.brings: Callable[[], Frame | None] = self.fresh
+        self.error: Exception | None = None
+        self.hangs = False
+        self.opened = 0
+        self.frames = 0
+        self.readers: list[DeviceReader] = []
+
+    def fresh(self) -> Frame:
+        self.frames += 1
+        return frame(self.frames)
+
+    def start(self) -> DeviceReader:
+        self.readers.append(DeviceReader(self))
+        return self.readers[-1]
+
+
+class DeviceReader:
+    """A reader without a thread: takes from the device what it brings at that moment."""
+
+    dropped = 0
+
+    def __init__(self, device: Device) -> None:
+        self._device, self._stopped, self._failed = device, False, False
+
+    def take(self) -> Frame | None:
+        assert not self._stopped
+        if self._device.error is not None:
+            self._failed = True
+            raise self._device.error
+        return self._device.brings()
+
+    @property
+    def running(self) -> bool:
+        return not self._failed and (self._device.hangs or not self._stopped)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def join(self, timeout_s: float) -> None:
+        pass
+
+
+class Rig:
+    """A capture polled ten times a second."""
+
+    def __init__(self, **changed: Any) -> None:
+        changed = {"stall_s": 1.5, "frozen_s": 1.5, "open_s": 10.0, "give_up_s": 30.0, **changed}
+        self.settings = config.load(None, {f"camera.{key}": value for key, value in changed.items()}).camera
+        self.device, self.now_s, self.got = Device(), 0.0, 0
+        self.capture = Capture(self.settings, self.device.start, 0.0, self.settings.frozen_s, "door")
+
+    @property
+    def sight(self) -> Sight:
+        return self.capture.health.sight
+
+    def after(self, seconds: float) -> Sight:
+        """Let time pass; what the sight is then."""
+        for _ in range(round(seconds / TURN_S)):
+            self.now_s += TURN_S
+            self.got += self.capture.poll(self.now_s) is not None
+        return self.sight
+
+    def until(self, sight: Sight, at_most_s: float = 60.0) -> float:
+        """Let time pass until the sight is this; how long it took."""
+        started_s = self.now_s
+        while self.sight is not sight:
+            assert self.now_s - started_s < at_most_s, self.capture.health
+            self.after(TURN_S)
+        return self.now_s - started_s
+
+    def seeing(self) -> Rig:
+        self.until(Sight.SEEING)
+        self.after(1.0)
+        return self
+
+
+def nothing() -> None:
+    return None
+
+
+def test_a_camera_is_starting_until_its_first_picture() -> None:
+    rig = Rig()
+    rig.device.brings = nothing
+    assert rig.after(5.0) is Sight.STARTING
+    assert rig.capture.given_up(rig.now_s) is None
+    rig.device.brings = rig.device.fresh
+    assert rig.after(TURN_S) is Sight.SEEING
+
+
+def test_one_that_never_gives_a_picture_is_given_up_when_opening_took_too_long() -> None:
+    rig = Rig(open_s=4.0)
+    rig.device.brings = nothing
+    assert rig.until(Sight.STALLED) == pytest.approx(4.0, abs=2 * TURN_S)
+    assert str(rig.capture.given_up(rig.now_s)) == ("the camera gave no picture for 4 s; check its cable and power")
+
+
+def test_one_that_cannot_be_opened_is_given_up_at_once_with_its_own_error() -> None:
+    rig = Rig()
+    rig.device.error = CameraError("camera.source: no device at /dev/video3")
+    assert rig.after(TURN_S) is Sight.GONE
+    assert rig.capture.given_up(rig.now_s) is rig.device.error
+
+
+def test_a_stall_is_named_in_time_and_the_camera_opened_again() -> None:
+    rig = Rig().seeing()
+    rig.device.brings = nothing
+    assert rig.until(Sight.STALLED) <= 1.5 + 2 * TURN_S
+    assert "gave no picture for 1.5 s" in rig.capture.health.reason
+    rig.after(0.5)
+    assert len(rig.device.readers) == 2
+
+
+def test_a_stall_that_ends_is_over_within_a_second() -> None:
+    rig = Rig().seeing()
+    rig.device.brings = nothing
+    rig.after(8.0)
+    rig.device.brings = rig.device.fresh
+    assert rig.until(Sight.SEEING) <= 1.0
+
+
+def test_an_unplugged_camera_is_tried_again_until_it_is_back() -> None:
+    rig = Rig().seeing()
+    rig.device.error = CameraError("/dev/video0: the camera stopped giving pictures; is it unplugged?")
+    assert rig.until(Sight.GONE) <= 2 * TURN_S
+    assert rig.capture.health.reason.startswith("/dev/video0: the camera stopped")
+    rig.after(10.0)
+    tried = len(rig.device.readers)
+    assert 15 <= tried <= 40  # neither a storm nor so rarely that its return goes unnoticed
+    rig.device.error = None
+    assert rig.until(Sight.SEEING) <= 1.0
+
+
+def test_a_drivers_own_defect_is_a_fault_as_any_other() -> None:
+    rig = Rig().seeing()
+    rig.device.error = ZeroDivisionError("in the driver")
+    assert rig.after(0.5) is Sight.GONE
+    assert "ZeroDivisionError" in rig.capture.health.reason
+    rig.device.error = None
+    assert rig.until(Sight.SEEING) <= 1.0
+
+
+def test_a_frozen_picture_is_withheld_and_the_camera_opened_again_ever_more_rarely() -> None:
+    rig = Rig().seeing()
+    still = texture(24, 32, 1000)
+    rig.device.brings = lambda: frame(0, still)
+    assert rig.until(Sight.FROZEN) <= 1.5 + 3 * TURN_S
+    got = rig.got
+    rig.after(5.0)
+    assert len(rig.device.readers) == 2
+    rig.after(60.0)
+    assert len(rig.device.readers) == 4  # 10 s and 30 s after the second
+    assert rig.got == got
+    rig.device.brings = rig.device.fresh
+    assert rig.until(Sight.SEEING) <= 2 * TURN_S
+
+
+def test_dark_pictures_are_passed_on_but_not_called_seeing() -> None:
+    rig = Rig(dark_s=1.0).seeing()
+    rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    assert rig.until(Sight.DARK) <= 1.0 + 2 * TURN_S
+    assert rig.capture.health.blind
+    got = rig.got
+    assert rig.after(100.0) is Sight.DARK
+    assert rig.got - got > 900
+    assert rig.capture.given_up(rig.now_s) is None
+    rig.device.brings = rig.device.fresh
+    assert rig.until(Sight.SEEING) <= TURN_S * 1.5
+
+
+def test_a_dark_camera_that_stalls_is_no_longer_called_dark() -> None:
+    rig = Rig().seeing()
+    rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    rig.until(Sight.DARK)
+    rig.device.brings = nothing
+    assert rig.until(Sight.STALLED) <= 2.0
+    rig.after(30.0)
+    assert rig.capture.given_up(rig.now_s) is not None
+
+
+@pytest.mark.parametrize("sight", [Sight.STALLED, Sight.GONE, Sight.FROZEN])
+def test_a_blind_camera_is_given_up_when_its_time_is_over_and_not_before(sight: Sight) -> None:
+    rig = Rig(give_up_s=20.0).seeing()
+    still = frame(0)
+    if sight is Sight.GONE:
+        rig.device.error = CameraError("gone")
+    else:
+        rig.device.brings = nothing if sight is Sight.STALLED else lambda: still
+    rig.until(sight)
+    rig.after(17.0)
+    assert rig.capture.given_up(rig.now_s) is None
+    rig.after(4.0)
+    assert isinstance(rig.capture.given_up(rig.now_s), CameraError)
+    assert rig.sight is sight
+
+
+def test_since_when_it_is_blind_does_not_begin_anew_with_every_try() -> None:
+    rig = Rig().seeing()
+    rig.device.error = CameraError("gone")
+    rig.until(Sight.GONE)
+    since_s = rig.capture.health.since_s
+    rig.device.error = CameraError("gone in another way")
+    rig.after(5.0)
+    assert (rig.capture.health.since_s, rig.capture.health.reason) == (since_s, "gone in another way")
+
+
+def test_reads_that_hang_do_not_cost_a_thread_a_try_for_ever() -> None:
+    rig = Rig(open_s=1.0, give_up_s=1000.0).seeing()
+    rig.device.brings, rig.device.hangs = nothing, True
+    rig.after(200.0)
+    assert len(rig.device.readers) <= MOST_STUCK + 1
+    rig.device.brings, rig.device.hangs = rig.device.fresh, False
+    assert rig.until(Sight.SEEING) <= 1.0
+
+
+def test_a_camera_we_still_hold_ourselves_is_not_called_gone() -> None:
+    """Opening fails as long as the stalled read before it has not come back: "device or resource busy"."""
+    rig = Rig().seeing()
+    rig.device.brings, rig.device.hangs = nothing, True
+    rig.until(Sight.STALLED)
+    rig.device.error = CameraError("busy")
+    assert rig.after(8.0) is Sight.STALLED
 
 
 class Scripted:
@@ -26,25 +258,18 @@ class Scripted:
 
     def __init__(self, *script: Callable[[], Frame | None]) -> None:
         self._script: Iterator[Callable[[], Frame | None]] = iter(script)
-        self.at_end, self.closed = threading.Event(), threading.Event()
+        self.at_end, self.let_go, self.closed = threading.Event(), threading.Event(), threading.Event()
 
     def read(self) -> Frame | None:
         step = next(self._script, None)
         if step is None:
             self.at_end.set()
-            self.closed.wait()
-            raise CameraError("closed while reading")
+            self.let_go.wait()
+            raise CameraError("came back at last")
         return step()
 
     def close(self) -> None:
         self.closed.set()
-
-
-class Hanging(Scripted):
-    """A camera whose read never comes back, not even when closed."""
-
-    def close(self) -> None:
-        raise AssertionError("a driver must not be closed under a hanging read")
 
 
 def giving(index: int) -> Callable[[], Frame | None]:
@@ -58,91 +283,84 @@ def failing(error: Exception) -> Callable[[], Frame | None]:
     return fail
 
 
+class Ring(threading.Event):
+    """What a reader rings; the test waits for it."""
+
+    def heard(self) -> None:
+        assert self.wait(PATIENCE_S)
+        self.clear()
+
+
 def test_only_the_newest_frame_is_given_and_the_stale_are_counted() -> None:
     camera = Scripted(giving(0), giving(1), giving(2))
-    capture = Capture(camera, PATIENCE_S)
+    reader = ThreadReader(lambda: camera, lambda: None)
     assert camera.at_end.wait(PATIENCE_S)
-    got = capture.read()
+    got = reader.take()
     assert got is not None
     assert got.index == 2
-    assert capture.dropped == 2
-    camera.close()
-    capture.close()
-
-
-def test_no_frame_is_given_twice() -> None:
-    camera = Scripted(giving(0))
-    capture = Capture(camera, 0.05)
-    assert capture.read() is not None
-    with pytest.raises(CameraError, match=r"no picture for 0\.05 s; check its cable"):
-        capture.read()
-    camera.close()
-    capture.close()
-
-
-def test_a_camera_that_never_gives_a_picture_is_an_error() -> None:
-    camera = Scripted()
-    capture = Capture(camera, 0.05)
-    with pytest.raises(CameraError, match="gave no picture"):
-        capture.read()
-    camera.close()
-    capture.close()
+    assert reader.dropped == 2
+    assert reader.take() is None
+    camera.let_go.set()
 
 
 @pytest.mark.parametrize("error", [CameraError("unplugged"), RuntimeError("driver bug")])
-def test_what_breaks_in_the_thread_is_told_in_the_loop(error: Exception) -> None:
-    camera = Scripted(giving(0), failing(error))
-    capture = Capture(camera, PATIENCE_S)
+def test_what_breaks_in_the_thread_is_raised_where_frames_are_taken_and_the_camera_closed(error: Exception) -> None:
+    camera, ring = Scripted(failing(error)), Ring()
+    reader = ThreadReader(lambda: camera, ring.set)
+    ring.heard()
+    assert camera.closed.is_set()
     with pytest.raises(type(error), match=str(error)):
-        list(iter(capture.read, None))
-    capture.close()
+        reader.take()
+    reader.join(PATIENCE_S)
+    assert not reader.running
+
+
+def test_opening_happens_in_the_thread_too_and_what_it_raises_is_told() -> None:
+    held, ring = threading.Event(), Ring()
+
+    def opening() -> Scripted:
+        held.wait(PATIENCE_S)
+        raise CameraError("nothing there")
+
+    reader = ThreadReader(opening, ring.set)
+    assert reader.take() is None
+    held.set()
+    ring.heard()
+    with pytest.raises(CameraError, match="nothing there"):
+        reader.take()
 
 
 def test_a_live_camera_that_ends_is_broken() -> None:
-    capture = Capture(Scripted(lambda: None), PATIENCE_S)
+    ring = Ring()
+    reader = ThreadReader(lambda: Scripted(lambda: None), ring.set)
+    ring.heard()
     with pytest.raises(CameraError, match="ended its stream"):
-        capture.read()
-    capture.close()
+        reader.take()
 
 
-def test_closing_gives_the_camera_back() -> None:
-    camera = Scripted(failing(CameraError("done")))
-    Capture(camera, PATIENCE_S).close()
+def test_stopping_gives_the_camera_back() -> None:
+    camera = Scripted(*[giving(i) for i in range(10_000)])
+    reader = ThreadReader(lambda: camera, lambda: None)
+    reader.stop()
+    camera.let_go.set()
+    reader.join(PATIENCE_S)
     assert camera.closed.is_set()
+    assert not reader.running
 
 
-def test_a_read_that_hangs_does_not_hang_the_close() -> None:
-    camera = Hanging()
-    capture = Capture(camera, 0.05)
+def test_a_read_that_hangs_does_not_hang_the_close_and_closes_its_camera_when_it_comes_back() -> None:
+    camera = Scripted()
+    settings = config.load().camera
+    readers: list[ThreadReader] = []
+
+    def start() -> ThreadReader:
+        readers.append(ThreadReader(lambda: camera, lambda: None))
+        return readers[-1]
+
+    capture = Capture(settings, start, 0.0, 1.5)
     assert camera.at_end.wait(PATIENCE_S)
-    capture.close()
+    capture.close(0.05)
+    assert readers[0].running
     assert not camera.closed.is_set()
-    camera.closed.set()  # lets the thread end
-
-
-class Clip:
-    """A source that waits to be read."""
-
-    live = False
-
-    def __init__(self) -> None:
-        self.reads, self.closed = 0, False
-
-    def read(self) -> Frame | None:
-        self.reads += 1
-        return frame(self.reads) if self.reads <= 3 else None
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_a_clip_is_read_frame_by_frame_and_never_ahead() -> None:
-    clip = Clip()
-    capture = Capture(clip, PATIENCE_S)
-    assert not capture.live
-    assert clip.reads == 0
-    indices = [got.index for got in iter(capture.read, None)]
-    assert indices == [1, 2, 3]
-    assert capture.dropped == 0
-    capture.close()
-    assert clip.closed
+    camera.let_go.set()
+    assert camera.closed.wait(PATIENCE_S)

@@ -60,7 +60,7 @@ def test_every_module_of_edge_imports_without_tensorflow_keras_and_converter() -
     assert (found.stdout, found.stderr) == ("all imported\n", "")
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "contracts", "bundle", "config", "errors", "pipeline"])
+@pytest.mark.parametrize("stage", [*STAGES, "contracts", "bundle", "config", "errors", "pipeline", "sight"])
 def test_no_stage_imports_a_driver_or_what_wires_them(stage: str) -> None:
     wiring = ("edge.drivers", "edge.service", "edge.cli", "edge.commands")
     assert [name for name in imported(EDGE / f"{stage}.py") if name.startswith(wiring)] == []
@@ -79,7 +79,7 @@ def test_hardware_is_imported_by_drivers_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stages_know_contracts_and_settings_and_not_each_other(stage: str) -> None:
-    known = ("edge.contracts", "edge.config", "edge.errors", "edge.bundle", "edge.pixels")
+    known = ("edge.contracts", "edge.config", "edge.errors", "edge.bundle", "edge.pixels", "edge.sight")
     assert [n for n in imported(EDGE / f"{stage}.py") if n.startswith("edge.") and not n.startswith(known)] == []
 
 
