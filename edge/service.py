@@ -26,7 +26,7 @@ from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
 from edge.config import ModelSettings, Settings
-from edge.contracts import Camera, Decision, Health, Sight, Step
+from edge.contracts import Camera, Decision, Frame, Health, Sight, Signal, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.errors import BundleError, FmdError
@@ -192,7 +192,7 @@ def _watch(
     ticker = stack.enter_context(world.ticking(alert, world.clock))
     # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
     stack.callback(alert.close)
-    eye = Eye(capture, pipeline, hooks)
+    eye = Eye(capture, pipeline, alert, hooks)
     while not stopping.asked():
         worked = eye.turn(world.clock())
         ticker.check()
@@ -211,8 +211,8 @@ def _watch(
 class Eye:
     """One live camera with its pipeline."""
 
-    def __init__(self, capture: Capture, pipeline: Pipeline, hooks: Hooks) -> None:
-        self._capture, self._pipeline, self._hooks = capture, pipeline, hooks
+    def __init__(self, capture: Capture, pipeline: Pipeline, alert: Alert, hooks: Hooks) -> None:
+        self._capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
         self.health = capture.health
 
     def turn(self, now_s: float) -> bool:
@@ -220,10 +220,16 @@ class Eye:
         frame = self._capture.poll(now_s)
         if self.health is not self._capture.health:
             self._tell(self.health, self._capture.health)
-        if frame is None:
-            return False
-        self._hooks.take(replace(self._pipeline.step(frame), dropped=self._capture.dropped))
-        return True
+        alarm = frame is not None and self._step(frame)
+        # A lens that is covered while somebody is in violation does not end the alarm.
+        if self.health.blind and self.health.sight is not Sight.STARTING and not alarm:
+            self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
+        return frame is not None
+
+    def _step(self, frame: Frame) -> bool:
+        step = replace(self._pipeline.step(frame), dropped=self._capture.dropped)
+        self._hooks.take(step)
+        return step.alarm
 
     def _tell(self, before: Health, now: Health) -> None:
         self.health = now
