@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from edge import annotate, bundle, config, drivers, predict, service
+from edge import annotate, bundle, config, drivers, off, predict, service
 from edge.contracts import Change, Decision, Image, Outcome, Step
 from edge.errors import EXIT_INTERRUPTED, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
@@ -247,10 +247,9 @@ class Progress:
         log.info("%d pictures, %d faces, %.1f pictures/s", self._frames, self._faces, rate)
 
 
-def off(arguments: argparse.Namespace) -> int:
-    """Switch LED and buzzer off: for what starts after fmd was killed and could not do so itself."""
-    with service.open_alert(_settings(arguments)):
-        pass
+def switch_off(arguments: argparse.Namespace) -> int:
+    """Switch every output off: for what starts after fmd was killed and could not do so itself."""
+    off.switch_off(lambda: _settings(arguments), off.runtime_folder())
     return EXIT_OK
 
 
@@ -275,6 +274,6 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "demo": demo,
     "predict": predict_each,
-    "off": off,
+    "off": switch_off,
     "verify": verify,
 }

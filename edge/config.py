@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -255,3 +255,10 @@ def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]
 def is_file(pin: int | str) -> bool:
     """Whether a pin is a file such as /sys/class/leds/ACT/brightness, whatever the driver of the others."""
     return isinstance(pin, str) and pin.startswith("/")
+
+
+def wired(settings: AlertSettings) -> Iterator[tuple[str, int | str]]:
+    """Name (led, buzzer ...) and pin of every output that has one."""
+    for key in PINS:
+        if (pin := getattr(settings, key)) != "":
+            yield key.removesuffix("_pin"), pin

@@ -20,7 +20,7 @@ from importlib import resources
 from pathlib import Path
 from types import FrameType
 
-from edge import bundle, config, drivers
+from edge import bundle, config, drivers, off
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
@@ -102,12 +102,11 @@ def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
 def open_alert(settings: Settings) -> Iterator[Alert]:
     """All outputs, off; whatever happens inside, they are off and released afterwards."""
     with ExitStack() as stack:
+        off.remember(settings.alert, off.runtime_folder())
         outputs = {}
-        for key in config.PINS:
-            name, pin = key.removesuffix("_pin"), getattr(settings.alert, key)
-            if pin != "":
-                outputs[name] = drivers.open_output(settings.alert, name, pin)
-                stack.callback(outputs[name].close)
+        for name, pin in config.wired(settings.alert):
+            outputs[name] = drivers.open_output(settings.alert, name, pin)
+            stack.callback(outputs[name].close)
         alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)
         yield alert
