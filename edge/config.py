@@ -22,6 +22,8 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
+FILES = {"model": ("detector", "classifier"), "voice": ("file",)}
+"""The keys that name a file, by section."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # A day at most: clocks and conditions overflow on inf, and nobody means it.
@@ -118,6 +120,13 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     longest_s: PositiveSeconds
 
 
+class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    enabled: bool
+    file: str
+    device: Annotated[str, msgspec.Meta(min_length=1)]
+    every_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     camera: CameraSettings
     model: ModelSettings
@@ -127,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     classify: ClassifySettings
     decide: DecideSettings
     alert: AlertSettings
+    voice: VoiceSettings
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -161,12 +171,13 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """A model named in a settings file lies where the file is, wherever the service was started."""
-    models = values.get("model")
-    if isinstance(models, dict):
-        for key in ("detector", "classifier"):
-            if isinstance(models.get(key), str) and models[key]:
-                models[key] = str(path.parent / models[key])
+    """A file named in a settings file lies where the file is, wherever the service was started."""
+    for section, keys in FILES.items():
+        named = values.get(section)
+        if isinstance(named, dict):
+            for key in keys:
+                if isinstance(named.get(key), str) and named[key]:
+                    named[key] = str(path.parent / named[key])
     return values
 
 

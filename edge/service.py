@@ -20,7 +20,7 @@ from importlib import resources
 from pathlib import Path
 from types import FrameType
 
-from edge import bundle, config, drivers, off
+from edge import bundle, config, drivers, off, speech
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
@@ -107,6 +107,9 @@ def open_alert(settings: Settings) -> Iterator[Alert]:
         for name, pin in config.wired(settings.alert):
             outputs[name] = drivers.open_output(settings.alert, name, pin)
             stack.callback(outputs[name].close)
+        if settings.voice.enabled:
+            outputs["voice"] = drivers.open_voice(settings.voice, Path(settings.voice.file or speech.SHIPPED))
+            stack.callback(outputs["voice"].close)
         alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)
         yield alert

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.config import AlertSettings, CameraSettings, is_file
+from edge.config import AlertSettings, CameraSettings, VoiceSettings, is_file
 from edge.contracts import Camera, Interpreter, Output
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
@@ -124,6 +124,13 @@ def open_output(
                 raise
         pause(RETRY_S)
         waited_s += RETRY_S
+
+
+def open_voice(settings: VoiceSettings, file: Path) -> Output:
+    """What says ``file`` (WAV) while it is on. Raises OutputError where this machine cannot play it."""
+    from edge.drivers.voice import VoiceOutput
+
+    return VoiceOutput(settings, file)
 
 
 def output_kind(driver: str, pin: int | str) -> str:

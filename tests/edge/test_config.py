@@ -65,6 +65,8 @@ OUT_OF_RANGE = {
     "alert.busy_s": 11.0,
     "alert.lease_s": float("inf"),
     "alert.longest_s": 0.0,
+    "voice.device": "",
+    "voice.every_s": 0.0,
 }
 UNBOUNDED = {
     "camera.loop",
@@ -73,6 +75,8 @@ UNBOUNDED = {
     "watch.gate",
     "alert.active_high",
     "alert.relay_active_high",
+    "voice.enabled",
+    "voice.file",
 }
 """Any value of their type will do."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -314,3 +315,36 @@ def test_the_shipped_models_load_and_prove_themselves(caplog: pytest.LogCaptureF
         for task in ("detector", "classifier"):
             assert isinstance(service.load_model(config.load().model, task), Model)
     assert caplog.text.count("golden inputs answer as they should") == 2
+
+
+def test_the_voice_is_heard_while_somebody_is_bare_and_ends_with_the_service(
+    tmp_path: Path, clip: Path, mock_pins: Any
+) -> None:
+    if shutil.which("aplay") is None:
+        pytest.skip("aplay is not installed: apt install alsa-utils")
+    heard = tmp_path / "heard.wav"
+    speaking = settings_for(clip, camera__loop=True, voice__enabled=True, voice__device=f"file:{heard},wav")
+
+    def on_step(step: Step) -> None:
+        if step.alarm and heard.exists():
+            signal.raise_signal(signal.SIGTERM)
+
+    service.run(speaking, on_step, nothing, build=pipeline_of)
+    assert heard.stat().st_size > 0
+    assert not [thread for thread in threading.enumerate() if thread.name == "voice"]
+    assert_off_and_released(mock_pins)
+
+
+def test_outputs_are_released_where_the_voice_cannot_be_had(clip: Path, mock_pins: Any) -> None:
+    wanted = settings_for(clip, voice__enabled=True, voice__file=str(clip))
+    with pytest.raises(OutputError, match=r"voice\."):
+        service.run(wanted, nothing, nothing, build=pipeline_of)
+    assert_off_and_released(mock_pins)
+
+
+def test_relay_and_heartbeat_are_driven_where_they_are_wired(clip: Path, mock_pins: Any) -> None:
+    wired = settings_for(clip, alert__relay_pin=22, alert__heartbeat_pin=23, alert__buzzer_pin="")
+    service.run(wired, nothing, nothing, build=pipeline_of)
+    assert True in levels(mock_pins, 22)
+    assert True in levels(mock_pins, 23)
+    assert not any(mock_pins.pin(number).state for number in (LED, 22, 23))

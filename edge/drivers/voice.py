@@ -1,0 +1,114 @@
+"""A spoken sentence through ALSA: a WAV file played by aplay while the output is on, over again after a pause.
+
+aplay and no library: it comes with every Debian (alsa-utils), knows every card and plug-in, and a process can be ended
+where a library call that hangs cannot. A voice that fails is told and tried again; LED and buzzer are what must work.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import threading
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.config import VoiceSettings
+from edge.errors import OutputError
+
+log = logging.getLogger("fmd")
+
+HANG_S = 5.0
+"""Longer than the sound lasts: aplay is stuck, as on a Bluetooth speaker that went away."""
+
+
+class VoiceOutput:
+    """Says its sentence while on; a sentence begun is finished unless closed. ``said`` counts them, ``failed`` too."""
+
+    def __init__(self, settings: VoiceSettings, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._file, self._clock = settings, file, clock
+        self._longest_s = _duration_s(file) + HANG_S
+        self._player = shutil.which("aplay")
+        if self._player is None:
+            raise OutputError("voice.enabled: aplay is not installed: apt install alsa-utils")
+        self.said = self.failed = 0
+        self._trouble = ""
+        self._changed = threading.Condition()
+        self._on = self._closed = False
+        self._began_s = float("-inf")
+        self._playing: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._keep_saying, name="voice", daemon=True)
+        self._thread.start()
+
+    def set(self, on: bool) -> None:
+        """Begin, or say nothing more after the sentence under way."""
+        with self._changed:
+            if on is not self._on:
+                self._on = on
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Silence at once."""
+        with self._changed:
+            self._closed, self._on = True, False
+            if self._playing is not None:
+                self._playing.kill()
+            self._changed.notify()
+        self._thread.join(1.0)
+
+    def _keep_saying(self) -> None:
+        while self._its_turn():
+            trouble = self._say()
+            self.said, self.failed = self.said + (not trouble), self.failed + bool(trouble)
+            if trouble and trouble != self._trouble:
+                log.warning("voice: %s", trouble)
+            self._trouble = trouble
+
+    def _its_turn(self) -> bool:
+        """Wait until there is something to say; false once closed."""
+        with self._changed:
+            while not self._closed:
+                rest_s = self._began_s + self._settings.every_s - self._clock()
+                if self._on and rest_s <= 0:
+                    self._began_s = self._clock()
+                    return True
+                self._changed.wait(rest_s if self._on else None)
+        return False
+
+    def _say(self) -> str:
+        """Play the file once; what went wrong, or nothing."""
+        with self._changed:
+            if self._closed:
+                return ""
+            try:
+                self._playing = subprocess.Popen(
+                    [str(self._player), "-q", "-D", self._settings.device, str(self._file)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            except OSError as error:
+                return f"aplay cannot be started: {error.strerror}"
+        try:
+            _, said = self._playing.communicate(timeout=self._longest_s)
+        except subprocess.TimeoutExpired:
+            self._playing.kill()
+            self._playing.communicate()
+            return f"aplay did not end within {self._longest_s:.0f} s on {self._settings.device!r}"
+        if self._playing.returncode == 0 or self._closed:
+            return ""
+        last = said.strip().splitlines()[-1:] or [f"exit code {self._playing.returncode}"]
+        return f"{last[0]} on {self._settings.device!r}; devices there are: aplay -L"
+
+
+def _duration_s(path: Path) -> float:
+    try:
+        with wave.open(str(path), "rb") as sound:
+            return sound.getnframes() / sound.getframerate()
+    except OSError as error:
+        raise OutputError(f"voice.file: {path}: {error.strerror}") from error
+    except (wave.Error, EOFError, ZeroDivisionError) as error:
+        raise OutputError(f"voice.file: {path}: not a WAV file that can be played ({error})") from error
