@@ -5,6 +5,7 @@ fmd demo      the whole loop on a built-in scene with simulated pins
 fmd predict   faces and labels of pictures or a clip, as a CSV
 fmd off       switch LED and buzzer off
 fmd verify    is this model file what it says, and does this machine compute it rightly?
+fmd flash     put fmd onto a card with Raspberry Pi OS (on a laptop)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import RuntimeMissingError, exit_code_of
+from edge.flash import options as flash_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: argparse.Namespace) -> int:
     # Only here, so that --help is quick and that Ctrl-C during the long imports ends in one line, too.
     try:
+        if arguments.command == "flash":
+            from edge.flash import command
+
+            return command.run(arguments)
         from edge import commands
     except ImportError as error:
         raise RuntimeMissingError(f"{error}; fmd's own libraries are missing or damaged: install it again") from error
@@ -80,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="check a model file and replay its golden inputs")
     verify.add_argument("model", type=Path)
-    for command in (run, demo, predict, off, verify):
+    flash = commands.add_parser("flash", help="put fmd onto a card with Raspberry Pi OS; a dry run without --write")
+    flash_options.add_options(flash)
+    for command in (run, demo, predict, off, verify, flash):
         # After the command as well as before it; without a default, lest it undo the one before.
         command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser

@@ -10,6 +10,7 @@
      |   +- OutputBusyError           somebody else holds it
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             it was converted, and the result is not good enough
+     +- CardError      OSError        a boot partition or image file that cannot be prepared
      +- DataError      ValueError     training or calibration data that cannot be used
 
 Every message says where, what (got, expected) and what to do. The cause is kept with ``raise ... from``.
@@ -57,6 +58,10 @@ class OutputError(FmdError, OSError):
 
 class OutputBusyError(OutputError):
     """A line that somebody else holds; waiting may help."""
+
+
+class CardError(FmdError, OSError):
+    """A boot partition or image file of Raspberry Pi OS that is none, or cannot be prepared."""
 
 
 class ConversionError(FmdError, ValueError):

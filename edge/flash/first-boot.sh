@@ -1,0 +1,96 @@
+#!/bin/sh
+# Installs fmd from the boot partition of a card that `fmd flash` prepared.
+#
+#   first-boot.sh enable [now]   have a service run this script until it has succeeded once, from the next start on or now
+#   first-boot.sh                install; what the service runs
+#
+# The board's green LED tells how it goes: a heartbeat while it works, quick and even when it failed (it tries again
+# every half minute), as usual when it is done. What was said lies in fmd/first-boot.log on the boot partition.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+# Elsewhere in the tests.
+etc=${FMD_ETC:-/etc}
+sys=${FMD_SYS:-/sys}
+run=${FMD_RUN:-/run}
+unit=fmd-first-boot.service
+
+led() {
+    for name in ACT led0; do # led0 up to kernel 5.10, ACT after it
+        trigger=$sys/class/leds/$name/trigger
+        [ -w "$trigger" ] || continue
+        # The kernel marks the one in use with brackets. Kept once: a second try finds ours there.
+        [ -e "$run/fmd-first-boot.led" ] || sed 's/.*\[\(.*\)\].*/\1/' "$trigger" >"$run/fmd-first-boot.led"
+        case $1 in
+        working) echo heartbeat >"$trigger" ;;
+        failed)
+            echo timer >"$trigger"
+            echo 100 >"$sys/class/leds/$name/delay_on" || true
+            echo 100 >"$sys/class/leds/$name/delay_off" || true
+            ;;
+        finished) cat "$run/fmd-first-boot.led" >"$trigger" ;;
+        esac
+    done
+}
+
+hand_over() {
+    install -D -m 0644 "$here/$unit" "$etc/systemd/system/$unit"
+    systemctl enable "$unit"
+    if [ "${1:-}" = now ]; then
+        systemctl daemon-reload
+        systemctl start --no-block "$unit"
+    fi
+}
+
+# What this card was last prepared with; an earlier package may lie beside it.
+listed() { sed -n 's|^[0-9a-f]*  \('"$1"'\)$|\1|p' SHA256SUMS; }
+
+install_package() {
+    export DEBIAN_FRONTEND=noninteractive
+    # confold: the settings put there before the package are the ones that stay.
+    set --
+    for file in $(listed '[^/]*\.deb'); do set -- "$@" "./$file"; done
+    apt-get install -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 "$@"
+}
+
+install_fmd() {
+    cd "$here"
+    sha256sum --check --quiet SHA256SUMS
+    # Before the package, whose service starts with the settings it finds.
+    install -d "$etc/fmd"
+    for file in $(listed 'etc/.*'); do install -m 0644 "$file" "$etc/fmd/"; done
+    # A fresh image may lack apt's lists; a door without a network may need none.
+    install_package || { apt-get update && install_package; }
+    systemctl enable fmd.service
+    # Returns when fmd has said that it watches, or fails.
+    systemctl restart fmd.service
+}
+
+main() {
+    log=$run/fmd-first-boot.log
+    led working
+    # In a shell of its own: within an `if` this one would run on past errors.
+    if sh "$0" install >"$log" 2>&1; then
+        cat "$log"
+        systemctl disable "$unit"
+        rm -f "$etc/systemd/system/$unit" "$here"/*.deb
+        echo "fmd is installed and watching" >>"$log"
+        cp "$log" "$here/first-boot.log"
+        led finished
+    else
+        cat "$log"
+        echo "not installed yet; trying again in half a minute" >>"$log"
+        cp "$log" "$here/first-boot.log" || true
+        led failed
+        exit 1
+    fi
+}
+
+case ${1:-main} in
+enable) hand_over "${2:-}" ;;
+install) install_fmd ;;
+main) main ;;
+*)
+    echo "usage: $0 [enable [now]]" >&2
+    exit 2
+    ;;
+esac

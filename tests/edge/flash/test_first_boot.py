@@ -1,0 +1,139 @@
+"""The script that runs on the board, run here with an apt-get and a systemctl that only take note."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.flash.card import recognise
+from edge.flash.command import write
+from edge.flash.content import Wanted, changes
+from edge.flash.target import open_target
+
+NOTE = '#!/bin/sh\necho "$(basename "$0") $*" >>"$NOTES"\n[ "$1" != "${FAILS:-}" ]\n'
+
+
+class Board:
+    """A board on its first boot: a prepared card, an /etc, an LED, and the commands' notes."""
+
+    def __init__(self, card: Path, folder: Path) -> None:
+        target = open_target(card)
+        wanted = Wanted({"fmd_1_arm64.deb": b"package"}, {"fmd.toml": b"# mine\n", "mask.tflite": b"model"})
+        write(target, changes(target, recognise(target), wanted))
+        self.card, self.etc, self.notes = card / "fmd", folder / "etc", folder / "notes"
+        self.led = folder / "sys/class/leds/ACT"
+        self.led.mkdir(parents=True)
+        (self.led / "trigger").write_text("none heartbeat timer [mmc0]\n")
+        self._run = folder / "run"
+        self._bin = folder / "bin"
+        for made in (self._run, self._bin, self.etc):
+            made.mkdir()
+        for name in ("apt-get", "systemctl"):
+            (self._bin / name).write_text(NOTE)
+            (self._bin / name).chmod(0o755)
+
+    def runs(self, *arguments: str, fails: str = "") -> int:
+        environment = {
+            "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
+            "NOTES": str(self.notes),
+            "FAILS": fails,
+            "FMD_ETC": str(self.etc),
+            "FMD_SYS": str(self.led.parents[2]),
+            "FMD_RUN": str(self._run),
+        }
+        script = str(self.card / "first-boot.sh")
+        return subprocess.run(["sh", script, *arguments], env=environment, capture_output=True, check=False).returncode
+
+    def noted(self) -> list[str]:
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
+
+    def trigger(self) -> str:
+        return (self.led / "trigger").read_text().strip()
+
+
+@pytest.fixture
+def board(trixie: Path, tmp_path: Path) -> Board:
+    return Board(trixie, tmp_path)
+
+
+def test_a_good_first_boot_installs_and_leaves_nothing_to_do(board: Board) -> None:
+    assert board.runs() == 0
+    install, enable, restart, disable = board.noted()
+    assert install.startswith("apt-get install -y ")
+    assert install.endswith(" ./fmd_1_arm64.deb")
+    assert (enable, restart) == ("systemctl enable fmd.service", "systemctl restart fmd.service")
+    assert disable == "systemctl disable fmd-first-boot.service"
+    assert (board.etc / "fmd/fmd.toml").read_text() == "# mine\n"
+    assert (board.etc / "fmd/mask.tflite").read_text() == "model"
+    assert not (board.card / "fmd_1_arm64.deb").exists()
+    assert "fmd is installed and watching" in (board.card / "first-boot.log").read_text()
+    assert board.trigger() == "mmc0"
+
+
+def test_enabling_leaves_the_service_for_the_next_start(board: Board) -> None:
+    assert board.runs("enable") == 0
+    assert board.noted() == ["systemctl enable fmd-first-boot.service"]
+    unit = board.etc / "systemd/system/fmd-first-boot.service"
+    assert unit.read_bytes() == (board.card / "fmd-first-boot.service").read_bytes()
+
+
+def test_enabling_now_starts_it_without_waiting(board: Board) -> None:
+    assert board.runs("enable", "now") == 0
+    assert board.noted()[1:] == ["systemctl daemon-reload", "systemctl start --no-block fmd-first-boot.service"]
+
+
+def test_a_failed_install_fetches_lists_and_is_tried_again(board: Board) -> None:
+    assert board.runs(fails="install") == 1
+    assert [line.split()[1] for line in board.noted()] == ["install", "update", "install"]
+    assert board.trigger() == "timer"
+    assert (board.led / "delay_on").read_text() == "100\n"
+    assert "trying again" in (board.card / "first-boot.log").read_text()
+    assert (board.card / "fmd_1_arm64.deb").exists()
+    assert board.runs() == 0
+    assert board.trigger() == "mmc0"
+
+
+def test_a_service_that_does_not_start_counts_as_failed(board: Board) -> None:
+    assert board.runs(fails="restart") == 1
+    assert board.trigger() == "timer"
+
+
+def test_a_card_that_reads_wrongly_installs_nothing(board: Board) -> None:
+    (board.card / "fmd_1_arm64.deb").write_bytes(b"packagf")
+    assert board.runs() == 1
+    assert board.noted() == []
+    assert "fmd_1_arm64.deb: FAILED" in (board.card / "first-boot.log").read_text()
+
+
+def test_an_earlier_package_left_on_the_card_is_not_installed(board: Board) -> None:
+    (board.card / "fmd_0_arm64.deb").write_bytes(b"old")
+    assert board.runs() == 0
+    assert "fmd_0" not in board.noted()[0]
+
+
+def test_a_board_without_that_led_installs_all_the_same(board: Board) -> None:
+    shutil.rmtree(board.led)
+    assert board.runs() == 0
+
+
+def test_a_wrong_word_is_told(board: Board) -> None:
+    assert board.runs("install-it") == 2
+
+
+def test_the_unit_is_as_systemd_wants_it(board: Board, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on this machine")
+    unit = board.card / "fmd-first-boot.service"
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_shellcheck_finds_nothing(board: Board) -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck on this machine (apt install shellcheck)")
+    subprocess.run(["shellcheck", board.card / "first-boot.sh"], check=True)

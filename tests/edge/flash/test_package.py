@@ -1,0 +1,54 @@
+"""Reading .debs without Debian's tools, held against those tools where the machine has them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.errors import CardError
+from edge.flash.package import check, control_fields
+from tests.edge.flash.conftest import deb_of
+
+CONTROL = "Package: fmd\nVersion: 1:0.2~rc1-1\nArchitecture: {}\nDescription: door\n more: of it\n"
+
+
+@pytest.mark.parametrize("compression", ["xz", "gz"])
+def test_the_fields_are_read(tmp_path: Path, compression: str) -> None:
+    fields = control_fields(tmp_path, deb_of(CONTROL.format("arm64"), compression))
+    assert fields == {"Package": "fmd", "Version": "1:0.2~rc1-1", "Architecture": "arm64", "Description": "door"}
+
+
+def test_a_package_built_by_debians_own_tool_is_read(tmp_path: Path) -> None:
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("no dpkg-deb on this machine")
+    tree = tmp_path / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    text = "Package: fmd\nVersion: 1\nArchitecture: all\nMaintainer: m <m@example.org>\nDescription: d\n"
+    (tree / "DEBIAN" / "control").write_text(text)
+    path = tmp_path / "fmd.deb"
+    subprocess.run(["dpkg-deb", "-Zxz", "--build", tree, path], check=True, capture_output=True)
+    assert check(path, path.read_bytes(), "fmd") == "fmd 1 all"
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "all"])
+def test_what_suits_a_pi_is_taken(architecture: str) -> None:
+    assert check(Path("x.deb"), deb_of(CONTROL.format(architecture)), "fmd") == f"fmd 1:0.2~rc1-1 {architecture}"
+
+
+def test_a_package_for_another_machine_is_refused() -> None:
+    with pytest.raises(CardError, match=r"x\.deb: built for amd64, expected arm64"):
+        check(Path("x.deb"), deb_of(CONTROL.format("amd64")), "fmd")
+
+
+def test_another_package_is_refused_in_its_place() -> None:
+    with pytest.raises(CardError, match="package 'fmd', expected 'other'"):
+        check(Path("x.deb"), deb_of(CONTROL.format("arm64")), "other")
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"!<arch>\n", b"!<arch>\ndebian-binary", deb_of("x")[:150]])
+def test_what_is_no_package_is_refused(data: bytes) -> None:
+    with pytest.raises(CardError, match=r"x\.deb: not a Debian package"):
+        check(Path("x.deb"), data, "fmd")

@@ -1,0 +1,123 @@
+"""Reading and writing boot partitions, in folders and in real FAT images; and never anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.errors import CardError
+from edge.flash.target import MountedFolder, Target, fat_offset, open_target
+from tests.edge.flash.conftest import BOOKWORM, BOOT_SECTOR
+
+
+@pytest.fixture(params=["folder", "image"])
+def target(request: pytest.FixtureRequest, bookworm: Path) -> Target:
+    if request.param == "folder":
+        return open_target(bookworm)
+    make: Callable[[Path], Path] = request.getfixturevalue("image_of")
+    return open_target(make(bookworm))
+
+
+def test_what_is_written_reads_back(target: Target) -> None:
+    data = bytes(range(256)) * 40
+    target.write("fmd/etc/fmd.toml", b"deep")
+    target.write("fmd/package_1.0~rc1_arm64.deb", data)
+    target.write("cmdline.txt", b"new\n")
+    assert target.read("fmd/package_1.0~rc1_arm64.deb") == data
+    assert target.read("fmd/etc/fmd.toml") == b"deep"
+    assert target.read("cmdline.txt") == b"new\n"
+
+
+def test_names_are_lower_case_and_tell_what_lies_at_the_top(target: Target) -> None:
+    target.write("fmd/x", b"")
+    assert target.names() == {*BOOKWORM, "fmd"}
+
+
+@pytest.mark.parametrize("path", ["nothing.txt", "fmd/nothing.txt", "fmd/etc/nothing", "cmdline"])
+def test_a_missing_file_reads_as_none(target: Target, path: str) -> None:
+    assert target.read(path) is None
+
+
+def test_writing_takes_room(target: Target) -> None:
+    before = target.free()
+    target.write("big", bytes(1 << 20))
+    assert before > 1 << 20
+    if not isinstance(target, MountedFolder):  # the disk under a folder belongs to everybody
+        assert 1 << 20 <= before - target.free() <= (1 << 20) + 8192
+
+
+def test_a_full_image_says_so_with_its_name(bookworm: Path, image_of: Callable[[Path], Path]) -> None:
+    path = image_of(bookworm)
+    with pytest.raises(CardError, match=rf"{path}: mcopy: .*[Ff]ull"):
+        open_target(path).write("big", bytes(9 << 20))
+
+
+def test_nothing_outside_the_boot_partition_of_an_image_changes(
+    bookworm: Path, image_of: Callable[[Path], Path]
+) -> None:
+    path = image_of(bookworm)
+    before = path.read_bytes()
+    open_target(path).write("big", b"\xff" * (4 << 20))
+    after = path.read_bytes()
+    start, end = BOOT_SECTOR * 512, BOOT_SECTOR * 512 + (8 << 20)
+    assert (after[:start], after[end:], len(after)) == (before[:start], before[end:], len(before))
+    assert after != before
+
+
+def test_a_link_is_not_written_through(bookworm: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (bookworm / "fmd").symlink_to(elsewhere)
+    with pytest.raises(CardError, match="a link, expected a file of a boot partition"):
+        open_target(bookworm).write("fmd/x", b"x")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(bookworm: Path) -> None:
+    (bookworm / "cmdline.txt.new").mkdir()
+    with pytest.raises(OSError, match=r"cmdline\.txt\.new"):
+        open_target(bookworm).write("cmdline.txt", b"new")
+    assert (bookworm / "cmdline.txt").read_text() == BOOKWORM["cmdline.txt"]
+
+
+def test_disks_are_refused() -> None:
+    with pytest.raises(CardError, match="/dev/null: a device; fmd writes to no disk"):
+        open_target(Path("/dev/null"))
+
+
+def test_a_target_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="No such file or directory; give a mounted boot partition"):
+        open_target(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"\xfd7zXZ\x00", r"compressed; unpack it first \(unxz card.img\)"),
+        (b"PK\x03\x04", "compressed"),
+        (b"", "no partition table"),
+        (bytes(510) + b"\x55\xaa", "no FAT partition"),
+    ],
+)
+def test_files_that_are_no_image_are_refused(tmp_path: Path, head: bytes, said: str) -> None:
+    path = tmp_path / "card.img"
+    path.write_bytes(head.ljust(512, b"\x00"))
+    with pytest.raises(CardError, match=said):
+        open_target(path)
+
+
+def test_an_image_of_the_partition_alone_begins_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "boot.img"
+    path.write_bytes((bytes(82) + b"FAT32   ").ljust(510, b"\x00") + b"\x55\xaa")
+    assert fat_offset(path) == 0
+
+
+def test_a_machine_without_mtools_is_told_what_to_install(
+    bookworm: Path, image_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image_of(bookworm)
+    monkeypatch.setenv("PATH", str(bookworm))
+    with pytest.raises(CardError, match="mdir is needed for image files; install mtools"):
+        open_target(path).names()
