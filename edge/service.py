@@ -26,7 +26,7 @@ from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
 from edge.config import ModelSettings, Settings
-from edge.contracts import Camera, Decision, Frame, Health, Sight, Signal, Step
+from edge.contracts import Camera, Decision, Frame, Health, Interpreter, Sight, Signal, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.errors import BundleError, FmdError
@@ -45,14 +45,18 @@ REST_S = 1.0
 SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 
 
-def load_model(settings: ModelSettings, task: str) -> Model:
+OpenInterpreter = Callable[[bytes, int, str], Interpreter]
+"""Flatbuffer, threads and runtime's name -> interpreter, as :func:`edge.drivers.open_interpreter`."""
+
+
+def load_model(settings: ModelSettings, task: str, opened: OpenInterpreter = drivers.open_interpreter) -> Model:
     """The model for ``task`` that the settings name (the shipped one where they name none), its golden inputs replayed.
 
     Raises :class:`edge.errors.BundleError` or GoldenError where it must not be trusted on this machine.
     """
     named = settings.detector if task == "detector" else settings.classifier
     path = Path(named) if named else shipped_model(task)
-    model = bundle.load(path, task, lambda data: drivers.open_interpreter(data, settings.threads, settings.runtime))
+    model = bundle.load(path, task, lambda data: opened(data, settings.threads, settings.runtime))
     model.replay()
     log.info("%s %s on %s: golden inputs answer as they should", task, path, model.runtime)
     return model
@@ -66,12 +70,12 @@ def shipped_model(task: str) -> Path:
     return path
 
 
-def build_pipeline(settings: Settings, alert: Alert) -> Pipeline:
+def build_pipeline(settings: Settings, alert: Alert, opened: OpenInterpreter = drivers.open_interpreter) -> Pipeline:
     """The stages as the settings want them, joined."""
-    classifier = open_classifier(settings)
+    classifier = open_classifier(settings, opened)
     return Pipeline(
         Watch(settings.watch),
-        open_detector(settings),
+        open_detector(settings, opened),
         Tracker(settings.track, settings.detect),
         classifier,
         Decider(settings.decide, classifier.compliant),
@@ -80,14 +84,14 @@ def build_pipeline(settings: Settings, alert: Alert) -> Pipeline:
     )
 
 
-def open_detector(settings: Settings) -> FaceDetector:
+def open_detector(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> FaceDetector:
     """The detector the settings name."""
-    return FaceDetector(load_model(settings.model, "detector"), settings.detect.min_score)
+    return FaceDetector(load_model(settings.model, "detector", opened), settings.detect.min_score)
 
 
-def open_classifier(settings: Settings) -> MaskClassifier:
+def open_classifier(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> MaskClassifier:
     """The classifier the settings name; its labels must be those the settings speak of."""
-    classifier = MaskClassifier(load_model(settings.model, "classifier"))
+    classifier = MaskClassifier(load_model(settings.model, "classifier", opened))
     _check_labels(settings, classifier)
     return classifier
 

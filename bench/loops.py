@@ -1,0 +1,141 @@
+"""fmd's loop and the papers', each one B, G, R frame at a time, and the processor seconds every frame took.
+
+    python -m bench.loops fmd|papers CLIP [--peers FOLDER]      prints one JSON object
+
+Each runs in a process of its own, so that one's threads, caches and memory are not counted as the other's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from bench import clips
+from edge import config, drivers, service
+from edge.alert import Alert
+from edge.contracts import Image, Step
+from edge.drivers.console import ConsoleOutput
+from edge.drivers.pixels import frame_of_bgr
+from edge.errors import FmdError, exit_code_of
+from edge.pipeline import Pipeline
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One loop over one clip: processor seconds of every frame, and the process's peak memory in MiB."""
+
+    fps: float
+    cpu_s: list[float]
+    peak_mib: float
+    inferences: int
+
+    def per_second(self, spans: Sequence[clips.Span] = ()) -> float:
+        """Processor seconds a second of video, within ``spans`` where any are given."""
+        seconds = np.asarray(self.cpu_s)
+        at_s = np.arange(len(seconds)) / self.fps
+        inside = np.zeros(len(seconds), bool) if spans else np.ones(len(seconds), bool)
+        for span in spans:
+            inside |= (at_s >= span.start_s) & (at_s < span.end_s)
+        if not inside.any():
+            raise FmdError(f"no frame of the clip lies in {', '.join(map(str, spans))} s")
+        return float(seconds[inside].mean() * self.fps)
+
+
+class FmdLoop:
+    """The product: the driver's frame, the whole step, outputs on the console."""
+
+    def __init__(self, pipeline: Pipeline, fps: float) -> None:
+        self._pipeline, self._fps, self._index = pipeline, fps, 0
+        self.inferences = 0
+
+    def step(self, frame: Image) -> Step:
+        """One B, G, R frame from the driver's hands to the pins."""
+        now_s = self._index / self._fps
+        step = self._pipeline.step(frame_of_bgr(frame, now_s, self._index))
+        self._index += 1
+        self.inferences += int("detect" in step.timings_s) + len(step.verdicts)
+        return step
+
+
+def open_pipeline(settings: config.Settings, opened: service.OpenInterpreter = drivers.open_interpreter) -> Pipeline:
+    """The stages as the service joins them, outputs on the console."""
+    led, buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
+    return service.build_pipeline(settings, Alert(settings.alert, led, buzzer), opened)
+
+
+def timed(step: Callable[[Image], object], frames: Sequence[Image]) -> list[float]:
+    """Processor seconds that ``step`` took on each frame."""
+    took = []
+    for frame in frames:
+        began_s = time.process_time()
+        step(frame)
+        took.append(time.process_time() - began_s)
+    return took
+
+
+def run_fmd(clip: clips.Clip, threads: int) -> Run:
+    """fmd with its default settings over a clip."""
+    settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
+    FmdLoop(open_pipeline(settings), clip.fps).step(clip.frames[0])  # what the first call of a process costs
+    loop = FmdLoop(open_pipeline(settings), clip.fps)
+    return Run(clip.fps, timed(loop.step, clip.frames), peak_mib(), loop.inferences)
+
+
+def run_papers(clip: clips.Clip, peers: Path) -> Run:
+    """The papers' loop over a clip."""
+    from bench.papers_loop import PapersLoop
+
+    loop = PapersLoop(peers)
+    loop.warm_up()
+    faces = 0
+
+    def step(frame: Image) -> None:
+        nonlocal faces
+        faces += len(loop.step(frame))
+
+    took = timed(step, clip.frames)
+    return Run(clip.fps, took, peak_mib(), len(clip.frames) + faces)
+
+
+def peak_mib() -> float:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def in_own_process(which: str, source: str, *more: str) -> Run:
+    """One loop over a clip, in a process of its own. Raises FmdError with what it said where it fails."""
+    command = [sys.executable, "-m", "bench.loops", which, source, *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise FmdError(f"{' '.join(command[2:])}: {lines[-1].removeprefix('error: ')}")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Run)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.loops", description=__doc__)
+    parser.add_argument("loop", choices=["fmd", "papers"])
+    parser.add_argument("clip")
+    parser.add_argument("--peers", type=Path, default=Path())
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args(argv)
+
+    def body() -> int:
+        clip = clips.read(arguments.clip)
+        fmd = arguments.loop == "fmd"
+        run = run_fmd(clip, arguments.threads) if fmd else run_papers(clip, arguments.peers)
+        print(msgspec.json.encode(run).decode())
+        return 0
+
+    return exit_code_of(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The whole step over the bare inference calls on the same frames: what everything but the networks costs.
+
+Every frame goes through the driver's frame-making and the whole step, and what its networks were given goes, byte for
+byte, through bare interpreters of the same runtime (set_tensor, invoke, get_tensor, nothing else). Who goes first
+changes with every frame, so that neither always finds the caches warm. One thread, so that no spinning pool counts on
+either side. The bar is on processor seconds; wall-clock seconds stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import clips
+from bench.loops import FmdLoop, open_pipeline
+from bench.measure import Figure, report
+from edge import config, drivers
+from edge.contracts import Floats, Image, Interpreter, TensorSpec
+from edge.errors import RuntimeMissingError
+
+BAR = 1.10
+Tensor = npt.NDArray[np.generic]
+
+
+class Recorder:
+    """An interpreter that remembers what it was given; see :class:`edge.contracts.Interpreter`."""
+
+    def __init__(self, inner: Interpreter, bare: Callable[[Tensor], object], calls: list[Call]) -> None:
+        self._inner, self._bare, self._calls = inner, bare, calls
+
+    @property
+    def runtime(self) -> str:
+        return self._inner.runtime
+
+    @property
+    def input(self) -> TensorSpec:
+        return self._inner.input
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._inner.outputs
+
+    def run(self, tensor: Tensor) -> list[Floats]:
+        self._calls.append(Call(self._bare, tensor.copy()))
+        return self._inner.run(tensor)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One inference a step made, to be made again without the step."""
+
+    bare: Callable[[Tensor], object]
+    tensor: Tensor
+
+
+@dataclass
+class Timing:
+    """Seconds of every frame: processor and wall clock, step and bare calls."""
+
+    step_cpu_s: list[float] = field(default_factory=list)
+    bare_cpu_s: list[float] = field(default_factory=list)
+    step_wall_s: list[float] = field(default_factory=list)
+    bare_wall_s: list[float] = field(default_factory=list)
+    calls: int = 0
+
+    def add_step(self, step: Callable[[], object]) -> None:
+        """Time one whole step."""
+        _timed(step, self.step_cpu_s, self.step_wall_s)
+
+    def add_bare(self, bare: Callable[[], object]) -> None:
+        """Time the same frame's bare calls."""
+        _timed(bare, self.bare_cpu_s, self.bare_wall_s)
+
+
+def _timed(call: Callable[[], object], cpu_s: list[float], wall_s: list[float]) -> None:
+    began_cpu_s, began_wall_s = time.process_time(), time.perf_counter()
+    call()
+    cpu_s.append(time.process_time() - began_cpu_s)
+    wall_s.append(time.perf_counter() - began_wall_s)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "clips", nargs="*", default=[clips.SCENE], help="clips with people (default: the built-in scene)"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, judge."""
+    figures: list[Figure] = []
+    for source in arguments.clips:
+        figures += figures_of(source, measured(clips.read(source), arguments.threads, arguments.rounds))
+    return report(figures)
+
+
+def figures_of(name: str, timing: Timing) -> list[Figure]:
+    """Means a frame, and the two ratios."""
+    frames = len(timing.step_cpu_s)
+    step, bare = sum(timing.step_cpu_s), sum(timing.bare_cpu_s)
+    wall = float(np.median(np.divide(timing.step_wall_s, timing.bare_wall_s)))
+    return [
+        Figure(f"{name}: inference calls", timing.calls / frames, "a frame"),
+        Figure(f"{name}: bare inference", 1000 * bare / frames, "ms CPU/frame"),
+        Figure(f"{name}: whole step", 1000 * step / frames, "ms CPU/frame"),
+        Figure(f"{name}: median of the same, wall clock", wall, ""),
+        Figure(f"{name}: whole step / bare inference", step / bare, "", BAR),
+    ]
+
+
+def measured(clip: clips.Clip, threads: int, rounds: int) -> Timing:
+    """Time every frame that had any inference; ``rounds`` times over the clip."""
+    settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
+    recorded = recorded_calls(clip, settings)
+    timing = Timing(calls=rounds * sum(map(len, recorded)))
+    for turn in range(rounds):
+        _walk(FmdLoop(open_pipeline(settings), clip.fps), zip(clip.frames, recorded, strict=True), timing, turn)
+    return timing
+
+
+def _walk(loop: FmdLoop, frames: Iterable[tuple[Image, list[Call]]], timing: Timing, turn: int) -> None:
+    for i, (frame, calls) in enumerate(frames, turn):
+        if not calls:
+            loop.step(frame)
+            continue
+        turns = [partial(timing.add_step, partial(loop.step, frame)), partial(timing.add_bare, partial(again, calls))]
+        for take in reversed(turns) if i % 2 else turns:
+            take()
+
+
+def recorded_calls(clip: clips.Clip, settings: config.Settings) -> list[list[Call]]:
+    """The inferences each frame led to. A step depends on its frames alone, so the next walk makes the same ones."""
+    calls: list[Call] = []
+
+    def recording(data: bytes, threads: int, runtime: str) -> Interpreter:
+        return Recorder(drivers.open_interpreter(data, threads, runtime), bare_interpreter(data, threads), calls)
+
+    loop = FmdLoop(open_pipeline(settings, recording), clip.fps)
+    frames = []
+    calls.clear()  # those were golden inputs
+    for frame in clip.frames:
+        loop.step(frame)
+        frames.append(calls.copy())
+        calls.clear()
+    return frames
+
+
+def again(calls: Sequence[Call]) -> None:
+    """The same inferences, and nothing else."""
+    for call in calls:
+        call.bare(call.tensor)
+
+
+def bare_interpreter(flatbuffer: bytes, threads: int) -> Callable[[Tensor], object]:
+    """The runtime as it comes: tensor in, stored output tensors out."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter as Bare
+    except ImportError as error:
+        raise RuntimeMissingError(f"ai-edge-litert cannot be imported ({error}); pip install ai-edge-litert") from error
+    interpreter: Any = Bare(model_content=flatbuffer, num_threads=threads)
+    interpreter.allocate_tensors()
+    (taken,) = (details["index"] for details in interpreter.get_input_details())
+    given = [details["index"] for details in interpreter.get_output_details()]
+
+    def infer(tensor: Tensor) -> list[Tensor]:
+        interpreter.set_tensor(taken, tensor)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in given]
+
+    return infer

@@ -1,0 +1,88 @@
+"""The loops that are compared: frames in, processor seconds out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import clips, cpu, overhead
+from bench.clips import Span, spans_of
+from bench.loops import Run, in_own_process, run_fmd
+from edge import config
+from edge.errors import DataError, FmdError
+from tests.data_sets import DATA
+from tests.edge.parts import write_clip
+
+PEERS, VIDEO = DATA / "peers", DATA / "video" / "three_people_approach.mp4"
+
+
+def test_spans_are_read_and_wrong_ones_named() -> None:
+    assert spans_of("0-5.5,20-23") == [Span(0, 5.5), Span(20, 23)]
+    for text in ("", "1", "5-1", "1-2-3", "a-b"):
+        with pytest.raises(DataError, match="spans"):
+            spans_of(text)
+
+
+def test_processor_seconds_are_told_for_the_spans_asked_for() -> None:
+    run = Run(10.0, [0.001] * 10 + [0.02] * 10, 0.0, 0)
+    assert run.per_second([Span(0, 1)]) == pytest.approx(0.01)
+    assert run.per_second([Span(1, 2)]) == pytest.approx(0.2)
+    assert run.per_second() == pytest.approx(0.105)
+    with pytest.raises(FmdError, match="no frame"):
+        run.per_second([Span(5, 6)])
+
+
+def test_a_clip_is_read_whole_as_a_driver_would_give_it(tmp_path: Path) -> None:
+    clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=7, fps=12.0)))
+    assert (len(clip.frames), clip.fps, clip.frames[0].shape) == (7, 12.0, (120, 160, 3))
+
+
+def test_no_clip_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such clip"):
+        clips.read(str(tmp_path / "missing.mp4"))
+    with pytest.raises(FmdError, match="no such clip"):
+        in_own_process("fmd", str(tmp_path / "missing.mp4"))
+
+
+def test_fmds_loop_is_timed_frame_by_frame(tmp_path: Path) -> None:
+    clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=6)))
+    run = run_fmd(clip, threads=1)
+    assert len(run.cpu_s) == 6
+    assert min(run.cpu_s) > 0
+    assert run.peak_mib > 20
+    assert run.inferences >= 1
+
+
+def test_bare_calls_are_those_the_step_made_and_cost_less(tmp_path: Path) -> None:
+    clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=6)))
+    settings = config.load(None, {"alert.driver": "console", "model.threads": 1, "watch.gate": False})
+    calls = overhead.recorded_calls(clip, settings)
+    assert [len(made) >= 1 for made in calls] == [True] * 6
+    assert {call.tensor.dtype for made in calls for call in made} == {np.dtype(np.uint8)}
+    timing = overhead.measured(clip, threads=1, rounds=1)
+    names = [figure.name.split(": ")[1] for figure in overhead.figures_of("clip", timing)]
+    assert names[-1] == "whole step / bare inference"
+    assert sum(timing.step_cpu_s) > sum(timing.bare_cpu_s)
+
+
+def test_ours_and_theirs_are_set_side_by_side() -> None:
+    ours, theirs = Run(10.0, [0.001] * 20, 0.0, 0), Run(10.0, [0.02] * 20, 0.0, 0)
+    (*_, ratio) = cpu.compared("clip", [ours], [theirs], {"busy": []})
+    assert ratio.value == pytest.approx(0.05)
+    assert ratio.met
+    (*_, idle) = cpu.compared("clip", [ours], [theirs], {"idle": [Span(0, 1)]})
+    assert not idle.met
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_papers_loop_finds_the_people_and_takes_longer() -> None:
+    if not (PEERS.is_dir() and VIDEO.is_file()):
+        pytest.skip(f"needs {PEERS} and {VIDEO}; set FMD_DATA to the folder of the data sets")
+    pytest.importorskip("keras", reason="keras is not installed")
+    theirs = in_own_process("papers", str(VIDEO), "--peers", str(PEERS))
+    ours = in_own_process("fmd", str(VIDEO))
+    assert theirs.inferences > len(theirs.cpu_s) * 1.5
+    assert theirs.per_second() > 3 * ours.per_second()
