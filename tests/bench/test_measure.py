@@ -32,7 +32,7 @@ def test_a_flat_series_has_no_slope() -> None:
 def test_noise_around_a_rise_is_seen_as_a_rise(seed: int) -> None:
     noise = np.random.default_rng(seed).normal(0, 10, 200)
     found = slope(list(0.5 * np.arange(200) + noise))
-    assert found.low < 0.5 < found.high
+    assert found.value == pytest.approx(0.5, abs=0.05)
     assert not found.indistinguishable_from_zero
 
 
@@ -49,5 +49,5 @@ def test_noise_with_a_memory_is_seldom_taken_for_a_rise() -> None:
 
 
 def test_a_few_readings_are_no_series() -> None:
-    with pytest.raises(ValueError, match="10 readings"):
-        slope([1.0] * 9)
+    with pytest.raises(ValueError, match="20 readings"):
+        slope([1.0] * 19)
