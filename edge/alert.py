@@ -44,11 +44,24 @@ def lit(pattern: Sequence[float], for_s: float) -> bool:
 
 @dataclass(slots=True)
 class _Lease:
-    """What one camera's pipeline last asked for, until when, and when a frame last went all the way through it."""
+    """What one camera's pipeline last asked for, until when, and when a frame last went all the way through it.
 
-    signal: Signal
-    until_s: float
-    progress_s: float
+    Blindness has a lease of its own: the frames of a covered lens go through the pipeline as well, and what they say
+    must neither end it nor begin its pattern anew.
+    """
+
+    signal: Signal = Signal.RUNNING
+    until_s: float = float("-inf")
+    blind_until_s: float = float("-inf")
+    progress_s: float = float("-inf")
+
+    def shown(self, now_s: float) -> Signal | None:
+        """The worst of what is leased now; None where nothing is."""
+        leased = [(Signal.BLIND, self.blind_until_s), (self.signal, self.until_s)]
+        return max((signal for signal, until_s in leased if now_s < until_s), default=None)
+
+    def progressing(self, now_s: float, lease_s: float) -> bool:
+        return now_s >= self.blind_until_s and now_s - self.progress_s < lease_s
 
 
 class Alert:
@@ -83,14 +96,16 @@ class Alert:
         """Say what one frame led to; it is shown for another ``lease_s``, or until said otherwise.
 
         ``offenders`` are the ids of those the alarm is for, ``cleared`` is true where somebody was just decided
-        compliant, ``camera`` tells several cameras on one alert apart. BLIND counts as no progress.
+        compliant, ``camera`` tells several cameras on one alert apart. BLIND is shown beside what the frames say, and
+        counts as no progress.
         """
         with self._lock:
             self._pass(now_s)
-            lease = self._leases.setdefault(camera, _Lease(signal, 0.0, float("-inf")))
-            lease.signal, lease.until_s = signal, self._now_s + self._settings.lease_s
-            if signal is not Signal.BLIND:
-                lease.progress_s = self._now_s
+            lease, until_s = self._leases.setdefault(camera, _Lease()), self._now_s + self._settings.lease_s
+            if signal is Signal.BLIND:
+                lease.blind_until_s = until_s
+            else:
+                lease.signal, lease.until_s, lease.progress_s = signal, until_s, self._now_s
             if cleared:
                 self._open_until_s = self._now_s + self._settings.strike_s
             self._loud[signal.alarming].ask(self._now_s, {(camera, offender) for offender in offenders}, signal)
@@ -130,7 +145,8 @@ class Alert:
     def _wanted(self) -> Mapping[str, bool]:
         """Every output's state as of now."""
         now_s, settings = self._now_s, self._settings
-        shown = max((lease.signal for lease in self._leases.values() if now_s < lease.until_s), default=None)
+        leased = [lease.shown(now_s) for lease in self._leases.values()]
+        shown = max((signal for signal in leased if signal is not None), default=None)
         if shown is not self._shown:
             self._shown, self._shown_s = shown, now_s
         alarming = shown is not None and shown.alarming
@@ -151,7 +167,7 @@ class Alert:
 
     def _progressing(self) -> bool:
         leases = self._leases.values()
-        return bool(leases) and all(self._now_s - lease.progress_s < self._settings.lease_s for lease in leases)
+        return bool(leases) and all(lease.progressing(self._now_s, self._settings.lease_s) for lease in leases)
 
 
 class _Budget:

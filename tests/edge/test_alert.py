@@ -324,3 +324,26 @@ def test_all_are_off_before_the_first_signal_and_after_the_last_lease() -> None:
     outputs.alert.renew(Signal.BARE, 2.0, [1])
     outputs.alert.tick(3.1)
     assert not any(output.on for output in outputs.all())
+
+
+def test_frames_of_a_covered_lens_keep_the_blind_pattern_in_time_and_the_heart_still() -> None:
+    """They go through the pipeline, which finds nobody in them, and only then is the camera said to be blind."""
+    outputs = Outputs(led_blind=[0.2, 0.8])
+    outputs.alert.renew(Signal.BLIND, 10.0)
+    seen = []
+    for tick in range(20):
+        now_s = 10.05 + tick * 0.1
+        outputs.alert.renew(Signal.RUNNING, now_s)
+        outputs.alert.renew(Signal.BLIND, now_s)
+        seen.append("#" if outputs.led.on else ".")
+    assert "".join(seen) == "##........##........"
+    assert outputs.heartbeat.states == [False]
+
+
+def test_an_alarm_is_shown_before_blindness_and_ends_with_its_own_lease() -> None:
+    outputs = Outputs(buzzer_bare=[1.0], lease_s=1.0)
+    outputs.alert.renew(Signal.BARE, 1.0, [1])
+    outputs.alert.renew(Signal.BLIND, 1.5)
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.BLIND, 2.1)
+    assert not outputs.buzzer.on
