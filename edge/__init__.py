@@ -10,6 +10,7 @@
     errors           everything that can go wrong, as one tree
     pixels           pictures made smaller and larger
     speech           the sound at the door, and how it is made
+    board            temperature, throttling and memory
     off              outputs off after fmd was killed
     predict, annotate   pictures instead of people; what was seen, drawn
     drivers/         cameras, pins and TFLite runtimes, one file each; the only place that imports them
