@@ -46,11 +46,19 @@ class Picamera2:
     cameras: ClassVar[list[dict[str, Any]]] = [{"Model": "stand-in", "Num": 0}]
     pictures: ClassVar[list[Image]] = []
     """What the camera sees, then it stalls."""
+    sensor_modes: ClassVar[list[dict[str, Any]]] = [
+        {"size": (640, 480), "bit_depth": 10, "fps": 103.3, "crop_limits": (1000, 752, 1280, 960)},
+        {"size": (1640, 1232), "bit_depth": 8, "fps": 41.8, "crop_limits": (0, 0, 3280, 2464)},
+        {"size": (1640, 1232), "bit_depth": 10, "fps": 41.8, "crop_limits": (0, 0, 3280, 2464)},
+        {"size": (1920, 1080), "bit_depth": 10, "fps": 47.6, "crop_limits": (680, 692, 1920, 1080)},
+        {"size": (3280, 2464), "bit_depth": 10, "fps": 21.2, "crop_limits": (0, 0, 3280, 2464)},
+    ]
+    """How the sensor can be read out, and which part of its 3280 x 2464 points that shows: a Camera Module 2's."""
 
     def __init__(self, camera_num: int = 0) -> None:
         self.calls: list[str] = [f"open {camera_num}"]
         self.requests: list[Request] = []
-        self._configuration: dict[str, Any] = {}
+        self.configuration: dict[str, Any] = {}
         self._left: Iterator[Image] = iter(self.pictures)
         self._running = False
 
@@ -60,16 +68,20 @@ class Picamera2:
         return Picamera2.cameras
 
     def create_video_configuration(
-        self, main: dict[str, Any], lores: dict[str, Any], controls: dict[str, Any]
+        self,
+        main: dict[str, Any],
+        lores: dict[str, Any],
+        controls: dict[str, Any],
+        sensor: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """A configuration, as a dictionary, like the real one's."""
-        return {"main": main, "lores": lores, "controls": controls}
+        return {"main": main, "lores": lores, "controls": controls, "sensor": sensor}
 
     def configure(self, configuration: dict[str, Any]) -> None:
         """Only while stopped."""
         if self._running:
             raise RuntimeError("Camera must be stopped before configuring")
-        self._configuration = configuration
+        self.configuration = configuration
         self.calls.append("configure")
 
     def start(self) -> None:
@@ -82,7 +94,7 @@ class Picamera2:
         picture = next(self._left, None)
         if not self._running or picture is None:
             raise TimeoutError(f"no request within {wait} s")
-        self.requests.append(Request(picture, self._configuration))
+        self.requests.append(Request(picture, self.configuration))
         return self.requests[-1]
 
     def stop(self) -> None:

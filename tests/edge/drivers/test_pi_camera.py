@@ -11,7 +11,7 @@ import pytest
 from edge import config
 from edge.contracts import Image
 from edge.drivers import fake_picamera2
-from edge.drivers.pi_camera import LORES, PiCamera
+from edge.drivers.pi_camera import LORES, PiCamera, whole_view
 from edge.errors import CameraError
 
 SETTINGS = config.load(None, {"camera.width": 640, "camera.height": 480, "camera.stall_s": 1.5}).camera
@@ -96,6 +96,29 @@ def test_open_configure_start_stop_close_in_this_order() -> None:
     library = Library(cameras=2)
     library.open("1").close()
     assert library.made[0].calls == ["open 1", "configure", "start", "stop", "close"]
+
+
+def test_the_sensor_is_read_out_in_full() -> None:
+    """Nearest in size would be a mode that shows the middle of the view only."""
+    library = Library()
+    library.open()
+    assert library.made[0].configuration["sensor"] == {"output_size": (1640, 1232), "bit_depth": 10}
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fps", "size"),
+    [(1640, 1232, 30, (1640, 1232)), (1920, 1080, 15, (3280, 2464)), (1920, 1080, 40, None), (4000, 3000, 5, None)],
+)
+def test_the_smallest_full_mode_that_is_large_and_quick_enough_is_taken(
+    width: int, height: int, fps: float, size: tuple[int, int] | None
+) -> None:
+    settings = config.load(None, {"camera.width": width, "camera.height": height, "camera.fps": fps}).camera
+    chosen = whole_view(fake_picamera2.Picamera2.sensor_modes, settings)
+    assert chosen.get("sensor", {}).get("output_size") == size
+
+
+def test_modes_that_do_not_tell_their_view_leave_the_choice_to_picamera2() -> None:
+    assert whole_view([{"size": (640, 480), "fps": 30.0}], SETTINGS) == {}
 
 
 def test_a_camera_that_does_not_start_is_told_and_given_back() -> None:
