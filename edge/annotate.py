@@ -45,7 +45,7 @@ def annotate(step: Step, show_faces: bool) -> Image:
 
 
 def _blur_faces(picture: Image, step: Step) -> None:
-    if not step.awake:
+    if not step.looked:
         # Nobody looked for faces in this one, so all of it may be one.
         height, width = picture.shape[:2]
         pixelate(picture, (width // 40, height // 40))

@@ -63,7 +63,16 @@ def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_fac
     if path.exists() and path.resolve() == Path(settings.camera.source).resolve():
         raise SettingsError(f"--annotate {path}: the same file as camera.source, which it would overwrite")
     video = stack.enter_context(annotate.VideoFile(path))
-    return lambda step: video.write(annotate.annotate(step, show_faces), step.frame.captured_s)
+    shown: Image | None = None
+
+    def record(step: Step) -> None:
+        # Where nobody looked for faces all of the frame would have to be hidden: show what was last looked at instead.
+        nonlocal shown
+        if shown is None or step.looked or show_faces:
+            shown = annotate.annotate(step, show_faces)
+        video.write(shown, step.frame.captured_s)
+
+    return record
 
 
 def tell(decision: Decision) -> None:

@@ -62,12 +62,13 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class WatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     gate: bool
     contrast: Annotated[int, msgspec.Meta(ge=1, le=255)]
-    share: Share
     awake_s: Seconds
+    still_s: PositiveSeconds
     recheck_s: PositiveSeconds
 
 
 class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    every_s: Seconds
     min_score: Share
     start_score: Share
 
@@ -79,6 +80,7 @@ class TrackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 class ClassifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     every_s: Seconds
+    settled_s: Seconds
     at_once: Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -243,6 +245,12 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
             f"{settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})"
+        )
+    if settings.watch.still_s >= settings.track.lost_s:
+        raise SettingsError(
+            f"{_origin(origins, 'watch.still_s', 'track.lost_s')}: watch.still_s: got {settings.watch.still_s:g}, "
+            f"expected less than track.lost_s ({settings.track.lost_s:g}): whoever stands still "
+            "would be lost between two looks"
         )
 
 

@@ -79,6 +79,15 @@ class Decider:
         """End every passage, as when the source ends or the service stops."""
         return tuple(self._departures(set(), now_s))
 
+    def settled(self, id_: int, now_s: float) -> bool:
+        """Whether looking at somebody often has nothing to tell: decided and not in doubt, or unclear for long."""
+        state = self._states.get(id_)
+        if state is None:
+            return False
+        if state.outcome in (Outcome.COMPLIANT, Outcome.VIOLATION):
+            return abs(state.evidence) >= self._threshold - 1e-9
+        return now_s - state.entered_s > self._settings.unsure_after_s
+
     def alarms(self, passage: Passage) -> bool:
         """Whether the person's present outcome calls for the alarm."""
         return self.signal(passage).alarming

@@ -74,7 +74,7 @@ def build_pipeline(settings: Settings, alert: Alert, opened: OpenInterpreter = d
     """The stages as the settings want them, joined."""
     classifier = open_classifier(settings, opened)
     return Pipeline(
-        Watch(settings.watch),
+        Watch(settings.watch, settings.detect),
         open_detector(settings, opened),
         Tracker(settings.track, settings.detect),
         classifier,

@@ -45,7 +45,7 @@ class _State:
 
 
 class Tracker:
-    """Call :meth:`update` once for every frame the detector looked at."""
+    """Call :meth:`update` for every frame the detector looked at, :meth:`expected` for those between."""
 
     def __init__(self, track: TrackSettings, detect: DetectSettings) -> None:
         self._settings, self._start_score = track, detect.start_score
@@ -61,6 +61,10 @@ class Tracker:
             if face.score >= self._start_score and not self._overlaps_somebody(face, now_s):
                 self._states.append(_State(self._next_id, face, now_s, now_s))
                 self._next_id += 1
+        return self.expected(now_s)
+
+    def expected(self, now_s: float) -> tuple[Track, ...]:
+        """The same people where they should be at ``now_s``, without a look."""
         return tuple(
             Track(s.id, s.expected(now_s), s.face.score, s.entered_s, s.seen_s, s.missed) for s in self._states
         )

@@ -1,49 +1,88 @@
-"""Is anything happening? The gate that lets an empty doorway cost next to nothing.
+"""Is anything happening? Which frames the detector looks at, so that an empty doorway costs next to nothing.
 
-It compares the small brightness plane with a slowly following memory of the empty view. Whoever moves wakes it; once
-awake it stays awake a while, and it lets a frame through every so often all the same, so that somebody standing still
-is seen within ``recheck_s``.
+The gate compares the view with the one the detector looked at last, and not with the frame before: whoever comes in is
+looked at however slowly, because the difference stays until it has been looked at. Both are brought down to
+:data:`COLUMNS` x :data:`ROWS` spots of mean brightness, in which a sensor's noise drowns and a face does not.
 """
 
 from __future__ import annotations
 
+import math
+from enum import Enum
+
 import cv2
 import numpy as np
 
-from edge.config import WatchSettings
+from edge.config import DetectSettings, WatchSettings
 from edge.contracts import Floats, Frame
 
-FOLLOWING = 0.05
-"""Share of every new plane mixed into the memory: daylight drifts slower than people walk."""
+COLUMNS, ROWS = 40, 30
+SPOTS = 2
+"""So many changed spots are a change of the view: a face at a door covers five or more."""
+NOISE_MEMORY_S = 30.0
+"""Time constant with which the noise of the picture is learnt."""
+NOISE_MARGIN = 7.0
+"""A change is more than this many times the median change between frames: 4.5 standard deviations of normal noise."""
+MOST_DEAFENED = 4.0
+"""However noisy the picture, no more than this many times ``watch.contrast`` is asked for."""
+SLACK_S = 0.005
+"""Frames come a little early and late; one that is due in this time is due."""
+
+
+class Presence(Enum):
+    """Who is at the door, as far as is known."""
+
+    NOBODY = "nobody"
+    SETTLED = "settled"
+    """Everybody there is decided."""
+    OPEN = "open"
+    """Somebody is not."""
 
 
 class Watch:
-    """Call :meth:`awake` with every frame; detection runs where it says so."""
+    """Call :meth:`due` with every frame; the detector looks at those for which it says so."""
 
-    def __init__(self, settings: WatchSettings) -> None:
-        self._settings = settings
-        self._memory: Floats | None = None
-        self._awake_until_s = self._recheck_at_s = float("-inf")
+    def __init__(self, watch: WatchSettings, detect: DetectSettings) -> None:
+        self._settings, self._every_s = watch, detect.every_s
+        self._last: Floats | None = None
+        self._looked_at: Floats | None = None
+        self._noise = 0.0
+        self._compared_s = self._looked_s = self._awake_until_s = -math.inf
 
-    def awake(self, frame: Frame, occupied: bool) -> bool:
-        """True where the frame is worth the detector's time; ``occupied`` while somebody is being tracked."""
-        if not self._settings.gate:
-            return True
+    def due(self, frame: Frame, presence: Presence) -> bool:
+        """Whether the detector should look at this frame. True counts as looked at."""
         now_s = frame.captured_s
-        stirring = self._moved(frame) or occupied
-        if stirring:
-            self._awake_until_s = now_s + self._settings.awake_s
-        if stirring or now_s < self._awake_until_s or now_s >= self._recheck_at_s:
-            self._recheck_at_s = now_s + self._settings.recheck_s
-            return True
-        return False
+        if now_s - max(self._looked_s, self._compared_s) < self._every_s - SLACK_S:
+            return False
+        if self._settings.gate:
+            if self._changed(frame):
+                self._awake_until_s = now_s + self._settings.awake_s
+            if now_s <= self._awake_until_s or presence is Presence.OPEN:
+                wait_s = 0.0
+            else:
+                wait_s = self._settings.still_s if presence is Presence.SETTLED else self._settings.recheck_s
+            if now_s - self._looked_s < wait_s - SLACK_S:
+                return False
+            self._looked_at = self._last
+        self._looked_s = now_s
+        return True
 
-    def _moved(self, frame: Frame) -> bool:
-        # A blur first: sensor noise differs from pixel to pixel, people do not.
-        plane = cv2.blur(frame.luma, (3, 3)).astype(np.float32)
-        if self._memory is None or self._memory.shape != plane.shape:
-            self._memory = plane
-            return True
-        changed = np.count_nonzero(np.abs(plane - self._memory) > self._settings.contrast)
-        cv2.accumulateWeighted(plane, self._memory, FOLLOWING)
-        return bool(changed > self._settings.share * plane.size)
+    def _changed(self, frame: Frame) -> bool:
+        """Whether the view is not the one last looked at."""
+        spots = cv2.resize(frame.luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA).astype(np.float32)
+        before, since_s = self._last, frame.captured_s - self._compared_s
+        self._last, self._compared_s = spots, frame.captured_s
+        if before is None or self._looked_at is None:
+            return False  # the very first frame is looked at in any case
+        self._noise += (_median_change(spots, before) - self._noise) * min(1.0, since_s / NOISE_MEMORY_S)
+        contrast = self._settings.contrast
+        wanted = min(max(contrast, NOISE_MARGIN * self._noise), MOST_DEAFENED * contrast)
+        change = spots - self._looked_at
+        # A camera that brightens the whole picture has not seen anybody; one that does so by much may have.
+        shift = float(np.median(change))
+        return abs(shift) > wanted or bool(np.count_nonzero(np.abs(change - shift) > wanted) >= SPOTS)
+
+
+def _median_change(spots: Floats, before: Floats) -> float:
+    """Of one spot from frame to frame. Half of the view may move without touching it."""
+    return float(np.median(np.abs(spots - before)))

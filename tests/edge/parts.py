@@ -122,7 +122,7 @@ def classifier_of(probabilities: Mapping[str, float], **more: Any) -> MaskClassi
 def stages_of(settings: config.Settings, alert: Alert) -> dict[str, Any]:
     """The real stages around a detector that always sees one bare face."""
     return {
-        "watch": Watch(settings.watch),
+        "watch": Watch(settings.watch, settings.detect),
         "detector": detector_of([face(32, 32, 24)]),
         "tracker": Tracker(settings.track, settings.detect),
         "classifier": classifier_of(BARE),

@@ -14,9 +14,9 @@ from tests.edge.parts import frame_of, texture
 BOX = Box(60, 50, 120, 130)
 
 
-def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), awake: bool = True) -> Step:
+def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), looked: bool = True) -> Step:
     passages = tuple(Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0) for t in tracks)
-    return Step(frame_of(image), awake, faces, tracks, {}, passages, (), False, {})
+    return Step(frame_of(image), looked, faces, tracks, {}, passages, (), False, {}, looked)
 
 
 def colours(region: Image) -> int:
@@ -76,7 +76,7 @@ def test_every_face_and_every_expected_face_is_blurred_before_anything_is_drawn(
 
 def test_a_frame_nobody_looked_at_keeps_no_detail_at_all() -> None:
     image = texture(400, 400)
-    shown = annotate(step_of(image, awake=False), show_faces=False)
+    shown = annotate(step_of(image, looked=False), show_faces=False)
     assert colours(shown[:380]) <= 100
 
 

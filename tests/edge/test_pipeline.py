@@ -36,7 +36,7 @@ class Rig:
 def test_a_bare_face_goes_all_the_way_from_pixels_to_pins() -> None:
     rig = Rig()
     steps = [rig.step() for _ in range(6)]
-    last = steps[-1]
+    last = [step for step in steps if step.looked][-1]
     assert [t.id for t in last.tracks] == [1]
     assert last.faces[0].box == pytest.approx(Box(40, 40, 88, 88), abs=1e-3)
     assert last.passages[0].outcome is Outcome.VIOLATION
@@ -84,18 +84,41 @@ class Looks:
 
     def __init__(self) -> None:
         self.at: list[float] = []
+        self.probabilities = MASKED
 
     def classify(self, frame: Frame, face: Face) -> Verdict:
         self.at.append(round(face.box.centre[0]))
-        return Verdict(MASKED, 1.0)
+        return Verdict(self.probabilities, 1.0)
 
 
 def test_a_face_is_looked_at_no_more_often_than_the_settings_say() -> None:
     looks = Looks()
-    rig = Rig({"classifier": looks}, classify__every_s=0.3)
+    rig = Rig({"classifier": looks}, classify__every_s=0.3, classify__settled_s=0.0, watch__gate=False)
     for _ in range(10):  # frames 1, 4, 7 and 10
         rig.step()
     assert len(looks.at) == 4
+
+
+def test_somebody_decided_is_looked_at_more_rarely_and_so_is_a_view_that_stays_as_it_is() -> None:
+    looks = Looks()
+    rig = Rig({"classifier": looks}, classify__settled_s=0.5, watch__gate=False)
+    steps = [rig.step() for _ in range(33)]  # decided at the third look
+    assert len(looks.at) == 3 + 6
+    assert all(step.looked for step in steps)
+    rig = Rig({"classifier": looks}, watch__still_s=1.0)
+    steps = [rig.step() for _ in range(33)]
+    assert [step.looked for step in steps] == [True] * 3 + ([False] * 9 + [True]) * 3
+    assert all(len(step.tracks) == 1 and not step.tracks[0].missed and step.passages for step in steps)
+
+
+def test_somebody_in_doubt_is_looked_at_often_again() -> None:
+    looks = Looks()
+    rig = Rig({"classifier": looks}, classify__settled_s=0.5, watch__gate=False)
+    for _ in range(10):
+        rig.step()
+    looks.probabilities = BARE
+    steps = [rig.step() for _ in range(15)]
+    assert steps[-1].passages[0].outcome is Outcome.VIOLATION
 
 
 def test_who_waited_longest_is_looked_at_first() -> None:

@@ -122,3 +122,13 @@ def test_two_frames_of_one_moment_do_no_harm(clock: Clock) -> None:
     clock.tick(face(100))
     (track,) = clock.tick(face(101), after_s=0.0)
     assert track.id == 1
+
+
+def test_between_looks_people_are_where_they_should_be_and_nobody_is_missed(settings: Settings) -> None:
+    tracker = Tracker(settings.track, settings.detect)
+    for i in range(5):
+        tracker.update([face(100 + 10 * i)], i * 0.1)
+    (track,) = tracker.expected(0.5)
+    assert track.box.centre[0] == pytest.approx(150, abs=2)
+    assert (track.missed, track.seen_s) == (0, 0.4)
+    assert tracker.expected(0.5) == (track,)

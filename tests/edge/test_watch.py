@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 from edge import config
 from edge.contracts import Frame, Image
-from edge.watch import Watch
+from edge.watch import Presence, Watch
 
 FPS = 15.0
 
@@ -16,67 +18,99 @@ EMPTY: Image = np.zeros((1, 1, 3), np.uint8)
 """The gate looks at the brightness plane alone."""
 
 
-def room(seconds: float, from_s: float = 0.0, drift: float = 0.0, person: int = 0) -> Iterator[Frame]:
-    """An empty room as a noisy sensor sees it; somebody ``person`` points wide walks through it."""
+def room(
+    seconds: float, from_s: float = 0.0, drift: float = 0.0, person: int = 0, pace: float = 30.0, noise: float = 3.0
+) -> Iterator[Frame]:
+    """An empty room as a noisy sensor sees it; somebody ``person`` points wide walks through
+    at ``pace`` points a second."""
     rng = np.random.default_rng(3)
     for i in range(int(seconds * FPS)):
         now_s = from_s + i / FPS
         scene = np.full((120, 160), 100.0)
         if person:
-            x = (20 + 2 * i) % 120
+            x = int(20 + pace * i / FPS) % 120
             scene[30:100, x : x + person] = 160
-        seen = scene + rng.normal(0, 3.0, scene.shape) + drift * now_s
+        seen = scene + rng.normal(0, noise, scene.shape) + drift * now_s
         yield Frame(EMPTY, np.clip(seen, 0, 255).astype(np.uint8), now_s, i)
 
 
 def watch_of(**changed: Any) -> Watch:
-    return Watch(config.load(None, {f"watch.{key}": value for key, value in changed.items()}).watch)
+    settings = config.load(None, {key.replace("__", "."): value for key, value in changed.items()})
+    return Watch(settings.watch, settings.detect)
 
 
-def settle(watch: Watch) -> None:
-    for frame in room(5.0):
-        watch.awake(frame, occupied=False)
+def looks(watch: Watch, frames: Iterator[Frame], presence: Presence = Presence.NOBODY) -> list[float]:
+    """When the detector is asked to look."""
+    return [frame.captured_s for frame in frames if watch.due(frame, presence)]
 
 
-def test_an_empty_noisy_room_sleeps_but_for_its_rechecks() -> None:
-    watch = watch_of(recheck_s=1.0)
-    settle(watch)
-    awake = [watch.awake(frame, occupied=False) for frame in room(10.0, from_s=5.0)]
-    assert 9 <= sum(awake) <= 11
+def settled(**changed: Any) -> Watch:
+    """A watch that has seen five seconds of the empty room."""
+    watch = watch_of(**changed)
+    looks(watch, room(5.0))
+    return watch
 
 
-def test_slow_daylight_wakes_nobody() -> None:
-    watch = watch_of(recheck_s=1000.0)
-    settle(watch)
-    assert not any(watch.awake(frame, occupied=False) for frame in room(20.0, from_s=5.0, drift=0.5))
+NEVER = {"watch__recheck_s": 10_000.0}
 
 
-def test_somebody_who_walks_in_wakes_it_at_once_and_keeps_it_awake() -> None:
-    watch = watch_of(recheck_s=1000.0)
-    settle(watch)
-    assert all(watch.awake(frame, occupied=False) for frame in room(3.0, from_s=5.0, person=15))
+def test_an_empty_noisy_room_is_looked_at_once_and_then_for_rechecks() -> None:
+    assert looks(watch_of(**NEVER), room(10.0)) == [0.0]
+    assert looks(watch_of(watch__recheck_s=2.0), room(9.0)) == pytest.approx([0, 2, 4, 6, 8], abs=0.3)
 
 
-def test_it_stays_awake_a_while_after_the_last_movement_then_sleeps() -> None:
-    watch = watch_of(awake_s=2.0, recheck_s=1000.0)
-    frames = list(room(8.0))
-    awake = [watch.awake(frame, occupied=False) for frame in frames]  # the first frame counts as movement
-    assert awake[: int(2.0 * FPS)] == [True] * int(2.0 * FPS)
-    assert not any(awake[int(2.0 * FPS) + 1 :])
+def test_slow_daylight_wakes_it_no_more_than_now_and_then() -> None:
+    """Half a level a second is a change of the whole view every dozen seconds; one look each time is enough."""
+    assert len(looks(settled(watch__awake_s=0.0, **NEVER), room(60.0, from_s=5.0, drift=0.5))) <= 5
 
 
-def test_nobody_is_slept_away_while_being_tracked() -> None:
-    watch = watch_of(awake_s=0.0, recheck_s=1000.0)
-    settle(watch)
-    assert all(watch.awake(frame, occupied=True) for frame in room(3.0, from_s=5.0))
+def test_a_camera_that_settles_its_exposure_wakes_nobody() -> None:
+    assert looks(settled(**NEVER), room(2.0, from_s=5.0, drift=0.5)) == []
 
 
-def test_without_the_gate_every_frame_is_looked_at() -> None:
-    watch = watch_of(gate=False)
-    assert all(watch.awake(frame, occupied=False) for frame in room(3.0))
+@pytest.mark.parametrize("pace", [30.0, 3.0, 0.3])
+def test_whoever_comes_in_is_looked_at_however_slowly(pace: float) -> None:
+    """15 points are a shoulder's breadth. The detector never sees a view older than a step of two spots."""
+    seen = looks(settled(watch__awake_s=0.0, **NEVER), room(20.0, from_s=5.0, person=15, pace=pace))
+    assert seen[0] <= 5.0 + 2 / FPS
+    covered = pace * max(b - a for a, b in itertools.pairwise([*seen, 25.0]))
+    assert covered <= 8 + pace / FPS
 
 
-def test_a_picture_of_another_size_counts_as_movement() -> None:
-    watch = watch_of(recheck_s=1000.0)
-    settle(watch)
-    assert watch.awake(Frame(EMPTY, np.full((100, 100), 100, np.uint8), 20.0, 0), occupied=False)
+def test_somebody_who_moves_is_looked_at_as_often_as_asked() -> None:
+    seen = looks(settled(detect__every_s=0.2, **NEVER), room(3.0, from_s=5.0, person=15))
+    assert {round(b - a, 3) for a, b in itertools.pairwise(seen)} == {0.2}
+    assert len(looks(settled(detect__every_s=0.0, **NEVER), room(3.0, from_s=5.0, person=15))) == 45
+
+
+def test_it_goes_on_looking_for_a_while_after_the_last_change_then_sleeps() -> None:
+    watch = settled(watch__awake_s=2.0, **NEVER)
+    looks(watch, room(1.0, from_s=5.0, person=15))
+    seen = looks(watch, room(8.0, from_s=6.0))  # gone: that is a change too
+    assert 1.8 <= seen[-1] - 6.0 <= 2.2
+    assert len(seen) >= 14
+
+
+def test_somebody_undecided_keeps_it_looking_and_somebody_settled_now_and_then() -> None:
+    assert len(looks(settled(**NEVER), room(3.0, from_s=5.0), Presence.OPEN)) >= 22
+    still = looks(settled(watch__still_s=0.5), room(3.0, from_s=5.0), Presence.SETTLED)
+    assert 5 <= len(still) <= 7
+
+
+@pytest.mark.parametrize("noise", [8.0, 12.0])
+def test_a_noisy_night_is_slept_through_once_its_noise_is_known_and_people_are_not(noise: float) -> None:
+    watch = watch_of(**NEVER)
+    looks(watch, room(60.0, noise=noise))
+    assert looks(watch, room(30.0, from_s=60.0, noise=noise)) == []
+    assert looks(watch, room(1.0, from_s=90.0, noise=noise, person=15))
+
+
+def test_a_light_switched_on_is_looked_at() -> None:
+    watch = settled(**NEVER)
+    brighter = (Frame(EMPTY, f.luma // 2 + 90, f.captured_s, f.index) for f in room(1.0, from_s=5.0))
+    assert looks(watch, brighter)
+
+
+def test_without_the_gate_every_frame_is_looked_at_that_is_due() -> None:
+    assert len(looks(watch_of(watch__gate=False, detect__every_s=0.0), room(3.0))) == 45
+    assert len(looks(watch_of(watch__gate=False), room(3.0))) == 23
