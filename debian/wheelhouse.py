@@ -4,9 +4,9 @@
     debian/wheelhouse.py --arch arm64 --pythons 3.11,3.13 --out build/wheels [--lock]
 
 ``systemd/constraints.txt`` names the versions, ``debian/wheels.sha256`` the bytes; ``--lock`` writes the latter anew.
-pip evaluates environment markers for the Python it runs on, not for ``--python-version``; so they are evaluated here, and
-pip is asked for each wheel by its exact version and for nothing it depends on. That nothing is missing is checked from the
-wheels' own metadata.
+pip evaluates environment markers for the Python it runs on, not for ``--python-version``; so they are evaluated here,
+and pip is asked for each wheel by its exact version and for nothing it depends on. That nothing is missing is checked
+from the wheels' own metadata.
 """
 
 from __future__ import annotations
@@ -59,16 +59,13 @@ def environment_of(python: str, machine: str) -> dict[str, str]:
 
 def fetch(python: str, machine: str, out: Path) -> None:
     """Download the wheels for one Python into ``out``; those already there stay."""
-    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
-    platforms.append(f"--platform=manylinux2014_{machine}")
+    options = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
+    options += [f"--platform=manylinux2014_{machine}", "--implementation=cp", f"--python-version={python}"]
+    options += ["--only-binary=:all:", "--no-deps", "--find-links", str(out), "--dest", str(out)]
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
     for requirement in pinned(python, machine):
-        # One by one: for --no-deps pip still wants a whole set of requirements to go together.
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-            + ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms]
-            + ["--find-links", str(out), "--dest", str(out), f"{requirement.name}{requirement.specifier}"],
-            check=True,
-        )
+        # One by one: even with --no-deps pip wants a whole set of requirements to go together.
+        subprocess.run([*download, f"{requirement.name}{requirement.specifier}"], check=True)
 
 
 def missing(python: str, machine: str, out: Path) -> Iterator[str]:
