@@ -2,6 +2,8 @@
 
     python -m bench cpu [CLIP]        processor time a second of video, beside the papers' loop
     python -m bench overhead [CLIP]   the whole step over the bare inference calls on the same frames
+    python -m bench memory [CLIP]     peak memory of the whole ``fmd run`` process
+    python -m bench slope             memory over 100,000 simulated frames, with its confidence interval
 
 Milliseconds of a busy machine say little. What is compared here is measured turn by turn, on the same frames and, where
 it can be, in processor seconds (CLOCK_PROCESS_CPUTIME_ID: all threads of the process), which a neighbour's load moves

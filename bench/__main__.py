@@ -15,6 +15,8 @@ from edge.errors import exit_code_of
 COMMANDS = {
     "cpu": "processor time a second of video, beside the papers' loop",
     "overhead": "the whole step over the bare inference calls on the same frames",
+    "memory": "peak memory of the whole process",
+    "slope": "memory over 100,000 simulated frames",
 }
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+Series = npt.NDArray[np.float64]
 
 BATCHES = 10
 STUDENT = 2.306
@@ -54,7 +57,7 @@ class Slope(NamedTuple):
         return self.low <= 0 <= self.high
 
 
-def slope(series: Sequence[float]) -> Slope:
+def slope(series: Series) -> Slope:
     """Least squares over 0, 1, 2, ..., with an interval that holds for a series that remembers.
 
     Memory moves in steps: neighbouring readings are no independent evidence, and the textbook's interval would be far
@@ -65,7 +68,7 @@ def slope(series: Sequence[float]) -> Slope:
         raise ValueError(f"a slope needs {2 * BATCHES} readings or more, got {len(series)}")
     size = len(series) // BATCHES
     # The newest readings count; what does not fill the batches is cut off at the front.
-    y = np.asarray(series[-size * BATCHES :], np.float64).reshape(BATCHES, size).mean(axis=1)
+    y = series[-size * BATCHES :].reshape(BATCHES, size).mean(axis=1)
     x = (np.arange(BATCHES) - (BATCHES - 1) / 2) * size
     spread = float(x @ x)
     value = float(x @ y / spread)

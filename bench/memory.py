@@ -1,0 +1,77 @@
+"""Peak memory of the whole ``fmd run`` process with its default models and settings, outputs on the console.
+
+Measured from inside when the run has ended: VmHWM of /proc/self/status, the largest resident set there was, shared
+libraries and the model files' pages counted in. The source is a clip; a camera's driver has its buffers elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from bench import clips
+from bench.measure import Figure, report
+from edge.contracts import Image
+from edge.errors import FmdError
+
+BAR_MB = 150.0
+COUNTED = """
+import sys
+from edge.cli import main
+code = main(sys.argv[1:])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "clips", nargs="*", default=[clips.SCENE], help="clips (default: the built-in scene, as a file)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as for fmd run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, judge."""
+    with tempfile.TemporaryDirectory(prefix="fmd-bench-") as folder:
+        return report([_figure(source, Path(folder), arguments.set) for source in arguments.clips])
+
+
+def _figure(source: str, folder: Path, settings: Sequence[str]) -> Figure:
+    clip = scene_file(folder) if source == clips.SCENE else Path(source)
+    return Figure(f"{Path(source).name}: peak memory of fmd run", peak_mb(clip, settings), "MB", BAR_MB)
+
+
+def peak_mb(clip: Path, settings: Sequence[str] = ()) -> float:
+    """Peak resident megabytes (10^6 bytes) of ``fmd run`` over a clip. Raises FmdError where it fails."""
+    options = [option for setting in ("alert.driver=console", *settings) for option in ("--set", setting)]
+    command = [sys.executable, "-c", COUNTED, "run", "--source", str(clip), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise FmdError(f"fmd run --source {clip}: {lines[-1].removeprefix('error: ')}")
+    return int(done.stdout.split()[-1]) * 1024 / 1e6
+
+
+def scene_file(folder: Path) -> Path:
+    """The built-in scene as an MP4 in ``folder``."""
+    scene = clips.read(clips.SCENE)
+    return write_clip(folder / "doorway.mp4", scene.frames, scene.fps)
+
+
+def write_clip(path: Path, frames: Sequence[Image], fps: float) -> Path:
+    """B, G, R frames as an MP4. Raises FmdError where OpenCV cannot write one."""
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+    if not writer.isOpened():
+        raise FmdError(f"{path}: this OpenCV cannot write an MP4")
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
