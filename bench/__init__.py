@@ -2,6 +2,7 @@
 
     python -m bench cpu [CLIP]        processor time a second of video, beside the papers' loop
     python -m bench overhead [CLIP]   the whole step over the bare inference calls on the same frames
+    python -m bench edge              from a frame's capture to the pin's edge, 99th percentile
     python -m bench memory [CLIP]     peak memory of the whole ``fmd run`` process
     python -m bench slope             memory over 100,000 simulated frames, with its confidence interval
 

@@ -15,6 +15,7 @@ from edge.errors import exit_code_of
 COMMANDS = {
     "cpu": "processor time a second of video, beside the papers' loop",
     "overhead": "the whole step over the bare inference calls on the same frames",
+    "edge": "from a frame's capture to the pin's edge",
     "memory": "peak memory of the whole process",
     "slope": "memory over 100,000 simulated frames",
 }

@@ -2,9 +2,9 @@
 
 The service itself runs over the built-in scene (or a clip), again and again on one rising clock: people come, are
 decided and leave, hundreds of times over. Every so often the resident set (VmRSS) and the number of Python's allocated
-blocks are read. The first readings, while caches fill, are left out; through the rest a line is laid, and the 95% confidence
-interval of its slope has to include zero. A leak of one small object a passage shows in the blocks long before the
-resident set moves.
+blocks are read. The first readings, while caches fill, are left out; through the rest a line is laid, and the 95%
+confidence interval of its slope has to include zero. A leak of one small object a passage shows in the blocks long
+before the resident set moves.
 """
 
 from __future__ import annotations
