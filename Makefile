@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage deb clean
+.PHONY: demo test test-slow check lint coverage clean
 
 ## The whole loop on a built-in scene, with simulated pins: prints each decision, leaves a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -25,19 +25,6 @@ lint check: $(VENV)/.test
 
 coverage: $(VENV)/.test
 	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term-missing:skip-covered
-
-# What the package is for: DEB_ARCH arm64 (boards) or amd64; PYTHONS those of the systems it shall install on.
-DEB_ARCH ?= arm64
-PYTHONS ?= 3.10,3.11,3.12,3.13
-
-## build/fmd_VERSION_ARCH.deb. Wants: apt install build-essential debhelper help2man python3-packaging python3-pip python3-wheel
-deb:
-	rm -rf build/deb && mkdir -p build/deb/fmd
-	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference --target-directory build/deb/fmd
-	cd build/deb/fmd && WHEELS='$(CURDIR)/build/wheels-$(DEB_ARCH)-$(PYTHONS)' PYTHONS=$(PYTHONS) \
-		dpkg-buildpackage --build=binary --no-sign --host-arch $(DEB_ARCH)
-	mv build/deb/*.deb build/
-	rm -rf build/deb
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -45,11 +45,17 @@ hand_over() {
 listed() { sed -n 's|^[0-9a-f]*  \('"$1"'\)$|\1|p' SHA256SUMS; }
 
 install_package() {
-    export DEBIAN_FRONTEND=noninteractive
-    # confold: the settings put there before the package are the ones that stay.
-    set --
     for file in $(listed '[^/]*\.deb'); do set -- "$@" "./$file"; done
+    # confold: the settings put there before the package are the ones that stay.
     apt-get install -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Not on Raspberry Pi OS Lite as it comes. Without its own recommendations, which are a desktop's.
+install_picamera2() {
+    python3 -c 'import picamera2' 2>/dev/null && return
+    set -- install -y --no-install-recommends -o DPkg::Lock::Timeout=300 python3-picamera2
+    apt-get "$@" || { apt-get update && apt-get "$@"; } ||
+        echo "no picamera2: USB cameras will work, one on the ribbon cable will not"
 }
 
 install_fmd() {
@@ -58,8 +64,10 @@ install_fmd() {
     # Before the package, whose service starts with the settings it finds.
     install -d "$etc/fmd"
     for file in $(listed 'etc/.*'); do install -m 0644 "$file" "$etc/fmd/"; done
-    # A fresh image may lack apt's lists; a door without a network may need none.
-    install_package || { apt-get update && install_package; }
+    export DEBIAN_FRONTEND=noninteractive
+    install_picamera2
+    # A fresh image may lack apt's lists; a door without a network does without what is only recommended.
+    install_package || { apt-get update && install_package; } || install_package --no-install-recommends
     systemctl enable fmd.service
     # Returns when fmd has said that it watches, or fails.
     systemctl restart fmd.service

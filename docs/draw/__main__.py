@@ -1,0 +1,17 @@
+"""Write every drawing and table anew: ``python -m docs.draw``."""
+
+from __future__ import annotations
+
+from docs.draw.sheets import DRAWINGS, FOLDER, with_tables
+
+
+def main() -> None:
+    """Files that are as they should be already are left alone."""
+    for name, draw in DRAWINGS.items():
+        (FOLDER / name).write_text(draw(), encoding="utf-8")
+    for page in sorted(FOLDER.glob("*.md")):
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

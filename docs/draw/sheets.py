@@ -1,0 +1,34 @@
+"""Which drawing and which table goes where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from docs.draw import mounting, signals, structure, wiring
+
+FOLDER = Path(__file__).parents[1]
+DRAWINGS: Mapping[str, Callable[[], str]] = {
+    "wiring-pi.svg": wiring.pi,
+    "wiring-jetson.svg": wiring.jetson,
+    "signals.svg": signals.picture,
+    "mounting-side.svg": mounting.side_picture,
+    "face-size.svg": mounting.sizes_picture,
+    "structure.svg": structure.picture,
+}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "signals": signals.table,
+    "face-sizes": mounting.sizes_table,
+    "resolutions": mounting.resolution_table,
+    "angles": mounting.angles_table,
+}
+
+
+def with_tables(text: str) -> str:
+    """``text`` with what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` computed anew."""
+
+    def computed(found: re.Match[str]) -> str:
+        return f"<!-- table: {found[1]} -->\n{TABLES[found[1]]()}<!-- end -->"
+
+    return re.sub(r"<!-- table: ([a-z-]+) -->\n.*?<!-- end -->", computed, text, flags=re.DOTALL)

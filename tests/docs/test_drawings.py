@@ -1,0 +1,109 @@
+"""What lies in docs/ is what its code draws and computes today, and the numbers are right."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from docs.draw import mounting, signals, wiring
+from docs.draw.sheets import DRAWINGS, FOLDER, TABLES, with_tables
+from docs.draw.svg import Sheet
+from edge import config
+from edge.alert import lit
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_the_committed_drawing_is_what_the_code_draws(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == DRAWINGS[name](), "run: python -m docs.draw"
+
+
+@pytest.mark.parametrize("page", sorted(FOLDER.glob("*.md")), ids=lambda page: page.name)
+def test_the_committed_tables_are_what_the_code_computes(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == with_tables(text), "run: python -m docs.draw"
+
+
+def test_every_table_and_every_drawing_is_on_a_page() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in FOLDER.glob("*.md"))
+    assert [name for name in TABLES if f"<!-- table: {name} -->" not in pages] == []
+    assert [name for name in DRAWINGS if f"({name})" not in pages] == []
+    assert {file.name for file in FOLDER.glob("*.svg")} == set(DRAWINGS)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_drawing_is_well_formed_and_stays_on_its_sheet(name: str) -> None:
+    root = ElementTree.fromstring(DRAWINGS[name]())
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    for element in root.iter():
+        points = [tuple(map(float, pair.split(","))) for pair in element.attrib.get("points", "").split()]
+        if element.tag.endswith("text"):
+            points.append((float(element.attrib["x"]), float(element.attrib["y"])))
+        assert [point for point in points if not (0 <= point[0] <= width and 0 <= point[1] <= height)] == []
+
+
+def test_words_cannot_break_out_of_a_drawing() -> None:
+    sheet = Sheet(10, 10, "<a&b>")
+    sheet.words(1, 1, '<script> & "quotes"')
+    texts = [element.text for element in ElementTree.fromstring(sheet.svg()).iter()]
+    assert {"<a&b>", '<script> & "quotes"'} <= set(texts)
+
+
+def test_the_pis_pins_are_those_of_the_default_settings() -> None:
+    alert = config.load().alert
+    names = {name: wiring.PI_PINS[pin] for name, pin in wiring.PI_USED.items()}
+    assert names["led"] == f"GPIO{alert.led_pin}"
+    assert names["buzzer"] == f"GPIO{alert.buzzer_pin}"
+
+
+def test_no_proposed_pin_is_pulled_up_at_the_start() -> None:
+    """A Pi pulls GPIO 0 to 8 up until somebody drives them."""
+    for pin in wiring.PI_USED.values():
+        assert int(wiring.PI_PINS[pin].removeprefix("GPIO")) > 8
+
+
+@pytest.mark.parametrize("board", [wiring.PI, wiring.JETSON], ids=["pi", "jetson"])
+def test_supply_and_ground_are_where_every_40_pin_header_has_them(board: wiring.Board) -> None:
+    by_name = {name: {pin for pin, n in board.names.items() if n == name} for name in ("3.3 V", "5 V", "GND")}
+    assert by_name == {"3.3 V": {1, 17}, "5 V": {2, 4}, "GND": {6, 9, 14, 20, 25, 30, 34, 39}}
+    assert sorted(board.names) == list(range(1, 41))
+    named = [name for name in board.names.values() if name.startswith(("GPIO", "P"))]
+    assert len(named) == len(set(named))
+
+
+def test_wires_out_of_the_header_do_not_run_on_one_another() -> None:
+    for board in (wiring.PI, wiring.JETSON):
+        rows = [(pin - 1) // 2 for pin in board.used.values()]
+        assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("signal", signals.MEANINGS)
+def test_the_lanes_show_what_the_alert_does(signal: str) -> None:
+    pattern = getattr(config.load().alert, f"led_{signal}")
+    drawn = signals.spans(pattern, signals.SPAN_S)
+    for hundredths in range(1, int(100 * signals.SPAN_S)):
+        now_s = hundredths / 100 + 0.005
+        assert any(start <= now_s < end for start, end in drawn) == lit(pattern, now_s), now_s
+
+
+def test_a_face_has_the_width_the_pinhole_model_gives() -> None:
+    """Camera Module 2: 3.04 mm of focal length on 3.674 mm of sensor, so 530 pixels of 640."""
+    focal = mounting.LENSES[0].focal_px(640, 480)
+    assert focal == pytest.approx(640 * 3.04 / 3.674, rel=0.01)
+    assert mounting.face_px(focal, 2.0) == pytest.approx(focal * 0.075)
+
+
+def test_a_wide_sensor_loses_its_sides_in_a_narrower_picture() -> None:
+    lens = mounting.LENSES[1]
+    across, down = lens.field(640, 480)
+    assert down == pytest.approx(41.0)
+    assert across < lens.across
+    assert math.tan(math.radians(across / 2)) == pytest.approx(4 / 3 * math.tan(math.radians(41.0 / 2)))
+    assert lens.field(1280, 720)[0] == pytest.approx(66.0, abs=1.0)
+
+
+def test_the_angle_is_from_above_only_above() -> None:
+    assert mounting.looking_down(2.6, 1.6, 1.0) == pytest.approx(45.0)
+    assert mounting.looking_down(1.4, 1.6, 1.0) < 0

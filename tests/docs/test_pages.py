@@ -1,0 +1,90 @@
+"""What the pages say exists: files, headings, settings, commands, options, and the words fmd is quoted with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge import cli
+from edge.config import DEFAULT_PATH, load
+from tests.edge.parts import ROOT
+
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+EVERY_PAGE = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.name if page.parent == ROOT else f"docs/{page.name}"
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EVERY_PAGE
+def test_every_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+@EVERY_PAGE
+def test_every_setting_named_exists(page: Path) -> None:
+    settings = load()
+    sections = list(settings.__struct_fields__)
+    named = re.findall(rf"`({'|'.join(sections)})\.(?!tflite)([a-z_]+)(?=[` =])", page.read_text(encoding="utf-8"))
+    assert [f"{section}.{key}" for section, key in named if not hasattr(getattr(settings, section), key)] == []
+
+
+@EVERY_PAGE
+def test_every_setting_given_without_its_section_exists(page: Path) -> None:
+    keys = set(re.findall(r"^([a-z_]+) = ", DEFAULT_PATH.read_text(encoding="utf-8"), re.MULTILINE))
+    named = re.findall(r"`([a-z_]+) = [^`]+`", page.read_text(encoding="utf-8"))
+    assert [key for key in named if key not in keys] == []
+
+
+@EVERY_PAGE
+def test_every_command_and_option_shown_is_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    helps: dict[str, str] = {}
+    wrong = []
+    for command, rest in re.findall(r"(?<![\w-])fmd ([a-z]+)((?: [^`\n|]*)?)", "\n".join(code(page))):
+        if command not in helps:
+            helps[command] = help_of(command, capsys)
+        options = set(re.findall(r"--[a-z-]+", rest)) - {"--verbose"}  # taken by every command, told by none
+        wrong += [f"{command} {option}" for option in options if option not in helps[command]]
+    assert wrong == []
+
+
+def code(page: Path) -> list[str]:
+    """The page's code: fenced blocks line by line, and what stands between backticks."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL)
+    return [line for block in fenced for line in block.splitlines()] + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+
+
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says of itself."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0, f"fmd {command} does not exist"
+    return capsys.readouterr().out
+
+
+def test_every_quoted_message_is_still_said() -> None:
+    """In the table by what it says; what stands between two quotes varies."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| ", page.partition("## By what it says")[2], re.MULTILINE)
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edge").rglob("*.py"))
+    source = re.sub(r'"\n\s+f?"', "", source)  # messages over several lines
+    theirs = {"numpy.dtype size changed"}  # NumPy's own words
+    quoted = [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
+    assert len(quoted) > 15
+    assert [words for words in quoted if words not in source and words not in theirs] == []
