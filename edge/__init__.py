@@ -9,6 +9,7 @@
     bundle, config   a model file and the contract in it; the settings
     errors           everything that can go wrong, as one tree
     pixels           pictures made smaller and larger
+    publish          decisions, health and figures to whoever listens
     speech           the sound at the door, and how it is made
     board            temperature, throttling and memory
     off              outputs off after fmd was killed

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from edge import annotate, bundle, config, drivers, off, predict, service
+from edge import annotate, bundle, config, drivers, off, predict, publish, service
 from edge.contracts import Change, Decision, Image, Outcome, Step
 from edge.errors import EXIT_INTERRUPTED, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
@@ -34,19 +34,23 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments, **{"camera.source": arguments.source})
     tally, timings = Tally(), Timings()
     with ExitStack() as stack:
-        on_step: list[Callable[[Step], None]] = [timings.add] if arguments.timings else []
+        reporter = stack.enter_context(publish.open_reporter(settings))
+        on_step: list[Callable[[Step], None]] = [reporter.on_step]
+        if arguments.timings:
+            on_step.append(timings.add)
         if arguments.annotate:
             on_step.append(_recording(stack, settings, arguments.annotate, arguments.show_faces))
 
         def on_decision(decision: Decision) -> None:
             tell(decision)
             tally.add(decision)
+            reporter.on_decision(decision)
 
         def on_each_step(step: Step) -> None:
             for each in on_step:
                 each(step)
 
-        stopped_by = service.run(settings, on_each_step, on_decision)
+        stopped_by = service.run(settings, on_each_step, on_decision, on_health=reporter.on_health)
     log.info("%s", tally)
     if arguments.timings:
         print(timings.table())

@@ -22,7 +22,12 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
-FILES = {"model": ("detector", "classifier"), "voice": ("file",)}
+FILES = {
+    "model": ("detector", "classifier"),
+    "voice": ("file",),
+    "mqtt": ("password_file", "ca_file"),
+    "notify": ("urls_file",),
+}
 """The keys that name a file, by section."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -31,6 +36,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Pin = Annotated[int, msgspec.Meta(ge=0, le=27)] | str
 """A BCM number, a line's name, a chip and offset, or a file; empty where nothing is wired."""
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], msgspec.Meta(max_length=16)]
 """Seconds on, off, on ... over again; empty is off, one number is on. The clock behind it ticks every 0.05 s."""
 
@@ -129,6 +135,37 @@ class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     every_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 
 
+class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)]
+    pictures: Literal["none", "blurred"]
+    queue: Annotated[int, msgspec.Meta(ge=1, le=10000)]
+
+
+class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    host: str
+    port: Port
+    username: str
+    password_file: str
+    tls: bool
+    ca_file: str
+    topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
+    discovery: bool
+    discovery_topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)]
+    address: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    urls: tuple[str, ...]
+    urls_file: str
+    on: tuple[Literal["violation", "compliant", "unsure", "blind", "seeing"], ...]
+    every_s: Seconds
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     camera: CameraSettings
     model: ModelSettings
@@ -139,6 +176,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     decide: DecideSettings
     alert: AlertSettings
     voice: VoiceSettings
+    publish: PublishSettings
+    mqtt: MqttSettings
+    metrics: MetricsSettings
+    notify: NotifySettings
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

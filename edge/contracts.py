@@ -8,7 +8,7 @@ monotonic clock and end in ``_s``; nobody below :mod:`edge.service` reads a cloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import cached_property
@@ -312,3 +312,45 @@ class Output(Protocol):
     def set(self, on: bool) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Kind(Enum):
+    """What a message is about."""
+
+    STATE = "state"
+    """``state``: a :class:`Signal`'s name in lower case, or "off"."""
+    DECISION = "decision"
+    """``change``, ``outcome``, ``person``, ``label``, ``violated``, ``looks``, ``seconds``."""
+    HEALTH = "health"
+    """``sight`` of a camera and the ``reason``."""
+    FIGURES = "figures"
+    """Counts and the board's readings, flat."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """Something to tell the world outside.
+
+    ``at`` is the wall clock's time in seconds since 1970 (UTC). ``picture`` makes the JPEG that goes with it, in which
+    no face can be recognised, where there is one: in the messenger's thread, as it takes milliseconds.
+    """
+
+    kind: Kind
+    at: float
+    camera: str
+    values: Mapping[str, str | float | bool]
+    picture: Callable[[], bytes] | None = None
+
+
+class Messenger(Protocol):
+    """A way out into the world. Drivers implement it; called from one thread that may wait."""
+
+    @property
+    def kinds(self) -> Collection[Kind]:
+        """What it wants to hear of."""
+
+    def send(self, message: Message) -> None:
+        """Deliver, waiting a few seconds at most; raises PublishError where it could not be, to be called again."""
+
+    def close(self) -> None:
+        """Say goodbye."""

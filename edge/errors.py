@@ -8,6 +8,7 @@
      +- CameraError    OSError        a camera or clip that cannot be opened or has stopped
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
      |   +- OutputBusyError           somebody else holds it
+     +- PublishError   OSError        a message that could not be sent; it is tried again
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             it was converted, and the result is not good enough
      +- CardError      OSError        a boot partition or image file that cannot be prepared
@@ -62,6 +63,10 @@ class OutputBusyError(OutputError):
 
 class CardError(FmdError, OSError):
     """A boot partition or image file of Raspberry Pi OS that is none, or cannot be prepared."""
+
+
+class PublishError(FmdError, OSError):
+    """A message that could not be sent."""
 
 
 class ConversionError(FmdError, ValueError):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge.config import AlertSettings, CameraSettings, VoiceSettings, is_file
-from edge.contracts import Camera, Interpreter, Output
+from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
+from edge.contracts import Camera, Interpreter, Messenger, Output
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,27 @@ def open_voice(settings: VoiceSettings, file: Path) -> Output:
     from edge.drivers.voice import VoiceOutput
 
     return VoiceOutput(settings, file)
+
+
+def open_messengers(settings: Settings) -> Iterator[tuple[str, Messenger]]:
+    """Everybody the settings want told, by name. Nobody's network is waited for."""
+    if settings.mqtt.host:
+        from edge.drivers.mqtt import MqttMessenger
+
+        yield "mqtt", MqttMessenger(settings.mqtt, settings.publish.name)
+    if settings.notify.urls or settings.notify.urls_file:
+        from edge.drivers.notify import AppriseMessenger, urls_of
+
+        for number, url in enumerate(urls_of(settings.notify), 1):
+            scheme = url.partition(":")[0]
+            yield f"{scheme} {number}", AppriseMessenger(settings.notify, url, settings.publish.name)
+
+
+def open_metrics(settings: MetricsSettings, snapshot: Callable[[], Any]) -> Any:
+    """Serve figures to Prometheus until what this returns is closed."""
+    from edge.drivers.metrics import MetricsServer
+
+    return MetricsServer(settings, snapshot)
 
 
 def output_kind(driver: str, pin: int | str) -> str:

@@ -69,6 +69,17 @@ OUT_OF_RANGE = {
     "alert.longest_s": 0.0,
     "voice.device": "",
     "voice.every_s": 0.0,
+    "publish.name": "front door",
+    "publish.every_s": 0.0,
+    "publish.pictures": "sharp",
+    "publish.queue": 0,
+    "mqtt.port": 0,
+    "mqtt.topic": "fmd/#",
+    "mqtt.discovery_topic": "/homeassistant",
+    "metrics.port": 65536,
+    "metrics.address": "",
+    "notify.on": ["everything"],
+    "notify.every_s": -1.0,
 }
 UNBOUNDED = {
     "camera.loop",

@@ -1,0 +1,174 @@
+"""Figures for Prometheus at http://ADDRESS:PORT/metrics through prometheus_client.
+
+Figures are counted by the loop and put into words only when somebody asks. One request at a time with a bound on how
+long it may take: whoever connects and says nothing costs one thread that waits, not one more each time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from edge.config import MetricsSettings
+from edge.errors import OutputError, RuntimeMissingError
+
+REQUEST_S = 2.0
+"""Longer than this nobody's request may take."""
+
+
+class Snapshot(Protocol):
+    """All figures at one moment: see :class:`edge.publish.Snapshot`."""
+
+    @property
+    def cameras(self) -> Mapping[str, Any]: ...
+    @property
+    def board(self) -> Any: ...
+    @property
+    def uptime_s(self) -> float: ...
+    @property
+    def frame_age_s(self) -> Mapping[str, float]: ...
+    @property
+    def outboxes(self) -> Mapping[str, Mapping[str, int]]: ...
+
+
+class MetricsServer:
+    """Serves until closed; ``port`` is where (the one asked for, or a free one for 0)."""
+
+    def __init__(self, settings: MetricsSettings, snapshot: Callable[[], Snapshot]) -> None:
+        library, core = _library("prometheus_client"), _library("prometheus_client.core")
+        registry = library.CollectorRegistry()
+        registry.register(_Collector(core, snapshot))
+        try:
+            self._server = make_server(
+                settings.address,
+                settings.port,
+                library.make_wsgi_app(registry),
+                server_class=_Server,
+                handler_class=_Handler,
+            )
+        except OSError as error:
+            raise OutputError(
+                f"metrics.port: {settings.address}:{settings.port} cannot be served: {error.strerror}"
+            ) from error
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more; a request under way is left behind with its thread."""
+        threading.Thread(target=self._server.shutdown, daemon=True).start()
+        self._thread.join(REQUEST_S)
+        self._server.server_close()
+
+
+class _Server(WSGIServer):
+    def server_bind(self) -> None:
+        # The parent asks a name server for this machine's name, which takes its time where there is none.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is none of our troubles."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = REQUEST_S
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """A line a scrape would fill the journal."""
+
+    def address_string(self) -> str:
+        return str(self.client_address[0])
+
+
+class _Collector:
+    def __init__(self, core: Any, snapshot: Callable[[], Snapshot]) -> None:
+        self._core, self._snapshot = core, snapshot
+
+    def collect(self) -> Iterator[Any]:
+        now = self._snapshot()
+        yield from self._cameras(now)
+        yield from self._board(now)
+        for what, help_ in OUTBOX.items():
+            kind = self._core.GaugeMetricFamily if what == "waiting" else self._core.CounterMetricFamily
+            family = kind(f"fmd_messages_{what}", help_, labels=["receiver"])
+            for name, counts in now.outboxes.items():
+                family.add_metric([name], counts[what])
+            yield family
+
+    def _cameras(self, now: Snapshot) -> Iterator[Any]:
+        for name, (help_, key) in COUNTERS.items():
+            family = self._core.CounterMetricFamily(name, help_, labels=["camera"])
+            for camera, figures in now.cameras.items():
+                family.add_metric([camera], getattr(figures, key))
+            yield family
+        for name, (help_, key) in GAUGES.items():
+            family = self._core.GaugeMetricFamily(name, help_, labels=["camera"])
+            for camera, figures in now.cameras.items():
+                family.add_metric([camera], float(getattr(figures, key)))
+            yield family
+        for name, (help_, key, label) in BY_LABEL.items():
+            family = self._core.CounterMetricFamily(name, help_, labels=["camera", label])
+            for camera, figures in now.cameras.items():
+                for value, count in getattr(figures, key).items():
+                    family.add_metric([camera, value], count)
+            yield family
+        age = self._core.GaugeMetricFamily(
+            "fmd_frame_age_seconds", "Since the last frame went all the way through", labels=["camera"]
+        )
+        for camera, seconds in now.frame_age_s.items():
+            age.add_metric([camera], seconds)
+        yield age
+
+    def _board(self, now: Snapshot) -> Iterator[Any]:
+        gauge = self._core.GaugeMetricFamily
+        yield gauge("fmd_uptime_seconds", "Since fmd started", value=now.uptime_s)
+        if now.board.memory_bytes is not None:
+            yield gauge("fmd_resident_memory_bytes", "Memory of this process", value=now.board.memory_bytes)
+        if now.board.temperature_c is not None:
+            yield gauge("fmd_temperature_celsius", "Of the processor", value=now.board.temperature_c)
+        if now.board.throttled is not None:
+            family = gauge("fmd_throttled", "What the Raspberry Pi's firmware holds back and why", labels=["what"])
+            for what, is_so in now.board.throttled.items():
+                family.add_metric([what], float(is_so))
+            yield family
+
+
+COUNTERS = {
+    "fmd_frames": ("Frames that went all the way through", "frames"),
+    "fmd_frames_awake": ("Of them those that the gate did not let sleep", "awake"),
+    "fmd_frames_dropped": ("Frames that were stale before their turn came", "dropped"),
+    "fmd_alarms": ("Times the alarm began", "alarms"),
+    "fmd_blind_times": ("Times the camera went blind", "blind_times"),
+}
+GAUGES = {
+    "fmd_alarm": ("1 while somebody is in violation", "alarm"),
+    "fmd_blind": ("1 while the camera gives no usable picture", "blind"),
+}
+BY_LABEL = {
+    "fmd_decisions": ("Decisions made, by outcome", "decisions", "outcome"),
+    "fmd_passages": ("Passages that ended, by how", "passages", "outcome"),
+    "fmd_stage_seconds": ("Time spent in each stage", "stage_s", "stage"),
+}
+OUTBOX = {
+    "sent": "Messages delivered",
+    "failed": "Tries to deliver one that failed",
+    "dropped": "Messages dropped because too many waited",
+    "waiting": "Messages that wait now",
+}
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"metrics.port: prometheus_client cannot be imported ({error}); install it: pip install 'fmd-edge[metrics]'"
+        ) from error

@@ -1,0 +1,225 @@
+"""Messages to an MQTT broker through paho, and this door announced to Home Assistant.
+
+Topics below ``TOPIC/NAME``: ``status`` (online, offline by last will), ``state``, ``health``, ``figures`` and
+``picture`` (JPEG) are retained, so that whoever subscribes later knows; ``decision`` is not. Sent at least once.
+paho keeps the connection in a thread of its own and comes back by itself; what was announced is announced again then,
+as a broker may have forgotten.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import logging
+import ssl
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edge.config import MqttSettings
+from edge.contracts import Kind, Message
+from edge.errors import PublishError, RuntimeMissingError, SettingsError
+
+log = logging.getLogger("fmd")
+
+ACK_S = 5.0
+"""How long the broker's word for a message is waited for before it counts as not sent."""
+KEEPALIVE_S = 30
+"""A broker that says nothing for one and a half times this long is taken for gone."""
+RETAINED = frozenset({Kind.STATE, Kind.HEALTH, Kind.FIGURES})
+
+
+class MqttMessenger:
+    """One broker. Nothing is waited for when it is made: a door opens without its broker."""
+
+    kinds = frozenset(Kind)
+
+    def __init__(self, settings: MqttSettings, name: str) -> None:
+        mqtt = _library()
+        self._settings, self._name = settings, name
+        self._base = f"{settings.topic}/{name}"
+        self._states: dict[str, str] = {}
+        self._pending: tuple[Message, Any] | None = None
+        self._trouble = "not connected yet"
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fmd-{name}")
+        self._client.max_queued_messages_set(64)
+        self._client.reconnect_delay_set(1, 60)
+        self._client.will_set(f"{self._base}/status", "offline", qos=1, retain=True)
+        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_message = self._on_message
+        self._set_credentials()
+        self._client.connect_async(settings.host, settings.port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def send(self, message: Message) -> None:
+        """Publish and wait for the broker's word. Raises PublishError where it does not come."""
+        if not self._client.is_connected():
+            raise PublishError(f"{self._settings.host}:{self._settings.port}: {self._trouble}")
+        # A message whose word is still to come is with paho already; another one would make it two.
+        if self._pending is None or self._pending[0] is not message:
+            self._pending = (message, self._publish(message))
+        info = self._pending[1]
+        try:
+            info.wait_for_publish(ACK_S)
+        except (ValueError, RuntimeError) as error:
+            self._pending = None
+            raise PublishError(f"{self._settings.host}:{self._settings.port}: {error}") from error
+        if not info.is_published():
+            raise PublishError(f"{self._settings.host}:{self._settings.port}: no word from the broker in {ACK_S:.0f} s")
+        self._pending = None
+
+    def close(self) -> None:
+        """Say offline, as an orderly end sends no last will."""
+        if self._client.is_connected():
+            self._client.publish(f"{self._base}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _publish(self, message: Message) -> Any:
+        if message.picture is not None:
+            picture = f"{self._base}/picture" + (f"/{message.camera}" if message.camera else "")
+            self._client.publish(picture, message.picture(), qos=1, retain=True)
+        retain = message.kind in RETAINED
+        return self._client.publish(f"{self._base}/{_topic(message)}", _payload(message), qos=1, retain=retain)
+
+    def _set_credentials(self) -> None:
+        settings = self._settings
+        if settings.username:
+            self._client.username_pw_set(settings.username, _first_line(settings.password_file))
+        if settings.tls:
+            try:
+                self._client.tls_set(ca_certs=settings.ca_file or None)
+            except (OSError, ssl.SSLError) as error:
+                raise SettingsError(f"mqtt.ca_file: {settings.ca_file}: {error}") from error
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._trouble = f"the broker refuses: {reason}"
+            return
+        log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
+        client.publish(f"{self._base}/status", "online", qos=1, retain=True)
+        if self._settings.discovery:
+            client.subscribe(f"{self._settings.discovery_topic}/status")
+            self._announce()
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        """Home Assistant has started and asks who is there."""
+        if message.payload == b"online":
+            self._announce()
+
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._trouble = f"connection lost: {reason}"
+
+    def _on_connect_fail(self, client: Any, userdata: Any) -> None:
+        self._trouble = "cannot be reached"
+
+    def _announce(self) -> None:
+        for topic, entity in discovery(self._settings, self._name).items():
+            self._client.publish(topic, json.dumps(entity), qos=1, retain=True)
+
+
+def discovery(settings: MqttSettings, name: str) -> dict[str, dict[str, Any]]:
+    """Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages)."""
+    base, id_ = f"{settings.topic}/{name}", f"fmd_{name.replace('-', '_')}"
+    shared = {
+        "availability_topic": f"{base}/status",
+        "device": {"identifiers": [id_], "name": f"fmd {name}", "manufacturer": "fmd", "sw_version": _version()},
+    }
+    alarm = "{{ 'ON' if value_json.state in ('bare', 'incorrect') else 'OFF' }}"
+    blind = "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}"
+    figure: dict[str, Any] = {"state_topic": f"{base}/figures", "entity_category": "diagnostic"}
+    total = {"state_class": "total_increasing"}
+    measured = {"state_class": "measurement"}
+    entities: dict[str, dict[str, Any]] = {
+        "binary_sensor/alarm": {"name": "Alarm", "device_class": "safety", "value_template": alarm},
+        "binary_sensor/blind": {"name": "Camera blind", "device_class": "problem", "value_template": blind},
+        "sensor/state": {"name": "State", "value_template": "{{ value_json.state }}"},
+        "sensor/outcome": {
+            "name": "Last decision",
+            "state_topic": f"{base}/decision",
+            "value_template": "{{ value_json.outcome }}",
+            "json_attributes_topic": f"{base}/decision",
+        },
+        "sensor/violated": {**figure, **total, "name": "Violations", "value_template": _value("passages_violated")},
+        "sensor/compliant": {**figure, **total, "name": "Compliant", "value_template": _value("passages_compliant")},
+        "sensor/frame_age": {
+            **figure,
+            **measured,
+            "name": "Frame age",
+            "device_class": "duration",
+            "unit_of_measurement": "s",
+            "value_template": _value("frame_age_s"),
+        },
+        "sensor/memory": {
+            **figure,
+            **measured,
+            "name": "Memory",
+            "device_class": "data_size",
+            "unit_of_measurement": "MB",
+            "value_template": _value("memory_mb"),
+        },
+        "sensor/temperature": {
+            **figure,
+            **measured,
+            "name": "Temperature",
+            "device_class": "temperature",
+            "unit_of_measurement": "°C",
+            "value_template": _value("temperature_c"),
+        },
+        "binary_sensor/under_voltage": {
+            **figure,
+            "name": "Under-voltage",
+            "device_class": "problem",
+            "value_template": "{{ 'ON' if value_json.under_voltage | default(false) else 'OFF' }}",
+        },
+    }
+    topics = {}
+    for key, entity in entities.items():
+        kind, _, what = key.partition("/")
+        unique = {"unique_id": f"{id_}_{what}", "state_topic": f"{base}/state"}
+        topics[f"{settings.discovery_topic}/{kind}/{id_}/{what}/config"] = {**unique, **shared, **entity}
+    return topics
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("fmd-edge")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return "unknown"
+
+
+def _value(name: str) -> str:
+    return f"{{{{ value_json.{name} | default(none) }}}}"
+
+
+def _topic(message: Message) -> str:
+    """What is retained of several cameras has a topic for each."""
+    own = message.camera and message.kind in RETAINED
+    return f"{message.kind.value}/{message.camera}" if own else message.kind.value
+
+
+def _payload(message: Message) -> str:
+    at = datetime.fromtimestamp(message.at, timezone.utc).isoformat(timespec="milliseconds")
+    values: Mapping[str, Any] = {"at": at, **message.values}
+    return json.dumps({**values, "camera": message.camera} if message.camera else values)
+
+
+def _first_line(path: str) -> str | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"mqtt.password_file: {path}: {getattr(error, 'strerror', error)}") from error
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("paho.mqtt.client")
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"mqtt.host: paho-mqtt cannot be imported ({error}); install it: pip install 'fmd-edge[mqtt]'"
+        ) from error

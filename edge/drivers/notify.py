@@ -1,0 +1,140 @@
+"""Short sentences to people through Apprise: webhooks, mail, Telegram and a hundred more, one URL each.
+
+Apprise waits for the network, four seconds to connect and four to read unless its URL says otherwise; only the
+outbox's thread waits with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from edge.config import NotifySettings
+from edge.contracts import Kind, Message
+from edge.errors import PublishError, RuntimeMissingError, SettingsError
+
+EVENTS = {"violation": "warning", "compliant": "success", "unsure": "info", "blind": "failure", "seeing": "success"}
+"""What may be told, and Apprise's type for it."""
+
+
+class AppriseMessenger:
+    """One URL. Tells what ``notify.on`` names, each no more often than ``every_s``."""
+
+    kinds = frozenset({Kind.DECISION, Kind.HEALTH})
+
+    def __init__(
+        self, settings: NotifySettings, url: str, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._library = _library()
+        self._settings, self._name, self._clock = settings, name, clock
+        self._service = self._library.Apprise.instantiate(url, suppress_exceptions=True)
+        if not self._service:
+            # No more of it than this: the rest holds passwords.
+            raise SettingsError(f"notify.urls: Apprise makes nothing of the URL {url.partition(':')[0]}://...")
+        self._told_s: dict[str, float] = {}
+        self._left_out = Counter[str]()
+
+    @property
+    def where(self) -> str:
+        """The URL without what is secret in it."""
+        return str(self._service.url(privacy=True))
+
+    def send(self, message: Message) -> None:
+        """Raises PublishError where the service did not take it."""
+        event = event_of(message)
+        if event not in self._settings.on:
+            return
+        if self._too_soon(event):
+            self._left_out[event] += 1
+            return
+        reasons: list[str] = []
+        with _Listening(reasons):
+            taken = self._service.notify(
+                body=self._sentence(event, message),
+                title=f"fmd {self._name}",
+                notify_type=EVENTS[event],
+                attach=self._attachment(message),
+            )
+        if not taken:
+            raise PublishError(reasons[-1] if reasons else "the message was not taken")
+        self._told_s[event] = self._clock()
+        del self._left_out[event]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _too_soon(self, event: str) -> bool:
+        return self._clock() - self._told_s.get(event, float("-inf")) < self._settings.every_s
+
+    def _sentence(self, event: str, message: Message) -> str:
+        values = message.values
+        at = time.strftime("%H:%M:%S", time.localtime(message.at))
+        said = {
+            "violation": f"somebody without a proper mask ({values.get('label')})",
+            "compliant": "somebody with a mask",
+            "unsure": "somebody could not be judged",
+            "blind": f"the camera is blind: {values.get('reason')}",
+            "seeing": "the camera sees again",
+        }[event]
+        camera = f" at {message.camera}" if message.camera else ""
+        more = f" ({self._left_out[event]} more since the last message)" if self._left_out[event] else ""
+        return f"{at}{camera}: {said}{more}"
+
+    def _attachment(self, message: Message) -> Any:
+        if message.picture is None:
+            return None
+        memory = importlib.import_module("apprise.attachment.memory")
+        return memory.AttachMemory(content=message.picture(), name="door.jpg", mimetype="image/jpeg")
+
+
+def event_of(message: Message) -> str:
+    """Which of EVENTS a message is; empty where it is none."""
+    values = message.values
+    if message.kind is Kind.HEALTH:
+        return {"seeing": "seeing", "starting": ""}.get(str(values["sight"]), "blind")
+    return "" if values["change"] == "left" else str(values["outcome"])
+
+
+def urls_of(settings: NotifySettings) -> Iterator[str]:
+    """Those of the settings, then those of the file: one a line, # begins a comment."""
+    yield from settings.urls
+    if not settings.urls_file:
+        return
+    try:
+        lines = Path(settings.urls_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", error)
+        raise SettingsError(f"notify.urls_file: {settings.urls_file}: {reason}") from error
+    yield from (line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+
+
+class _Listening(logging.Handler):
+    """What Apprise logs while it tries: it gives reasons nowhere else, and they must not go to the journal unasked."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self._reasons, self._log = reasons, logging.getLogger("apprise")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reasons.append(record.getMessage())
+
+    def __enter__(self) -> None:
+        self._log.addHandler(self)
+        self._log.propagate = False
+
+    def __exit__(self, *error: object) -> None:
+        self._log.removeHandler(self)
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("apprise")
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"notify.urls: apprise cannot be imported ({error}); install it: pip install 'fmd-edge[notify]'"
+        ) from error
