@@ -43,10 +43,12 @@ Clock = Callable[[], float]
 class Outbox:
     """A bounded queue and a thread before one messenger. ``sent``, ``failed`` and ``dropped`` count messages."""
 
-    def __init__(self, name: str, messenger: Messenger, size: int, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, name: str, messenger: Messenger, size: int, clock: Clock = time.monotonic, retry_s: float = RETRY_S
+    ) -> None:
         self.name = name
         self.sent = self.failed = self.dropped = 0
-        self._messenger, self._size, self._clock = messenger, size, clock
+        self._messenger, self._size, self._clock, self._retry_s = messenger, size, clock, retry_s
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
         self._close_by_s: float | None = None
@@ -100,10 +102,10 @@ class Outbox:
                 self._queue[i] = replace(waiting, picture=None)
 
     def _work(self) -> None:
-        wait_s = RETRY_S
+        wait_s = self._retry_s
         while (message := self._next()) is not None:
             if self._send(message):
-                wait_s = RETRY_S
+                wait_s = self._retry_s
             elif self._rest(wait_s):
                 wait_s = min(2 * wait_s, LONGEST_RETRY_S)
             else:

@@ -28,6 +28,7 @@ ACK_S = 5.0
 """How long the broker's word for a message is waited for before it counts as not sent."""
 KEEPALIVE_S = 30
 """A broker that says nothing for one and a half times this long is taken for gone."""
+REFUSED = "the broker refuses"
 RETAINED = frozenset({Kind.STATE, Kind.HEALTH, Kind.FIGURES})
 
 
@@ -97,8 +98,9 @@ class MqttMessenger:
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self._trouble = f"the broker refuses: {reason}"
+            self._trouble = f"{REFUSED}: {reason}"
             return
+        self._trouble = ""
         log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
         client.publish(f"{self._base}/status", "online", qos=1, retain=True)
         if self._settings.discovery:
@@ -111,7 +113,9 @@ class MqttMessenger:
             self._announce()
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._trouble = f"connection lost: {reason}"
+        # A broker that refuses says why and then hangs up; the first is what helps.
+        if not self._trouble.startswith(REFUSED):
+            self._trouble = f"connection lost: {reason}"
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
         self._trouble = "cannot be reached"

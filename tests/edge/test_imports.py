@@ -27,6 +27,8 @@ HARDWARE = {
     "tflite_runtime",
     "tensorflow",
     "paho",
+    "prometheus_client",
+    "apprise",
 }
 BLOCK = """
 import importlib, sys

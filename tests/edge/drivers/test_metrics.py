@@ -1,0 +1,140 @@
+"""Figures as Prometheus reads them: over real HTTP, parsed by its own parser, beside clients that never finish."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edge import config, drivers
+from edge.board import Board
+from edge.drivers.metrics import MetricsServer
+from edge.errors import OutputError, RuntimeMissingError
+from edge.publish import Figures, Snapshot
+
+parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
+
+FIGURES = Figures(
+    frames=100,
+    awake=40,
+    dropped=3,
+    alarms=2,
+    alarm=True,
+    blind=False,
+    blind_times=1,
+    frame_s=9.0,
+    decisions=Counter(violation=2, compliant=5),
+    passages=Counter(violated=2),
+    stage_s={"watch": 0.25, "detect": 1.5},
+)
+BOARD = Board(120_000_000, 61.5, {"under_voltage": True, "throttled": False})
+OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2}}
+
+
+def snapshot(board: Board = BOARD) -> Snapshot:
+    return Snapshot(
+        {"": FIGURES, "yard": Figures(frames=7, frame_s=9.5)}, board, 60.0, {"": 1.0, "yard": 0.5}, OUTBOXES
+    )
+
+
+def settings_for(port: int = 0, address: str = "127.0.0.1") -> config.MetricsSettings:
+    return config.load(None, {"metrics.port": port, "metrics.address": address}).metrics
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    made = MetricsServer(settings_for(), snapshot)
+    yield made
+    made.close()
+
+
+def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("fmd_frames_total", {"camera": ""}, 100),
+        ("fmd_frames_total", {"camera": "yard"}, 7),
+        ("fmd_frames_awake_total", {"camera": ""}, 40),
+        ("fmd_frames_dropped_total", {"camera": ""}, 3),
+        ("fmd_frame_age_seconds", {"camera": "yard"}, 0.5),
+        ("fmd_alarms_total", {"camera": ""}, 2),
+        ("fmd_alarm", {"camera": ""}, 1),
+        ("fmd_blind", {"camera": ""}, 0),
+        ("fmd_blind_times_total", {"camera": ""}, 1),
+        ("fmd_decisions_total", {"camera": "", "outcome": "compliant"}, 5),
+        ("fmd_passages_total", {"camera": "", "outcome": "violated"}, 2),
+        ("fmd_stage_seconds_total", {"camera": "", "stage": "detect"}, 1.5),
+        ("fmd_uptime_seconds", {}, 60),
+        ("fmd_resident_memory_bytes", {}, 120_000_000),
+        ("fmd_temperature_celsius", {}, 61.5),
+        ("fmd_throttled", {"what": "under_voltage"}, 1),
+        ("fmd_throttled", {"what": "throttled"}, 0),
+        ("fmd_messages_sent_total", {"receiver": "mqtt"}, 9),
+        ("fmd_messages_dropped_total", {"receiver": "mqtt"}, 4),
+        ("fmd_messages_waiting", {"receiver": "mqtt"}, 2),
+    ],
+)
+def test_each_figure_is_served(server: MetricsServer, name: str, labels: dict[str, str], value: float) -> None:
+    assert scraped(server)[name, frozenset(labels.items())] == value
+
+
+def test_what_the_board_does_not_tell_is_not_served() -> None:
+    server = MetricsServer(settings_for(), lambda: snapshot(Board(None, None, None)))
+    names = {name for name, _ in scraped(server)}
+    server.close()
+    assert not names & {"fmd_resident_memory_bytes", "fmd_temperature_celsius", "fmd_throttled"}
+
+
+def test_a_client_that_says_nothing_is_hung_up_on_and_costs_no_thread_each(server: MetricsServer) -> None:
+    before = threading.active_count()
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
+    assert threading.active_count() == before
+    silent[0].settimeout(10)
+    assert silent[0].recv(1) == b"", "the server hangs up"
+    for each in silent:
+        each.close()
+    assert scraped(server)
+
+
+def test_close_does_not_wait_for_a_client_that_says_nothing(server: MetricsServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)):
+        before_s = time.monotonic()
+        server.close()
+        assert time.monotonic() - before_s < 5
+
+
+def test_a_port_in_use_is_told(server: MetricsServer) -> None:
+    with pytest.raises(OutputError, match=rf"^metrics\.port: 127\.0\.0\.1:{server.port} cannot be served: "):
+        drivers.open_metrics(settings_for(server.port), snapshot)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(RuntimeMissingError, match=r"^metrics\.port: .*pip install 'fmd-edge\[metrics\]'"):
+        drivers.open_metrics(settings_for(1), snapshot)
+
+
+def test_the_reporters_own_snapshot_is_served() -> None:
+    from edge.publish import Reporter
+
+    reporter: Any = Reporter(config.load().publish)
+    server = MetricsServer(settings_for(), reporter.snapshot)
+    assert scraped(server)["fmd_uptime_seconds", frozenset()] >= 0
+    server.close()
+    reporter.close()

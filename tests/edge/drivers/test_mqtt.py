@@ -1,0 +1,328 @@
+"""MQTT against a real mosquitto: what a subscriber sees, the last will, brokers that die, refuse, or never answer."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import config, drivers
+from edge.contracts import Kind, Message
+from edge.drivers.mqtt import MqttMessenger, discovery
+from edge.errors import PublishError, RuntimeMissingError, SettingsError
+from edge.publish import Outbox
+from tests.edge.parts import command, environment
+
+mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+PATIENCE_S = 20.0
+
+needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
+
+
+def wait_for(seen: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
+    until_s = time.monotonic() + patience_s
+    while not seen() and time.monotonic() < until_s:
+        threading.Event().wait(0.01)
+    assert seen()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Broker:
+    """A mosquitto of our own."""
+
+    def __init__(self, folder: Path, extra: str = "allow_anonymous true") -> None:
+        self.port = free_port()
+        self._settings = folder / "mosquitto.conf"
+        self._settings.write_text(f"listener {self.port} 127.0.0.1\n{extra}\npersistence false\nuser root\n")
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [str(MOSQUITTO), "-c", str(self._settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(self._answers)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class Subscriber:
+    """Hears everything."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[tuple[str, bytes, bool]] = []
+        self._ready = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *rest: client.subscribe("#", qos=1)
+        self._client.on_subscribe = lambda *rest: self._ready.set()
+        self._client.on_message = lambda client, userdata, m: self.heard.append((m.topic, m.payload, m.retain))
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._ready.wait(PATIENCE_S)
+
+    def on(self, topic: str) -> list[bytes]:
+        return [payload for heard, payload, _ in self.heard if heard == topic]
+
+    def publish(self, topic: str, payload: str) -> None:
+        self._client.publish(topic, payload, qos=1).wait_for_publish(PATIENCE_S)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    made = Broker(tmp_path_factory.mktemp("broker"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def subscriber(broker: Broker) -> Iterator[Subscriber]:
+    made = Subscriber(broker.port)
+    yield made
+    made.close()
+
+
+def settings_for(port: int, **changed: Any) -> config.MqttSettings:
+    values = {"host": "127.0.0.1", "port": port, **changed}
+    return config.load(None, {f"mqtt.{key}": value for key, value in values.items()}).mqtt
+
+
+def connected(port: int, name: str, **changed: Any) -> MqttMessenger:
+    messenger = MqttMessenger(settings_for(port, **changed), name)
+    wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
+    return messenger
+
+
+def sends(messenger: MqttMessenger, told: Message) -> bool:
+    try:
+        messenger.send(told)
+    except PublishError:
+        return False
+    return True
+
+
+def message(kind: Kind, camera: str = "", picture: bytes = b"", **values: Any) -> Message:
+    return Message(kind, 1_800_000_000.25, camera, values, (lambda: picture) if picture else None)
+
+
+@needs_broker
+def test_a_subscriber_sees_status_state_decisions_and_the_goodbye(broker: Broker, subscriber: Subscriber) -> None:
+    messenger = connected(broker.port, "a")
+    messenger.send(message(Kind.STATE, state="bare"))
+    messenger.send(message(Kind.DECISION, outcome="violation", change="decided"))
+    messenger.close()
+    wait_for(lambda: len(subscriber.on("fmd/a/status")) == 2)
+    assert subscriber.on("fmd/a/status") == [b"online", b"offline"]
+    assert [json.loads(p) for p in subscriber.on("fmd/a/state")] == [
+        {"at": "2027-01-15T08:00:00.250+00:00", "state": "bare"}
+    ]
+    assert json.loads(subscriber.on("fmd/a/decision")[0])["outcome"] == "violation"
+
+
+@needs_broker
+def test_who_subscribes_later_knows_the_state_but_hears_no_old_decision(broker: Broker) -> None:
+    messenger = connected(broker.port, "b")
+    messenger.send(message(Kind.STATE, state="running"))
+    messenger.send(message(Kind.FIGURES, frames=7))
+    messenger.send(message(Kind.DECISION, outcome="violation"))
+    late = Subscriber(broker.port)
+    wait_for(lambda: late.on("fmd/b/figures"))
+    assert {topic for topic, _, retained in late.heard if topic.startswith("fmd/b/") and retained} == {
+        "fmd/b/status",
+        "fmd/b/state",
+        "fmd/b/health",
+        "fmd/b/figures",
+    }
+    late.close()
+    messenger.close()
+
+
+@needs_broker
+def test_each_of_several_cameras_has_topics_of_its_own(broker: Broker, subscriber: Subscriber) -> None:
+    messenger = connected(broker.port, "c")
+    messenger.send(message(Kind.STATE, "yard", state="blind"))
+    messenger.send(message(Kind.DECISION, "yard", b"\xff\xd8jpeg", outcome="violation"))
+    wait_for(lambda: subscriber.on("fmd/c/decision"))
+    assert json.loads(subscriber.on("fmd/c/state/yard")[0])["camera"] == "yard"
+    assert json.loads(subscriber.on("fmd/c/decision")[0])["camera"] == "yard"
+    assert subscriber.on("fmd/c/picture/yard") == [b"\xff\xd8jpeg"]
+    messenger.close()
+
+
+@needs_broker
+def test_a_killed_fmd_is_offline_by_its_last_will(broker: Broker, subscriber: Subscriber) -> None:
+    pytest.importorskip("skimage", reason="the built-in scene needs scikit-image")
+    arguments = ["alert.driver=console", "camera.loop=true", "mqtt.host=127.0.0.1", "publish.name=killed"]
+    sets = [word for value in (*arguments, f"mqtt.port={broker.port}") for word in ("--set", value)]
+    process = subprocess.Popen(
+        command("run", "--source", "doorway", *sets),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+    )
+    try:
+        wait_for(lambda: subscriber.on("fmd/killed/decision"), 60.0)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    wait_for(lambda: b"offline" in subscriber.on("fmd/killed/status"))
+    assert subscriber.on("fmd/killed/status") == [b"online", b"offline"]
+    assert json.loads(subscriber.on("fmd/killed/decision")[0])["outcome"] == "violation"
+
+
+@needs_broker
+def test_home_assistant_is_told_what_there_is_and_again_when_it_starts(broker: Broker, subscriber: Subscriber) -> None:
+    messenger = connected(broker.port, "front-door")
+    topics = discovery(settings_for(broker.port), "front-door")
+    wait_for(lambda: all(len(subscriber.on(topic)) == 1 for topic in topics))
+    alarm = json.loads(subscriber.on("homeassistant/binary_sensor/fmd_front_door/alarm/config")[0])
+    assert alarm["state_topic"] == "fmd/front-door/state"
+    assert alarm["availability_topic"] == "fmd/front-door/status"
+    assert alarm["device_class"] == "safety"
+    subscriber.publish("homeassistant/status", "online")
+    wait_for(lambda: all(len(subscriber.on(topic)) == 2 for topic in topics))
+    messenger.close()
+
+
+def test_what_is_announced_is_what_home_assistant_takes() -> None:
+    """Unique ids, names, topics that are told, and templates that read values which exist."""
+    entities = discovery(settings_for(1883), "door")
+    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
+    for topic, entity in entities.items():
+        prefix, kind, device, what, end = topic.split("/")
+        assert (prefix, device, end) == ("homeassistant", "fmd_door", "config")
+        assert kind in ("sensor", "binary_sensor")
+        assert entity["unique_id"] == f"fmd_door_{what}"
+        assert entity["state_topic"] in {f"fmd/door/{kind.value}" for kind in Kind}
+        assert entity["device"] == next(iter(entities.values()))["device"]
+
+
+@pytest.mark.parametrize(
+    ("state", "alarm", "blind"),
+    [("bare", "ON", "OFF"), ("incorrect", "ON", "OFF"), ("blind", "OFF", "ON"), ("running", "OFF", "OFF")],
+)
+def test_the_templates_say_what_the_states_mean(state: str, alarm: str, blind: str) -> None:
+    jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
+    entities = discovery(settings_for(1883), "door")
+    for what, expected in (("alarm", alarm), ("blind", blind)):
+        template = entities[f"homeassistant/binary_sensor/fmd_door/{what}/config"]["value_template"]
+        assert jinja.Template(template).render(value_json={"state": state}) == expected
+
+
+@needs_broker
+def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "fmd")
+    broker = Broker(tmp_path)
+    messenger = MqttMessenger(settings_for(broker.port), "d")
+    outbox = Outbox("mqtt", messenger, 10, retry_s=0.1)
+    outbox.post(message(Kind.DECISION, number=1))
+    wait_for(lambda: outbox.sent == 1)
+    broker.stop()
+    outbox.post(message(Kind.DECISION, number=2))
+    wait_for(lambda: outbox.failed > 0)
+    broker.start()
+    subscriber = Subscriber(broker.port)
+    wait_for(lambda: outbox.sent == 2)
+    wait_for(lambda: subscriber.on("fmd/d/decision"))
+    assert [json.loads(p)["number"] for p in subscriber.on("fmd/d/decision")] == [2]
+    wait_for(lambda: b"online" in subscriber.on("fmd/d/status"))
+    assert "mqtt: works again" in caplog.text
+    outbox.close()
+    subscriber.close()
+    broker.stop()
+
+
+def test_a_broker_that_is_not_there_is_told_and_costs_nothing() -> None:
+    messenger = MqttMessenger(settings_for(free_port()), "e")
+    told = message(Kind.STATE, state="running")
+    wait_for(lambda: not sends(messenger, told) and "cannot be reached" in reason(messenger, told))
+    messenger.close()
+
+
+def reason(messenger: MqttMessenger, told: Message) -> str:
+    with pytest.raises(PublishError) as caught:
+        messenger.send(told)
+    return str(caught.value)
+
+
+def test_a_broker_that_takes_the_connection_and_never_answers_stops_nobody() -> None:
+    """A black hole: the kernel accepts, nobody ever reads."""
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(16)
+        before_s = time.monotonic()
+        outbox = Outbox("mqtt", MqttMessenger(settings_for(hole.getsockname()[1]), "f"), 5)
+        for number in range(1000):
+            outbox.post(message(Kind.DECISION, number=number))
+        posted_s = time.monotonic() - before_s
+        outbox.close(within_s=0.5)
+        closed_s = time.monotonic() - before_s
+    assert posted_s < 2
+    assert closed_s < 5
+    assert outbox.waiting <= 5
+    assert outbox.dropped >= 994
+
+
+@needs_broker
+def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
+    made = shutil.which("mosquitto_passwd")
+    if made is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    subprocess.run([made, "-b", "-c", str(tmp_path / "users"), "door", "s3cret"], check=True, capture_output=True)
+    (tmp_path / "users").chmod(0o600)
+    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {tmp_path / 'users'}")
+    (tmp_path / "right").write_text("s3cret\n")
+    (tmp_path / "wrong").write_text("guess\n")
+    messenger = connected(broker.port, "g", username="door", password_file=str(tmp_path / "right"))
+    messenger.close()
+    refused = MqttMessenger(settings_for(broker.port, username="door", password_file=str(tmp_path / "wrong")), "h")
+    told = message(Kind.STATE, state="running")
+    wait_for(lambda: "refuses" in reason(refused, told))
+    assert "guess" not in reason(refused, told)
+    refused.close()
+    broker.stop()
+
+
+def test_a_password_file_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^mqtt\.password_file: .*nowhere: No such file"):
+        MqttMessenger(settings_for(1883, username="door", password_file=str(tmp_path / "nowhere")), "i")
+
+
+def test_a_certificate_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(SettingsError, match=r"^mqtt\.ca_file: "):
+        MqttMessenger(settings_for(8883, tls=True, ca_file=str(tmp_path / "ca.pem")), "j")
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    with pytest.raises(RuntimeMissingError, match=r"^mqtt\.host: .*pip install 'fmd-edge\[mqtt\]'"):
+        list(drivers.open_messengers(config.load(None, {"mqtt.host": "localhost"})))
+    monkeypatch.undo()
+    assert importlib.import_module("paho.mqtt.client") is mqtt

@@ -1,0 +1,240 @@
+"""Sentences through Apprise, to a real web server and a real mail socket; servers that are dead or never answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import config, drivers
+from edge.contracts import Kind, Message
+from edge.drivers.notify import AppriseMessenger, urls_of
+from edge.errors import PublishError, RuntimeMissingError, SettingsError
+from edge.publish import Outbox
+
+pytest.importorskip("apprise", reason="apprise is not installed")
+
+
+class Web:
+    """A web server that keeps what it is sent, and answers ``status``."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.status = 200
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                web.got.append(json.loads(body))
+                self.send_response(web.status)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Nothing on the terminal."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"json://127.0.0.1:{self.server.server_port}/hook"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    made = Web()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def messenger(url: str, clock: Clock | None = None, **changed: Any) -> AppriseMessenger:
+    settings = config.load(None, {f"notify.{key}": value for key, value in changed.items()}).notify
+    return AppriseMessenger(settings, url, "door", clock or Clock())
+
+
+def decided(outcome: str = "violation", change: str = "decided", camera: str = "", picture: bytes = b"") -> Message:
+    values = {"outcome": outcome, "change": change, "label": "without_mask"}
+    return Message(Kind.DECISION, 1.8e9, camera, values, (lambda: picture) if picture else None)
+
+
+def health(sight: str, reason: str = "") -> Message:
+    return Message(Kind.HEALTH, 1.8e9, "", {"sight": sight, "reason": reason})
+
+
+def test_a_webhook_is_told_of_a_violation_in_a_sentence(web: Web) -> None:
+    messenger(web.url).send(decided(camera="yard"))
+    assert web.got[0]["title"] == "fmd door"
+    assert web.got[0]["message"].endswith("at yard: somebody without a proper mask (without_mask)")
+    assert web.got[0]["type"] == "warning"
+    assert not web.got[0].get("attachments")
+
+
+def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
+    messenger(web.url).send(decided(picture=b"\xff\xd8\xff\xe0jpeg"))
+    (attached,) = web.got[0]["attachments"]
+    assert (attached["filename"], attached["mimetype"]) == ("door.jpg", "image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("told", "event"),
+    [
+        (decided("violation"), "violation"),
+        (decided("compliant", "revised"), "compliant"),
+        (decided("unsure"), "unsure"),
+        (health("dark", "the picture is black"), "blind"),
+        (health("gone"), "blind"),
+        (health("seeing"), "seeing"),
+    ],
+)
+def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> None:
+    messenger(web.url, on=[event]).send(told)
+    everything_else = [e for e in ("violation", "compliant", "unsure", "blind", "seeing") if e != event]
+    messenger(web.url, on=everything_else).send(told)
+    assert len(web.got) == 1
+
+
+@pytest.mark.parametrize("told", [decided(change="left"), health("starting")])
+def test_departures_and_starts_are_no_news(web: Web, told: Message) -> None:
+    messenger(web.url, on=["violation", "compliant", "unsure", "blind", "seeing"]).send(told)
+    assert web.got == []
+
+
+def test_one_message_in_a_while_of_each_and_the_next_says_how_many_were_left_out(web: Web) -> None:
+    clock = Clock()
+    told = messenger(web.url, clock, every_s=60.0)
+    for second in range(0, 59, 10):
+        clock.now_s = second
+        told.send(decided())
+    told.send(health("gone", "unplugged"))
+    clock.now_s = 60.0
+    told.send(decided())
+    clock.now_s = 120.0
+    told.send(decided())
+    said = [each["message"] for each in web.got]
+    assert [("more" in each, "blind" in each) for each in said] == [
+        (False, False),
+        (False, True),
+        (True, False),
+        (False, False),
+    ]
+    assert "(5 more since the last message)" in said[2]
+
+
+def test_what_was_not_taken_is_an_error_and_does_not_count_as_told(web: Web) -> None:
+    told = messenger(web.url)
+    web.status = 500
+    with pytest.raises(PublishError, match="500"):
+        told.send(decided())
+    web.status = 200
+    told.send(decided())
+    assert len(web.got) == 2
+
+
+def test_a_dead_server_is_an_error_in_its_own_words() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(PublishError, match=r"JSON|onnection"):
+        messenger(f"json://127.0.0.1:{port}/").send(decided())
+
+
+def test_a_server_that_never_answers_stops_nobody() -> None:
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(16)
+        before_s = time.monotonic()
+        outbox = Outbox("json", messenger(f"json://127.0.0.1:{hole.getsockname()[1]}/", every_s=0.0), 5)
+        for _ in range(1000):
+            outbox.post(decided())
+        outbox.close(within_s=0.3)
+        assert time.monotonic() - before_s < 5
+    assert outbox.waiting <= 5
+    assert outbox.dropped >= 994
+
+
+class Mail(threading.Thread):
+    """As much of a mail server (RFC 5321) as one message needs."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.text = b""
+
+    def run(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection, connection.makefile("rwb") as lines:
+            self._say(lines, b"220 test")
+            for line in lines:
+                command = line[:4].upper()
+                if command == b"DATA":
+                    self._say(lines, b"354 go on")
+                    for part in lines:
+                        if part == b".\r\n":
+                            break
+                        self.text += part
+                self._say(lines, b"221 bye" if command == b"QUIT" else b"250 ok")
+                if command == b"QUIT":
+                    return
+
+    @staticmethod
+    def _say(lines: Any, text: bytes) -> None:
+        lines.write(text + b"\r\n")
+        lines.flush()
+
+
+def test_mail_is_sent() -> None:
+    mail = Mail()
+    mail.start()
+    url = f"mailto://127.0.0.1:{mail.port}?from=door@example.org&to=desk@example.org&mode=insecure"
+    messenger(url).send(health("gone", "unplugged"))
+    mail.join(10)
+    assert b"To: desk@example.org" in mail.text
+    assert b"fmd door" in mail.text
+
+
+def test_urls_come_from_settings_and_file(tmp_path: Path) -> None:
+    (tmp_path / "urls").write_text("# ours\n\njson://b/\n  mailto://c  \n")
+    settings = config.load(None, {"notify.urls": ["json://a/"], "notify.urls_file": str(tmp_path / "urls")})
+    assert list(urls_of(settings.notify)) == ["json://a/", "json://b/", "mailto://c"]
+
+
+def test_a_file_of_urls_that_is_not_there_is_told(tmp_path: Path) -> None:
+    settings = config.load(None, {"notify.urls_file": str(tmp_path / "nowhere")})
+    with pytest.raises(SettingsError, match=r"^notify\.urls_file: .*nowhere: No such file"):
+        list(drivers.open_messengers(settings))
+
+
+def test_telegram_and_its_like_are_taken_and_keep_their_secrets() -> None:
+    made = messenger("tgram://123456789:abcdefg_hijklmnop/12315544/")
+    assert made.where.startswith("tgram://")
+    assert "abcdefg_hijklmnop" not in made.where
+
+
+def test_a_url_nobody_can_use_is_told_at_the_start_without_its_secrets() -> None:
+    with pytest.raises(SettingsError, match=r"^notify\.urls: .* nonsense://\.\.\.$") as caught:
+        messenger("nonsense://user:s3cret@host")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(RuntimeMissingError, match=r"^notify\.urls: .*pip install 'fmd-edge\[notify\]'"):
+        list(drivers.open_messengers(config.load(None, {"notify.urls": ["json://localhost/"]})))

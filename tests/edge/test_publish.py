@@ -1,0 +1,386 @@
+"""Messages and figures: what is told of a run, what waits, what is dropped, and that nobody's network is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import annotate, config
+from edge.board import Board
+from edge.contracts import (
+    Box,
+    Change,
+    Decision,
+    Face,
+    Health,
+    Kind,
+    Message,
+    Outcome,
+    Passage,
+    Sight,
+    Signal,
+    Step,
+    Track,
+)
+from edge.errors import PublishError
+from edge.publish import Outbox, Reporter, plain
+from tests.edge.parts import frame_of, texture
+
+PATIENCE_S = 20.0
+
+
+def wait_for(seen: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not seen() and time.monotonic() < until_s:
+        threading.Event().wait(0.005)
+    assert seen()
+
+
+class Receiver:
+    """Takes messages, unless told to fail or to hang."""
+
+    kinds = frozenset(Kind)
+
+    def __init__(self) -> None:
+        self.got: list[Message] = []
+        self.tries = 0
+        self.fails: Exception | None = None
+        self.free = threading.Event()
+        self.free.set()
+        self.hangs = threading.Event()
+        self.closed = False
+
+    def send(self, message: Message) -> None:
+        self.tries += 1
+        if not self.free.is_set():
+            self.hangs.set()
+            self.free.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.got.append(message)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def told(self, kind: Kind) -> list[Any]:
+        return [message.values for message in self.got if message.kind is kind]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.free.set()
+
+
+def message(kind: Kind = Kind.DECISION, number: int = 0, camera: str = "", picture: bool = False) -> Message:
+    return Message(kind, 0.0, camera, {"number": number}, (lambda: b"jpeg") if picture else None)
+
+
+def hanging(receiver: Receiver, size: int) -> Outbox:
+    """An outbox whose first message hangs on the way, so that everything posted after it waits."""
+    receiver.free.clear()
+    outbox = Outbox("black hole", receiver, size)
+    outbox.post(message(number=-1))
+    assert receiver.hangs.wait(PATIENCE_S)
+    return outbox
+
+
+def test_messages_arrive_in_order_and_are_counted(receiver: Receiver) -> None:
+    outbox = Outbox("mqtt", receiver, 10)
+    for number in range(10):
+        outbox.post(message(number=number))
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got] == list(range(10))
+    assert (outbox.sent, outbox.failed, outbox.dropped, outbox.waiting) == (10, 0, 0, 0)
+    assert receiver.closed
+
+
+def test_a_receiver_that_hangs_costs_a_bounded_queue_and_nobody_waits(receiver: Receiver) -> None:
+    outbox = hanging(receiver, 5)
+    before_s = time.monotonic()
+    for number in range(1000):
+        outbox.post(message(number=number))
+    outbox.close(within_s=0.2)
+    assert time.monotonic() - before_s < 5
+    assert (outbox.waiting, outbox.dropped) == (5, 995)
+    assert not receiver.got
+
+
+def test_when_it_answers_again_the_newest_are_delivered(receiver: Receiver) -> None:
+    outbox = hanging(receiver, 3)
+    for number in range(10):
+        outbox.post(message(number=number))
+    receiver.free.set()
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got] == [-1, 7, 8, 9]
+
+
+def test_of_state_and_figures_only_the_newest_waits_of_each_camera(receiver: Receiver) -> None:
+    outbox = hanging(receiver, 100)
+    for number in range(10):
+        outbox.post(message(Kind.STATE, number, "door"))
+        outbox.post(message(Kind.STATE, number, "yard"))
+        outbox.post(message(Kind.FIGURES, number))
+    receiver.free.set()
+    outbox.close()
+    assert [(m.kind, m.values["number"], m.camera) for m in receiver.got[1:]] == [
+        (Kind.STATE, 9, "door"),
+        (Kind.STATE, 9, "yard"),
+        (Kind.FIGURES, 9, ""),
+    ]
+    assert outbox.dropped == 0
+
+
+def test_of_pictures_that_wait_only_the_newest_is_held_in_memory(receiver: Receiver) -> None:
+    outbox = hanging(receiver, 100)
+    for number in range(50):
+        outbox.post(message(number=number, picture=True))
+    receiver.free.set()
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got if m.picture] == [49]
+    assert len(receiver.got) == 51
+
+
+@pytest.mark.parametrize("error", [PublishError("refused"), OSError("no route"), RuntimeError("a defect of theirs")])
+def test_what_could_not_be_sent_is_told_once_kept_and_sent_again(
+    receiver: Receiver, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.fails = error
+    outbox = Outbox("mqtt", receiver, 10, retry_s=0.01)
+    outbox.post(message(number=1))
+    wait_for(lambda: outbox.failed >= 2)
+    receiver.fails = None
+    wait_for(lambda: outbox.sent == 1)
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got] == [1]
+    assert len([r for r in caplog.records if "trying again" in r.getMessage()]) == 1
+
+
+def test_what_failed_goes_before_what_came_after_it_but_not_over_the_bound(receiver: Receiver) -> None:
+    outbox = hanging(receiver, 2)
+    receiver.fails = PublishError("refused")
+    for number in range(2):
+        outbox.post(message(number=number))
+    receiver.free.set()
+    wait_for(lambda: outbox.failed >= 1)
+    assert (outbox.waiting, outbox.dropped) == (2, 1)
+    outbox.close(0.1)
+
+
+def test_a_messenger_hears_only_what_it_wants(receiver: Receiver) -> None:
+    receiver.kinds = frozenset({Kind.HEALTH})
+    outbox = Outbox("mail", receiver, 10)
+    outbox.post(message(Kind.STATE))
+    outbox.post(message(Kind.HEALTH))
+    outbox.close()
+    assert [m.kind for m in receiver.got] == [Kind.HEALTH]
+
+
+def test_nothing_is_taken_after_the_end(receiver: Receiver) -> None:
+    outbox = Outbox("mqtt", receiver, 10)
+    outbox.close()
+    outbox.post(message())
+    assert (outbox.waiting, receiver.tries) == (0, 0)
+
+
+PERSON = Box(100, 80, 180, 160)
+
+
+def passage(outcome: Outcome = Outcome.VIOLATION, id_: int = 1, violated: bool = False) -> Passage:
+    return Passage(id_, outcome, "without_mask", 0.99, 5, violated, 1.0, 2.0, 3.5)
+
+
+def decision(change: Change = Change.DECIDED, outcome: Outcome = Outcome.VIOLATION, **more: Any) -> Decision:
+    return Decision(change, passage(outcome, violated=more.pop("violated", False)), 2.0, **more)
+
+
+def step(
+    signal: Signal = Signal.RUNNING, decisions: tuple[Decision, ...] = (), camera: str = "", seed: int = 0, **more: Any
+) -> Step:
+    frame = frame_of(texture(240, 320, seed), 2.0)
+    faces, tracks = (Face(PERSON, 0.9),), (Track(1, PERSON, 0.9, 1.0, 2.0, 0),)
+    timings = {"watch": 0.001, "detect": 0.01}
+    return Step(
+        frame, True, faces, tracks, {}, (), decisions, signal.alarming, timings, camera=camera, signal=signal, **more
+    )
+
+
+class Told:
+    """A reporter with one receiver, and what it was told."""
+
+    def __init__(self, receiver: Receiver, **changed: Any) -> None:
+        settings = config.load(None, {f"publish.{key}": value for key, value in changed.items()}).publish
+        self.receiver = receiver
+        self.now_s = 100.0
+        self.outbox = Outbox("test", receiver, 100)
+        self.reporter = Reporter(
+            settings, [self.outbox], lambda: self.now_s, lambda: 1.7e9, lambda: Board(123_000_000, 61.5, None)
+        )
+
+    def all(self) -> Receiver:
+        self.reporter.close()
+        return self.receiver
+
+
+@pytest.fixture
+def told(receiver: Receiver) -> Told:
+    return Told(receiver)
+
+
+def test_a_state_is_told_when_it_changes_and_the_end_is_off(told: Told) -> None:
+    for signal in (Signal.RUNNING, Signal.RUNNING, Signal.BARE, Signal.BARE, Signal.RUNNING):
+        told.reporter.on_step(step(signal))
+        wait_for(lambda: told.outbox.waiting == 0)
+    states = [values["state"] for values in told.all().told(Kind.STATE)]
+    assert states == ["running", "bare", "running", "off"]
+
+
+def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
+    told.reporter.on_decision(decision())
+    told.reporter.on_step(step(Signal.BARE, (decision(),)))
+    told.reporter.on_decision(decision(Change.LEFT, violated=True))
+    assert told.all().told(Kind.DECISION) == [
+        {
+            "change": change,
+            "person": "1700000000-1",
+            "outcome": "violation",
+            "label": "without_mask",
+            "violated": change == "left",
+            "looks": 5,
+            "seconds": 2.5,
+        }
+        for change in ("decided", "left")
+    ]
+
+
+def test_blindness_is_told_with_its_reason_and_is_a_state(told: Told) -> None:
+    told.reporter.on_step(step())
+    told.reporter.on_health(Health("", Sight.DARK, 5.0, "the picture is black"))
+    told.reporter.on_step(step())
+    wait_for(lambda: told.outbox.waiting == 0)
+    told.reporter.on_health(Health("", Sight.SEEING, 6.0))
+    told.reporter.on_step(step())
+    wait_for(lambda: told.outbox.waiting == 0)
+    heard = told.all()
+    assert heard.told(Kind.HEALTH) == [
+        {"sight": "dark", "reason": "the picture is black"},
+        {"sight": "seeing", "reason": ""},
+    ]
+    assert [values["state"] for values in heard.told(Kind.STATE)][-3:] == ["blind", "running", "off"]
+
+
+def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
+    told.reporter.on_step(step(Signal.RUNNING, camera="in"))
+    told.reporter.on_step(step(Signal.BARE, camera="out"))
+    wait_for(lambda: told.outbox.waiting == 0)
+    told.reporter.on_step(step(Signal.RUNNING, camera="in"))
+    told.reporter.on_step(step(Signal.RUNNING, camera="out"))
+    wait_for(lambda: told.outbox.waiting == 0)
+    told.all()
+    door = [m.values["state"] for m in told.receiver.got if m.kind is Kind.STATE and not m.camera]
+    assert door[-3:] == ["bare", "running", "off"]
+    assert {m.camera for m in told.receiver.got} == {"", "in", "out"}
+
+
+def test_figures_are_counted(told: Told) -> None:
+    for i, signal in enumerate([Signal.RUNNING, Signal.BARE, Signal.BARE, Signal.RUNNING, Signal.INCORRECT]):
+        told.reporter.on_step(step(signal, dropped=i))
+    told.reporter.on_decision(decision())
+    told.reporter.on_decision(decision(Change.LEFT, violated=True))
+    told.reporter.on_decision(decision(Change.LEFT, Outcome.COMPLIANT))
+    told.reporter.on_health(Health("", Sight.STALLED, 5.0, "no picture"))
+    told.now_s += 4.0
+    now = told.reporter.snapshot()
+    figures = now.cameras[""]
+    assert (figures.frames, figures.awake, figures.dropped, figures.alarms) == (5, 5, 4, 2)
+    assert (figures.alarm, figures.blind, figures.blind_times) == (True, True, 1)
+    assert figures.stage_s == pytest.approx({"watch": 0.005, "detect": 0.05})
+    assert figures.decisions == {"violation": 1}
+    assert figures.passages == {"violated": 1, "compliant": 1}
+    assert now.frame_age_s == {"": 4.0}
+    flat = plain(now)
+    assert (flat["memory_mb"], flat["temperature_c"], flat["alarms"], flat["passages_violated"]) == (123.0, 61.5, 2, 1)
+    assert not [value for value in flat.values() if not isinstance(value, int | float | bool)]
+    told.all()
+
+
+def test_a_snapshot_is_not_changed_by_what_comes_after(told: Told) -> None:
+    told.reporter.on_step(step())
+    now = told.reporter.snapshot()
+    told.reporter.on_step(step())
+    assert now.cameras[""].frames == 1
+    told.all()
+
+
+def test_figures_are_told_in_their_time(receiver: Receiver) -> None:
+    told = Told(receiver, every_s=1.0)
+    told.reporter.on_step(step())
+    wait_for(lambda: bool(receiver.told(Kind.FIGURES)))
+    assert receiver.told(Kind.FIGURES)[0]["frames"] == 1
+    told.all()
+
+
+def pictures(receiver: Receiver) -> list[bytes]:
+    return [message.picture() for message in receiver.got if message.picture is not None]
+
+
+def tell_everything(told: Told, seed: int = 0) -> Receiver:
+    """One of everything that can be told."""
+    for outcome in Outcome:
+        for change in Change:
+            told.reporter.on_decision(decision(change, outcome))
+            told.reporter.on_step(step(Signal.BARE, (decision(change, outcome),), seed=seed))
+            wait_for(lambda: told.outbox.waiting == 0)
+    told.reporter.on_health(Health("", Sight.GONE, 5.0, "unplugged"))
+    return told.all()
+
+
+def test_no_picture_is_told_unless_turned_on(told: Told) -> None:
+    heard = tell_everything(told)
+    assert len(heard.got) > 12
+    assert pictures(heard) == []
+    assert {type(value) for m in heard.got for value in m.values.values()} <= {str, int, float, bool}
+
+
+def test_turned_on_a_picture_comes_with_each_violation_and_nothing_else(receiver: Receiver) -> None:
+    heard = tell_everything(Told(receiver, pictures="blurred"))
+    with_picture = [m.values for m in heard.got if m.picture is not None]
+    assert [(v["outcome"], v["change"]) for v in with_picture] == [("violation", "decided"), ("violation", "revised")]
+
+
+def decoded(jpeg: bytes) -> Any:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture[:, :, ::-1]
+
+
+def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(receiver: Receiver) -> None:
+    told = Told(receiver, pictures="blurred")
+    heard = tell_everything(told)
+    sent = decoded(pictures(heard)[0])
+    original = step(Signal.BARE).frame.image
+    assert sent.shape == original.shape
+    # Away from the boxes and words drawn on top, every cell is of one colour, whatever stood in it.
+    for top in range(0, 60, 20):
+        for left in range(200, 300, 20):
+            cell, before = (p[top + 4 : top + 16, left + 4 : left + 16] for p in (sent, original))
+            assert before.std(axis=(0, 1)).min() > 60
+            assert cell.std(axis=(0, 1)).max() < 15  # what JPEG adds
+
+
+def test_whatever_stands_within_a_cell_the_picture_is_the_same() -> None:
+    """The shuffled pixels of each cell keep their mean: all that is sent of them."""
+    plain_step = step(Signal.BARE)
+    image = plain_step.frame.image
+    shuffled = image.reshape(12, 20, 16, 20, 3)[:, ::-1, :, ::-1].reshape(240, 320, 3).copy()
+    assert not np.array_equal(shuffled, image)
+    other = replace(plain_step, frame=frame_of(shuffled, 2.0))
+    assert np.array_equal(annotate.unrecognisable(plain_step), annotate.unrecognisable(other))
