@@ -90,6 +90,14 @@ UNBOUNDED = {
     "alert.relay_active_high",
     "voice.enabled",
     "voice.file",
+    "mqtt.host",
+    "mqtt.username",
+    "mqtt.password_file",
+    "mqtt.tls",
+    "mqtt.ca_file",
+    "mqtt.discovery",
+    "notify.urls",
+    "notify.urls_file",
 }
 """Any value of their type will do."""
 
