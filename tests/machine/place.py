@@ -1,0 +1,88 @@
+"""Where the proof keeps what it need not make twice, and the small helpers its parts share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class ProofError(Exception):
+    """A step of the proof could not be made: told in one line, with what to do where that is known."""
+
+
+def cache() -> Path:
+    """``~/.cache/fmd-proof``, or what ``FMD_PROOF_CACHE`` names: roots, kernels, wheels. Never in the repository."""
+    folder = Path(os.environ.get("FMD_PROOF_CACHE") or Path.home() / ".cache" / "fmd-proof")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def need(*programs: str) -> None:
+    """Raise :class:`ProofError` that names the packages to install where a program is missing."""
+    missing = [name for name in programs if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+    if missing:
+        raise ProofError(f"missing on this machine: {', '.join(missing)}; install what tests/machine/README.md lists")
+
+
+def need_root() -> None:
+    """Namespaces with real mounts, and Debian roots with other owners, want root."""
+    if os.geteuid() != 0:
+        raise ProofError("this proof mounts and changes roots: run it as root (sudo make proof-arm)")
+
+
+def call(command: Sequence[str | Path], *, timeout_s: float = 1800, **more: object) -> str:
+    """Run one command; its standard output, or :class:`ProofError` with the end of what it said."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+        **more,  # type: ignore[call-overload]
+    )
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ProofError(f"{command[0]} ... ended with {done.returncode}:\n{said}")
+    return str(done.stdout)
+
+
+class Report:
+    """What was checked, with the seconds each check took; the exit status of the whole proof."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self._started_s = time.monotonic()
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """One check: PASS where nothing is raised inside. A failure is told and the proof goes on with the next."""
+        started_s = time.monotonic()
+        try:
+            yield
+        except (ProofError, subprocess.TimeoutExpired, AssertionError) as error:
+            self.failed.append(name)
+            self._tell("FAIL", name, started_s, f": {error}")
+        else:
+            self._tell("PASS", name, started_s, "")
+
+    def _tell(self, verdict: str, name: str, started_s: float, more: str) -> None:
+        print(f"{verdict}  {time.monotonic() - started_s:7.1f} s  {name}{more}", flush=True)
+
+    def say(self, text: str) -> None:
+        """A figure or a remark between the checks."""
+        print(f"                 {text}", flush=True)
+
+    def end(self) -> int:
+        """The last line, and 0 where every check passed, else 1."""
+        spent_s = time.monotonic() - self._started_s
+        print(f"{'FAIL' if self.failed else 'PASS'}  {spent_s:7.1f} s  in all; failed: {self.failed or 'none'}")
+        return 1 if self.failed else 0

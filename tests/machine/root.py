@@ -1,0 +1,106 @@
+"""Debian roots made from packages alone, as cached tar files.
+
+They stand in for the system under fmd's own package: an arm64 one is the userland of a board (run by qemu-user, or
+booted whole), an amd64 one runs natively in namespaces.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+from tests.machine.place import ProofError, cache, call, need, need_root
+
+SUITE = "bookworm"
+# What Raspberry Pi OS Lite has too and fmd's package leans on. v4l-utils turns the knobs of the virtual camera.
+PACKAGES = (
+    "systemd-sysv,udev,dbus,kmod,adduser,python3,python3-venv,python3-numpy,v4l-utils,procps,ca-certificates,iproute2"
+)
+# No manuals, and no precompiled Python: each costs minutes under emulation and proves nothing.
+LEAVE_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+IDLE = "apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer dpkg-db-backup.timer"
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+HANDLER = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
+
+
+def make(arch: str, suite: str = SUITE) -> Path:
+    """The tar of a Debian root with systemd and Python for ``arch`` (arm64 or amd64); made on the first call."""
+    made = cache() / f"root-{suite}-{arch}.tar"
+    if made.exists():
+        return made
+    need_root()
+    need("mmdebstrap", "tar")
+    if arch != native():
+        register_binfmt()
+    unfinished = made.with_suffix(".part.tar")
+    call(["mmdebstrap", *_options(arch), suite, unfinished, *sources(suite)], timeout_s=3600)
+    return unfinished.rename(made)
+
+
+def native() -> str:
+    """Debian's name of this machine's architecture."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def unpack(tar: Path, folder: Path) -> Path:
+    """The root in ``folder``, owners and modes kept."""
+    folder.mkdir(parents=True)
+    call(["tar", "--extract", "--numeric-owner", "--file", tar, "--directory", folder])
+    return folder
+
+
+def register_binfmt() -> None:
+    """Let the kernel start aarch64 programs through qemu-user; once a boot."""
+    if (BINFMT / "qemu-aarch64").exists():
+        return
+    if not HANDLER.exists():
+        raise ProofError(f"{HANDLER}: missing; install qemu-user-static")
+    if not (BINFMT / "register").exists():
+        call(["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT])
+    if not (BINFMT / "qemu-aarch64").exists():
+        (BINFMT / "register").write_text(HANDLER.read_text())
+
+
+def _options(arch: str) -> list[str]:
+    quiet = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEAVE_OUT]
+    return [
+        "--quiet",
+        "--variant=minbase",
+        f"--architectures={arch}",
+        f"--include={PACKAGES}",
+        '--aptopt=Acquire::Languages "none"',
+        "--dpkgopt=force-unsafe-io",
+        *quiet,
+        '--essential-hook=mkdir -p "$1/usr/local/bin"; for f in py3compile py3clean; do '
+        'printf "#!/bin/sh\\n" > "$1/usr/local/bin/$f"; chmod 755 "$1/usr/local/bin/$f"; done',
+        '--customize-hook=rm -f "$1/usr/local/bin/py3compile" "$1/usr/local/bin/py3clean"',
+        f'--customize-hook=for u in {IDLE}; do ln -sf /dev/null "$1/etc/systemd/system/$u"; done',
+        '--customize-hook=mkdir -p "$1/var/log/journal"; : > "$1/etc/machine-id"; echo door > "$1/etc/hostname"',
+    ]
+
+
+def sources(suite: str) -> list[str]:
+    """Apt lines from the mirror this machine's own apt uses, where that is a Debian one."""
+    main, security = mirrors(_host_sources())
+    return [
+        f"deb {main} {suite} main",
+        f"deb {main} {suite}-updates main",
+        f"deb {security} {suite}-security main",
+    ]
+
+
+def _host_sources() -> str:
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("debian*.sources"))]
+    return "\n".join(file.read_text() for file in files if file.is_file())
+
+
+def mirrors(sources: str) -> tuple[str, str]:
+    """Mirror and security mirror named in apt's ``sources`` (either format), else Debian's own."""
+    addresses = re.findall(r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s*)?)(\S*debian\S*)", sources, re.MULTILINE)
+    security = [address for address in addresses if "security" in address]
+    main = [address for address in addresses if address not in security]
+    return (
+        main[0] if main else "http://deb.debian.org/debian",
+        security[0] if security else "http://security.debian.org/debian-security",
+    )
