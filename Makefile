@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage clean
+.PHONY: demo test test-slow check lint coverage proof-arm clean
 
 ## The whole loop on a built-in scene, with simulated pins: prints each decision, leaves a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -25,6 +25,13 @@ lint check: $(VENV)/.test
 
 coverage: $(VENV)/.test
 	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term-missing:skip-covered
+
+# Both want root and the apt packages that tests/machine/README.md lists; PROOF_PYTHON any Python with fmd's `demo` extra.
+PROOF_PYTHON ?= $(BIN)/python
+
+## fmd's package on an arm64 userland and under a real systemd, without a board. The first run makes what it caches.
+proof-arm: $(VENV)/.test
+	$(PROOF_PYTHON) -m tests.machine.proof_arm
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -1,34 +1,17 @@
-"""A disk for the emulated machine: a root with fmd's package in it, a kernel's modules, and the proof's own shell.
-
-``python -m tests.machine.image OUT.img`` makes the bench image: Debian for arm64 with the package, from packages alone.
-"""
+"""A disk for the emulated machine: a root with fmd's package in it, a kernel's modules, and the proof's own shell."""
 
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
-from tests.machine import root as roots
 from tests.machine.emulator import BOARDS
 from tests.machine.kernel import Kernel
-from tests.machine.place import ProofError, call, need
+from tests.machine.place import call, need
 
+GUEST = Path(__file__).with_name("guest")
 SIZE = 2 << 30
 """Bytes; sparse. Of a power of two, as an SD card of the emulated Pi must be."""
-SHELL_UNIT = """[Unit]
-Description=Root shell for the proof, on {device}
-After=multi-user.target
-
-[Service]
-# Through cat: a shell that reads from a terminal itself prompts, and echoes what it is told.
-ExecStart=/bin/sh -c 'exec <{device} >{device} 2>&1; stty raw -echo; echo PROOF SHELL READY >/dev/console; cat | sh'
-Restart=always
-TimeoutStartSec=infinity
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def make(tree: Path, kernel: Kernel, disk: Path, kind: str = "virt") -> Path:
@@ -47,8 +30,10 @@ def make(tree: Path, kernel: Kernel, disk: Path, kind: str = "virt") -> Path:
 
 def _add_shell(tree: Path, device: str) -> None:
     units = tree / "etc" / "systemd" / "system"
-    (units / "proof-shell.service").write_text(SHELL_UNIT.format(device=device))
-    wanted = units / "multi-user.target.wants" / "proof-shell.service"
+    shutil.copy(GUEST / "proof-shell@.service", units)
+    shell = Path(shutil.copy(GUEST / "proof-shell", tree / "usr" / "local" / "sbin"))
+    shell.chmod(0o755)
+    wanted = units / "multi-user.target.wants" / f"proof-shell@{Path(device).name}.service"
     wanted.parent.mkdir(exist_ok=True)
     if not wanted.is_symlink():
-        wanted.symlink_to("../proof-shell.service")
+        wanted.symlink_to("../proof-shell@.service")

@@ -1,7 +1,7 @@
 """A root's own systemd as process 1 of new namespaces: no emulation, no container manager, native speed.
 
-The units' sandboxing (mounts, devices, system calls, users) is enforced there as on a board; memory and processor limits
-are not, as the host keeps those controllers for itself.
+The units' sandboxing (mounts, devices, system calls, users) is enforced there as on a board; memory and processor
+limits are not, as the host keeps those controllers for itself.
 """
 
 from __future__ import annotations

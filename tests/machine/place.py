@@ -41,8 +41,7 @@ def call(command: Sequence[str | Path], *, timeout_s: float = 1800, **more: obje
     """Run one command; its standard output, or :class:`ProofError` with the end of what it said."""
     done = subprocess.run(
         [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         errors="replace",
         timeout=timeout_s,

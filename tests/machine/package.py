@@ -1,0 +1,89 @@
+"""fmd's own Debian package as the proof's payload: built by the project's one command, installed by dpkg."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.machine import userland
+from tests.machine.place import REPOSITORY, ProofError, call, need
+from tests.machine.root import native
+
+PYTHONS = "3.11"
+"""Bookworm's, the root's. A package for one Python is a quarter the size of the full one."""
+FMD = "/opt/fmd/bin/fmd"
+PYTHON = "/opt/fmd/current/bin/python"
+SCENE = "/opt/fmd-proof"
+GUEST = Path(__file__).with_name("guest")
+
+Runner = Callable[..., str]
+
+
+def build(arch: str) -> Path:
+    """The .deb of the working tree for ``arch``; its wheels are kept between builds."""
+    need("make", "dpkg-buildpackage", "dh", "help2man")
+    # In a folder of its own: a package somebody built for their board stays as it is.
+    call(["make", "deb", f"DEB_ARCH={arch}", f"PYTHONS={PYTHONS}"], cwd=REPOSITORY)
+    return max((REPOSITORY / "build").glob(f"fmd_*_{arch}.deb"), key=lambda path: path.stat().st_mtime)
+
+
+def runner(tree: Path, arch: str, processor: str = "cortex-a76") -> Runner:
+    """What runs commands inside ``tree``: ``run(command, timeout_s=..., also={...})`` gives standard output."""
+    userland.dress(tree)
+    cpu = "" if arch == native() else processor
+
+    def run(command: Sequence[str], timeout_s: float = 3600, also: Mapping[str, str] | None = None) -> str:
+        return userland.run(tree, cpu, command, timeout_s, also)
+
+    return run
+
+
+def install(tree: Path, deb: Path, run: Runner) -> None:
+    """Install the package with dpkg, as on a board that is not running yet (its services start at its next boot)."""
+    inside = tree / "tmp" / "fmd.deb"
+    shutil.copy(deb, inside)
+    run(["dpkg", "--install", "/tmp/fmd.deb"])
+    inside.unlink()
+
+
+def check_installed(tree: Path, run: Runner) -> None:
+    """dpkg holds it for installed, its unit starts at boot, its user is there, and the command runs."""
+    if (status := run(["dpkg-query", "--show", "--showformat=${Status}", "fmd"])) != "install ok installed":
+        raise ProofError(f"dpkg says: {status}")
+    if (enabled := run(["systemctl", "is-enabled", "fmd"]).strip()) != "enabled":
+        raise ProofError(f"fmd.service is {enabled}, it would not start at boot")
+    run(["getent", "passwd", "fmd"])
+    run([FMD, "--version"])
+
+
+def add_scene(tree: Path, arch: str) -> None:
+    """scikit-image, which draws the built-in scene and which no board needs: its wheels, in a folder of their own."""
+    folder = tree / SCENE.lstrip("/")
+    machine = {"arm64": "aarch64", "amd64": "x86_64"}[arch]
+    platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_27", "manylinux_2_28")]
+    # The numpy of Bookworm: the rest of the package was resolved for it.
+    wanted = ["scikit-image>=0.22,<0.25", "numpy==1.24.2"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--ignore-installed"]
+    only = ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHONS}", "--target", folder]
+    call([*pip, *only, *platforms, *wanted])
+
+
+def demo(tree: Path, run: Runner) -> str:
+    """What ``fmd demo`` prints; its video and contact sheet must be there afterwards."""
+    said = run([FMD, "demo", "--out", "/tmp/demo-out"], also={"PYTHONPATH": SCENE})
+    for name in ("demo.mp4", "contact-sheet.png"):
+        if not (tree / "tmp/demo-out" / name).stat().st_size:
+            raise ProofError(f"fmd demo left an empty {name}")
+    return said
+
+
+def answers(tree: Path, run: Runner) -> dict[str, Any]:
+    """What the installed package computes for the golden inputs of the shipped models (see guest/answers.py)."""
+    script = tree / "tmp" / "answers.py"
+    shutil.copy(GUEST / "answers.py", script)
+    found: dict[str, Any] = json.loads(run([PYTHON, "/tmp/answers.py"]))
+    return found
