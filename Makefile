@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage proof-arm clean
+.PHONY: demo test test-slow check lint coverage deb proof-arm clean
 
 ## The whole loop on a built-in scene, with simulated pins: prints each decision, leaves a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -32,6 +32,19 @@ PROOF_PYTHON ?= $(BIN)/python
 ## fmd's package on an arm64 userland and under a real systemd, without a board. The first run makes what it caches.
 proof-arm: $(VENV)/.test
 	$(PROOF_PYTHON) -m tests.machine.proof_arm
+
+# What the package is for: DEB_ARCH arm64 (boards) or amd64; PYTHONS those of the systems it shall install on.
+DEB_ARCH ?= arm64
+PYTHONS ?= 3.10,3.11,3.12,3.13
+
+## build/fmd_VERSION_ARCH.deb. Wants: apt install build-essential debhelper help2man python3-packaging python3-pip python3-wheel
+deb:
+	rm -rf build/deb && mkdir -p build/deb/fmd
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference --target-directory build/deb/fmd
+	cd build/deb/fmd && WHEELS='$(CURDIR)/build/wheels-$(DEB_ARCH)-$(PYTHONS)' PYTHONS=$(PYTHONS) \
+		dpkg-buildpackage --build=binary --no-sign --host-arch $(DEB_ARCH)
+	mv build/deb/*.deb build/
+	rm -rf build/deb
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

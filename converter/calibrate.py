@@ -20,6 +20,7 @@ from edge.classify import crop_face
 from edge.contracts import Box, Image
 from edge.detect import letterbox
 from edge.errors import DataError
+from edge.pixels import resized
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 SMALLEST_FACE = 16.0
@@ -75,9 +76,7 @@ class Fit:
             return letterbox(image, self.height, self.width)[0]
         if box is not None:
             return crop_face(image, box, self.crop_margin, (self.height, self.width))
-        shrinking = image.shape[0] > self.height
-        interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(image, (self.width, self.height), interpolation=interpolation), np.uint8)
+        return resized(image, self.width, self.height)
 
 
 def gather(source: Path | None, fit: Fit, count: int, proof: int, seed: int, progress: Progress) -> Calibration:

@@ -32,6 +32,10 @@ def _settings(arguments: argparse.Namespace, **overrides: Any) -> config.Setting
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or somebody asks to stop."""
     settings = _settings(arguments, **{"camera.source": arguments.source})
+    if arguments.check:
+        service.check(settings)
+        print("settings and models are fit to run (camera and pins were not opened)")
+        return EXIT_OK
     tally, timings = Tally(), Timings()
     with ExitStack() as stack:
         reporter = stack.enter_context(publish.open_reporter(settings))

@@ -96,6 +96,16 @@ def open_classifier(settings: Settings, opened: OpenInterpreter = drivers.open_i
     return classifier
 
 
+def check(settings: Settings) -> None:
+    """Everything that can be known of ``settings`` without opening a device; a service may run beside it.
+
+    Raises what :func:`run` would: BundleError and GoldenError of the models, CameraError of a source that is nothing.
+    """
+    drivers.camera_kind(settings.camera.source)
+    open_detector(settings)
+    open_classifier(settings)
+
+
 def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
     unknown = set(settings.decide.accept) - set(classifier.labels)
     if unknown:

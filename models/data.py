@@ -17,6 +17,7 @@ import numpy as np
 
 from edge.contracts import Box, Image
 from edge.errors import DataError
+from edge.pixels import resized
 
 LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
 IGNORE = "ignore"
@@ -185,8 +186,7 @@ def shrunk(image: Image, longest: int) -> Image:
 
 def stretched(image: Image, size: int) -> Image:
     """A whole picture as (size, size, 3), its aspect given up: how the papers feed their class folders."""
-    interpolation = cv2.INTER_AREA if max(image.shape[:2]) > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
+    return resized(image, size, size)
 
 
 def load_faces(picture: Picture) -> tuple[Image, list[LabelledFace]]:

@@ -260,3 +260,28 @@ def test_it_runs_as_a_module_too() -> None:
 def test_off_leaves_both_pins_off() -> None:
     found = fmd("off", "--set", "alert.driver=console")
     assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_run_check_says_whether_settings_and_models_are_fit() -> None:
+    found = fmd("run", "--check")
+    assert (found.returncode, found.stdout) == (
+        0,
+        "settings and models are fit to run (camera and pins were not opened)\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[alert]\nled_pin = 99\n", "alert.led_pin: expected"),
+        ('[model]\nclassifier = "none.tflite"\n', "cannot read the model file"),
+        ('[camera]\nsource = "nowhere.mp4"\n', "no such file or folder: nowhere.mp4"),
+        ('[decide]\naccept = ["scarf"]\n', "no label of this model"),
+    ],
+)
+def test_run_check_refuses_what_run_would(tmp_path: Path, text: str, said: str) -> None:
+    settings = tmp_path / "fmd.toml"
+    settings.write_text(text)
+    found = fmd("run", "--check", "--config", settings)
+    assert found.returncode == 1
+    assert said in found.stderr.splitlines()[-1]

@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+"""Fetch the wheels the package carries, so that a board needs no network: exact versions, exact bytes.
+
+    debian/wheelhouse.py --arch arm64 --pythons 3.11,3.13 --out build/wheels [--lock]
+
+``systemd/constraints.txt`` names the versions, ``debian/wheels.sha256`` the bytes; ``--lock`` writes the latter anew.
+pip evaluates environment markers for the Python it runs on, not for ``--python-version``; so they are evaluated here,
+and pip is asked for each wheel by its exact version and for nothing it depends on. That nothing is missing is checked
+from the wheels' own metadata.
+"""
+
+from __future__ import annotations
+
+import argparse
+import email.parser
+import hashlib
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS, HASHES = ROOT / "systemd/constraints.txt", ROOT / "debian/wheels.sha256"
+MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
+"""Debian's name of an architecture -> the kernel's, which wheels use."""
+GLIBC = range(17, 36)
+"""Minor versions of glibc 2 that wheels may ask for: 2.35 is Ubuntu 22.04's, the oldest of the systems served."""
+
+
+def pinned(python: str, machine: str) -> list[Requirement]:
+    """The constraints that count for this Python on this machine."""
+    lines = (line.partition("#")[0].strip() for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines())
+    environment = environment_of(python, machine)
+    return [
+        requirement
+        for requirement in map(Requirement, filter(None, lines))
+        if requirement.marker is None or requirement.marker.evaluate(environment)
+    ]
+
+
+def environment_of(python: str, machine: str) -> dict[str, str]:
+    """What environment markers see on the board."""
+    return {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": machine,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
+
+
+def fetch(python: str, machine: str, out: Path) -> None:
+    """Download the wheels for one Python into ``out``; those already there stay."""
+    options = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
+    options += [f"--platform=manylinux2014_{machine}", "--implementation=cp", f"--python-version={python}"]
+    options += ["--only-binary=:all:", "--no-deps", "--find-links", str(out), "--dest", str(out)]
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
+    for requirement in pinned(python, machine):
+        # One by one: even with --no-deps pip wants a whole set of requirements to go together.
+        subprocess.run([*download, f"{requirement.name}{requirement.specifier}"], check=True)
+
+
+def missing(python: str, machine: str, out: Path) -> Iterator[str]:
+    """What wheels in ``out`` depend on that is not among them, for one Python."""
+    environment = environment_of(python, machine)
+    pins = {canonicalize_name(requirement.name) for requirement in pinned(python, machine)}
+    for wheel in sorted(out.glob("*.whl")):
+        for text in metadata_of(wheel).get_all("Requires-Dist", []):
+            needed = Requirement(text)
+            counts = needed.marker is None or needed.marker.evaluate(environment)
+            if counts and canonicalize_name(needed.name) not in pins:
+                yield f"{wheel.name} needs {needed} on Python {python}: name a version in {CONSTRAINTS.name}"
+
+
+def prune(pythons: list[str], machine: str, out: Path) -> None:
+    """Delete the wheels in ``out`` that an earlier list of versions asked for."""
+    pins = {(canonicalize_name(r.name), str(r.specifier)) for python in pythons for r in pinned(python, machine)}
+    for wheel in out.glob("*.whl"):
+        name, version, *_ = parse_wheel_filename(wheel.name)
+        if (name, f"=={version}") not in pins:
+            wheel.unlink()
+
+
+def metadata_of(wheel: Path) -> email.message.Message:
+    """A wheel's own description of itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.parser.Parser().parsestr(archive.read(name).decode())
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def locked() -> dict[str, str]:
+    """File name -> sha256, as ``sha256sum`` writes them."""
+    if not HASHES.exists():
+        return {}
+    return {name: digest for digest, name in (line.split() for line in HASHES.read_text().splitlines())}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", choices=MACHINES, required=True, help="Debian's name of the board's architecture")
+    parser.add_argument("--pythons", required=True, help="versions to carry wheels for, as in 3.11,3.13")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the wheels")
+    parser.add_argument("--lock", action="store_true", help="take down the hashes of what came, instead of checking")
+    arguments = parser.parse_args()
+    machine, out, pythons = MACHINES[arguments.arch], arguments.out, arguments.pythons.split(",")
+    out.mkdir(parents=True, exist_ok=True)
+    prune(pythons, machine, out)
+    for python in pythons:
+        fetch(python, machine, out)
+    wrong = [line for python in pythons for line in missing(python, machine, out)]
+    found = {path.name: sha256(path) for path in sorted(out.glob("*.whl"))}
+    if arguments.lock:
+        known = sorted({**locked(), **found}.items())
+        HASHES.write_text("".join(f"{digest}  {name}\n" for name, digest in known))
+    wrong += [f"{name}: not the bytes of {HASHES.name}" for name in found if locked().get(name) != found[name]]
+    for line in wrong:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
