@@ -38,11 +38,14 @@ levels: dict[int, list[int]] = {}
 
 broken: set[int] = set()
 """Lines that fail when switched."""
+elsewhere: set[int] = set()
+"""Lines whose pin does something else, as before jetson-io: switching them changes no level."""
 
 
 def reset() -> None:
     """Forget everything, as after a reboot."""
     broken.clear()
+    elsewhere.clear()
     consumers.clear()
     levels.clear()
 
@@ -91,8 +94,13 @@ class LineRequest:
         """Switch a line; OSError(EIO) where it is broken."""
         if offset in broken:
             raise OSError(errno.EIO, "Input/output error")
-        level = value.value ^ int(self._config[offset].active_low)
-        levels.setdefault(offset, []).append(level)
+        if offset in elsewhere and offset in levels:
+            return
+        levels.setdefault(offset, []).append(value.value ^ int(self._config[offset].active_low))
+
+    def get_value(self, offset: int) -> Value:
+        """The line's state as it is."""
+        return Value(levels[offset][-1] ^ int(self._config[offset].active_low))
 
     def release(self) -> None:
         """Let go."""

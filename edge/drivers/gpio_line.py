@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 from pathlib import Path
 from typing import Any
 
 from edge.errors import OutputBusyError, OutputError
+
+log = logging.getLogger(__name__)
 
 
 class GpioLineOutput:
@@ -24,7 +27,7 @@ class GpioLineOutput:
         self, name: str, pin: str, active_high: bool, library: Any = None, devices: Path = Path("/dev")
     ) -> None:
         self._gpiod = library or _library()
-        self._name, self._pin, self._closed = name, pin, False
+        self._name, self._pin, self._closed, self._doubted = name, pin, False, False
         chip, self._line = _find(self._gpiod, devices, name, pin)
         settings = self._gpiod.LineSettings(
             direction=self._gpiod.line.Direction.OUTPUT,
@@ -43,10 +46,20 @@ class GpioLineOutput:
     def set(self, on: bool) -> None:
         """Switch. Raises OutputError where the line is gone."""
         value = self._gpiod.line.Value
+        wanted = value.ACTIVE if on else value.INACTIVE
         try:
-            self._request.set_value(self._line, value.ACTIVE if on else value.INACTIVE)
+            self._request.set_value(self._line, wanted)
+            told = self._request.get_value(self._line)
         except OSError as error:
             raise OutputError(f"{self._name}: {self._pin} no longer answers: {error.strerror}") from error
+        if on and told is not wanted and not self._doubted:
+            self._doubted = True  # not an error: some chips tell the level of an open drain, not what was asked for
+            log.warning(
+                "alert.%s_pin: %s was switched on and reads off; is the header pin in GPIO mode (Jetson: jetson-io), "
+                "is something pulling it?",
+                self._name,
+                self._pin,
+            )
 
     def close(self) -> None:
         """Switch off and release the line, whatever becomes of the switching."""

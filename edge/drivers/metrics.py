@@ -170,5 +170,5 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise RuntimeMissingError(
-            f"metrics.port: prometheus_client cannot be imported ({error}); install it: pip install 'fmd-edge[metrics]'"
+            f"metrics.port: prometheus_client cannot be imported ({error}); in fmd's folder: pip install '.[metrics]'"
         ) from error

@@ -225,5 +225,5 @@ def _library() -> Any:
         return importlib.import_module("paho.mqtt.client")
     except ImportError as error:
         raise RuntimeMissingError(
-            f"mqtt.host: paho-mqtt cannot be imported ({error}); install it: pip install 'fmd-edge[mqtt]'"
+            f"mqtt.host: paho-mqtt cannot be imported ({error}); in fmd's folder: pip install '.[mqtt]'"
         ) from error

@@ -136,5 +136,5 @@ def _library() -> Any:
         return importlib.import_module("apprise")
     except ImportError as error:
         raise RuntimeMissingError(
-            f"notify.urls: apprise cannot be imported ({error}); install it: pip install 'fmd-edge[notify]'"
+            f"notify.urls: apprise cannot be imported ({error}); in fmd's folder: pip install '.[notify]'"
         ) from error

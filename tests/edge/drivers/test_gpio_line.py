@@ -59,3 +59,22 @@ def test_a_line_that_fails_is_released_all_the_same(devices: Path) -> None:
     with pytest.raises(OutputError, match=r"led: PQ\.05 no longer answers"):
         output.close()
     assert not fake_gpiod.consumers
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+def test_a_pin_that_does_something_else_is_doubted_once(
+    devices: Path, caplog: pytest.LogCaptureFixture, active_high: bool
+) -> None:
+    output = GpioLineOutput("led", "PQ.05", active_high, fake_gpiod, devices)
+    fake_gpiod.elsewhere.add(8)
+    for on in (True, False, True):
+        output.set(on)
+    doubts = [record for record in caplog.records if "reads off; is the header pin in GPIO mode" in record.getMessage()]
+    assert len(doubts) == 1
+
+
+def test_a_pin_that_follows_is_not_doubted(devices: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
+    for on in (True, False, True):
+        output.set(on)
+    assert not caplog.records

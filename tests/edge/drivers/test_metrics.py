@@ -126,7 +126,7 @@ def test_a_port_in_use_is_told(server: MetricsServer) -> None:
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(RuntimeMissingError, match=r"^metrics\.port: .*pip install 'fmd-edge\[metrics\]'"):
+    with pytest.raises(RuntimeMissingError, match=r"^metrics\.port: .*pip install '\.\[metrics\]'"):
         drivers.open_metrics(settings_for(1), snapshot)
 
 

@@ -309,6 +309,25 @@ def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
     broker.stop()
 
 
+@needs_broker
+def test_an_encrypted_broker_is_spoken_to_where_its_certificate_is_ours_and_not_otherwise(tmp_path: Path) -> None:
+    made = shutil.which("openssl")
+    if made is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    ask = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subprocess.run([made, *ask, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    broker = Broker(tmp_path, f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}")
+    messenger = connected(broker.port, "k", tls=True, ca_file=str(certificate))
+    messenger.close()
+    stranger = MqttMessenger(settings_for(broker.port, tls=True), "l")
+    told = message(Kind.STATE, state="running")
+    wait_for(lambda: "cannot be reached" in reason(stranger, told))
+    stranger.close()
+    broker.stop()
+
+
 def test_a_password_file_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^mqtt\.password_file: .*nowhere: No such file"):
         MqttMessenger(settings_for(1883, username="door", password_file=str(tmp_path / "nowhere")), "i")
@@ -322,7 +341,7 @@ def test_a_certificate_that_is_none_is_told_at_the_start(tmp_path: Path) -> None
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(RuntimeMissingError, match=r"^mqtt\.host: .*pip install 'fmd-edge\[mqtt\]'"):
+    with pytest.raises(RuntimeMissingError, match=r"^mqtt\.host: .*pip install '\.\[mqtt\]'"):
         list(drivers.open_messengers(config.load(None, {"mqtt.host": "localhost"})))
     monkeypatch.undo()
     assert importlib.import_module("paho.mqtt.client") is mqtt

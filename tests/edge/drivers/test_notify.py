@@ -236,5 +236,5 @@ def test_a_url_nobody_can_use_is_told_at_the_start_without_its_secrets() -> None
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(RuntimeMissingError, match=r"^notify\.urls: .*pip install 'fmd-edge\[notify\]'"):
+    with pytest.raises(RuntimeMissingError, match=r"^notify\.urls: .*pip install '\.\[notify\]'"):
         list(drivers.open_messengers(config.load(None, {"notify.urls": ["json://localhost/"]})))
