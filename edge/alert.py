@@ -23,6 +23,8 @@ REST_S = 5.0
 """After this long without an alarm the buzzer may sound for its longest time again; a flickering alarm gets no more."""
 HEARTBEAT = (0.2, 1.3)
 """Seconds lit and dark. No whole number of frames a second makes a stuck loop look like it."""
+REFRESH_S = 1.0
+"""Every output is driven at least this often, changed or not: a pin that is gone must be noticed before an alarm."""
 MOST_HEARD = 256
 """People of one long alarm that the buzzer remembers having sounded for."""
 
@@ -85,6 +87,8 @@ class Alert:
         self._lock = threading.Lock()
         self._leases: dict[str, _Lease] = {}
         self._now_s = self._open_until_s = float("-inf")
+        self._driven: dict[str, bool] = {}
+        self._driven_s = float("-inf")
         self._shown: Signal | None = None
         self._shown_s = 0.0
         self._loud = {True: _Budget(), False: _Budget()}
@@ -137,10 +141,18 @@ class Alert:
     def _drive(self) -> None:
         if self._closed:
             return
+        if self._now_s - self._driven_s >= REFRESH_S:
+            self._driven, self._driven_s = {}, self._now_s
         wanted = self._wanted()
         with ExitStack() as stack:  # a lamp that fails must not leave the buzzer sounding
             for name, output in self._outputs.items():
-                stack.callback(output.set, wanted[name])
+                if self._driven.get(name) is not wanted[name]:
+                    stack.callback(self._set, name, output, wanted[name])
+
+    def _set(self, name: str, output: Output, on: bool) -> None:
+        self._driven.pop(name, None)  # where it fails it is tried again at once
+        output.set(on)
+        self._driven[name] = on
 
     def _wanted(self) -> Mapping[str, bool]:
         """Every output's state as of now."""

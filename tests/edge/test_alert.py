@@ -347,3 +347,44 @@ def test_an_alarm_is_shown_before_blindness_and_ends_with_its_own_lease() -> Non
     assert outputs.on == (True, True)
     outputs.alert.renew(Signal.BLIND, 2.1)
     assert not outputs.buzzer.on
+
+
+class Counting(ConsoleOutput):
+    """Counts how often it is driven."""
+
+    sets = 0
+
+    def set(self, on: bool) -> None:
+        self.sets += 1
+        super().set(on)
+
+
+def test_outputs_are_driven_when_they_change_and_now_and_then_otherwise() -> None:
+    led = Counting("led", 17, True)
+    alert = Alert(Outputs(lease_s=60.0).settings, led, None)
+    for tick in range(200):
+        alert.renew(Signal.RUNNING, tick * 0.05)
+    assert 10 <= led.sets <= 11
+    alert.renew(Signal.BARE, 10.01)
+    assert led.on
+
+
+def test_an_output_that_failed_is_driven_again_at_the_next_tick() -> None:
+    class Shaky(ConsoleOutput):
+        fails = False
+
+        def set(self, on: bool) -> None:
+            if self.fails:
+                raise OSError("wire came off")
+            super().set(on)
+
+    led = Shaky("led", 17, True)
+    alert = Alert(Outputs().settings, led, None)
+    alert.renew(Signal.BARE, 1.0)
+    led.fails = True
+    with pytest.raises(OSError, match="wire came off"):
+        alert.renew(Signal.RUNNING, 1.1)
+    assert led.on
+    led.fails = False
+    alert.tick(1.15)
+    assert not led.on
