@@ -112,6 +112,10 @@ class Track:
     missed: int
 
 
+MOST_BACKGROUND = 0.2
+"""Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One look at one face: a probability for every label, and how far the look can be trusted.
@@ -127,8 +131,8 @@ class Verdict:
 
     @property
     def is_face(self) -> bool:
-        """False where "no face" is the likeliest of all labels, that of the face included."""
-        return self.background <= (1 - self.background) * self.score
+        """False where the second look has more than a little doubt (:data:`MOST_BACKGROUND`) of its being one."""
+        return self.background < MOST_BACKGROUND
 
     @property
     def label(self) -> str:

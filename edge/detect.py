@@ -76,10 +76,14 @@ def decode(distances: Floats, centres: Floats, strides: Floats) -> Floats:
     return np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1).astype(np.float32)
 
 
-def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> list[int]:
-    """Indices kept, best first: greedy suppression of boxes (n, 4) that overlap a better one by more than max_iou."""
+def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> tuple[list[int], Floats]:
+    """Indices kept, best first, and how far each of those overlaps a better one (IoU).
+
+    Greedy: of boxes (n, 4) that overlap a better one by more than ``max_iou``, none is kept.
+    """
     order = np.argsort(-scores, kind="stable")
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    overlap = np.zeros(len(boxes), np.float32)
     kept: list[int] = []
     while order.size:
         best, rest = int(order[0]), order[1:]
@@ -88,8 +92,9 @@ def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> li
         high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
         shared = np.prod(np.clip(high - low, 0, None), axis=1)
         iou = shared / np.maximum(area[best] + area[rest] - shared, 1e-9)
+        overlap[rest] = np.maximum(overlap[rest], iou)
         order = rest[iou <= max_iou]
-    return kept
+    return kept, overlap[kept]
 
 
 def faces_among(
@@ -97,16 +102,23 @@ def faces_among(
 ) -> tuple[Floats, Floats]:
     """Boxes (n, 4) in input pixels and their scores (n,), best first, of the cells ``candidates`` that survive.
 
-    ``scores`` (cells,) and ``distances`` (cells, 4) are a detector's outputs, ``grid`` is :func:`cell_centres`'.
+    ``scores`` (cells,) and ``distances`` (cells, 4) are a detector's outputs, ``grid`` is :func:`cell_centres`'. A
+    face that overlaps a better one is believed in less, score * (1 - IoU) as in Soft-NMS (Bodla et al. 2017,
+    arXiv:1704.04503): half of them are a second box around the same head.
     """
     centres, strides = grid
     boxes = decode(distances[candidates], centres[candidates], strides[candidates])
-    kept = non_maximum_suppression(boxes, scores[candidates], max_iou)
-    return boxes[kept], scores[candidates][kept]
+    kept, overlap = non_maximum_suppression(boxes, scores[candidates], max_iou)
+    left = scores[candidates][kept] * (1 - overlap)
+    order = np.argsort(-left, kind="stable")
+    return boxes[kept][order], left[order]
 
 
 class FaceDetector:
-    """Finds faces with a detector bundle. ``min_score`` 0..1 is the lowest confidence reported."""
+    """Finds faces with a detector bundle.
+
+    ``min_score`` 0..1 is the lowest confidence reported; an overlap with a better face takes its share off only then.
+    """
 
     def __init__(self, model: Model, min_score: float, max_iou: float = MAX_IOU, most_faces: int = 100) -> None:
         contract = model.contract

@@ -10,6 +10,7 @@ from edge.detect import (
     FaceDetector,
     cell_centres,
     decode,
+    faces_among,
     letterbox,
     non_maximum_suppression,
 )
@@ -55,9 +56,20 @@ def test_suppression_keeps_the_best_of_a_pile_and_everybody_else() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [4, 0, 14, 10]], np.float32)
     scores = np.array([0.8, 0.9, 0.3, 0.7], np.float32)
     # Of the best (1): box 0 overlaps by 9 / 11, box 3 by 7 / 13.
-    assert non_maximum_suppression(boxes, scores, 0.6) == [1, 3, 2]
-    assert non_maximum_suppression(boxes, scores, 0.5) == [1, 2]
-    assert non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
+    kept, overlap = non_maximum_suppression(boxes, scores, 0.6)
+    assert kept == [1, 3, 2]
+    assert overlap.tolist() == pytest.approx([0, 7 / 13, 0])
+    assert non_maximum_suppression(boxes, scores, 0.5)[0] == [1, 2]
+    assert non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5)[0] == []
+
+
+def test_a_face_is_believed_in_less_the_more_it_overlaps_a_better_one() -> None:
+    # Three cells of one stride, boxes of 16 x 16: the second overlaps the first by a third, the third nobody.
+    distances = np.log(np.ones((3, 4), np.float32))
+    grid = np.array([[8, 8], [16, 8], [48, 8]], np.float32), np.full(3, 8, np.float32)
+    boxes, scores = faces_among(np.arange(3), np.array([0.9, 0.6, 0.5], np.float32), distances, grid, 0.45)
+    assert boxes[:, 0].tolist() == [0, 40, 8]
+    assert scores.tolist() == pytest.approx([0.9, 0.5, 0.6 * (1 - 1 / 3)])
 
 
 def test_faces_come_back_in_full_frame_pixels() -> None:
