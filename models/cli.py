@@ -1,7 +1,9 @@
 """fmd-train: the recipe that makes the models fmd ships, and yours.
 
 fmd-train boxes       boxes for class-folder pictures, drawn by a teacher
+fmd-train negatives   what a detector wrongly takes for faces, to teach both models
 fmd-train detector    train the face detector, from boxes
+fmd-train thin        a trained detector with fewer channels, to train on
 fmd-train classifier  train the mask classifier, from boxes, class folders, or both
 fmd-train evaluate    how good they are, by face size, and their worst mistakes
 fmd-train papers      the papers' networks beside ours, on one split
@@ -44,7 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version_line("fmd-train"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_boxes(commands.add_parser("boxes", help="draw boxes on class-folder pictures with a YuNet .onnx as teacher"))
+    _add_negatives(commands.add_parser("negatives", help="boxes of what a detector wrongly takes for faces"))
     _add_detector(commands.add_parser("detector", help="train the face detector"))
+    _add_thin(
+        commands.add_parser("thin", help="drop the channels of a trained detector that the others can stand in for")
+    )
     _add_classifier(commands.add_parser("classifier", help="train the mask classifier"))
     _add_evaluate(commands.add_parser("evaluate", help="figures, curves and the worst mistakes"))
     _add_papers(commands.add_parser("papers", help="compare the papers' networks on one split"))
@@ -106,12 +112,66 @@ def _boxes(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+# negatives
+
+
+def _add_negatives(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--boxes", type=Path, required=True, help="a boxes CSV")
+    parser.add_argument("--detector", type=Path, required=True, help="detector .tflite")
+    parser.add_argument("--teacher", type=Path, required=True, help="YuNet .onnx: where it sees a face, there is one")
+    parser.add_argument("--unlabelled", type=Path, help="a boxes CSV of faces that --boxes forgot")
+    parser.add_argument("--out", type=Path, required=True, help="the boxes CSV to write")
+    parser.set_defaults(run=_negatives)
+
+
+def _negatives(arguments: argparse.Namespace) -> int:
+    from edge.detect import FaceDetector
+    from models import data, negatives
+
+    detector = FaceDetector(_model(arguments.detector, "detector", "--detector"), negatives.MIN_SCORE)
+    pictures = data.read_boxes(arguments.boxes)
+    if arguments.unlabelled:
+        pictures = negatives.added(pictures, data.read_boxes(arguments.unlabelled))
+    looked_at, found = negatives.mine(pictures, detector, arguments.teacher, arguments.out)
+    print(f"{arguments.out}: {found} negatives on {looked_at} pictures")
+    return EXIT_OK
+
+
 # detector, classifier
 
 
 def _add_detector(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--negatives", type=Path, action="append", default=[], help="of fmd-train negatives; repeatable"
+    )
     _add_run_options(parser, size=320, batch=16, epochs=40, steps=150, learning_rate=8e-4)
     parser.set_defaults(run=_detector)
+
+
+def _add_thin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=Path, required=True, help="best.keras of a detector's run")
+    parser.add_argument("--boxes", type=Path, required=True, help="a boxes CSV: what it should see as before")
+    parser.add_argument(
+        "--keep", type=_share, default=0.6, help="share of the channels that stays (default %(default)s)"
+    )
+    parser.add_argument("--size", type=_size, default=320, help="input height and width, pixels (default %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the .keras to write: a --start of fmd-train detector")
+    parser.set_defaults(run=_thin)
+
+
+def _thin(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
+    from models import data, thin, train
+
+    if arguments.keep == 0:
+        raise DataError("--keep: got 0, expected more: a network without channels sees nothing")
+    model = train.load_detector(arguments.start, "--start")
+    thinner = thin.thinner_detector(
+        model, data.divide(data.read_boxes(arguments.boxes))[0], arguments.size, arguments.keep
+    )
+    thinner.save(arguments.out)
+    print(f"{arguments.out}: {thinner.count_params():,} parameters of {model.count_params():,}")
+    return EXIT_OK
 
 
 def _add_classifier(parser: argparse.ArgumentParser) -> None:
@@ -199,7 +259,8 @@ def _detector(arguments: argparse.Namespace) -> int:
     if arguments.size % 32:
         raise DataError(f"--size: got {arguments.size}, expected a multiple of 32, the detector's largest stride")
     tables = _corrected([data.read_boxes(table) for table in arguments.boxes], arguments)
-    print(f"best: {train.train_detector(_recipe(arguments), tables)}")
+    mined = [picture for table in arguments.negatives for picture in data.read_boxes(table)]
+    print(f"best: {train.train_detector(_recipe(arguments), tables, mined)}")
     return EXIT_OK
 
 

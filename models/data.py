@@ -22,6 +22,8 @@ from edge.pixels import resized
 LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
 IGNORE = "ignore"
 """Label of a box that is neither asked for nor held against the detector."""
+NOT_A_FACE = "not_a_face"
+"""Label of a box that a detector took for a face wrongly: nothing to find, and the classifier's fourth label."""
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 LONGEST_SIDE = 640
 VALIDATION_SHARE = 0.12

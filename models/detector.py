@@ -21,7 +21,7 @@ from keras import ops
 from edge.contracts import Box, Floats, Image
 from edge.detect import PAD_VALUE, STRIDES, cell_centres
 from models import augment, backbone
-from models.data import IGNORE, LabelledFace
+from models.data import IGNORE, NOT_A_FACE, LabelledFace
 
 TAPS = ("block_6_expand_relu", "block_13_expand_relu", "block_16_project_BN")
 SIZE_RANGES = {8: (0.0, 48.0), 16: (28.0, 120.0), 32: (72.0, float("inf"))}
@@ -29,6 +29,9 @@ SIZE_RANGES = {8: (0.0, 48.0), 16: (28.0, 120.0), 32: (72.0, float("inf"))}
 CHANNELS = 64
 SMALLEST_FACE = 6.0
 """Faces below this many input pixels are ignored in training rather than asked for."""
+
+NEGATIVE_VIEWS = 0.25
+"""Share of the views that are cut around a hard negative, of pictures that have some."""
 
 
 def build(size: int, weights: str | None) -> tuple[keras.Model, keras.Model]:
@@ -53,9 +56,23 @@ def build(size: int, weights: str | None) -> tuple[keras.Model, keras.Model]:
         boxes.append(keras.layers.Reshape((-1, 4), name=f"box_cells_{stride}")(box))
     logits = keras.layers.Concatenate(axis=1, name="logits")(scores)
     distances = keras.layers.Concatenate(axis=1, name="boxes")(boxes)
-    training = keras.Model(base.input, keras.layers.Concatenate(axis=2)([logits, distances]), name="detector_training")
     probability = keras.layers.Activation("sigmoid", name="scores")(logits)
-    return training, keras.Model(base.input, {"scores": probability, "boxes": distances}, name="fmd_face_detector")
+    shipped = keras.Model(base.input, {"scores": probability, "boxes": distances}, name="fmd_face_detector")
+    return for_training(shipped), shipped
+
+
+def for_training(shipped: keras.Model) -> keras.Model:
+    """The network that trains a shipped one's layers; see :func:`build`."""
+    outputs = [shipped.get_layer(name).output for name in ("logits", "boxes")]
+    return keras.Model(shipped.input, keras.layers.Concatenate(axis=2)(outputs), name="detector_training")
+
+
+def resized(shipped: keras.Model, size: int) -> keras.Model:
+    """A copy of a shipped network for another input size, weights and what is frozen as they were."""
+    pixels = keras.tree.pack_sequence_as(shipped.input, [keras.Input((size, size, 3), name="pixels")])
+    copy = keras.models.clone_model(shipped, input_tensors=pixels)
+    copy.set_weights(shipped.get_weights())
+    return copy
 
 
 def _conv_bn(x: Any, kernel: int, name: str) -> Any:
@@ -109,6 +126,8 @@ def targets(faces: Sequence[LabelledFace], size: int) -> Floats:
     out = np.zeros((len(centres), 5), np.float32)
     taken = np.full(len(centres), np.inf, np.float32)
     for face in faces:
+        if face.label == NOT_A_FACE:
+            continue
         box = np.asarray(face.box, np.float32)
         reach = np.concatenate([centres - box[:2], box[2:] - centres], axis=1)
         face_size = float(np.sqrt(max(1.0, face.box.width * face.box.height)))
@@ -163,11 +182,17 @@ def _shifted(box: Box, x: int, y: int) -> Box:
 
 
 def _view(source: Sample, height: int, width: int, rng: augment.Rng) -> Sample:
-    """Cut a (height, width) view out of a picture: half the time around one face at a size drawn log-uniformly."""
+    """Cut a (height, width) view out of a picture: mostly around one face at a size drawn log-uniformly.
+
+    Now and then it is around a hard negative instead: what was taken for a face must be seen at every size, too.
+    """
     image, faces = source
     full_height, full_width = image.shape[:2]
     fit = min(height / full_height, width / full_width)
-    asked = [f for f in faces if f.label != IGNORE]
+    asked = [f for f in faces if f.label not in (IGNORE, NOT_A_FACE)]
+    negatives = [f for f in faces if f.label == NOT_A_FACE]
+    if negatives and rng.random() < NEGATIVE_VIEWS:
+        asked = negatives
     if asked and rng.random() < 0.6:
         box = asked[int(rng.integers(len(asked)))].box
         face_size = max(1.0, float(np.sqrt(box.width * box.height)))

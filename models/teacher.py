@@ -19,6 +19,7 @@ SURE, POSSIBLE = 0.75, 0.3
 SIDE = 320
 """Longest side, pixels, at which the teacher looks."""
 SMALLEST = 8.0
+COLUMNS = ("image", "split", "width", "height", "xmin", "ymin", "xmax", "ymax", "label", "group")
 
 
 def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int, int]:
@@ -27,23 +28,28 @@ def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int,
     A picture is kept where the teacher (YuNet: Wu et al. 2023, doi 10.1007/s11633-023-1423-y, through
     ``cv2.FaceDetectorYN``) is sure of one face or more; what it only suspects is marked to be ignored.
     """
-    if not onnx.is_file():
-        raise DataError(f"{onnx}: no such teacher; give the path of a YuNet .onnx file")
-    teacher = cv2.FaceDetectorYN.create(str(onnx), "", (SIDE, SIDE), POSSIBLE)
+    teacher = open_teacher(onnx)
     kept = faces = 0
     with out.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["image", "split", "width", "height", "xmin", "ymin", "xmax", "ymax", "label", "group"])
+        writer.writerow(COLUMNS)
         for picture in with_progress(pictures, "drawing boxes"):
             image, _ = load_image(picture.path)
             found = look(teacher, image)
             if max((score for _, score in found), default=0.0) < SURE:
                 continue
-            rows = _rows(picture, image, found)
-            writer.writerows(rows)
+            drawn = rows(picture, image, [(b, picture.label if score >= SURE else IGNORE) for b, score in found])
+            writer.writerows(drawn)
             kept += 1
-            faces += sum(row[-2] != IGNORE for row in rows)
+            faces += sum(row[-2] != IGNORE for row in drawn)
     return kept, faces
+
+
+def open_teacher(onnx: Path) -> Any:
+    """YuNet from its ``.onnx``, for :func:`look`."""
+    if not onnx.is_file():
+        raise DataError(f"{onnx}: no such teacher; give the path of a YuNet .onnx file")
+    return cv2.FaceDetectorYN.create(str(onnx), "", (SIDE, SIDE), POSSIBLE)
 
 
 def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:
@@ -66,13 +72,13 @@ def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:
     return out
 
 
-def _rows(picture: Picture, image: Image, found: Sequence[tuple[Box, float]]) -> list[list[object]]:
-    """The boxes of at least 8 x 8 pixels as rows of the CSV."""
+def rows(picture: Picture, image: Image, labelled: Sequence[tuple[Box, str]]) -> list[list[object]]:
+    """Boxes and labels of at least 8 x 8 pixels as rows of a boxes CSV (:data:`COLUMNS`)."""
     height, width = image.shape[:2]
     # Absolute: the table may lie anywhere, and its reader looks beside it.
     place = [str(picture.path.resolve()), picture.split, width, height]
     return [
-        [*place, *(round(v, 1) for v in box), picture.label if score >= SURE else IGNORE, picture.group]
-        for box, score in found
+        [*place, *(round(v, 1) for v in box), label, picture.group]
+        for box, label in labelled
         if box.width >= SMALLEST and box.height >= SMALLEST
     ]

@@ -21,7 +21,7 @@ import numpy as np
 from edge.contracts import Box, Floats, Image
 from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, faces_among, letterbox
 from edge.errors import DataError
-from models import backbone, classifier, data, detector, fake_quant, machine, score, tracking
+from models import backbone, classifier, data, detector, fake_quant, machine, negatives, score, tracking
 
 FREEZE_UNTIL = "block_2_add"
 LOWEST_SCORE = 0.05
@@ -209,19 +209,23 @@ def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:
     return keras.optimizers.AdamW(schedule, weight_decay=1e-3, clipnorm=5.0, use_ema=True, ema_momentum=0.998)
 
 
-def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> Path:
+def train_detector(
+    recipe: Recipe, tables: Sequence[Sequence[data.Picture]], mined: Sequence[data.Picture] = ()
+) -> Path:
     """Train the face detector on tables of pictures with boxes; returns the best ``.keras``.
 
-    Every table is drawn from equally often; validation is on the first one's.
+    Every table is drawn from equally often; validation is on the first one's. ``mined`` are hard negatives in the
+    tables' pictures (:mod:`models.negatives`).
     """
     keras.utils.set_random_seed(recipe.seed)
     parts = [data.divide(table) for table in tables]
-    train = [[data.load_faces(p) for p in data.with_progress(part, "reading")] for part, _ in parts]
+    train = [
+        [data.load_faces(p) for p in data.with_progress(negatives.added(part, mined), "reading")] for part, _ in parts
+    ]
     validation = [data.load_faces(p) for p in parts[0][1]]
     _check_enough(train[0], validation)
     print(f"{[len(t) for t in train]} pictures to train on, {len(validation)} to validate on", flush=True)
-    training, shipped = detector.build(recipe.size, recipe.weights)
-    begin_with(recipe.start, shipped)
+    training, shipped = begun_detector(recipe)
     backbone.freeze_until(training, FREEZE_UNTIL)
 
     def draw(rng: np.random.Generator) -> tuple[Image, Floats]:
@@ -238,6 +242,27 @@ def train_detector(recipe: Recipe, tables: Sequence[Sequence[data.Picture]]) -> 
         measure,
         "average_precision",
     )
+
+
+def begun_detector(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
+    """The network (for training, for shipping): a new one, or an earlier run's, which may be a thinner one."""
+    if recipe.start is None:
+        return detector.build(recipe.size, recipe.weights)
+    shipped = detector.resized(load_detector(recipe.start, "--start"), recipe.size)
+    return detector.for_training(shipped), shipped
+
+
+def load_detector(path: Path, option: str) -> keras.Model:
+    """A detector as a run left it. Raises DataError, naming ``option``, where the file is none."""
+    if not path.is_file():
+        raise DataError(f"{option} {path}: no such file; give the best.keras of an earlier run")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except ValueError as error:
+        raise DataError(f"{option} {path}: not a Keras model: {str(error).splitlines()[0]}") from error
+    if not {"logits", "boxes"} <= {layer.name for layer in model.layers}:
+        raise DataError(f"{option} {path}: not a network of this kind: got {model.name}, expected a fmd_face_detector")
+    return model
 
 
 def detector_measure(training: keras.Model, validation: Sequence[detector.Sample], recipe: Recipe) -> Measure:
@@ -312,16 +337,27 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
 
 
 def begin_with(start: Path | None, model: keras.Model) -> None:
-    """Take over the weights of an earlier run's ``.keras``, of any input size."""
+    """Take over the weights of an earlier run's ``.keras``, of any input size.
+
+    A classifier of more labels than that run's takes over what it has; its further labels begin as they are.
+    """
     if start is None:
         return
     if not start.is_file():
         raise DataError(f"--start {start}: no such file; give the best.keras of an earlier run")
     try:
-        model.set_weights(keras.saving.load_model(start, compile=False).get_weights())
+        given = keras.saving.load_model(start, compile=False).get_weights()
+        head = [_grown(old, new) for old, new in zip(given[-2:], model.get_weights()[-2:], strict=True)]
+        model.set_weights(given[:-2] + head)
     except ValueError as error:
         said = str(error).split("\n")[0]
         raise DataError(f"--start {start}: not a network of this kind: {said}; expected a {model.name}") from error
+
+
+def _grown(old: Floats, new: Floats) -> Floats:
+    """``old``, with what ``new`` has beyond it along the last axis."""
+    missing = new[..., old.shape[-1] :]
+    return np.concatenate([old, missing], axis=-1) if missing.size and old.shape[:-1] == new.shape[:-1] else old
 
 
 def saver(model: keras.Model, rounded: bool) -> Callable[[Path], None]:
