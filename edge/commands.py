@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments, **{"camera.source": arguments.source})
     if arguments.check:
         service.check(settings)
+        publish.check(settings)
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
     tally, timings = Tally(), Timings()

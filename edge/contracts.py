@@ -347,11 +347,15 @@ class Message:
 
 
 class Messenger(Protocol):
-    """A way out into the world. Drivers implement it; called from one thread that may wait."""
+    """A way out into the world. Drivers implement it; but for its making, all of it is called from one thread that may
+    wait. Making one checks what can be checked without the network."""
 
     @property
     def kinds(self) -> Collection[Kind]:
         """What it wants to hear of."""
+
+    def open(self) -> None:
+        """Begin, before the first message."""
 
     def send(self, message: Message) -> None:
         """Deliver, waiting a few seconds at most; raises PublishError where it could not be, to be called again."""

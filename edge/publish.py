@@ -102,6 +102,7 @@ class Outbox:
                 self._queue[i] = replace(waiting, picture=None)
 
     def _work(self) -> None:
+        self._messenger.open()
         wait_s = self._retry_s
         while (message := self._next()) is not None:
             if self._send(message):
@@ -364,3 +365,11 @@ def open_reporter(settings: Settings) -> Iterator[Reporter]:
         if settings.metrics.port:
             stack.callback(drivers.open_metrics(settings.metrics, reporter.snapshot).close)
         yield reporter
+
+
+def check(settings: Settings) -> None:
+    """Everything that can be known of whom the settings want told, telling nobody; raises what opening would."""
+    for _ in drivers.open_messengers(settings):
+        pass
+    if settings.metrics.port:
+        drivers.check_metrics()

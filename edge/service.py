@@ -26,7 +26,7 @@ from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
 from edge.config import ModelSettings, Settings
-from edge.contracts import Camera, Decision, Frame, Health, Interpreter, Sight, Signal, Step
+from edge.contracts import Camera, Decision, Frame, Health, Interpreter, Output, Sight, Signal, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.errors import BundleError, FmdError
@@ -99,11 +99,19 @@ def open_classifier(settings: Settings, opened: OpenInterpreter = drivers.open_i
 def check(settings: Settings) -> None:
     """Everything that can be known of ``settings`` without opening a device; a service may run beside it.
 
-    Raises what :func:`run` would: BundleError and GoldenError of the models, CameraError of a source that is nothing.
+    Raises what :func:`run` would: BundleError and GoldenError of the models, CameraError of a source that is nothing,
+    OutputError of a voice that cannot be played.
     """
     drivers.camera_kind(settings.camera.source)
+    if settings.voice.enabled:
+        open_voice(settings).close()
     open_detector(settings)
     open_classifier(settings)
+
+
+def open_voice(settings: Settings) -> Output:
+    """The voice the settings name, silent; the shipped sound where they name none."""
+    return drivers.open_voice(settings.voice, Path(settings.voice.file or speech.SHIPPED))
 
 
 def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
@@ -122,7 +130,7 @@ def open_alert(settings: Settings) -> Iterator[Alert]:
             outputs[name] = drivers.open_output(settings.alert, name, pin)
             stack.callback(outputs[name].close)
         if settings.voice.enabled:
-            outputs["voice"] = drivers.open_voice(settings.voice, Path(settings.voice.file or speech.SHIPPED))
+            outputs["voice"] = open_voice(settings)
             stack.callback(outputs["voice"].close)
         alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)

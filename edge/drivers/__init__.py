@@ -138,13 +138,20 @@ def open_messengers(settings: Settings) -> Iterator[tuple[str, Messenger]]:
     if settings.mqtt.host:
         from edge.drivers.mqtt import MqttMessenger
 
-        yield "mqtt", MqttMessenger(settings.mqtt, settings.publish.name)
+        yield "mqtt", MqttMessenger(settings.mqtt, settings.publish.name, settings.publish.pictures != "none")
     if settings.notify.urls or settings.notify.urls_file:
         from edge.drivers.notify import AppriseMessenger, urls_of
 
         for number, url in enumerate(urls_of(settings.notify), 1):
             scheme = url.partition(":")[0]
             yield f"{scheme} {number}", AppriseMessenger(settings.notify, url, settings.publish.name)
+
+
+def check_metrics() -> None:
+    """Raises RuntimeMissingError where figures cannot be served."""
+    from edge.drivers.metrics import library
+
+    library("prometheus_client")
 
 
 def open_metrics(settings: MetricsSettings, snapshot: Callable[[], Any]) -> Any:

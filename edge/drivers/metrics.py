@@ -39,14 +39,14 @@ class MetricsServer:
     """Serves until closed; ``port`` is where (the one asked for, or a free one for 0)."""
 
     def __init__(self, settings: MetricsSettings, snapshot: Callable[[], Snapshot]) -> None:
-        library, core = _library("prometheus_client"), _library("prometheus_client.core")
-        registry = library.CollectorRegistry()
+        client, core = library("prometheus_client"), library("prometheus_client.core")
+        registry = client.CollectorRegistry()
         registry.register(_Collector(core, snapshot))
         try:
             self._server = make_server(
                 settings.address,
                 settings.port,
-                library.make_wsgi_app(registry),
+                client.make_wsgi_app(registry),
                 server_class=_Server,
                 handler_class=_Handler,
             )
@@ -165,7 +165,8 @@ OUTBOX = {
 }
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """A module of prometheus_client, or RuntimeMissingError with what to do."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -33,13 +33,13 @@ RETAINED = frozenset({Kind.STATE, Kind.HEALTH, Kind.FIGURES})
 
 
 class MqttMessenger:
-    """One broker. Nothing is waited for when it is made: a door opens without its broker."""
+    """One broker. ``pictures`` says whether there will be any, for the announcement."""
 
     kinds = frozenset(Kind)
 
-    def __init__(self, settings: MqttSettings, name: str) -> None:
+    def __init__(self, settings: MqttSettings, name: str, pictures: bool = False) -> None:
         mqtt = _library()
-        self._settings, self._name = settings, name
+        self._settings, self._name, self._pictures = settings, name, pictures
         self._base = f"{settings.topic}/{name}"
         self._states: dict[str, str] = {}
         self._pending: tuple[Message, Any] | None = None
@@ -52,7 +52,10 @@ class MqttMessenger:
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_message = self._on_message
         self._set_credentials()
-        self._client.connect_async(settings.host, settings.port, KEEPALIVE_S)
+
+    def open(self) -> None:
+        """Have paho's thread connect, now and whenever it has to."""
+        self._client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_S)
         self._client.loop_start()
 
     def send(self, message: Message) -> None:
@@ -121,11 +124,11 @@ class MqttMessenger:
         self._trouble = "cannot be reached"
 
     def _announce(self) -> None:
-        for topic, entity in discovery(self._settings, self._name).items():
+        for topic, entity in discovery(self._settings, self._name, self._pictures).items():
             self._client.publish(topic, json.dumps(entity), qos=1, retain=True)
 
 
-def discovery(settings: MqttSettings, name: str) -> dict[str, dict[str, Any]]:
+def discovery(settings: MqttSettings, name: str, pictures: bool = False) -> dict[str, dict[str, Any]]:
     """Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages)."""
     base, id_ = f"{settings.topic}/{name}", f"fmd_{name.replace('-', '_')}"
     shared = {
@@ -180,10 +183,12 @@ def discovery(settings: MqttSettings, name: str) -> dict[str, dict[str, Any]]:
             "value_template": "{{ 'ON' if value_json.under_voltage | default(false) else 'OFF' }}",
         },
     }
+    if pictures:
+        entities["image/picture"] = {"name": "Last violation", "image_topic": f"{base}/picture"}
     topics = {}
     for key, entity in entities.items():
         kind, _, what = key.partition("/")
-        unique = {"unique_id": f"{id_}_{what}", "state_topic": f"{base}/state"}
+        unique = {"unique_id": f"{id_}_{what}"} | ({} if kind == "image" else {"state_topic": f"{base}/state"})
         topics[f"{settings.discovery_topic}/{kind}/{id_}/{what}/config"] = {**unique, **shared, **entity}
     return topics
 

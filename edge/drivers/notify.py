@@ -44,6 +44,9 @@ class AppriseMessenger:
         """The URL without what is secret in it."""
         return str(self._service.url(privacy=True))
 
+    def open(self) -> None:
+        """Nothing to hold open: every message is a connection of its own."""
+
     def send(self, message: Message) -> None:
         """Raises PublishError where the service did not take it."""
         event = event_of(message)
@@ -66,7 +69,7 @@ class AppriseMessenger:
         del self._left_out[event]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
     def _too_soon(self, event: str) -> bool:
         return self._clock() - self._told_s.get(event, float("-inf")) < self._settings.every_s

@@ -29,8 +29,8 @@ from edge.contracts import (
     Step,
     Track,
 )
-from edge.errors import PublishError
-from edge.publish import Outbox, Reporter, plain
+from edge.errors import PublishError, SettingsError
+from edge.publish import Outbox, Reporter, check, plain
 from tests.edge.parts import frame_of, texture
 
 PATIENCE_S = 20.0
@@ -55,7 +55,10 @@ class Receiver:
         self.free = threading.Event()
         self.free.set()
         self.hangs = threading.Event()
-        self.closed = False
+        self.opened = self.closed = False
+
+    def open(self) -> None:
+        self.opened = True
 
     def send(self, message: Message) -> None:
         self.tries += 1
@@ -100,6 +103,7 @@ def test_messages_arrive_in_order_and_are_counted(receiver: Receiver) -> None:
     outbox.close()
     assert [m.values["number"] for m in receiver.got] == list(range(10))
     assert (outbox.sent, outbox.failed, outbox.dropped, outbox.waiting) == (10, 0, 0, 0)
+    assert receiver.opened
     assert receiver.closed
 
 
@@ -384,3 +388,25 @@ def test_whatever_stands_within_a_cell_the_picture_is_the_same() -> None:
     assert not np.array_equal(shuffled, image)
     other = replace(plain_step, frame=frame_of(shuffled, 2.0))
     assert np.array_equal(annotate.unrecognisable(plain_step), annotate.unrecognisable(other))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"mqtt.host": "broker", "mqtt.username": "door", "mqtt.password_file": "/nowhere"}, r"mqtt\.password_file"),
+        ({"notify.urls": ["nonsense://host"]}, r"notify\.urls"),
+        ({"notify.urls_file": "/nowhere"}, r"notify\.urls_file"),
+    ],
+)
+def test_a_check_tells_what_would_fail_and_tells_nobody_anything(changed: dict[str, Any], said: str) -> None:
+    threads = threading.active_count()
+    with pytest.raises(SettingsError, match=said):
+        check(config.load(None, changed))
+    assert threading.active_count() == threads
+
+
+def test_a_check_of_what_is_fine_connects_to_nobody() -> None:
+    threads = threading.active_count()
+    check(config.load(None, {"mqtt.host": "broker.invalid", "notify.urls": ["json://host/"], "metrics.port": 9000}))
+    check(config.load())
+    assert threading.active_count() == threads

@@ -114,8 +114,14 @@ def settings_for(port: int, **changed: Any) -> config.MqttSettings:
 
 
 def connected(port: int, name: str, **changed: Any) -> MqttMessenger:
-    messenger = MqttMessenger(settings_for(port, **changed), name)
+    messenger = opened(settings_for(port, **changed), name)
     wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
+    return messenger
+
+
+def opened(settings: config.MqttSettings, name: str) -> MqttMessenger:
+    messenger = MqttMessenger(settings, name)
+    messenger.open()
     return messenger
 
 
@@ -212,7 +218,8 @@ def test_home_assistant_is_told_what_there_is_and_again_when_it_starts(broker: B
 
 def test_what_is_announced_is_what_home_assistant_takes() -> None:
     """Unique ids, names, topics that are told, and templates that read values which exist."""
-    entities = discovery(settings_for(1883), "door")
+    entities = discovery(settings_for(1883), "door", pictures=True)
+    assert entities.pop("homeassistant/image/fmd_door/picture/config")["image_topic"] == "fmd/door/picture"
     assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
     for topic, entity in entities.items():
         prefix, kind, device, what, end = topic.split("/")
@@ -259,7 +266,7 @@ def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, capl
 
 
 def test_a_broker_that_is_not_there_is_told_and_costs_nothing() -> None:
-    messenger = MqttMessenger(settings_for(free_port()), "e")
+    messenger = opened(settings_for(free_port()), "e")
     told = message(Kind.STATE, state="running")
     wait_for(lambda: not sends(messenger, told) and "cannot be reached" in reason(messenger, told))
     messenger.close()
@@ -301,7 +308,7 @@ def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("guess\n")
     messenger = connected(broker.port, "g", username="door", password_file=str(tmp_path / "right"))
     messenger.close()
-    refused = MqttMessenger(settings_for(broker.port, username="door", password_file=str(tmp_path / "wrong")), "h")
+    refused = opened(settings_for(broker.port, username="door", password_file=str(tmp_path / "wrong")), "h")
     told = message(Kind.STATE, state="running")
     wait_for(lambda: "refuses" in reason(refused, told))
     assert "guess" not in reason(refused, told)
@@ -321,7 +328,7 @@ def test_an_encrypted_broker_is_spoken_to_where_its_certificate_is_ours_and_not_
     broker = Broker(tmp_path, f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}")
     messenger = connected(broker.port, "k", tls=True, ca_file=str(certificate))
     messenger.close()
-    stranger = MqttMessenger(settings_for(broker.port, tls=True), "l")
+    stranger = opened(settings_for(broker.port, tls=True), "l")
     told = message(Kind.STATE, state="running")
     wait_for(lambda: "cannot be reached" in reason(stranger, told))
     stranger.close()
