@@ -1,5 +1,6 @@
 """The runtime's bars, measured: one command each, on any machine, nothing taken from memory.
 
+    python -m bench convert           a whole conversion over the bare call of TensorFlow's converter
     python -m bench cpu [CLIP]        processor time a second of video, beside the papers' loop
     python -m bench overhead [CLIP]   the whole step over the bare inference calls on the same frames
     python -m bench edge              from a frame's capture to the pin's edge, 99th percentile

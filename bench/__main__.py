@@ -13,6 +13,7 @@ import bench
 from edge.errors import exit_code_of
 
 COMMANDS = {
+    "convert": "a whole conversion over the bare call of TensorFlow's converter",
     "cpu": "processor time a second of video, beside the papers' loop",
     "overhead": "the whole step over the bare inference calls on the same frames",
     "edge": "from a frame's capture to the pin's edge",
