@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import cv2
-import numpy as np
-
 from converter.load import Source
-from edge.contracts import Floats, Image
+from converter.pixels import full_probabilities
+from edge.annotate import draw_heat
+from edge.classify import heat_of
+from edge.contracts import Box, Floats, Heat, Image
 from edge.errors import ConversionError
 
 BETWEEN = ("Dropout", "Flatten", "Reshape", "ActivityRegularization", "InputLayer")
@@ -58,10 +58,11 @@ def _head_of(source: Source) -> tuple[Any, Any]:
 
 
 def overlay(image: Image, answer: Floats, maps: Floats) -> Image:
-    """``image`` (height, width, 3) RGB under the map (h, w) of the answer's label, blue where it speaks against."""
-    chosen = maps[..., int(answer.argmax())] if maps.shape[-1] > 1 else maps[..., 0] * (1 if answer[0] > 0.5 else -1)
-    span = max(1e-6, float(np.abs(chosen).max()))
-    grey = np.clip((chosen / span + 1) * 127.5, 0, 255).astype(np.uint8)
-    size = (image.shape[1], image.shape[0])
-    colours = cv2.applyColorMap(cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_JET)[:, :, ::-1]
-    return np.asarray(cv2.addWeighted(image, 0.55, np.ascontiguousarray(colours), 0.45, 0), np.uint8)
+    """A copy of a model's input (height, width, 3) RGB under the map of the label it was given.
+
+    ``answer`` (neurons,) and ``maps`` (h, w, neurons) are what the model said of it. The edge draws the same.
+    """
+    label = int(full_probabilities(answer[None])[0].argmax())
+    shown, (height, width) = image.copy(), image.shape[:2]
+    draw_heat(shown, Heat(Box(0, 0, width, height), heat_of(maps, label)))
+    return shown

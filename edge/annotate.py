@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contracts import Box, Image, Outcome, Step
+from edge.contracts import Box, Floats, Heat, Image, Outcome, Step
 from edge.detect import letterbox
 from edge.errors import OutputError
 
@@ -25,6 +25,8 @@ COLOURS = {
 }
 """RGB."""
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+HEAT_SHARE = 0.45
+"""How much of a picture under a heat map is the map."""
 
 
 def annotate(step: Step, show_faces: bool) -> Image:
@@ -32,6 +34,9 @@ def annotate(step: Step, show_faces: bool) -> Image:
     picture = step.frame.image.copy()
     if not show_faces:
         _blur_faces(picture, step)
+    for verdict in step.verdicts.values():
+        if verdict.heat:
+            draw_heat(picture, verdict.heat)
     passages = {passage.id: passage for passage in step.passages}
     everything = Box(0, 0, picture.shape[1], picture.shape[0])
     for track in step.tracks:
@@ -71,6 +76,27 @@ def encoded(picture: Image) -> bytes:
     if not done:
         raise OutputError(f"a picture of {picture.shape} could not be made a JPEG")
     return data.tobytes()
+
+
+def draw_heat(picture: Image, heat: Heat) -> None:
+    """Lay a map over its square of (H, W, 3) RGB: red where it speaks for the label given, blue where against."""
+    square, (height, width) = heat.square, picture.shape[:2]
+    left, top, right, bottom = (int(v) for v in (square.xmin, square.ymin, square.xmax, square.ymax))
+    inside = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
+    region = picture[inside]
+    if not region.size:
+        return
+    colours = heat_colours(heat.values, right - left, bottom - top)
+    shown = colours[inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left]
+    region[:] = cv2.addWeighted(region, 1 - HEAT_SHARE, shown, HEAT_SHARE, 0)
+
+
+def heat_colours(values: Floats, width: int, height: int) -> Image:
+    """A map (h, w) as (height, width, 3) RGB, from blue over green (0) to red, its farthest value at full colour."""
+    span = max(1e-6, float(np.abs(values).max()))
+    smooth = cv2.resize(values / span, (width, height), interpolation=cv2.INTER_CUBIC)
+    grey = np.clip((smooth + 1) * 127.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:

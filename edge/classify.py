@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
 from edge.bundle import Contract, Model
-from edge.contracts import Box, Face, Floats, Frame, Image, Verdict
+from edge.contracts import Box, Face, Floats, Frame, Heat, Image, Verdict
 from edge.errors import BundleError
 from edge.pixels import resized
 
@@ -23,16 +24,20 @@ SHARP_VARIANCE = 40.0
 """Variance of the Laplacian (Pech-Pacheco et al. 2000) of a face shrunk to 64 x 64 luma above which it is sharp."""
 
 
+def crop_square(box: Box, margin: float) -> tuple[int, int, int]:
+    """Left, top and side, in pixels, of the square around ``box``, ``margin`` of its longer side wider all round."""
+    centre_x, centre_y = box.centre
+    side = max(box.width, box.height, 1.0) * (1 + 2 * margin)
+    return round(centre_x - side / 2), round(centre_y - side / 2), max(1, round(side))
+
+
 def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
     """A square around ``box``, ``margin`` of its longer side wider on every side, as (height, width, 3) RGB.
 
     Reaches over the picture's edge by repeating the edge. Training cuts its crops with this very function.
     """
     height, width = size
-    centre_x, centre_y = box.centre
-    side = max(box.width, box.height, 1.0) * (1 + 2 * margin)
-    x, y = round(centre_x - side / 2), round(centre_y - side / 2)
-    side_px = max(1, round(side))
+    x, y, side_px = crop_square(box, margin)
     full_height, full_width = image.shape[:2]
     left, top = max(0, -x), max(0, -y)
     right, bottom = max(0, x + side_px - full_width), max(0, y + side_px - full_height)
@@ -92,7 +97,7 @@ class MaskClassifier:
         self._size = (model.contract.input.height, model.contract.input.width)
         self.labels = model.contract.worn
         wanted = (1, 1 if model.contract.output == "sigmoid" else len(model.contract.labels))
-        # A heat map (contract.heatmap) comes second; a door needs only the labels.
+        # Heat maps (contract.heatmap) come second.
         if model.output_shapes[:1] != (wanted,) or len(model.output_shapes) != 1 + model.contract.heatmap:
             raise BundleError(
                 f"{model.source}: a {model.contract.output} of labels {model.contract.labels} gives one output "
@@ -102,6 +107,19 @@ class MaskClassifier:
 
     def classify(self, frame: Frame, face: Face) -> Verdict:
         """One look at a face of ``frame``."""
-        crop = crop_face(frame.image, face.box, self._model.contract.crop_margin, self._size)
-        probabilities = probabilities_of(self._model.run(crop)[0], self._model.contract)
-        return verdict_of(probabilities, quality_of(frame.image, face), self._model.contract.background)
+        contract = self._model.contract
+        outputs = self._model.run(crop_face(frame.image, face.box, contract.crop_margin, self._size))
+        probabilities = probabilities_of(outputs[0], contract)
+        verdict = verdict_of(probabilities, quality_of(frame.image, face), contract.background)
+        if not contract.heatmap:
+            return verdict
+        x, y, side = crop_square(face.box, contract.crop_margin)
+        values = heat_of(outputs[1][0], contract.labels.index(verdict.label))
+        return dataclasses.replace(verdict, heat=Heat(Box(x, y, x + side, y + side), values))
+
+
+def heat_of(maps: Floats, label: int) -> Floats:
+    """The map (h, w) of one label, by its index, of maps (h, w, neurons): a sigmoid's one neuron speaks for label 1."""
+    if maps.shape[-1] > 1:
+        return np.asarray(maps[..., label], np.float32)
+    return np.asarray(maps[..., 0] if label else -maps[..., 0], np.float32)

@@ -9,7 +9,7 @@ monotonic clock and end in ``_s``; nobody below :mod:`edge.service` reads a cloc
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -116,18 +116,31 @@ MOST_BACKGROUND = 0.2
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """Where the model looked for the label it gave: a class activation map over the square it was shown.
+
+    ``square`` is in full-frame pixels and may reach out of the picture. ``values`` (h, w) float32 are above zero where
+    the picture speaks for the label and below where against it; their unit is the model's own.
+    """
+
+    square: Box
+    values: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One look at one face: a probability for every label, and how far the look can be trusted.
 
     ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a crop that says nothing (tiny, cut
     off, blurred) and 1 for a good one. ``background`` is the probability that this is no face at all, 0 where the
-    model has no label for that.
+    model has no label for that. ``heat`` is None where the model tells of no map.
     """
 
     probabilities: Mapping[str, float]
     quality: float
     background: float = 0.0
+    heat: Heat | None = field(default=None, compare=False)
 
     @property
     def is_face(self) -> bool:

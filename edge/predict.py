@@ -13,7 +13,7 @@ from typing import TextIO
 
 import msgspec
 
-from edge.annotate import COLOURS, blur_face, draw_box
+from edge.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.classify import MaskClassifier
 from edge.config import CameraSettings
 from edge.contracts import Camera, Face, Frame, Image, Outcome, Verdict
@@ -80,7 +80,7 @@ class Predictor:
         ]
 
     def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
-        """A copy of the frame with every labelled face drawn on it.
+        """A copy of the frame with every labelled face drawn on it, under its heat map where the model gives one.
 
         Everything in ``found`` is blurred unless asked not to: a face that the classifier throws out is still one.
         """
@@ -88,11 +88,14 @@ class Predictor:
         if not show_faces:
             for face, _ in found:
                 blur_face(picture, face.box)
-        for face, verdict in faces_of(found):
-            if verdict is not None:
-                good = verdict.label == self._classifier.compliant
-                colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
-                draw_box(picture, face.box, f"{verdict.label} {verdict.score:.2f}", colour)
+        judged = [(face, verdict) for face, verdict in faces_of(found) if verdict is not None]
+        for _, verdict in judged:
+            if verdict.heat:
+                draw_heat(picture, verdict.heat)
+        for face, verdict in judged:
+            good = verdict.label == self._classifier.compliant
+            colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
+            draw_box(picture, face.box, f"{verdict.label} {verdict.score:.2f}", colour)
         return picture
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.annotate import VideoFile, annotate, blur_face, contact_sheet, draw_box, pixelate, save_picture
-from edge.contracts import Box, Face, Image, Outcome, Passage, Step, Track
+from edge.annotate import VideoFile, annotate, blur_face, contact_sheet, draw_box, draw_heat, pixelate, save_picture
+from edge.contracts import Box, Face, Heat, Image, Outcome, Passage, Step, Track, Verdict
 from edge.errors import OutputError
 from tests.edge.parts import frame_of, texture
 
@@ -200,3 +201,46 @@ def test_another_error_is_not_hidden_behind_a_lost_video(tmp_path: Path) -> None
 
     with pytest.raises(KeyError, match="the real trouble"):
         record()
+
+
+LEFT_FOR_RIGHT_AGAINST = np.array([[1.0, -1.0], [1.0, -1.0]], np.float32)
+
+
+def test_a_map_is_red_where_it_speaks_for_the_label_and_blue_where_against() -> None:
+    before = np.full((100, 100, 3), 100, np.uint8)
+    picture = before.copy()
+    draw_heat(picture, Heat(Box(20, 10, 80, 70), LEFT_FOR_RIGHT_AGAINST))
+    assert picture[40, 22, 0] > picture[40, 22, 2]
+    assert picture[40, 78, 2] > picture[40, 78, 0]
+    inside(picture, Box(20, 10, 80, 70))[:] = 100
+    np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("square", [Box(-30, -30, 30, 30), Box(70, 70, 130, 130), Box(-10, -10, 200, 200)])
+def test_a_map_over_the_border_is_drawn_as_far_as_it_is_seen(square: Box) -> None:
+    """And what is seen of it is the part that belongs there."""
+    small, wide = np.full((100, 100, 3), 100, np.uint8), np.full((300, 300, 3), 100, np.uint8)
+    draw_heat(small, Heat(square, LEFT_FOR_RIGHT_AGAINST))
+    draw_heat(wide, Heat(Box(*(v + 100 for v in square)), LEFT_FOR_RIGHT_AGAINST))
+    np.testing.assert_array_equal(small, wide[100:200, 100:200])
+    assert (small != 100).any()
+
+
+def test_a_map_outside_the_picture_does_no_harm() -> None:
+    picture = np.full((100, 100, 3), 100, np.uint8)
+    draw_heat(picture, Heat(Box(120, 120, 180, 180), LEFT_FOR_RIGHT_AGAINST))
+    assert (picture == 100).all()
+
+
+def test_where_the_model_looked_is_drawn_over_the_blurred_face_and_lets_nothing_of_it_through() -> None:
+    heat = Heat(BOX, LEFT_FOR_RIGHT_AGAINST)
+    image = texture(200, 200)
+    looked = dataclasses.replace(
+        step_of(image, (Face(BOX, 0.9),)), verdicts={1: Verdict({"without_mask": 1.0}, 1.0, heat=heat)}
+    )
+    blurred = image.copy()
+    blur_face(blurred, BOX)
+    draw_heat(blurred, heat)
+    shown = inside(annotate(looked, show_faces=False), BOX)
+    np.testing.assert_array_equal(shown, inside(blurred, BOX))
+    assert shown[:, :20, 0].mean() > shown[:, :20, 2].mean()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle, Model
-from edge.classify import MaskClassifier, crop_face, probabilities_of, quality_of, verdict_of
+from edge.classify import MaskClassifier, crop_face, crop_square, heat_of, probabilities_of, quality_of, verdict_of
 from edge.contracts import Box, Face
 from edge.errors import BundleError
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
@@ -89,6 +89,30 @@ def test_a_look_gives_every_label_and_a_quality() -> None:
     verdict = classifier_of(BARE).classify(frame_of(texture(200, 200)), Face(Box(50, 50, 110, 110), 0.9))
     assert dict(verdict.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
     assert verdict.quality == 1.0
+
+
+def test_a_look_tells_where_the_model_looked_for_its_label() -> None:
+    maps = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True, crop_margin=0.25)
+    answers = [np.array([[0.1, 0.9]], np.float32), maps]
+    classifier = MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter(answers), "stub"))
+    verdict = classifier.classify(frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9))
+    assert verdict.heat is not None
+    assert verdict.heat.square == Box(0, 10, 60, 70)  # 40 pixels, a quarter more on every side
+    np.testing.assert_array_equal(verdict.heat.values, [[1, 3], [5, 7]])
+    assert classifier_of(BARE).classify(frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9)).heat is None
+
+
+def test_one_neurons_map_speaks_for_the_second_label() -> None:
+    maps = np.array([[[1.0], [-2.0]]], np.float32)
+    np.testing.assert_array_equal(heat_of(maps, 1), [[1, -2]])
+    np.testing.assert_array_equal(heat_of(maps, 0), [[-1, 2]])
+
+
+def test_the_square_a_look_was_taken_of_is_the_one_that_is_cut() -> None:
+    image, box = texture(100, 120), Box(30.0, 20.0, 61.0, 60.0)
+    x, y, side = crop_square(box, 0.2)
+    np.testing.assert_array_equal(crop_face(image, box, 0.2, (side, side)), image[y : y + side, x : x + side])
 
 
 def test_a_label_for_what_is_no_face_is_kept_apart_from_those_of_a_face() -> None:
