@@ -5,6 +5,7 @@
     cli, commands    argv, and what each command does
     service          signals, readiness and the watchdog around the pipeline
     sight            does a camera's picture show anything, or is it frozen, black, covered?
+    faults           what can go wrong with a camera, to be rehearsed
     contracts        what passes between the stages: shapes, units, colour order
     bundle, config   a model file and the contract in it; the settings
     errors           everything that can go wrong, as one tree

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from edge.config import CameraSettings
 from edge.contracts import Camera, Frame, Health, Sight
-from edge.errors import CameraError
+from edge.errors import CameraError, SourceEndedError
 from edge.sight import Judge
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,10 @@ class Reader(Protocol):
     """Opens a camera and reads it elsewhere."""
 
     def take(self) -> Frame | None:
-        """The newest frame not taken yet, or None. Raises, once, whatever opening or reading raised."""
+        """The newest frame not taken yet, or None.
+
+        Raises, once, whatever opening or reading raised; SourceEndedError where there is no more to read.
+        """
 
     @property
     def dropped(self) -> int:
@@ -110,7 +113,7 @@ class ThreadReader:
         while not self._stopping:
             frame = camera.read()
             if frame is None:
-                raise CameraError("the camera ended its stream; check its cable and power")
+                raise SourceEndedError("the source has ended")
             with self._lock:
                 self.dropped += self._frame is not None
                 self._frame = frame
@@ -144,6 +147,8 @@ class Capture:
         self._worked_s: float | None = None
         self._error: Exception | None = None
         self.health = Health(name, Sight.STARTING, now_s)
+        self.ended = False
+        """Whether the source, a recording played as if live, has come to its end."""
 
     @property
     def dropped(self) -> int:
@@ -158,6 +163,9 @@ class Capture:
             return None
         try:
             frame = self._try.reader.take()
+        except SourceEndedError:
+            self.ended = True
+            return None
         # A driver's defect is a fault of the camera as any other: it is told, and opened again.
         except Exception as error:  # noqa: BLE001
             self._lost(error, now_s)

@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--check", action="store_true", help="only say whether settings and models are fit to run; opens no device"
     )
+    run.add_argument("--simulate", metavar="FAULTS", help="rehearse faults of the camera, as in stall@30,unplug@60+5")
     run.add_argument("--annotate", type=Path, metavar="MP4", help="write what was seen as a video, faces blurred")
     run.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     run.add_argument("--timings", action="store_true", help="print the time each stage took, at the end")

@@ -31,7 +31,7 @@ def _settings(arguments: argparse.Namespace, **overrides: Any) -> config.Setting
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or somebody asks to stop."""
-    settings = _settings(arguments, **{"camera.source": arguments.source})
+    settings = _settings(arguments, **{"camera.source": arguments.source, "camera.simulate": arguments.simulate})
     if arguments.check:
         service.check(settings)
         publish.check(settings)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
+from edge import faults
 from edge.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -47,6 +48,7 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     loop: bool
+    live: bool
     # No more than 5 s: the unit gives a stalled camera, its closing and a step 15 s in all (WatchdogSec).
     stall_s: Annotated[float, msgspec.Meta(gt=0, le=5)]
     frozen_s: Seconds
@@ -56,6 +58,7 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     flat_level: Annotated[int, msgspec.Meta(ge=0, le=255)]
     open_s: PositiveSeconds
     give_up_s: PositiveSeconds
+    simulate: str
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -271,6 +274,10 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
 
 
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
+    try:
+        faults.parse(settings.camera.simulate)
+    except SettingsError as error:
+        raise SettingsError(f"{_origin(origins, 'camera.simulate')}: {error}") from error
     taken: dict[int | str, str] = {}
     for key in PINS:
         pin = getattr(settings.alert, key)

@@ -6,6 +6,7 @@
      |   +- GoldenError               the model answers otherwise than when it was converted
      +- RuntimeMissingError ImportError  a library this machine lacks
      +- CameraError    OSError        a camera or clip that cannot be opened or has stopped
+     |   +- SourceEndedError          a recording is over
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
      |   +- OutputBusyError           somebody else holds it
      +- PublishError   OSError        a message that could not be sent; it is tried again
@@ -51,6 +52,10 @@ class RuntimeMissingError(FmdError, ImportError):
 
 class CameraError(FmdError, OSError):
     """A camera or clip that cannot be opened, or has stopped giving frames."""
+
+
+class SourceEndedError(CameraError):
+    """A recording that is played as if live is over."""
 
 
 class OutputError(FmdError, OSError):

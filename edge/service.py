@@ -206,9 +206,10 @@ def _watch(
 ) -> None:
     """A live camera: its newest frame, whenever there is one, and what to do while it gives none."""
     bell, pulse = world.bell(), Pulse()
+    opener = drivers.camera_opener(settings.camera, world.clock)
     capture = Capture(
         settings.camera,
-        lambda: world.reader(lambda: drivers.open_camera(settings.camera, world.clock), bell.ring),
+        lambda: world.reader(opener, bell.ring),
         world.clock(),
         drivers.frozen_s(settings.camera),
     )
@@ -217,7 +218,7 @@ def _watch(
     # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
     stack.callback(alert.close)
     eye = Eye(capture, pipeline, alert, hooks)
-    while not stopping.asked():
+    while not (stopping.asked() or capture.ended):
         worked = eye.turn(world.clock())
         ticker.check()
         pulse.tell([eye.health])
@@ -288,8 +289,7 @@ class Pulse:
         if self._ready:
             notify("WATCHDOG=1")
         else:
-            self._ready = True
-            self._say("READY=1\n")
+            self._ready = self._say("READY=1\n")
 
     def rest(self, now_s: float) -> None:
         """No frame came, and somebody sees to that. Nothing is said before the first frame ever."""
@@ -297,9 +297,12 @@ class Pulse:
             self._rested_s = now_s
             notify("WATCHDOG=1")
 
-    def _say(self, before: str) -> None:
-        self._said = self._status
-        notify(f"{before}STATUS={self._status}")
+    def _say(self, before: str) -> bool:
+        """Whether it was heard; if not, the next frame says it again."""
+        heard = notify(f"{before}STATUS={self._status}")
+        if heard:
+            self._said = self._status
+        return heard
 
 
 def _in_words(health: Health) -> str:
@@ -402,13 +405,19 @@ class World:
     ticking: Callable[[Alert, Callable[[], float]], AbstractContextManager[Ticker]] = _ticking
 
 
-def notify(state: str) -> None:
-    """Tell systemd; silent where it does not listen (sd_notify(3): a datagram to $NOTIFY_SOCKET)."""
+def notify(state: str) -> bool:
+    """Tell systemd; whether it took it. Silent where it does not listen (sd_notify(3): a datagram to $NOTIFY_SOCKET).
+
+    Never waits: a system manager that is busy must not hold up the door.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
-        return
+        return True
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
         try:
             sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
         except OSError as error:
             log.debug("systemd does not listen at %s: %s", address, error)
+            return False
+    return True

@@ -11,11 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edge import faults
 from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
 from edge.contracts import Camera, Interpreter, Messenger, Output
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
+
+if TYPE_CHECKING:
+    from edge.drivers.faulty import Paced
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +76,24 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     )
 
 
+def camera_opener(settings: CameraSettings, clock: Callable[[], float]) -> Callable[[], Camera]:
+    """What opens the camera, again and again if need be: simulated faults go on from one time to the next."""
+    from edge.drivers.faulty import Faults, Paced
+
+    if not settings.simulate:
+        return lambda: _paced(settings, clock, Paced)
+    simulated = Faults(faults.parse(settings.simulate), clock)
+    return lambda: simulated.open(lambda: _paced(settings, clock, Paced))
+
+
+def _paced(settings: CameraSettings, clock: Callable[[], float], paced: type[Paced]) -> Camera:
+    camera = open_camera(settings, clock)
+    return camera if camera.live or not is_live(settings) else paced(camera, clock)
+
+
 def is_live(settings: CameraSettings) -> bool:
-    """Whether the source gives frames in real time whether read or not."""
-    return camera_kind(settings.source)[0] not in RECORDED
+    """Whether the source gives frames in real time whether read or not; simulated faults happen in no other."""
+    return settings.live or settings.simulate != "" or camera_kind(settings.source)[0] not in RECORDED
 
 
 def frozen_s(settings: CameraSettings) -> float:

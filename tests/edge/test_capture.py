@@ -12,7 +12,7 @@ import pytest
 from edge import config
 from edge.capture import MOST_STUCK, Capture, ThreadReader
 from edge.contracts import Frame, Image, Sight
-from edge.errors import CameraError
+from edge.errors import CameraError, SourceEndedError
 from tests.edge.parts import frame_of, texture
 
 PATIENCE_S = 10.0
@@ -330,11 +330,20 @@ def test_opening_happens_in_the_thread_too_and_what_it_raises_is_told() -> None:
         reader.take()
 
 
-def test_a_live_camera_that_ends_is_broken() -> None:
+def test_a_recording_that_is_over_ends_and_is_not_opened_again() -> None:
+    rig = Rig().seeing()
+    rig.device.error = SourceEndedError("the source has ended")
+    rig.after(3.0)
+    assert rig.capture.ended
+    assert rig.sight is Sight.SEEING
+    assert len(rig.device.readers) == 1
+
+
+def test_a_source_without_a_next_frame_has_ended() -> None:
     ring = Ring()
     reader = ThreadReader(lambda: Scripted(lambda: None), ring.set)
     ring.heard()
-    with pytest.raises(CameraError, match="ended its stream"):
+    with pytest.raises(SourceEndedError):
         reader.take()
 
 

@@ -28,6 +28,7 @@ OUT_OF_RANGE = {
     "camera.flat_level": -1,
     "camera.open_s": 0.0,
     "camera.give_up_s": 0.0,
+    "camera.simulate": "flood@3",
     "model.runtime": "onnx",
     "model.threads": 0,
     "watch.contrast": 256,

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +20,12 @@ from edge import config, drivers, service
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.config import Settings
-from edge.contracts import Decision, Step
+from edge.contracts import Decision, Health, Sight, Step
 from edge.drivers import fake_picamera2
-from edge.errors import BundleError, OutputError
+from edge.errors import BundleError, CameraError, OutputError
 from edge.pipeline import Pipeline
-from tests.edge.parts import pipeline_of, stages_of, texture, write_clip
+from edge.service import Pulse
+from tests.edge.parts import MASKED, classifier_of, pipeline_of, stages_of, texture, write_clip
 
 LED, BUZZER = 17, 27
 
@@ -106,6 +108,22 @@ def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
     service.notify("READY=1")
     monkeypatch.delenv("NOTIFY_SOCKET")
     service.notify("READY=1")
+
+
+def test_a_system_manager_that_does_not_read_holds_nothing_up(systemd: Systemd) -> None:
+    told = [service.notify("WATCHDOG=1") for _ in range(2000)]  # the kernel keeps some ten of them
+    assert told[0]
+    assert not told[-1]
+
+
+def test_ready_is_said_again_where_it_was_not_heard(systemd: Systemd) -> None:
+    while service.notify("WATCHDOG=1"):
+        pass
+    pulse = Pulse()
+    pulse.beat()
+    systemd.heard()
+    pulse.beat()
+    assert systemd.heard() == ["READY=1\nSTATUS=watching"]
 
 
 def levels(mock_pins: Any, number: int) -> list[bool]:
@@ -302,6 +320,75 @@ def test_a_loop_whose_alarm_cannot_fire_ends_and_is_not_called_alive(
             build=pipeline_of,
         )
     assert not any("READY" in said or "WATCHDOG" in said for said in systemd.heard())
+
+
+SHORT = {"camera__stall_s": 0.3, "camera__frozen_s": 0.3, "camera__dark_s": 0.2, "camera__loop": True}
+REHEARSED = "stall@0.4+0.7,unplug@1.6+0.4,freeze@2.6+0.6,cover@3.7+0.5,crash@4.8+0.1,dark@5.5+0.4"
+
+
+def test_every_fault_of_a_camera_is_named_told_and_overcome_in_real_time(
+    systemd: Systemd, clip: Path, mock_pins: Any
+) -> None:
+    healths: list[Health] = []
+    heard: list[str] = []
+
+    def on_step(step: Step) -> None:
+        heard.extend(systemd.heard())
+        if step.frame.captured_s > healths[0].since_s + 6.3:
+            signal.raise_signal(signal.SIGTERM)
+
+    settings = settings_for(clip, camera__simulate=REHEARSED, camera__give_up_s=5.0, **SHORT)
+    service.run(settings, on_step, nothing, build=masked_pipeline, on_health=healths.append)
+    faults = [health for health in healths if health.blind]
+    assert [health.sight.value for health in faults] == ["stalled", "gone", "frozen", "dark", "gone", "dark"]
+    assert {health.sight for health in healths[0::2]} == {Sight.SEEING}
+    statuses = [said.partition("STATUS=")[2] for said in heard if "STATUS=" in said]
+    assert statuses[0::2] == ["watching"] * 7
+    assert [status.split(":")[0] for status in statuses[1::2]] == [
+        f"blind, camera {health.sight.value}" for health in faults
+    ]
+    assert_off_and_released(mock_pins)
+
+
+def test_a_camera_that_stays_away_ends_the_run_in_time_with_the_outputs_off(
+    systemd: Systemd, clip: Path, mock_pins: Any
+) -> None:
+    settings = settings_for(clip, camera__simulate="unplug@0.3+60", camera__give_up_s=1.5, **SHORT)
+    started_s = time.monotonic()
+    with pytest.raises(CameraError, match="unplugged"):
+        service.run(settings, nothing, nothing, build=pipeline_of)
+    assert 1.5 <= time.monotonic() - started_s < 4
+    assert [said for said in systemd.heard() if "STATUS" in said] == [
+        "READY=1\nSTATUS=watching",
+        "STATUS=blind, camera gone: the camera is unplugged (simulated)",
+    ]
+    assert_off_and_released(mock_pins)
+
+
+def test_a_camera_that_never_opens_ends_the_run_at_once_and_is_never_ready(
+    systemd: Systemd, clip: Path, mock_pins: Any
+) -> None:
+    with pytest.raises(CameraError, match="unplugged"):
+        service.run(settings_for(clip, camera__simulate="unplug@0+60"), nothing, nothing, build=pipeline_of)
+    assert systemd.heard() == ["STOPPING=1"]
+
+
+def test_a_clip_played_as_if_live_takes_its_own_time_and_ends(tmp_path: Path, mock_pins: Any) -> None:
+    clip = write_clip(tmp_path / "clip.avi", frames=20, fps=20)
+    times: list[float] = []
+    before_s = time.monotonic()
+    service.run(
+        settings_for(clip, camera__live=True),
+        lambda step: times.append(step.frame.captured_s),
+        nothing,
+        build=pipeline_of,
+    )
+    assert 0.9 <= times[-1] - before_s < 5
+    assert times == sorted(times)
+
+
+def masked_pipeline(settings: Settings, alert: Alert) -> Pipeline:
+    return pipeline_of(settings, alert, classifier=classifier_of(MASKED))
 
 
 def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:

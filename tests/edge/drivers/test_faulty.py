@@ -1,0 +1,141 @@
+"""Simulated faults of a camera, on a clock of the test's own where nothing waits."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from edge import faults
+from edge.contracts import Frame
+from edge.drivers.faulty import Faults, FaultyCamera, Paced
+from edge.errors import CameraError
+from tests.edge.parts import frame_of, texture
+
+PATIENCE_S = 10.0
+
+
+class Steady:
+    """A camera that works."""
+
+    live = True
+
+    def __init__(self, most: int = 1000) -> None:
+        self.frames, self.most, self.closed = 0, most, False
+
+    def read(self) -> Frame | None:
+        self.frames += 1
+        return (
+            frame_of(texture(48, 64, self.frames), self.frames / 10, self.frames) if self.frames <= self.most else None
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def opened(text: str) -> tuple[FaultyCamera, Clock, Faults]:
+    clock = Clock()
+    simulated = Faults(faults.parse(text), clock)
+    return simulated.open(Steady), clock, simulated
+
+
+def picture(camera: FaultyCamera) -> Frame:
+    frame = camera.read()
+    assert frame is not None
+    return frame
+
+
+def test_without_a_fault_frames_pass_as_they_are() -> None:
+    camera, _, _ = opened("dark@5")
+    np.testing.assert_array_equal(picture(camera).image, texture(48, 64, 1))
+
+
+def test_unplugged_it_can_neither_be_read_nor_opened_until_it_is_over() -> None:
+    camera, clock, simulated = opened("unplug@5+3")
+    clock.now_s = 5.0
+    with pytest.raises(CameraError, match=r"unplugged \(simulated\)"):
+        camera.read()
+    with pytest.raises(CameraError, match="unplugged"):
+        simulated.open(Steady)
+    clock.now_s = 8.0
+    assert picture(simulated.open(Steady)).index == 1
+
+
+def test_frozen_it_repeats_one_picture_with_a_time_that_goes_on() -> None:
+    camera, clock, _ = opened("freeze@5+3")
+    clock.now_s = 5.0
+    first, second = picture(camera), picture(camera)
+    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(first.luma, second.luma)
+    assert second.captured_s > first.captured_s
+    clock.now_s = 8.0
+    assert (picture(camera).image != first.image).any()
+
+
+@pytest.mark.parametrize(("kind", "level"), [("dark", 0), ("cover", 70)])
+def test_dark_and_covered_pictures_are_flat_but_for_noise(kind: str, level: int) -> None:
+    camera, clock, _ = opened(f"{kind}@5")
+    clock.now_s = 6.0
+    one, other = picture(camera), picture(camera)
+    assert level <= one.image.min()
+    assert one.image.max() <= level + 3
+    assert (one.luma != other.luma).any()
+
+
+def test_a_crash_happens_once() -> None:
+    camera, clock, simulated = opened("crash@5+3")
+    clock.now_s = 5.5
+    with pytest.raises(RuntimeError, match="crashed"):
+        camera.read()
+    assert picture(simulated.open(Steady)).index == 1
+
+
+@pytest.mark.parametrize("kind", ["stall", "hang"])
+def test_a_stalled_read_does_not_come_back(kind: str) -> None:
+    camera, clock, simulated = opened(f"{kind}@5+3600")
+    clock.now_s = 5.0
+    came_back = threading.Event()
+
+    def read() -> None:
+        camera.read()
+        came_back.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    assert not came_back.wait(0.1)
+    clock.now_s = 4000.0
+    simulated.over.set()
+    assert came_back.wait(PATIENCE_S)
+
+
+def test_after_a_hanging_read_the_camera_can_be_opened_again() -> None:
+    _, clock, simulated = opened("hang@5")
+    clock.now_s = 5.0
+    hanging = simulated.open(Steady)
+    threading.Thread(target=hanging.read, daemon=True).start()
+    while not simulated.met:
+        threading.Event().wait(0.01)
+    assert picture(simulated.open(Steady)).index == 1
+    simulated.over.set()
+
+
+def test_a_recording_at_its_own_speed_is_live_and_timed_by_the_clock() -> None:
+    clock = Clock()
+    clock.now_s = 100.0
+    recording = Steady(most=1)
+    camera = Paced(recording, clock)
+    clock.now_s = 107.0
+    frame = camera.read()
+    assert camera.live
+    assert frame is not None
+    assert frame.captured_s == 107.0
+    assert camera.read() is None
+    camera.close()
+    assert recording.closed
