@@ -48,8 +48,8 @@ def _fault(part: str) -> Fault:
     found = FORM.fullmatch(part)
     if not found or found[1] not in KINDS:
         raise SettingsError(
-            f"camera.simulate: got {part!r}, expected KIND@SECONDS or KIND@SECONDS+DURATION, as in stall@30+5, "
-            f"with a kind of {', '.join(KINDS)}"
+            "camera.simulate: expected KIND@SECONDS or KIND@SECONDS+DURATION, as in stall@30+5, with a kind of "
+            f"{', '.join(KINDS)}; got {part!r}"
         )
     return Fault(found[1], float(found[2]), float(found[3] or LASTS_S))
 
