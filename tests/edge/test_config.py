@@ -84,6 +84,7 @@ OUT_OF_RANGE = {
 }
 UNBOUNDED = {
     "camera.loop",
+    "camera.live",
     "model.detector",
     "model.classifier",
     "watch.gate",
