@@ -413,7 +413,7 @@ def test_the_voice_is_heard_while_somebody_is_bare_and_ends_with_the_service(
     speaking = settings_for(clip, camera__loop=True, voice__enabled=True, voice__device=f"file:{heard},wav")
 
     def on_step(step: Step) -> None:
-        if step.alarm and heard.exists():
+        if step.alarm and heard.exists() and heard.stat().st_size:
             signal.raise_signal(signal.SIGTERM)
 
     service.run(speaking, on_step, nothing, build=pipeline_of)
