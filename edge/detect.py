@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -72,8 +73,11 @@ def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Flo
 
 def decode(distances: Floats, centres: Floats, strides: Floats) -> Floats:
     """Boxes (n, 4) as xmin, ymin, xmax, ymax in input pixels, from log distances (n, 4), centres and strides."""
-    reach = np.exp(distances) * strides[:, None]
-    return np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1).astype(np.float32)
+    boxes = np.exp(distances) * strides[:, None]
+    boxes[:, :2] *= -1
+    boxes[:, :2] += centres
+    boxes[:, 2:] += centres
+    return boxes
 
 
 def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> tuple[list[int], Floats]:
@@ -81,20 +85,16 @@ def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> tu
 
     Greedy: of boxes (n, 4) that overlap a better one by more than ``max_iou``, none is kept.
     """
-    order = np.argsort(-scores, kind="stable")
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    overlap = np.zeros(len(boxes), np.float32)
-    kept: list[int] = []
-    while order.size:
-        best, rest = int(order[0]), order[1:]
-        kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[rest, :2])
-        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.prod(np.clip(high - low, 0, None), axis=1)
-        iou = shared / np.maximum(area[best] + area[rest] - shared, 1e-9)
-        overlap[rest] = np.maximum(overlap[rest], iou)
-        order = rest[iou <= max_iou]
-    return kept, overlap[kept]
+    sized = boxes.copy()
+    sized[:, 2:] -= sized[:, :2]
+    kept = list(cv2.dnn.NMSBoxes(sized.tolist(), scores.tolist(), 0.0, max_iou))
+    xmin, ymin, xmax, ymax = boxes[kept].T
+    width = np.minimum(xmax[:, None], xmax) - np.maximum(xmin[:, None], xmin)
+    height = np.minimum(ymax[:, None], ymax) - np.maximum(ymin[:, None], ymin)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    area = (xmax - xmin) * (ymax - ymin)
+    iou = np.tril(shared / np.maximum(area[:, None] + area - shared, 1e-9), -1)
+    return kept, iou.max(axis=1, initial=0.0)
 
 
 def faces_among(
@@ -129,6 +129,8 @@ class FaceDetector:
         self._height, self._width = contract.input.height, contract.input.width
         self._grid = cell_centres(self._height, self._width, contract.strides)
         cells = len(self._grid[1])
+        # By width, not by position: converters order a model's outputs as they please.
+        self._scores = 0 if model.output_shapes[0][-1:] == (1,) else 1
         if sorted(model.output_shapes, key=lambda shape: shape[-1]) != [(1, cells, 1), (1, cells, 4)]:
             raise BundleError(
                 f"{model.source}: a detector of strides {contract.strides} gives (1, {cells}, 1) and (1, {cells}, 4), "
@@ -137,20 +139,33 @@ class FaceDetector:
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
-        fitted, fit = letterbox(frame.image, self._height, self._width)
-        # By width, not by position: converters order a model's outputs as they please.
-        scores, distances = sorted(self._model.run(fitted), key=lambda output: output.shape[-1])
-        flat = scores.reshape(-1)
+        image = frame.image if frame.small is None else frame.small()
+        fitted, fit = letterbox(image, self._height, self._width)
+        outputs = self._model.run(fitted)
+        scores, distances = outputs[self._scores].reshape(-1), outputs[1 - self._scores].reshape(-1, 4)
         # No more than a few hundred candidates ever reach the quadratic part, however noisy the picture.
-        candidates = np.flatnonzero(flat >= self._min_score)
+        candidates = np.flatnonzero(scores >= self._min_score)
         if candidates.size > 4 * self._most_faces:
-            candidates = candidates[np.argsort(-flat[candidates])[: 4 * self._most_faces]]
-        boxes, found = faces_among(candidates, flat, distances.reshape(-1, 4), self._grid, self._max_iou)
-        boxes, found = boxes[: self._most_faces], found[: self._most_faces]
-        boxes[:, 0::2] = np.clip((boxes[:, 0::2] - fit.x_offset) / fit.scale, 0, frame.image.shape[1])
-        boxes[:, 1::2] = np.clip((boxes[:, 1::2] - fit.y_offset) / fit.scale, 0, frame.image.shape[0])
-        return tuple(
-            Face(Box(*(float(v) for v in box)), float(score))
-            for box, score in zip(boxes, found, strict=True)
-            if box[2] - box[0] >= 1 and box[3] - box[1] >= 1
+            candidates = candidates[np.argsort(-scores[candidates])[: 4 * self._most_faces]]
+        if not candidates.size:
+            return ()
+        boxes, found = faces_among(candidates, scores, distances, self._grid, self._max_iou)
+        return _in_full_frame(boxes[: self._most_faces], found, fit, frame.image.shape[1] / image.shape[1], frame)
+
+
+def _in_full_frame(boxes: Floats, scores: Floats, fit: Letterbox, shrunk: float, frame: Frame) -> tuple[Face, ...]:
+    """Boxes (n, 4) in input pixels as faces of the frame; ``shrunk`` is how much smaller the detector's picture was."""
+    height, width = frame.image.shape[:2]
+    scale = shrunk / fit.scale
+    faces = []
+    # In Python: there are few, and NumPy takes longer to begin than this to end.
+    for (xmin, ymin, xmax, ymax), score in zip(boxes.tolist(), scores.tolist(), strict=False):
+        box = Box(
+            max(0.0, (xmin - fit.x_offset) * scale),
+            max(0.0, (ymin - fit.y_offset) * scale),
+            min(float(width), (xmax - fit.x_offset) * scale),
+            min(float(height), (ymax - fit.y_offset) * scale),
         )
+        if box.width >= 1 and box.height >= 1:
+            faces.append(Face(box, score))
+    return tuple(faces)

@@ -9,8 +9,7 @@ service knows the pipeline.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from edge.alert import Alert
 from edge.classify import MaskClassifier
@@ -42,33 +41,34 @@ class Pipeline:
         self._tracks: tuple[Track, ...] = ()
         self._looked_s: dict[int, float] = {}
         self._timings_s: dict[str, float] = {}
+        self._lapped_s = 0.0
 
     def step(self, frame: Frame) -> Step:
         """Take one frame all the way from pixels to pins."""
-        self._timings_s = {}
+        self._timings_s, self._lapped_s = {}, self._stopwatch()
         now_s = frame.captured_s
-        with self._timed("watch"):
-            looked = self._watch.due(frame, self._presence(now_s))
-        if not looked and not self._tracks:
-            with self._timed("alert"):
-                self._alert.renew(Signal.RUNNING, now_s)
-            return Step(frame, False, (), (), {}, (), (), False, self._timings_s, looked=False)
         faces: tuple[Face, ...] = ()
-        if looked:
-            with self._timed("detect"):
-                faces = self._detector.detect(frame)
-        with self._timed("track"):
-            self._tracks = self._tracker.update(faces, now_s) if looked else self._tracker.expected(now_s)
         verdicts: Mapping[int, Verdict] = {}
+        looked = self._watch.due(frame, self._presence(now_s))
+        self._lap("watch")
         if looked:
-            with self._timed("classify"):
-                verdicts = self._look(frame, self._tracks)
-        with self._timed("decide"):
-            passages, decisions = self._decider.update(self._tracks, verdicts, now_s)
-        with self._timed("alert"):
-            signal = max(map(self._decider.signal, passages), default=Signal.RUNNING)
-            offenders = [passage.id for passage in passages if self._decider.signal(passage).alarming]
-            self._alert.renew(signal, now_s, offenders, cleared=any(map(_clears, decisions)))
+            faces = self._detector.detect(frame)
+            self._lap("detect")
+        elif not self._tracks:
+            self._alert.renew(Signal.RUNNING, now_s)
+            self._lap("alert")
+            return Step(frame, False, (), (), {}, (), (), False, self._timings_s, looked=False)
+        self._tracks = self._tracker.update(faces, now_s) if looked else self._tracker.expected(now_s)
+        self._lap("track")
+        if looked:
+            verdicts = self._look(frame, self._tracks)
+            self._lap("classify")
+        passages, decisions = self._decider.update(self._tracks, verdicts, now_s)
+        self._lap("decide")
+        signal = max(map(self._decider.signal, passages), default=Signal.RUNNING)
+        offenders = [passage.id for passage in passages if self._decider.signal(passage).alarming]
+        self._alert.renew(signal, now_s, offenders, cleared=any(map(_clears, decisions)))
+        self._lap("alert")
         alarm, timings_s = signal.alarming, self._timings_s
         return Step(
             frame, True, faces, self._tracks, verdicts, passages, decisions, alarm, timings_s, looked, signal=signal
@@ -99,13 +99,10 @@ class Pipeline:
         settled = self._decider.settled(track.id, now_s)
         return max(self._settings.every_s, self._settings.settled_s) if settled else self._settings.every_s
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started_s = self._stopwatch()
-        try:
-            yield
-        finally:
-            self._timings_s[stage] = self._stopwatch() - started_s
+    def _lap(self, stage: str) -> None:
+        """Note how long it is since the last call, as the time of ``stage``."""
+        now_s = self._stopwatch()
+        self._timings_s[stage], self._lapped_s = now_s - self._lapped_s, now_s
 
 
 def _clears(decision: Decision) -> bool:

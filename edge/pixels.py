@@ -9,16 +9,23 @@ from edge.contracts import Image
 
 
 def resized(image: Image, width: int, height: int) -> Image:
-    """(H, W, 3) RGB as (height, width, 3): averaged where it shrinks, interpolated where it grows.
+    """(H, W, 3) RGB as (height, width, 3): averaged by whole factors where it shrinks, the rest interpolated.
 
-    Either side tells: OpenCV itself interpolates in INTER_AREA where only one of them shrinks.
+    Averaging by broken factors costs five times as much and finds no face more: of 0.5 to 1, interpolation misses no
+    pixel. Less than a pixel of the result is cut off at the right and below.
 
     Training, calibration and the door all come here, so that a model meets the pictures it was trained on.
     A view that reads B, G, R memory backwards is put right after the resizing, when there is less of it.
     """
-    shrinks = width < image.shape[1] or height < image.shape[0]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    if image.ndim == 3 and image.strides[2] < 0:
-        bgr = cv2.resize(image[:, :, ::-1], (width, height), interpolation=interpolation)
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+    backwards = image.strides[-1] < 0
+    source = image[:, :, ::-1] if backwards else image
+    down, across = max(1, image.shape[0] // height), max(1, image.shape[1] // width)
+    if down > 1 or across > 1:
+        rows, columns = image.shape[0] // down, image.shape[1] // across
+        whole = source[: rows * down, : columns * across]
+        source = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    if source.shape[:2] != (height, width):
+        source = cv2.resize(source, (width, height), interpolation=cv2.INTER_LINEAR)
+    if backwards:
+        return np.asarray(cv2.cvtColor(source, cv2.COLOR_BGR2RGB), np.uint8)
+    return source.copy() if source is image else np.asarray(source, np.uint8)

@@ -62,7 +62,10 @@ def dequantized(stored: npt.NDArray[Any], spec: TensorSpec) -> Floats:
     """Stored values of a tensor as float32 real ones."""
     if not spec.scale:
         return stored.astype(np.float32)
-    return (stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+    real: Floats = stored.astype(np.float32)
+    real -= np.float32(spec.zero_point)
+    real *= np.float32(spec.scale)
+    return real
 
 
 @contextmanager
