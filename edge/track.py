@@ -1,8 +1,9 @@
 """Faces -> the same person over time.
 
 Each track expects its face where the last one would be at constant speed; pairs of track and face are made nearest
-first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low confidence may
-continue a track but never begin one: that is how a person turning away is kept without taking curtains for people.
+first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low confidence come
+second: they may continue a track that found no other but never begin one. That is how a person turning away is kept
+without taking curtains for people.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ SPEED_MEMORY = 0.5
 """Share of the old speed kept at each new face; the rest is what was just measured."""
 MOST_SIZE_CHANGE = 2.0
 """Between two looks a face grows or shrinks by no more than this factor."""
+MOST_MISSED = 3
+"""Faint faces continue a person seen this many looks ago: behind a longer gap they are as likely somebody's ear."""
+MOST_SHARED = 0.5
+"""Of two boxes that share more than this of the smaller one only one is a person."""
 
 
 @dataclass(slots=True)
@@ -35,9 +40,10 @@ class _State:
         box = self.face.box
         return Box(box.xmin + x, box.ymin + y, box.xmax + x, box.ymax + y)
 
-    def meet(self, face: Face, now_s: float) -> None:
+    def meet(self, face: Face, now_s: float, surely: bool) -> None:
         after_s = now_s - self.seen_s
-        if after_s > 0:
+        # A face half hidden behind somebody is faint and has its box elsewhere: it tells nothing of the speed.
+        if after_s > 0 and surely:
             (x, y), (old_x, old_y) = face.box.centre, self.face.box.centre
             self.speed_x = SPEED_MEMORY * self.speed_x + (1 - SPEED_MEMORY) * (x - old_x) / after_s
             self.speed_y = SPEED_MEMORY * self.speed_y + (1 - SPEED_MEMORY) * (y - old_y) / after_s
@@ -56,9 +62,12 @@ class Tracker:
         """All people held to be present at ``now_s``, oldest first."""
         # Before pairing: whoever comes after a pause that long is somebody new, however near.
         self._states = [s for s in self._states if now_s - s.seen_s <= self._settings.lost_s]
-        left = self._pair(list(faces), now_s)
-        for face in left:
-            if face.score >= self._start_score and not self._overlaps_somebody(face, now_s):
+        new = self._pair([face for face in faces if face.score >= self._start_score], self._states, now_s)
+        for state in self._states:
+            state.missed += state.seen_s < now_s
+        self._continue([face for face in faces if face.score < self._start_score], now_s)
+        for face in new:
+            if not _lies_on(face.box, self._seen(now_s)):
                 self._states.append(_State(self._next_id, face, now_s, now_s))
                 self._next_id += 1
         return self.expected(now_s)
@@ -69,14 +78,23 @@ class Tracker:
             Track(s.id, s.expected(now_s), s.face.score, s.entered_s, s.seen_s, s.missed) for s in self._states
         )
 
-    def _pair(self, faces: list[Face], now_s: float) -> list[Face]:
-        """Give every track its face, nearest pairs first; returns the faces nobody took."""
-        expected = {state.id: state.expected(now_s) for state in self._states}
+    def _continue(self, faint: Sequence[Face], now_s: float) -> None:
+        """Give those whose face was not found one that is faint; what lies on a face that was found is its ear."""
+        unmet = [state for state in self._states if 0 < state.missed <= MOST_MISSED]
+        seen = self._seen(now_s)
+        self._pair([face for face in faint if not _lies_on(face.box, seen)], unmet, now_s, surely=False)
+
+    def _seen(self, now_s: float) -> list[Box]:
+        return [state.face.box for state in self._states if state.seen_s == now_s]
+
+    def _pair(self, faces: Sequence[Face], states: Sequence[_State], now_s: float, surely: bool = True) -> list[Face]:
+        """Give each of ``states`` its face, nearest pairs first; returns the faces nobody took."""
+        expected = [state.expected(now_s) for state in states]
         pairs = sorted(
             (distance, i, k)
-            for i, state in enumerate(self._states)
+            for i, box in enumerate(expected)
             for k, face in enumerate(faces)
-            if (distance := _distance(expected[state.id], face.box)) <= self._settings.reach
+            if (distance := _distance(box, face.box)) <= self._settings.reach
         )
         met: set[int] = set()
         taken: set[int] = set()
@@ -84,14 +102,16 @@ class Tracker:
             if i not in met and k not in taken:
                 met.add(i)
                 taken.add(k)
-                self._states[i].meet(faces[k], now_s)
-        for i, state in enumerate(self._states):
-            state.missed += i not in met
+                states[i].meet(faces[k], now_s, surely)
         return [face for k, face in enumerate(faces) if k not in taken]
 
-    def _overlaps_somebody(self, face: Face, now_s: float) -> bool:
-        """Two boxes on one face, as a detector gives now and then, must not make two people."""
-        return any(face.box.iou(s.expected(now_s)) > 0.3 for s in self._states if s.seen_s == now_s)
+
+def _lies_on(box: Box, others: Sequence[Box]) -> bool:
+    """Whether it is mostly one of the others: a detector now and then gives one face two boxes."""
+    return any(
+        box.intersection(other) > MOST_SHARED * min(box.width * box.height, other.width * other.height)
+        for other in others
+    )
 
 
 def _distance(expected: Box, found: Box) -> float:

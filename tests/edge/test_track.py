@@ -132,3 +132,34 @@ def test_between_looks_people_are_where_they_should_be_and_nobody_is_missed(sett
     assert track.box.centre[0] == pytest.approx(150, abs=2)
     assert (track.missed, track.seen_s) == (0, 0.4)
     assert tracker.expected(0.5) == (track,)
+
+
+def test_a_faint_box_beside_does_not_take_a_person_from_the_sure_one(clock: Clock) -> None:
+    clock.tick(face(100))
+    (track,) = clock.tick(face(112), face(101, score=0.2))
+    assert track.box.centre[0] == 112
+
+
+def test_a_faint_box_does_not_pick_up_somebody_lost_for_long(clock: Clock) -> None:
+    clock.tick(face(100))
+    for _ in range(4):
+        clock.tick()
+    (track,) = clock.tick(face(110, score=0.2))
+    assert track.missed == 5
+    (track,) = clock.tick(face(110))
+    assert (track.id, track.missed) == (1, 0)
+
+
+def test_somebody_hidden_behind_another_is_the_same_person_after(clock: Clock) -> None:
+    """The box of a face half hidden stays at the half that is seen; speed is not learnt from it."""
+    for step in range(8):
+        clock.tick(face(100 + 30 * step), face(700 - 30 * step))
+    clock.tick(face(340), face(470, width=30, score=0.2))
+    for step in range(9, 12):
+        clock.tick(face(100 + 30 * step))
+    tracks = clock.tick(face(460), face(340))
+    assert {track.id: track.box.centre[0] for track in tracks} == {1: 460, 2: 340}
+
+
+def test_a_second_box_inside_a_face_is_nobody(clock: Clock) -> None:
+    assert ids(clock.tick(face(100, width=80), face(105, y=110, width=40))) == [1]
