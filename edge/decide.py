@@ -20,6 +20,8 @@ INCORRECT = "with_incorrect_mask"
 """The label of a mask worn badly, which has a signal of its own."""
 MOST_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
+GOOD_LOOK = 0.7
+"""Nobody is let in before one look was this good. The back of a head looks like a mask, and gives many poor looks."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class _State:
     outcome: Outcome = Outcome.UNDECIDED
     evidence: float = 0.0  # log odds of a violation
     looks: int = 0
+    best: float = 0.0  # quality of the best look
     looked_s: float = float("-inf")
     violated: bool = False
     weights: dict[str, float] = field(default_factory=dict)
@@ -84,8 +87,10 @@ class Decider:
         state = self._states.get(id_)
         if state is None:
             return False
-        if state.outcome in (Outcome.COMPLIANT, Outcome.VIOLATION):
-            return abs(state.evidence) >= self._threshold - 1e-9
+        if state.outcome is Outcome.VIOLATION:
+            return state.evidence >= self._threshold - 1e-9
+        if state.outcome is Outcome.COMPLIANT:
+            return state.evidence <= -self._threshold + 1e-9
         return now_s - state.entered_s > self._settings.unsure_after_s
 
     def alarms(self, passage: Passage) -> bool:
@@ -112,6 +117,7 @@ class Decider:
             # Halved at every full look, so that the label told is of now and not of when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
         state.looks += 1
+        state.best = max(state.best, verdict.quality)
         state.looked_s = now_s
 
     def _judge(self, state: _State, now_s: float) -> Change | None:
@@ -119,9 +125,9 @@ class Decider:
         held = state.outcome
         if state.evidence >= self._threshold - 1e-9:
             outcome = Outcome.VIOLATION
-        elif state.evidence <= -self._threshold + 1e-9:
+        elif state.evidence <= -self._threshold + 1e-9 and state.best >= GOOD_LOOK - 1e-9:
             outcome = Outcome.COMPLIANT
-        elif held is Outcome.UNDECIDED and state.looks and now_s - state.entered_s >= self._settings.unsure_after_s:
+        elif held is Outcome.UNDECIDED and state.best and now_s - state.entered_s >= self._settings.unsure_after_s:
             outcome = Outcome.UNSURE
         else:
             return None

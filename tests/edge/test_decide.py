@@ -215,3 +215,36 @@ def test_what_is_no_face_is_no_look_however_bare_it_seems() -> None:
         door.passages, told = door.decider.update([track(1, now_s)], {1: Verdict(BARE, 0.2, background=0.8)}, now_s)
         assert told == ()
     assert (door.passages[0].looks, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
+
+
+def test_poor_looks_let_nobody_in_however_many_they_are() -> None:
+    """The back of a head: a mask, says the classifier, of what the detector hardly takes for a face."""
+    door = Door()
+    door.ticks(200, {1: MASKED}, quality=0.4)
+    assert door.told() == [("decided", "unsure")]
+    door.ticks(1, {1: MASKED}, quality=0.9)
+    assert door.told()[1:] == [("revised", "compliant")]
+
+
+def test_poor_looks_at_a_bare_face_raise_the_alarm_all_the_same() -> None:
+    door = Door()
+    door.ticks(20, {1: BARE}, quality=0.4)
+    assert door.told() == [("decided", "violation")]
+
+
+def test_looks_that_say_nothing_make_nobody_unsure() -> None:
+    door = Door()
+    door.ticks(100, {1: UNCLEAR}, quality=0.0)
+    assert door.told() == []
+    assert door.decider.settled(1, door.now_s)  # but no reason to look often
+
+
+def test_who_is_decided_and_not_in_doubt_is_settled() -> None:
+    door = Door()
+    door.tick({1: MASKED})
+    assert not door.decider.settled(1, door.now_s)
+    door.ticks(5, {1: MASKED})
+    assert door.decider.settled(1, door.now_s)
+    door.tick({1: BARE})
+    assert not door.decider.settled(1, door.now_s)
+    assert not door.decider.settled(2, door.now_s)
