@@ -4,6 +4,7 @@ fmd run       watch, decide, alert (what the service starts)
 fmd demo      the whole loop on a built-in scene with simulated pins
 fmd predict   faces and labels of pictures or a clip, as a CSV
 fmd off       switch LED and buzzer off
+fmd doctor    is this machine fit to watch a door, and if not, what cures it?
 fmd verify    is this model file what it says, and does this machine compute it rightly?
 fmd flash     put fmd onto a card with Raspberry Pi OS (on a laptop)
 """
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.doctor import options as doctor_options
 from edge.errors import RuntimeMissingError, exit_code_of
 from edge.flash import options as flash_options
 
@@ -40,6 +42,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from edge.flash import command
 
             return command.run(arguments)
+        if arguments.command == "doctor":
+            from edge.doctor import command as doctor
+
+            return doctor.run(arguments)
         from edge import commands
     except ImportError as error:
         raise RuntimeMissingError(f"{error}; fmd's own libraries are missing or damaged: install it again") from error
@@ -88,11 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     off = commands.add_parser("off", help="switch LED and buzzer off (the unit does it after fmd was killed)")
     _add_settings_options(off)
 
+    doctor = commands.add_parser("doctor", help="is this machine fit to watch a door, and if not, what cures it?")
+    doctor_options.add_options(doctor)
+    _add_settings_options(doctor)
+
     verify = commands.add_parser("verify", help="check a model file and replay its golden inputs")
     verify.add_argument("model", type=Path)
     flash = commands.add_parser("flash", help="put fmd onto a card with Raspberry Pi OS; a dry run without --write")
     flash_options.add_options(flash)
-    for command in (run, demo, predict, off, verify, flash):
+    for command in (run, demo, predict, off, doctor, verify, flash):
         # After the command as well as before it; without a default, lest it undo the one before.
         command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser

@@ -1,0 +1,152 @@
+"""``fmd doctor``: every check in order, as lines for people or as JSON for machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edge.doctor import devices, machine, software
+from edge.doctor.facts import Facts, Ran
+from edge.doctor.findings import Finding, Status, fail, note, ok, warn
+from edge.errors import EXIT_KNOWN, EXIT_OK
+
+INSTALLED_SETTINGS = Path("etc/fmd/fmd.toml")
+Probe = Callable[[str], Ran]
+Told = Mapping[str, Any]
+
+
+def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
+    """Look at this machine; exit code 1 where something has to be cured."""
+    facts = facts or Facts()
+    findings = []
+    for finding in examined(facts, _options(arguments, facts), arguments.try_outputs):
+        findings.append(finding)
+        if not arguments.json:
+            print(line_of(finding), flush=True)
+    print(as_json(findings) if arguments.json else summary(findings))
+    return EXIT_KNOWN if any(finding.status is Status.FAIL for finding in findings) else EXIT_OK
+
+
+def _options(arguments: argparse.Namespace, facts: Facts) -> list[str]:
+    """What the probes are told: the settings the service would use, unless others are named."""
+    path = arguments.config
+    if path is None and (facts.root / INSTALLED_SETTINGS).is_file():
+        path = facts.root / INSTALLED_SETTINGS
+    named = ["--config", str(path)] if path else []
+    return named + [option for text in arguments.set for option in ("--set", text)]
+
+
+def examined(facts: Facts, options: Sequence[str], try_outputs: bool = False) -> Iterator[Finding]:
+    """Every finding, as it is made; what cannot be looked at is told as that."""
+    told: dict[str, Any] = {}
+
+    def probe(name: str) -> Ran:
+        return facts.run([facts.python.executable, "-m", "edge.doctor.probes", name, *options])
+
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        *(partial(check, facts) for check in (machine.system, software.python, software.environment)),
+        partial(software.libraries, facts, software.BASIC),
+        partial(settings, probe, told),
+        partial(as_set_up, facts, probe, told, try_outputs),
+        *(partial(check, facts) for check in BOARD),
+    ]
+    for check in checks:
+        try:
+            yield from check()
+        except (OSError, ValueError, KeyError) as error:
+            yield note("doctor", f"{_name(check)} could not be looked at: {error}")
+
+
+BOARD = (
+    machine.users,
+    machine.power,
+    machine.temperature,
+    machine.memory,
+    machine.disk,
+    machine.clock,
+    machine.service,
+)
+
+
+def _name(check: Callable[[], object]) -> str:
+    return check.func.__name__ if isinstance(check, partial) else "a check"
+
+
+def settings(probe: Probe, told: dict[str, Any]) -> Iterator[Finding]:
+    """Do the settings hold? Fills ``told`` with what they say."""
+    ran = probe("settings")
+    if ran.code != 0:
+        yield fail(
+            "settings", software.how_it_ended(ran), "what expects what stands in the message; see also fmd run --check"
+        )
+        return
+    told.update(devices.decoded(ran))
+    its = told["settings"]
+    yield ok("settings", f"camera {its['camera']['source']}, outputs by {its['alert']['driver']}")
+
+
+def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iterator[Finding]:
+    """What these settings need: their libraries, models, camera and pins."""
+    if not told:
+        yield note("doctor", "models, camera and pins are not looked at before the settings are right")
+        return
+    yield from software.libraries(facts, wanted(facts, told))
+    yield from models(probe, told)
+    yield from devices.camera(facts, told, probe)
+    yield from devices.pins(facts, told)
+    if try_outputs:
+        yield from devices.outputs(probe)
+
+
+def wanted(facts: Facts, told: Told) -> list[software.Library]:
+    """The libraries that camera and pins of these settings go through."""
+    kinds = {kind for _, _, kind in told["wired"]}
+    found = [software.LGPIO] if "gpiozero" in kinds else []
+    found += [software.GPIOD] if "gpiod" in kinds else []
+    if told["camera"][0] == "picamera2" or (told["camera"][0] == "auto" and facts.is_pi):
+        found.append(software.PICAMERA2)
+    return found
+
+
+def models(probe: Probe, told: Told) -> Iterator[Finding]:
+    """Golden inputs replayed on this machine, and whether it is quick enough for what the settings ask."""
+    ran = probe("models")
+    if ran.code != 0:
+        yield fail(
+            "models", software.how_it_ended(ran), "pip install --force-reinstall ai-edge-litert; or see libraries"
+        )
+        return
+    found = devices.decoded(ran)
+    for task, model in found.items():
+        yield ok("models", f"{task} answers as it should on {model['runtime']}, {model['ms']:.1f} ms")
+    look_s = told["settings"]["detect"].get("every_s", 0.0)
+    asked_ms = 1000 * max(look_s, 1 / told["settings"]["camera"]["fps"])
+    needed_ms = sum(model["ms"] for model in found.values())
+    if needed_ms > asked_ms:
+        cure = f"detect.every_s = {needed_ms / 800:.1f}, or a lower camera.fps; frames it cannot take are dropped"
+        yield warn("models", f"a look takes {needed_ms:.0f} ms, {asked_ms:.0f} ms are left for it", cure)
+
+
+def line_of(finding: Finding) -> str:
+    """One finding as a line, its cure on a second one."""
+    line = f"{finding.status.value:<6}{finding.check:<13}{finding.said}"
+    return f"{line}\n{'':<19}-> {finding.cure}" if finding.cure else line
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """The last line."""
+    count = Counter(finding.status for finding in findings)
+    if not count[Status.FAIL] and not count[Status.WARN]:
+        return "fit to watch a door"
+    return f"{count[Status.FAIL]} to be cured, {count[Status.WARN]} doubtful"
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """``{"fit": bool, "findings": [{"check", "status", "said", "cure"}, ...]}``, statuses in lower case."""
+    rows = [{"check": f.check, "status": f.status.value.lower(), "said": f.said, "cure": f.cure} for f in findings]
+    return json.dumps({"fit": all(row["status"] != "fail" for row in rows), "findings": rows}, indent=1)

@@ -1,0 +1,128 @@
+"""Where the doctor's answers come from. Tests put a folder in place of ``/`` and answers in place of commands."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LONGEST_S = 120.0
+"""A cold SD card takes a minute to load OpenCV for the first time."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended: exit code (negative: the signal that killed it, None: not to be had) and what it said."""
+
+    code: int | None
+    out: str = ""
+    err: str = ""
+
+    @property
+    def last_line(self) -> str:
+        """The line that says what went wrong."""
+        lines = (self.err.strip() or self.out.strip()).splitlines()
+        return lines[-1].strip() if lines else ""
+
+
+def run_command(command: Sequence[str]) -> Ran:
+    """Run a command to its end, or to ``LONGEST_S``."""
+    try:
+        done = subprocess.run(
+            list(command), capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Ran(None, err=f"took longer than {LONGEST_S:.0f} s")
+    except OSError as error:
+        return Ran(None, err=str(error))
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def _libc() -> tuple[int, ...]:
+    name, version = platform.libc_ver()
+    numbers = version.split(".")
+    return tuple(map(int, numbers)) if name == "glibc" and all(n.isdigit() for n in numbers) else ()
+
+
+@dataclass(frozen=True)
+class Python:
+    """The Python fmd runs on. ``glibc`` is empty where the C library is another one."""
+
+    version: tuple[int, int, int] = field(default_factory=lambda: sys.version_info[:3])
+    machine: str = field(default_factory=platform.machine)
+    bits: int = 64 if sys.maxsize > 2**32 else 32
+    glibc: tuple[int, ...] = field(default_factory=_libc)
+    executable: str = sys.executable
+    prefix: str = sys.prefix
+    base_prefix: str = sys.base_prefix
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A machine to look at."""
+
+    root: Path = Path("/")
+    python: Python = field(default_factory=Python)
+    run: Callable[[Sequence[str]], Ran] = run_command
+    user: int = field(default_factory=os.geteuid)
+    groups: frozenset[int] = field(default_factory=lambda: frozenset(os.getgroups()))
+    now_s: Callable[[], float] = time.time
+
+    def text(self, path: str) -> str:
+        """A file under the root, without what surrounds it; empty where it cannot be read."""
+        try:
+            return (self.root / path).read_bytes().decode(errors="replace").strip(" \n\0")
+        except OSError:
+            return ""
+
+    @property
+    def board(self) -> str:
+        """The board as its device tree names it; empty on a PC."""
+        return self.text("proc/device-tree/model")
+
+    @property
+    def is_pi(self) -> bool:
+        return self.board.startswith("Raspberry Pi")
+
+    @property
+    def is_jetson(self) -> bool:
+        return "NVIDIA" in self.board or (self.root / "etc/nv_tegra_release").exists()
+
+    def members(self, group: str) -> frozenset[str] | None:
+        """Who is in a group; None where there is no such group."""
+        for line in self.text("etc/group").splitlines():
+            name, *_, users = f"{line}:::".split(":")[:4]
+            if name == group:
+                return frozenset(users.split(",")) - {""}
+        return None
+
+    def group_id(self, group: str) -> int | None:
+        """The number of a group."""
+        rows = (line.split(":") for line in self.text("etc/group").splitlines())
+        return next((int(row[2]) for row in rows if row[0] == group and len(row) > 2 and row[2].isdigit()), None)
+
+    def has_user(self, user: str) -> bool:
+        """Whether there is such a user."""
+        return any(line.startswith(f"{user}:") for line in self.text("etc/passwd").splitlines())
+
+    def probe(self, code: str, *arguments: str) -> Ran:
+        """Run Python code in a process of its own, so that what it breaks is that process."""
+        return self.run([self.python.executable, "-c", code, *arguments])
+
+    def holders(self, path: str) -> list[str]:
+        """Who has a device open, as ``name (pid)``. Root sees all, others only their own."""
+        found = []
+        for link in (self.root / "proc").glob("[0-9]*/fd/*"):
+            try:
+                opened = str(link.readlink())
+            except OSError:
+                continue
+            if opened == path:
+                pid = link.parts[-3]
+                found.append(f"{self.text(f'proc/{pid}/comm') or '?'} ({pid})")
+        return sorted(set(found))

@@ -1,0 +1,115 @@
+"""What the doctor has other processes do: fmd's own settings, models, camera and outputs, tried as the service would.
+
+    python -m edge.doctor.probes settings|models|camera|outputs [--config F] [--set KEY=VALUE]
+
+Prints one JSON object on standard output; what goes wrong is one line on standard error, as everywhere in fmd.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge import config, drivers, service
+from edge.bundle import Model
+from edge.config import Settings
+from edge.contracts import Frame
+from edge.errors import CameraError, exit_code_of
+
+RUNS = 15
+SHOWN_S = 0.5
+"""How long each output is on when tried: long enough to be seen and heard."""
+
+
+def settings(its: Settings) -> dict[str, Any]:
+    """The settings as plain values, what is wired, and by which driver each pin is driven."""
+    wired = [[name, pin, drivers.output_kind(its.alert.driver, pin)] for name, pin in config.wired(its.alert)]
+    kind, name = drivers.camera_kind(its.camera.source)
+    plain: dict[str, Any] = msgspec.to_builtins(its)
+    return {"settings": plain, "wired": wired, "camera": [kind, name], "live": drivers.is_live(its.camera)}
+
+
+def models(its: Settings) -> dict[str, Any]:
+    """Both models with their golden inputs replayed, and the median milliseconds of one inference."""
+    found = {}
+    for task in ("detector", "classifier"):
+        model = service.load_model(its.model, task)
+        found[task] = {"source": model.source, "runtime": model.runtime, "ms": _milliseconds(model)}
+    return found
+
+
+def _milliseconds(model: Model) -> float:
+    size = model.contract.input
+    pixels = np.random.default_rng(0).integers(0, 256, (size.height, size.width, 3), dtype=np.uint8)
+    took = []
+    for _ in range(RUNS):
+        began_s = time.perf_counter()
+        model.run(pixels)
+        took.append(time.perf_counter() - began_s)
+    return 1000 * statistics.median(took)
+
+
+def camera(its: Settings) -> dict[str, Any]:
+    """The camera opened, and its first picture; no pixel leaves this process."""
+    began_s = time.monotonic()
+    with closing(drivers.open_camera(its.camera, time.monotonic)) as opened:
+        frame: Frame | None = opened.read()
+    if frame is None:
+        raise CameraError(f"camera.source: {its.camera.source}: no picture in it")
+    return {
+        "seconds": time.monotonic() - began_s,
+        "size": [frame.luma.shape[1], frame.luma.shape[0]],
+        "brightness": float(frame.luma.mean()),
+        "contrast": float(frame.luma.std()),
+    }
+
+
+def outputs(its: Settings) -> dict[str, Any]:
+    """Every wired output on for a moment, one after the other."""
+    shown = []
+    for name, pin in config.wired(its.alert):
+        with closing(drivers.open_output(its.alert, name, pin)) as output:
+            output.set(True)
+            time.sleep(SHOWN_S)
+        shown.append(f"{name} ({pin})")
+    return {"shown": shown}
+
+
+PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
+    "settings": settings,
+    "models": models,
+    "camera": camera,
+    "outputs": outputs,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="python -m edge.doctor.probes", description=__doc__)
+    parser.add_argument("probe", choices=PROBES)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+
+    def body() -> int:
+        overrides = dict(config.parse_assignment(text) for text in arguments.set)
+        found = PROBES[arguments.probe](config.load(arguments.config, overrides))
+        print(msgspec.json.encode(found).decode())
+        return 0
+
+    return exit_code_of(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

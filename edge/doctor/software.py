@@ -1,0 +1,147 @@
+"""Python, the virtual environment, and libraries, each pair that must fit together in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import signal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.doctor.facts import Facts, Ran
+from edge.doctor.findings import Finding, fail, note, ok, warn
+
+LEAST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
+LAST_OF_TFLITE_RUNTIME = (3, 11)
+LEAST_GLIBC = (2, 27)
+"""What ai-edge-litert's wheels are built for (manylinux_2_27)."""
+REINSTALL = "install fmd again; by hand: pip install -c systemd/constraints.txt '.[pi]'"
+OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+
+
+def python(facts: Facts) -> Iterator[Finding]:
+    """Is there a TFLite runtime for this Python on this processor at all?"""
+    it = facts.python
+    version, of = it.version[:2], f"{'.'.join(map(str, it.version))}, {it.bits} bits, {it.machine}"
+    thirty_two = it.bits == 32 or it.machine in ("armv6l", "armv7l", "i686")
+    if version < LEAST_PYTHON:
+        yield fail("python", f"{of}: too old, 3.10 is the oldest fmd runs on", "install a newer system")
+    elif thirty_two and version > LAST_OF_TFLITE_RUNTIME:
+        yield fail("python", f"{of}: no TFLite runtime exists for it", "write the card again with a 64-bit system")
+    elif thirty_two:
+        cure = "better, and many times faster: a 64-bit system"
+        yield warn("python", f"{of}: only the old tflite-runtime runs here", cure)
+    elif version > NEWEST_PYTHON:
+        yield fail("python", f"{of}: too new, no TFLite runtime is made for it yet", "use Python 3.10 to 3.14")
+    elif not it.glibc:
+        yield fail("python", f"{of}: not glibc, and no runtime is made for anything else", "use Debian or Ubuntu")
+    elif it.glibc < LEAST_GLIBC:
+        yield fail("python", f"{of}: glibc {_dotted(it.glibc)}, the runtime needs 2.27", "install a newer system")
+    else:
+        yield ok("python", f"{of}, glibc {_dotted(it.glibc)}")
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
+
+
+def environment(facts: Facts) -> Iterator[Finding]:
+    """On a Pi, picamera2, libcamera and the NumPy they were built for come from apt, beside a virtual environment."""
+    it = facts.python
+    inside = it.prefix != it.base_prefix
+    if not facts.is_pi:
+        yield ok("environment", f"{'a virtual environment at ' if inside else ''}{it.prefix}")
+        return
+    again = "sudo /usr/bin/python3 -m venv --clear --system-site-packages /opt/fmd, then install fmd into it"
+    config = _venv_config(Path(it.prefix)) if inside else {}
+    if inside and config.get("include-system-site-packages", "").lower() != "true":
+        yield fail("environment", f"{it.prefix} does not see apt's packages, picamera2 among them", again)
+    elif it.base_prefix != "/usr":
+        yield fail("environment", f"Python of {it.base_prefix}, not the system's: picamera2 is not made for it", again)
+    else:
+        yield ok("environment", f"{it.prefix}, beside apt's packages")
+
+
+def _venv_config(prefix: Path) -> Mapping[str, str]:
+    try:
+        lines = (prefix / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Library:
+    """Something to import, in one process with what it must go together with."""
+
+    name: str
+    code: str
+    cure: str
+    needed: bool = True
+
+
+NUMPY = Library("numpy", "import numpy; print(numpy.__version__, numpy.__file__)", REINSTALL)
+BASIC = (
+    NUMPY,
+    Library(
+        "numpy + cv2",
+        "import numpy, cv2; cv2.resize(numpy.zeros((4, 4, 3), numpy.uint8), (2, 2)); print(cv2.__version__)",
+        "pip uninstall opencv-python opencv-contrib-python; pip install 'opencv-python-headless>=4.10,<6'",
+    ),
+    Library("msgspec", "import msgspec; print(msgspec.__version__)", REINSTALL),
+)
+PICAMERA2 = Library(
+    "numpy + picamera2",
+    "import numpy, picamera2; print('imported')",
+    "sudo apt install python3-picamera2; where NumPy is said to be incompatible: pip uninstall numpy",
+)
+LGPIO = Library(
+    "gpiozero + lgpio",
+    "import gpiozero, lgpio; lgpio.gpiochip_open; print(gpiozero.__version__)",
+    "sudo apt install python3-lgpio; pip install 'gpiozero>=2.0.1.post3'",
+)
+GPIOD = Library(
+    "gpiod",
+    "import gpiod; gpiod.request_lines; print(gpiod.__version__)",
+    "pip install 'gpiod>=2.2' (1.5.4 is an unrelated package)",
+)
+
+
+def libraries(facts: Facts, wanted: Collection[Library]) -> Iterator[Finding]:
+    """Import each in a process of its own, and look for the two that get in each other's way."""
+    for library in wanted:
+        yield imported(library, facts.probe(library.code))
+    yield from _two_opencvs()
+
+
+def imported(library: Library, ran: Ran) -> Finding:
+    """What became of one import."""
+    if ran.code == 0:
+        return ok("libraries", f"{library.name} {ran.out.split()[0] if ran.out.split() else ''}".strip())
+    return (fail if library.needed else note)("libraries", f"{library.name}: {how_it_ended(ran)}", library.cure)
+
+
+def how_it_ended(ran: Ran) -> str:
+    """In words: killed by which signal, or its last line."""
+    if ran.code is not None and ran.code < 0:
+        return f"ended by {signal.Signals(-ran.code).name}, as libraries do that were built for another NumPy"
+    return ran.last_line.removeprefix("error: ") or f"exit code {ran.code}"
+
+
+def _two_opencvs() -> Iterator[Finding]:
+    found = [name for name in OPENCVS if _is_installed(name)]
+    if len(found) > 1:
+        yield warn(
+            "libraries",
+            f"{' and '.join(found)} are both installed and overwrite each other's files",
+            f"pip uninstall -y {' '.join(found)}; pip install 'opencv-python-headless>=4.10,<6'",
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
