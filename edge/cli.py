@@ -3,6 +3,7 @@
 fmd run       watch, decide, alert (what the service starts)
 fmd demo      the whole loop on a built-in scene with simulated pins
 fmd predict   faces and labels of pictures or a clip, as a CSV
+fmd replay    a clip of your door, and what fmd must make of it: a regression test
 fmd off       switch LED and buzzer off
 fmd doctor    is this machine fit to watch a door, and if not, what cures it?
 fmd verify    is this model file what it says, and does this machine compute it rightly?
@@ -26,7 +27,10 @@ from edge.flash import options as flash_options
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command == "replay" and arguments.write and not arguments.expect:
+        parser.error("replay --write: say with --expect which file to write")
     level = logging.DEBUG if arguments.verbose else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     # OpenCV and FFmpeg read these when they wake up; what matters of their complaints fmd says in its own words.
@@ -91,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     _add_settings_options(predict)
 
+    replay = commands.add_parser("replay", help="a clip of your door, and what fmd must make of it")
+    replay.add_argument("clip", help="a clip, or doorway for the built-in scene; outputs are simulated")
+    replay.add_argument("--expect", type=Path, metavar="FILE", help="passages and alarms that are right (TOML or JSON)")
+    replay.add_argument("--write", action="store_true", help="write what came into --expect's file instead")
+    _add_settings_options(replay)
+
     off = commands.add_parser("off", help="switch LED and buzzer off (the unit does it after fmd was killed)")
     _add_settings_options(off)
 
@@ -102,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("model", type=Path)
     flash = commands.add_parser("flash", help="put fmd onto a card with Raspberry Pi OS; a dry run without --write")
     flash_options.add_options(flash)
-    for command in (run, demo, predict, off, doctor, verify, flash):
+    for command in (run, demo, predict, replay, off, doctor, verify, flash):
         # After the command as well as before it; without a default, lest it undo the one before.
         command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser

@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from edge import annotate, bundle, config, drivers, off, predict, publish, service
+from edge import annotate, bundle, config, drivers, off, predict, publish, replay, service
 from edge.contracts import Change, Decision, Image, Outcome, Step
-from edge.errors import EXIT_INTERRUPTED, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
+from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
 log = logging.getLogger("fmd")
 
@@ -288,10 +288,30 @@ def verify(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def replay_clip(arguments: argparse.Namespace) -> int:
+    """A clip through the whole service, against what is expected of it; exit code 1 where something else came."""
+    named = dict(config.parse_assignment(text) for text in arguments.set)
+    settings = replay.settings_for(arguments.clip, arguments.config, named)
+    # Before the clip, which takes its time: a mistyped file should not.
+    expected = replay.read(arguments.expect) if arguments.expect and not arguments.write else None
+    course, stopped_by = replay.watched(settings, tell)
+    if stopped_by is not None:
+        return _exit_code(stopped_by)
+    if arguments.write:
+        replay.write(arguments.expect, course, Path(arguments.clip).name)
+        print(f"{arguments.expect}: {len(course.passages)} passages; look at the clip and correct what is wrong there")
+    if expected is None:
+        return EXIT_OK
+    lines = list(replay.compared(expected, course))
+    print(*lines, f"{sum(not line.good for line in lines)} of {len(lines)} not as expected", sep="\n")
+    return EXIT_OK if all(line.good for line in lines) else EXIT_KNOWN
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "demo": demo,
     "predict": predict_each,
+    "replay": replay_clip,
     "off": switch_off,
     "verify": verify,
 }

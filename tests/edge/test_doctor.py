@@ -301,9 +301,8 @@ def test_the_installed_settings_are_looked_at_unless_others_are_named(pi: Facts)
 def test_this_machine_can_be_examined_and_told_as_json() -> None:
     found = fmd("doctor", "--json", "--set", "alert.driver=console", "--set", "camera.source=doorway")
     told = json.loads(found.stdout)
-    of = {row["check"]: row for row in told["findings"]}
-    assert of["models"]["status"] == "ok"
-    assert of["camera"]["status"] == "ok"
+    well = {row["check"] for row in told["findings"] if row["status"] == "ok"}
+    assert {"system", "libraries", "settings", "models", "camera"} <= well
     assert found.returncode == (0 if told["fit"] else 1)
 
 
