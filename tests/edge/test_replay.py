@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from edge import config, replay
+from edge.contracts import Decision
 from edge.errors import SettingsError
 from edge.replay import Course, Passed
 from tests.edge.parts import fmd, write_clip
@@ -115,23 +116,22 @@ def test_write_needs_a_file_to_write_to(tmp_path: Path) -> None:
     assert "--expect" in found.stderr
 
 
-def test_the_built_in_scene_is_recorded_and_a_wrong_line_is_noticed(tmp_path: Path) -> None:
+def test_the_built_in_scene_is_one_passage_and_one_alarm(tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
-    expect = tmp_path / "doorway.toml"
-    course, stopped_by = replay.watched(replay.settings_for("doorway", None, {"model.threads": 1}))
-    assert stopped_by is None
+    told: list[Decision] = []
+    course, stopped_by = replay.watched(replay.settings_for("doorway", None, {"model.threads": 1}), told.append)
     (passed,) = course.passages
     assert (passed.outcome, passed.violated, len(course.alarms)) == ("compliant", True, 1)
-    replay.write(expect, course, "doorway")
-    expect.write_text(expect.read_text().replace('"compliant"', '"violation"'))
-    wrong = fmd("replay", "doorway", "--expect", expect, "--set", "model.threads=1")
-    assert wrong.returncode == 1
-    *_, passage, alarm, total = wrong.stdout.splitlines()
-    assert (passage[:4], alarm[:4], total) == ("FAIL", "ok  ", "1 of 2 not as expected")
+    assert passed.decided_s == pytest.approx(course.alarms[0][0])
+    assert (stopped_by, len(told)) == (None, 3)
+    replay.write(tmp_path / "doorway.toml", course, "doorway")
+    assert complaints(replay.read(tmp_path / "doorway.toml"), course) == []
 
 
-def test_an_empty_clip_is_written_down_as_nobody_and_found_so_again(tmp_path: Path) -> None:
-    clip, expect = write_clip(tmp_path / "clip.mp4"), tmp_path / "clip.toml"
+def test_an_empty_clip_is_written_down_as_nobody_and_whoever_is_expected_is_missed(tmp_path: Path) -> None:
+    clip, expect = write_clip(tmp_path / "clip.mp4", frames=5), tmp_path / "clip.toml"
     assert fmd("replay", clip, "--expect", expect, "--write").returncode == 0
     assert replay.read(expect) == Course()
-    assert fmd("replay", clip, "--expect", expect).returncode == 0
+    replay.write(expect, COURSE, "clip.mp4")
+    missed = fmd("replay", clip, "--expect", expect)
+    assert (missed.returncode, missed.stdout.splitlines()[-1]) == (1, "3 of 3 not as expected")
