@@ -306,7 +306,7 @@ class Machine:
             plain += ["-device", "virtio-blk-pci,drive=disk"]
             serials += [*channel, "-device", "virtio-serial-pci", "-device", "virtconsole,chardev=shell"]
         return [
-            *("nice", "-n", "10", "qemu-system-aarch64", "-M", board.machine, *board.arguments),
+            *("qemu-system-aarch64", "-M", board.machine, *board.arguments),
             *("-accel", "tcg", *CLOCK, "-display", "none", "-no-reboot"),
             *("-kernel", str(self.kernel.image), "-initrd", str(self.kernel.initrd(self.kind))),
             *("-dtb", str(self.kernel.device_tree(self.kind))),

@@ -55,7 +55,7 @@ class System:
         """Standard output of a shell command inside; raises :class:`ProofError` where it fails."""
         clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "sh", "-c", command]
         enter = ["nsenter", f"--target={self._pid}", *NAMESPACES, "--root", "--wd", *clean]
-        return call(enter, timeout_s=timeout_s).strip()
+        return call(enter, timeout_s=timeout_s, words=f"`{command}`").strip()
 
     def wait(self, command: str, wanted: str, timeout_s: float = BOOT_S) -> None:
         """Until a command prints what is wanted."""

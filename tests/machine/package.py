@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -9,26 +10,38 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.machine import userland
-from tests.machine.place import REPOSITORY, ProofError, call, need
+from tests.machine import root, userland
+from tests.machine.place import REPOSITORY, ProofError, cache, call, need
 from tests.machine.root import native
 
 PYTHONS = "3.11"
 """Bookworm's, the root's. A package for one Python is a quarter the size of the full one."""
 FMD = "/opt/fmd/bin/fmd"
 PYTHON = "/opt/fmd/current/bin/python"
+PACKAGES_HELP = "take the newest packages that lie there, instead of building them"
 SCENE = "/opt/fmd-proof"
 GUEST = Path(__file__).with_name("guest")
 
 Runner = Callable[..., str]
 
 
+def find(arch: str, folder: Path | None) -> Path:
+    """The newest .deb for ``arch`` in ``folder``; where none is named, built from the working tree."""
+    if folder is None:
+        return build(arch)
+    found = sorted(folder.glob(f"fmd_*_{arch}.deb"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ProofError(
+            f"{folder}: no fmd_*_{arch}.deb there; make it with: make deb DEB_ARCH={arch} PYTHONS={PYTHONS}"
+        )
+    return found[-1]
+
+
 def build(arch: str) -> Path:
     """The .deb of the working tree for ``arch``; its wheels are kept between builds."""
     need("make", "dpkg-buildpackage", "dh", "help2man")
-    # In a folder of its own: a package somebody built for their board stays as it is.
     call(["make", "deb", f"DEB_ARCH={arch}", f"PYTHONS={PYTHONS}"], cwd=REPOSITORY)
-    return max((REPOSITORY / "build").glob(f"fmd_*_{arch}.deb"), key=lambda path: path.stat().st_mtime)
+    return find(arch, REPOSITORY / "build")
 
 
 def runner(tree: Path, arch: str, processor: str = "cortex-a76") -> Runner:
@@ -50,7 +63,29 @@ def install(tree: Path, deb: Path, run: Runner) -> None:
     inside.unlink()
 
 
-def check_installed(tree: Path, run: Runner) -> None:
+def installed(tree: Path, deb: Path, arch: str) -> Path:
+    """A root at ``tree`` with ``deb`` in it; kept in the cache, as installing under emulation takes minutes."""
+    digest = hashlib.sha256(deb.read_bytes() + root.make(arch).name.encode()).hexdigest()
+    kept = cache() / f"installed-{arch}-{digest[:16]}.tar"
+    if not kept.exists():
+        run = runner(root.unpack(root.make(arch), tree), arch)
+        install(tree, deb, run)
+        check_installed(run)
+        keep(tree, kept)
+        return tree
+    return root.unpack(kept, tree)
+
+
+def keep(tree: Path, kept: Path) -> None:
+    """Put the root away as ``kept``, in place of those of earlier packages for the same architecture."""
+    unfinished = kept.with_suffix(".part")
+    call(["tar", "--create", "--numeric-owner", "--exclude=./.board", "--file", unfinished, "--directory", tree, "."])
+    for old in kept.parent.glob(f"{kept.name.rpartition('-')[0]}-*.tar"):
+        old.unlink()
+    unfinished.rename(kept)
+
+
+def check_installed(run: Runner) -> None:
     """dpkg holds it for installed, its unit starts at boot, its user is there, and the command runs."""
     if (status := run(["dpkg-query", "--show", "--showformat=${Status}", "fmd"])) != "install ok installed":
         raise ProofError(f"dpkg says: {status}")

@@ -37,8 +37,11 @@ def need_root() -> None:
         raise ProofError("this proof mounts and changes roots: run it as root (sudo make proof-arm)")
 
 
-def call(command: Sequence[str | Path], *, timeout_s: float = 1800, **more: object) -> str:
-    """Run one command; its standard output, or :class:`ProofError` with the end of what it said."""
+def call(command: Sequence[str | Path], *, timeout_s: float = 1800, words: str = "", **more: object) -> str:
+    """Run one command; its standard output, or :class:`ProofError` with the end of what it said.
+
+    ``words`` name it there where its first word does not.
+    """
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
@@ -50,7 +53,7 @@ def call(command: Sequence[str | Path], *, timeout_s: float = 1800, **more: obje
     )
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise ProofError(f"{command[0]} ... ended with {done.returncode}:\n{said}")
+        raise ProofError(f"{words or command[0]} ended with {done.returncode}:\n{said}")
     return str(done.stdout)
 
 

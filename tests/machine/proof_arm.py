@@ -7,6 +7,7 @@ back after a kill and from hanging, and stops.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -26,11 +27,14 @@ driver = "console"
 
 def main() -> int:
     """Every check, each told with its seconds; 0 where all passed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--packages", type=Path, metavar="FOLDER", help=package.PACKAGES_HELP)
+    packages = parser.parse_args().packages
     report = Report()
     work = Path(tempfile.mkdtemp(prefix="proof-arm.", dir=cache()))
     try:
         need_root()
-        trees = {arch: _installed(report, work, arch) for arch in ("amd64", "arm64")}
+        trees = {arch: _installed(report, work, arch, packages) for arch in ("amd64", "arm64")}
         _check_answers(report, trees)
         _check_demo(report, trees)
         _check_unit(report, trees["amd64"], work)
@@ -42,16 +46,16 @@ def main() -> int:
     return report.end()
 
 
-def _installed(report: Report, work: Path, arch: str) -> Path:
+def _installed(report: Report, work: Path, arch: str, packages: Path | None) -> Path:
     """A root with the package in it; without one there is nothing more to prove."""
     with report.step(f"a Debian root for {arch}"):
         tree = root.unpack(root.make(arch), work / arch)
-    with report.step(f"the package is built for {arch}"):
-        deb = package.build(arch)
+    with report.step(f"the package for {arch}"):
+        deb = package.find(arch, packages)
     with report.step(f"the package installs on {arch}"):
         run = package.runner(tree, arch)
         package.install(tree, deb, run)
-        package.check_installed(tree, run)
+        package.check_installed(run)
     if report.failed:
         raise ProofError(f"no package on {arch}, nothing to prove")
     return tree

@@ -60,4 +60,4 @@ def run(
         **(also or {}),
     }
     enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh", root, *command]
-    return call(["nice", "-n", "10", *enter], timeout_s=timeout_s, env=clean)
+    return call(enter, timeout_s=timeout_s, words=" ".join(command), env=clean)

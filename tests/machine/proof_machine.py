@@ -1,0 +1,195 @@
+"""``make proof-machine``: a whole emulated board with fmd's package on it, judged by what its pins do.
+
+The board boots Debian's own kernel and fmd starts by itself. A bare face in a clip raises the line the LED hangs on,
+and the passage's end lowers it, read from outside the machine. Then fmd is stopped, started, killed and hung with the
+alarm on, and watches a V4L2 camera of the kernel's, which stalls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.machine import emulator, image, kernel, package, scene
+from tests.machine.emulator import Machine
+from tests.machine.place import ProofError, Report, cache, need_root
+
+PASSAGE = "/var/lib/fmd-proof/passage.mp4"
+PINS = {"virt": (5, 6), "pi": (17, 27)}
+"""LED and buzzer. Of the eight lines of virt's chip the machine itself uses 3; a Pi has fmd's own defaults."""
+SETTINGS = """[camera]
+source = "{source}"
+width = 320
+height = 180
+fps = 5
+loop = true
+
+[alert]
+driver = "gpiozero"
+led_pin = {led}
+buzzer_pin = {buzzer}
+"""
+STATUS = "systemctl show --property=StatusText --value fmd"
+RESTARTS = "systemctl show --property=NRestarts --value fmd"
+MAIN_PID = "systemctl show --property=MainPID --value fmd"
+DROP = "v4l2-ctl --device=/dev/video0 --set-ctrl=percentage_of_dropped_buffers"
+STEP_S = 900
+"""The longest anything may take; two busy cores of a small server are a hundred times slower than a board."""
+
+
+def main() -> int:
+    """The checks asked for, each told with its seconds; 0 where all passed."""
+    asked = _arguments()
+    report = Report()
+    work = Path(tempfile.mkdtemp(prefix="proof-machine.", dir=cache()))
+    try:
+        need_root()
+        tree = _installed(report, work, asked.packages)
+        for part in asked.parts:
+            PARTS[part](report, tree, work)
+    except ProofError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return report.end()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--part", dest="parts", action="append", choices=list(PARTS), help="only this; may be repeated")
+    parser.add_argument("--packages", type=Path, metavar="FOLDER", help=package.PACKAGES_HELP)
+    asked = parser.parse_args()
+    asked.parts = asked.parts or list(PARTS)
+    return asked
+
+
+def _installed(report: Report, work: Path, packages: Path | None) -> Path:
+    """The root with the package in it: from the cache where this very package was installed before."""
+    with report.step("the package is built and installed"):
+        tree = package.installed(work / "tree", package.find("arm64", packages), "arm64")
+        (tree / PASSAGE.lstrip("/")).parent.mkdir(exist_ok=True)
+        scene.write_clip(tree / PASSAGE.lstrip("/"))
+    if report.failed:
+        raise ProofError("no root with the package in it, nothing to boot")
+    return tree
+
+
+def settings(kind: str, source: str = PASSAGE) -> str:
+    """/etc/fmd/fmd.toml for that machine."""
+    led, buzzer = PINS[kind]
+    return SETTINGS.format(source=source, led=led, buzzer=buzzer)
+
+
+def _board(tree: Path, work: Path, kind: str) -> Machine:
+    (tree / "etc/fmd/fmd.toml").write_text(settings(kind))
+    made = kernel.make()
+    disk = image.make(tree, made, work / f"{kind}.img", kind)
+    return Machine(made, disk, work / kind, kind)
+
+
+def check_board(report: Report, tree: Path, work: Path) -> None:
+    """The generic machine as a Pi 4: alarm, stop, kill, hang, camera."""
+    with emulator.powered(_board(tree, work, "virt")) as board:
+        report.say(f"a shell {board.up_s():.0f} s after power came")
+        _check_alarm(report, board)
+        _check_stop_and_start(report, board)
+        _check_kill(report, board, "KILL", "killed (SIGKILL)", 1)
+        _check_kill(report, board, "STOP", "hung (SIGSTOP)", 2)
+        _check_camera(report, board)
+
+
+def check_pi(report: Report, tree: Path, work: Path) -> None:
+    """QEMU's Pi 3B: the alarm on the BCM2837's own pin controller, with fmd's default pins."""
+    with emulator.powered(_board(tree, work, "pi")) as board:
+        report.say(f"raspi3b: a shell {board.up_s():.0f} s after power came")
+        _check_alarm(report, board)
+        _check_stop_and_start(report, board)
+
+
+def _check_alarm(report: Report, board: Machine) -> None:
+    led, buzzer = PINS[board.kind]
+    with report.step("the board boots and systemd starts fmd by itself"):
+        _wait_active(board)
+    with report.step("a bare face raises the LED's line, seen from outside"):
+        board.pins.wait(led, True, STEP_S)
+    with report.step("the buzzer's line sounds in its rhythm"):
+        for high in (True, False, True):
+            board.pins.wait(buzzer, high, STEP_S)
+    with report.step("the end of the passage lowers both"):
+        board.pins.wait(led, False, STEP_S)
+        board.pins.wait(buzzer, False, STEP_S)
+    report.say("journal: " + board.shell.out("journalctl -u fmd --output=cat | grep -m1 ' person '"))
+
+
+def _check_stop_and_start(report: Report, board: Machine) -> None:
+    led, buzzer = PINS[board.kind]
+    with report.step("systemctl stop with the alarm on leaves both lines low"):
+        board.pins.wait(led, True, STEP_S)
+        board.shell.out("systemctl stop fmd", STEP_S)
+        high = [pin for pin in (led, buzzer) if board.pins.level(pin)]
+        if high:
+            raise ProofError(f"still high: {high}")
+        _expect(board, "systemctl show --property=Result --value fmd", "success")
+    with report.step("systemctl start comes back when fmd is ready: active"):
+        board.shell.out("systemctl start fmd", STEP_S)
+        _expect(board, "systemctl is-active fmd", "active")
+
+
+def _check_kill(report: Report, board: Machine, signal: str, words: str, restarts: int) -> None:
+    led, buzzer = PINS[board.kind]
+    with report.step(f"{words} with the alarm on: both lines go low"):
+        board.pins.wait(led, True, STEP_S)
+        board.shell.out(f"systemctl kill --signal={signal} --kill-whom=main fmd")
+        board.pins.wait(led, False, STEP_S)
+        board.pins.wait(buzzer, False, STEP_S)
+    with report.step(f"{words}: systemd starts fmd again"):
+        _wait_until(board, f'[ "$({RESTARTS})" = {restarts} ]')
+        _wait_active(board)
+    report.say("journal: " + board.shell.out("journalctl -u fmd --output=cat | grep 'Failed with result' | tail -1"))
+
+
+def _check_camera(report: Report, board: Machine) -> None:
+    with report.step("fmd watches a V4L2 camera (the kernel's vivid)"):
+        board.shell.out("modprobe vivid n_devs=1 node_types=0x1 && udevadm settle")
+        _write_settings(board, settings(board.kind, "/dev/video0"))
+        board.shell.out("systemctl restart fmd", STEP_S)
+        _expect(board, STATUS, "watching")
+        _expect(board, f'ls -l /proc/"$({MAIN_PID})"/fd | grep -c /dev/video0', "1")
+    with report.step("the camera stalls: fmd says that it is blind"):
+        board.shell.out(f"{DROP}=100")
+        _wait_until(board, f"{STATUS} | grep -q blind")
+    report.say("status: " + board.shell.out(STATUS))
+    with report.step("it stays stalled: systemd starts fmd anew"):
+        _wait_until(board, f'[ "$({RESTARTS})" -ge 1 ]')
+    with report.step("it works again: fmd is watching"):
+        board.shell.out(f"{DROP}=0")
+        _wait_active(board)
+        _expect(board, STATUS, "watching")
+
+
+def _write_settings(board: Machine, text: str) -> None:
+    board.shell.out(f"cat >/etc/fmd/fmd.toml <<'END'\n{text}END\n")
+
+
+def _wait_active(board: Machine) -> None:
+    _wait_until(board, "systemctl is-active --quiet fmd")
+
+
+def _wait_until(board: Machine, condition: str) -> None:
+    board.shell.out(f"until {condition}; do sleep 1; done", STEP_S)
+
+
+def _expect(board: Machine, command: str, wanted: str) -> None:
+    if (got := board.shell.out(command)) != wanted:
+        raise ProofError(f"`{command}` gave {got!r}, expected {wanted!r}")
+
+
+PARTS: dict[str, Callable[[Report, Path, Path], None]] = {"board": check_board, "pi": check_pi}
+
+if __name__ == "__main__":
+    sys.exit(main())
