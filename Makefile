@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage deb proof-arm clean
+.PHONY: demo test test-slow check lint coverage deb proof-arm proof-machine bench-image clean
 
 ## The whole loop on a built-in scene, with simulated pins: prints each decision, leaves a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -26,13 +26,6 @@ lint check: $(VENV)/.test
 coverage: $(VENV)/.test
 	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term-missing:skip-covered
 
-# Both want root and the apt packages that tests/machine/README.md lists; PROOF_PYTHON any Python with fmd's `demo` extra.
-PROOF_PYTHON ?= $(BIN)/python
-
-## fmd's package on an arm64 userland and under a real systemd, without a board. The first run makes what it caches.
-proof-arm: $(VENV)/.test
-	$(PROOF_PYTHON) -m tests.machine.proof_arm
-
 # What the package is for: DEB_ARCH arm64 (boards) or amd64; PYTHONS those of the systems it shall install on.
 DEB_ARCH ?= arm64
 PYTHONS ?= 3.10,3.11,3.12,3.13
@@ -45,6 +38,21 @@ deb:
 		dpkg-buildpackage --build=binary --no-sign --host-arch $(DEB_ARCH)
 	mv build/deb/*.deb build/
 	rm -rf build/deb
+
+# The next three want root, and the apt packages that tests/machine/README.md lists.
+
+## fmd's package on an arm64 userland and under a real systemd, without a board. The first run makes what it caches.
+proof-arm: $(VENV)/.demo
+	$(BIN)/python -m tests.machine.proof_arm
+
+## A whole emulated board: the alarm on its pins, kills, a stalled camera, power cuts.
+proof-machine: $(VENV)/.demo
+	$(BIN)/python -m tests.machine.proof_machine
+
+## build/fmd-bench.img: Debian for arm64 with the package, to boot on the emulator (the command is printed).
+bench-image: $(VENV)/.demo
+	mkdir -p build
+	$(BIN)/python -m tests.machine.image build/fmd-bench.img
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -1,26 +1,35 @@
-"""A disk for the emulated machine: a root with fmd's package in it, a kernel's modules, and the proof's own shell."""
+"""Disks for the emulated machine: a root with fmd's package in it and a kernel's modules.
+
+``python -m tests.machine.image OUT.img`` makes the bench image: a Debian for arm64 with fmd's package, from packages
+alone, that boots on the emulator to a console where root logs in without a password. It is no image for a card.
+"""
 
 from __future__ import annotations
 
+import argparse
+import re
+import shlex
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
+from tests.machine import kernel, package
 from tests.machine.emulator import BOARDS
 from tests.machine.kernel import Kernel
-from tests.machine.place import call, need
+from tests.machine.place import ProofError, cache, call, need, need_root
 
 GUEST = Path(__file__).with_name("guest")
 SIZE = 2 << 30
 """Bytes; sparse. Of a power of two, as an SD card of the emulated Pi must be."""
 
 
-def make(tree: Path, kernel: Kernel, disk: Path, kind: str = "virt") -> Path:
-    """The root in ``tree`` as an ext4 image that boots on the machine of that ``kind``."""
+def make(tree: Path, built: Kernel, disk: Path) -> Path:
+    """The root in ``tree`` as an ext4 image, with the modules of ``built``."""
     need("mke2fs")
-    modules = tree / "usr" / "lib" / "modules" / kernel.version
+    modules = tree / "usr" / "lib" / "modules" / built.version
     if not modules.exists():
-        shutil.copytree(kernel.modules, modules, symlinks=True)
-    _add_shell(tree, BOARDS[kind].shell_device)
+        shutil.copytree(built.modules, modules, symlinks=True)
     shutil.rmtree(tree / ".board", ignore_errors=True)
     disk.unlink(missing_ok=True)
     call(["truncate", f"--size={SIZE}", disk])
@@ -28,12 +37,58 @@ def make(tree: Path, kernel: Kernel, disk: Path, kind: str = "virt") -> Path:
     return disk
 
 
-def _add_shell(tree: Path, device: str) -> None:
+def add_shell(tree: Path, kind: str) -> None:
+    """Give the root in ``tree`` the shell through which the proof looks after a board of that ``kind``."""
     units = tree / "etc" / "systemd" / "system"
     shutil.copy(GUEST / "proof-shell@.service", units)
     shell = Path(shutil.copy(GUEST / "proof-shell", tree / "usr" / "local" / "sbin"))
     shell.chmod(0o755)
-    wanted = units / "multi-user.target.wants" / f"proof-shell@{Path(device).name}.service"
+    wanted = units / "multi-user.target.wants" / f"proof-shell@{Path(BOARDS[kind].shell_device).name}.service"
     wanted.parent.mkdir(exist_ok=True)
     if not wanted.is_symlink():
         wanted.symlink_to("../proof-shell@.service")
+
+
+def main() -> int:
+    """The bench image, and how to boot it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("out", type=Path, metavar="OUT.img")
+    parser.add_argument("--packages", type=Path, metavar="FOLDER", help=package.PACKAGES_HELP)
+    asked = parser.parse_args()
+    try:
+        need_root()
+        _make_bench(asked.out, asked.packages)
+    except ProofError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _make_bench(out: Path, packages: Path | None) -> None:
+    built = kernel.make()
+    with tempfile.TemporaryDirectory(dir=cache()) as folder:
+        tree = package.installed(Path(folder) / "tree", package.find("arm64", packages), "arm64")
+        _let_root_in(tree)
+        make(tree, built, out)
+    print(f"{out}: boot it with\n  {shlex.join(boot_command(built, out))}")
+
+
+def _let_root_in(tree: Path) -> None:
+    """Root without a password, on a bench that nobody else reaches."""
+    shadow = tree / "etc" / "shadow"
+    shadow.write_text(re.sub(r"^root:[^:]*:", "root::", shadow.read_text(), count=1))
+
+
+def boot_command(built: Kernel, disk: Path) -> list[str]:
+    """QEMU on this terminal (Ctrl-A X ends it)."""
+    board = BOARDS["virt"]
+    return [
+        *("qemu-system-aarch64", "-M", board.machine, *board.arguments, "-nographic", "-serial", "mon:stdio"),
+        *("-kernel", str(built.image), "-initrd", str(built.initrd("virt")), "-dtb", str(built.device_tree("virt"))),
+        *("-append", f"console={board.console} rw"),
+        *("-drive", f"if=none,id=disk,file={disk},format=raw", "-device", "virtio-blk-pci,drive=disk"),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -84,7 +84,7 @@ class Replay:
     """A disk carried forward along the log; ``disk`` starts as it was before the machine did."""
 
     def __init__(self, disk: Path, log: BinaryIO) -> None:
-        self._disk, self._log = disk, log
+        self.disk, self._log = disk, log
         self.writes = list(entries(log))
         self._done = 0
 
@@ -92,17 +92,25 @@ class Replay:
         """Make ``out`` the disk after a cut at entry ``at``, never before an earlier one; how many were unconfirmed."""
         until = confirmed(self.writes, at)
         self._advance(until)
-        call(["cp", "--sparse=always", "--reflink=auto", self._disk, out])
+        call(["cp", "--sparse=always", "--reflink=auto", self.disk, out])
         unconfirmed = [write for write in self.writes[until:at] if write.sectors]
         with out.open("r+b") as disk:
             for write, sectors in survivors(unconfirmed, chance):
                 self._put(disk, write, sectors)
         return len(unconfirmed)
 
+    def lying(self, since: int, chance: random.Random, out: Path) -> None:
+        """Make ``out`` the disk after a cut at the log's end, had every flush after entry ``since`` been ignored."""
+        self._advance(confirmed(self.writes, since))
+        call(["cp", "--sparse=always", "--reflink=auto", self.disk, out])
+        with out.open("r+b") as disk:
+            for write, sectors in survivors(self.writes[self._done :], chance):
+                self._put(disk, write, sectors)
+
     def _advance(self, until: int) -> None:
         if until < self._done:
             raise ValueError(f"cuts go forward: {until} after {self._done}")
-        with self._disk.open("r+b") as disk:
+        with self.disk.open("r+b") as disk:
             for write in self.writes[self._done : until]:
                 if not write.flags & DISCARD:
                     self._put(disk, write, write.sectors)

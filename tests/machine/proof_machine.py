@@ -2,7 +2,7 @@
 
 The board boots Debian's own kernel and fmd starts by itself. A bare face in a clip raises the line the LED hangs on,
 and the passage's end lowers it, read from outside the machine. Then fmd is stopped, started, killed and hung with the
-alarm on, and watches a V4L2 camera of the kernel's, which stalls.
+alarm on, watches a V4L2 camera of the kernel's, which stalls, and loses power in the middle of its writing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.machine import emulator, image, kernel, package, scene
+from tests.machine import emulator, image, kernel, package, power, scene
 from tests.machine.emulator import Machine
 from tests.machine.place import ProofError, Report, cache, need_root
 
@@ -85,10 +85,12 @@ def settings(kind: str, source: str = PASSAGE) -> str:
     return SETTINGS.format(source=source, led=led, buzzer=buzzer)
 
 
-def _board(tree: Path, work: Path, kind: str) -> Machine:
+def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = lambda tree: None) -> Machine:
     (tree / "etc/fmd/fmd.toml").write_text(settings(kind))
+    prepare(tree)
     made = kernel.make()
-    disk = image.make(tree, made, work / f"{kind}.img", kind)
+    image.add_shell(tree, kind)
+    disk = image.make(tree, made, work / f"{kind}.img")
     return Machine(made, disk, work / kind, kind)
 
 
@@ -109,6 +111,13 @@ def check_pi(report: Report, tree: Path, work: Path) -> None:
         report.say(f"raspi3b: a shell {board.up_s():.0f} s after power came")
         _check_alarm(report, board)
         _check_stop_and_start(report, board)
+
+
+def check_power(report: Report, tree: Path, work: Path) -> None:
+    """Power cuts at random moments while decisions are written down."""
+    scene.write_clip(tree / PASSAGE.lstrip("/"), bare_s=1.5, after_s=0.75)
+    board = _board(tree, work, "virt", power.prepare)
+    power.check(report, board)
 
 
 def _check_alarm(report: Report, board: Machine) -> None:
@@ -189,7 +198,7 @@ def _expect(board: Machine, command: str, wanted: str) -> None:
         raise ProofError(f"`{command}` gave {got!r}, expected {wanted!r}")
 
 
-PARTS: dict[str, Callable[[Report, Path, Path], None]] = {"board": check_board, "pi": check_pi}
+PARTS: dict[str, Callable[[Report, Path, Path], None]] = {"board": check_board, "pi": check_pi, "power": check_power}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import powercut, root
+from tests.machine import power, powercut, root
 from tests.machine.emulator import Line, Monitor, Pins, Shell, find_device
 from tests.machine.place import ProofError, Report, call
 
@@ -164,3 +164,21 @@ class TestPlace:
 
     def test_without_a_debian_mirror_it_is_debians_own(self) -> None:
         assert "deb.debian.org" in root.mirrors("deb http://m.example/ubuntu jammy main")[0]
+
+
+class TestPower:
+    def test_events_are_read_up_to_a_torn_last_line(self) -> None:
+        assert power.whole_events('{"n":1}\n{"n":2}\n{"n"') == [1, 2]
+
+    @pytest.mark.parametrize("log", ['{"n":1}\n{"n"\n{"n":3}\n', '{"n":1}\n{"n":3}\n'])
+    def test_a_tear_in_the_middle_and_a_gap_are_told(self, log: str) -> None:
+        with pytest.raises(ProofError, match=r"torn|missing"):
+            power.whole_events(log)
+
+    def test_what_was_promised_is_what_was_acknowledged_before_the_cut(self) -> None:
+        writes = [powercut.Write(0, 1, 0, 512 + 1024 * index) for index in range(4)]
+        acknowledged = [power.Acknowledged(3, 1536), power.Acknowledged(5, 3000)]
+        assert [power.promised(acknowledged, writes, cut) for cut in (1, 2, 3, 4)] == [0, 3, 5, 5]
+
+    def test_a_log_says_when_it_was_kept(self) -> None:
+        assert power.ACKNOWLEDGED.findall("x\r\nevents kept up to 12\r\n") == ["12"]
