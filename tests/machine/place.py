@@ -57,34 +57,53 @@ def call(command: Sequence[str | Path], *, timeout_s: float = 1800, words: str =
     return str(done.stdout)
 
 
+def processor_s() -> float:
+    """Processor seconds of every process this one has started, directly or not, the finished ones included."""
+    parents, spent = dict[int, int](), dict[int, float]()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            process = int(stat.parent.name)
+            parents[process] = int(fields[1])
+            spent[process] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    mine = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in mine} - mine:
+        mine |= more
+    return sum(spent[process] for process in mine)
+
+
 class Report:
-    """What was checked, with the seconds each check took; the exit status of the whole proof."""
+    """What was checked, with the seconds each check took; the exit status of the whole proof.
+
+    Two numbers stand before each check: seconds by the clock, which depend on what else the host does, and seconds of
+    its processors.
+    """
 
     def __init__(self) -> None:
         self.failed: list[str] = []
-        self._started_s = time.monotonic()
+        self._started = time.monotonic(), processor_s()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """One check: PASS where nothing is raised inside. A failure is told and the proof goes on with the next."""
-        started_s = time.monotonic()
+        started = time.monotonic(), processor_s()
         try:
             yield
         except (ProofError, subprocess.TimeoutExpired, AssertionError) as error:
             self.failed.append(name)
-            self._tell("FAIL", name, started_s, f": {error}")
+            self._tell("FAIL", f"{name}: {error}", started)
         else:
-            self._tell("PASS", name, started_s, "")
+            self._tell("PASS", name, started)
 
-    def _tell(self, verdict: str, name: str, started_s: float, more: str) -> None:
-        print(f"{verdict}  {time.monotonic() - started_s:7.1f} s  {name}{more}", flush=True)
+    def _tell(self, verdict: str, words: str, started: tuple[float, float]) -> None:
+        wall_s, spent_s = time.monotonic() - started[0], processor_s() - started[1]
+        print(f"{verdict}  {wall_s:6.0f} s {spent_s:6.0f} s  {words}", flush=True)
 
     def say(self, text: str) -> None:
         """A figure or a remark between the checks."""
-        print(f"                 {text}", flush=True)
+        print(f"{'':24}{text}", flush=True)
 
     def end(self) -> int:
         """The last line, and 0 where every check passed, else 1."""
-        spent_s = time.monotonic() - self._started_s
-        print(f"{'FAIL' if self.failed else 'PASS'}  {spent_s:7.1f} s  in all; failed: {self.failed or 'none'}")
+        self._tell("FAIL" if self.failed else "PASS", f"in all; failed: {self.failed or 'none'}", self._started)
         return 1 if self.failed else 0
