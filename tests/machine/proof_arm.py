@@ -107,7 +107,8 @@ def _check_unit(report: Report, tree: Path, work: Path) -> None:
             system.wait(state, "active")
         with report.step("systemctl stop ends it in order"):
             system.out("systemctl stop fmd")
-            system.wait("systemctl show --property=ActiveState,Result --value fmd | tr '\\n' ' '", "inactive success")
+            system.wait(state, "inactive")
+            system.wait("systemctl show --property=Result --value fmd", "success")
         report.say("systemd's own judgement: " + system.out("systemd-analyze security --no-pager fmd | tail -1"))
 
 
