@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tests.machine import namespaces, package, root, scene, userland
-from tests.machine.place import ProofError, Report, cache, need_root
+from tests.machine.place import ProofError, Report, cache, end_in_order, need_root
 
 SETTINGS = """[camera]
 source = "/var/lib/fmd-proof/passage.mp4"
@@ -32,6 +32,7 @@ def main() -> int:
     packages = parser.parse_args().packages
     report = Report()
     work = Path(tempfile.mkdtemp(prefix="proof-arm.", dir=cache()))
+    end_in_order()
     try:
         need_root()
         trees = {arch: _installed(report, work, arch, packages) for arch in ("amd64", "arm64")}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.machine import emulator, image, kernel, package, power, scene
 from tests.machine.emulator import Machine
-from tests.machine.place import ProofError, Report, cache, need_root
+from tests.machine.place import ProofError, Report, cache, end_in_order, need_root
 
 PASSAGE = "/var/lib/fmd-proof/passage.mp4"
 PINS = {"virt": (5, 6), "pi": (17, 27)}
@@ -46,6 +46,7 @@ def main() -> int:
     asked = _arguments()
     report = Report()
     work = Path(tempfile.mkdtemp(prefix="proof-machine.", dir=cache()))
+    end_in_order()
     try:
         need_root()
         tree = _installed(report, work, asked.packages)
