@@ -64,7 +64,10 @@ def install(tree: Path, deb: Path, run: Runner) -> None:
 
 
 def installed(tree: Path, deb: Path, arch: str) -> Path:
-    """A root at ``tree`` with ``deb`` in it; kept in the cache, as installing under emulation takes minutes."""
+    """A root at ``tree`` with ``deb`` in it, installed by dpkg and looked at.
+
+    Kept in the cache, as installing under emulation takes minutes; another package is installed anew.
+    """
     digest = hashlib.sha256(deb.read_bytes() + root.make(arch).name.encode()).hexdigest()
     kept = cache() / f"installed-{arch}-{digest[:16]}.tar"
     if not kept.exists():

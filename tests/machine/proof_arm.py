@@ -50,13 +50,11 @@ def main() -> int:
 def _installed(report: Report, work: Path, arch: str, packages: Path | None) -> Path:
     """A root with the package in it; without one there is nothing more to prove."""
     with report.step(f"a Debian root for {arch}"):
-        tree = root.unpack(root.make(arch), work / arch)
+        root.make(arch)
     with report.step(f"the package for {arch}"):
         deb = package.find(arch, packages)
     with report.step(f"the package installs on {arch}"):
-        run = package.runner(tree, arch)
-        package.install(tree, deb, run)
-        package.check_installed(run)
+        tree = package.installed(work / arch, deb, arch)
     if report.failed:
         raise ProofError(f"no package on {arch}, nothing to prove")
     return tree
