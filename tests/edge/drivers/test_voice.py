@@ -17,7 +17,7 @@ from edge.config import VoiceSettings
 from edge.drivers.voice import VoiceOutput
 from edge.errors import OutputError
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def wait_for(seen: Callable[[], bool]) -> None:
@@ -113,7 +113,7 @@ def test_a_player_that_hangs_is_ended_by_close(tmp_path: Path, chime: Path, monk
     voice.set(False)
     voice.close()
     voice.close()
-    assert time.monotonic() - before_s < 5
+    assert time.monotonic() - before_s < 15
     assert not any(thread.name == "voice" for thread in threading.enumerate())
 
 
