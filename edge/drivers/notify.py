@@ -32,10 +32,14 @@ class AppriseMessenger:
     ) -> None:
         self._library = _library()
         self._settings, self._name, self._clock = settings, name, clock
-        self._service = self._library.Apprise.instantiate(url, suppress_exceptions=True)
+        reasons: list[str] = []
+        with _Listening(reasons):
+            self._service = self._library.Apprise.instantiate(url, suppress_exceptions=True)
         if not self._service:
-            # No more of it than this: the rest holds passwords.
-            raise SettingsError(f"notify.urls: Apprise makes nothing of the URL {url.partition(':')[0]}://...")
+            # No more of it than this, the rest holds passwords; Apprise's own words have them starred out.
+            raise SettingsError(
+                f"notify.urls: Apprise makes nothing of the URL {url.partition(':')[0]}://... ({'; '.join(reasons)})"
+            )
         self._told_s: dict[str, float] = {}
         self._left_out = Counter[str]()
 

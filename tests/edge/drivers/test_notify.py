@@ -229,7 +229,7 @@ def test_telegram_and_its_like_are_taken_and_keep_their_secrets() -> None:
 
 
 def test_a_url_nobody_can_use_is_told_at_the_start_without_its_secrets() -> None:
-    with pytest.raises(SettingsError, match=r"^notify\.urls: .* nonsense://\.\.\.$") as caught:
+    with pytest.raises(SettingsError, match=r"^notify\.urls: .* nonsense://\.\.\. \(.+\)$") as caught:
         messenger("nonsense://user:s3cret@host")
     assert "s3cret" not in str(caught.value)
 
