@@ -27,7 +27,7 @@ from converter.load import Source, load
 from converter.noise import Progress, quiet
 from converter.pixels import Pixels, find_pixels, full_probabilities, pixels_of
 from converter.quantize import SCHEMES, quantize
-from converter.verify import Gate, Parity
+from converter.verify import Gate, Parity, Share
 from converter.write import check_target, write
 from edge.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
 from edge.classify import CROP_MARGIN
@@ -108,10 +108,11 @@ class Onnx:
 class Conversion:
     """What came of it. ``path`` is None where the gate was not passed: then no model was written.
 
-    ``bundle`` holds the file's bytes either way. ``failures`` are sentences; ``notes`` are what was guessed or is less
-    than it could be. ``seconds`` maps a step's name to the time it took, ``inference_ms`` a model to the median
-    milliseconds of one picture on one thread here. ``layers`` are those that lose most, where that was asked for.
-    ``unrounded`` is the flatbuffer in float32 that the times and the layers are compared with.
+    ``bundle`` holds the file's bytes either way. ``shares`` are what the gate looked at (of a classifier). ``failures``
+    are sentences; ``notes`` are what was guessed or is less than it could be. ``seconds`` maps a step's name to the
+    time it took, ``inference_ms`` a model to the median milliseconds of one picture on one thread here. ``layers``
+    are those that lose most, where that was asked for. ``unrounded`` is the flatbuffer in float32 that the times
+    and the layers are compared with.
     """
 
     path: Path | None
@@ -124,6 +125,7 @@ class Conversion:
     labels: Labels | None
     calibration: Calibration
     parity: Parity
+    shares: tuple[Share, ...]
     failures: tuple[str, ...]
     golden: Chosen
     notes: tuple[str, ...]
@@ -181,10 +183,11 @@ class Job:
         names, dangerous = (self.labels.names, self.labels.dangerous) if self.labels else ((), "")
         return verify.failures_of(parity, self.options.gate, names, dangerous)
 
-    def coarseness_of(self, parity: Parity) -> tuple[str, ...]:
-        """What of the gate the held-back pictures are too few for."""
-        names, dangerous = (self.labels.names, self.labels.dangerous) if self.labels else ((), "")
-        return verify.coarseness_of(parity, self.options.gate, names, dangerous)
+    def shares_of(self, parity: Parity) -> tuple[Share, ...]:
+        """What the gate looks at, as it came out; empty of a detector."""
+        if self.labels is None:
+            return ()
+        return verify.shares_of(parity, self.options.gate, self.labels.names, self.labels.dangerous)
 
 
 def convert(source: Path | str, options: Options | None = None, progress: Progress | None = None) -> Conversion:
@@ -222,6 +225,7 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         labels=job.labels,
         calibration=job.pictures,
         parity=attempt.parity,
+        shares=job.shares_of(attempt.parity),
         failures=failures,
         golden=chosen,
         notes=_notes(job, attempt, chosen),
@@ -513,7 +517,7 @@ def _notes(job: Job, attempt: Attempt, chosen: Chosen) -> tuple[str, ...]:
         count = len(chosen.golden["inputs"])
         notes.append(f"{count} of your held-back pictures travel in the file; --golden drawn takes drawings instead")
     warnings = filter(None, (labels.warning if labels else "", chosen.warning))
-    return (*notes, *job.coarseness_of(attempt.parity), *warnings)
+    return (*notes, *verify.coarseness_of(job.shares_of(attempt.parity)), *warnings)
 
 
 def _size_of(path: Path) -> int:

@@ -97,6 +97,10 @@ def as_data(conversion: Conversion) -> dict[str, Any]:
         "seconds": {step: round(seconds, 3) for step, seconds in conversion.seconds.items()},
         "inference_ms": {name: round(value, 3) for name, value in conversion.inference_ms.items()},
         "parity": parity.numbers(),
+        "gate": [
+            {"what": s.what, "lost": s.lost, "pictures": s.pictures, "allowed": round(s.allowed, 6), "failed": s.failed}
+            for s in conversion.shares
+        ],
         "disagreeing": [names[i] for i in parity.disagreeing],
         "worst": [
             {"picture": names[i], "difference": round(float(parity.differences[i]), 4)}
@@ -207,6 +211,7 @@ def page(conversion: Conversion) -> str:
         f"<p class={'good' if conversion.passed else 'bad'}>The gate was {html.escape(verdict)}.</p>",
         f"<pre>{html.escape(summary(conversion))}</pre>",
         _list("Notes", data["notes"]),
+        _table("Gate", _gate_rows(conversion)),
         _table("Sizes and times", _size_rows(data)),
         _confusions(conversion),
         "<h2>Differences</h2>",
@@ -239,6 +244,18 @@ def _list(title: str, lines: Sequence[str]) -> str:
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
     return f"<h2>{title}</h2><table>{cells}</table>" if rows else ""
+
+
+def _gate_rows(conversion: Conversion) -> list[tuple[str, str]]:
+    """Each share of the gate: what was lost of how many, what may be, and what so few pictures cannot tell."""
+    return [
+        (
+            s.what,
+            f"{s.lost} of {s.pictures}, allowed {100 * s.allowed:.2f} points"
+            + (f"; {s.resolution()}" if s.coarse else ""),
+        )
+        for s in conversion.shares
+    ]
 
 
 def _size_rows(data: dict[str, Any]) -> list[tuple[str, str]]:

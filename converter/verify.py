@@ -256,8 +256,8 @@ def failures_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: st
     return tuple(failures)
 
 
-def coarseness_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: str) -> tuple[str, ...]:
-    """What a proof of so few pictures cannot tell, a sentence each; empty for a detector and for a proof large enough.
+def coarseness_of(shares: Sequence[Share]) -> tuple[str, ...]:
+    """What a proof of so few pictures cannot tell, a sentence each; empty for one that is large enough.
 
     Where none of n was lost, the share lost of all there are may still be 3/n (the "rule of three", Hanley and
     Lippman-Hand 1983): a pass on a small proof is a weaker one, and is told to be.
@@ -265,6 +265,6 @@ def coarseness_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: 
     return tuple(
         f"the proof is small for its gate: {share.what.removesuffix(' is lower than in Keras')}: "
         f"{share.resolution()}; none lost of {share.pictures} bounds the loss at {300 / share.pictures:.1f} points"
-        for share in (shares_of(parity, gate, labels, dangerous) if labels else ())
+        for share in shares
         if share.coarse and not share.failed
     )

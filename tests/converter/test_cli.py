@@ -32,6 +32,9 @@ def test_report_stands_beside_the_file(converted: Path) -> None:
     assert data["confusion"]["labels"] == ["with_mask", "without_mask"]
     assert sum(data["difference_histogram"]["counts"]) == data["parity"]["pictures"]
     assert {"int8", "float32"} == set(data["inference_ms"])
+    assert [(share["lost"], share["failed"]) for share in data["gate"]] == [(0, False)] * 3
+    assert data["gate"][0]["pictures"] == data["parity"]["pictures"]
+    assert data["contract"]["scaling"]["name"] == "0..255"
     assert data["layers"]
     page = converted.with_suffix(".report.html").read_text()
     assert "The gate was passed" in page

@@ -14,6 +14,7 @@ from converter.verify import (
     confusion,
     faces_of,
     failures_of,
+    shares_of,
 )
 from edge.contracts import Floats
 from edge.detect import cell_centres
@@ -71,7 +72,7 @@ def test_a_small_proof_says_what_it_cannot_tell() -> None:
     same = answers(*[0.6] * 100, *[0.1] * 300)
     parity = compare_classifier(same, same, LABELS, ["without_mask"] * 100 + ["with_mask"] * 300)
     assert failures_of(parity, Gate(), LABELS, "without_mask") == ()
-    (told,) = coarseness_of(parity, Gate(), LABELS, "without_mask")
+    (told,) = coarseness_of(shares_of(parity, Gate(), LABELS, "without_mask"))
     assert "recall of without_mask: with 100 pictures" in told
     assert "none lost of 100 bounds the loss at 3.0 points" in told
 
@@ -79,7 +80,7 @@ def test_a_small_proof_says_what_it_cannot_tell() -> None:
 def test_a_large_proof_needs_no_excuse() -> None:
     same = answers(*[0.6] * 500, *[0.1] * 200)
     parity = compare_classifier(same, same, LABELS, ["without_mask"] * 500 + ["with_mask"] * 200)
-    assert coarseness_of(parity, Gate(), LABELS, "without_mask") == ()
+    assert coarseness_of(shares_of(parity, Gate(), LABELS, "without_mask")) == ()
 
 
 def test_no_class_may_lose_more_than_its_own_share() -> None:
