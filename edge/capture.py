@@ -141,6 +141,7 @@ class Capture:
         self._judge = Judge(settings, frozen_s)
         self._try: _Try | None = _Try(start(), now_s)
         self._left_behind: list[Reader] = []
+        self._before: Reader | None = None
         self._again_s = self._polite_until_s = float("inf")
         self._rest_s = RARELY_S[0]
         self._dropped = 0
@@ -168,7 +169,7 @@ class Capture:
             return None
         # A driver's defect is a fault of the camera as any other: it is told, and opened again.
         except Exception as error:  # noqa: BLE001
-            self._lost(error, now_s)
+            self._lost(self._try, error, now_s)
             return None
         if frame is None:
             self._check_patience(self._try, now_s)
@@ -193,11 +194,12 @@ class Capture:
             self._try.reader.stop()
             self._try.reader.join(timeout_s)
 
-    def _lost(self, error: Exception, now_s: float) -> None:
+    def _lost(self, attempt: _Try, error: Exception, now_s: float) -> None:
+        # A camera that will not open while an earlier read of ours still hangs in it is not gone: we hold it.
+        held = self.health.blind and attempt.fresh_s is None and any(reader.running for reader in self._left_behind)
         self._let_go(now_s)
         self._error, self._again_s = error, now_s + (RETRY_S if self.health.blind else 0.0)
-        # A camera that will not open while an earlier read of ours still hangs in it is not gone: we hold it.
-        if not any(reader.running for reader in self._left_behind[:-1]):
+        if not held:
             self._tell(Sight.GONE, str(error) if isinstance(error, OSError) else repr(error), now_s)
 
     def _check_patience(self, attempt: _Try, now_s: float) -> None:
@@ -226,11 +228,14 @@ class Capture:
         return frame
 
     def _open_again(self, now_s: float) -> None:
-        if self._try is not None:
-            self._let_go(now_s)
         self._left_behind = [reader for reader in self._left_behind if reader.running]
-        # Most cameras open once only: the one before gets time to close. Each left behind is a thread lost.
-        if (self._left_behind and now_s < self._polite_until_s) or len(self._left_behind) >= MOST_STUCK:
+        if self._try is not None:
+            if len(self._left_behind) >= MOST_STUCK:  # then what it still gives is better than one thread more
+                self._again_s = now_s + RETRY_S
+                return
+            self._let_go(now_s)
+        # Most cameras open once only: the one before gets time to close.
+        if self._before is not None and self._before.running and now_s < self._polite_until_s:
             self._again_s = now_s
             return
         self._try, self._again_s = _Try(self._start(), now_s), float("inf")
@@ -242,7 +247,8 @@ class Capture:
         if self._try is not None:
             self._try.reader.stop()
             self._dropped += self._try.reader.dropped
-            self._left_behind.append(self._try.reader)
+            self._before = self._try.reader
+            self._left_behind.append(self._before)
         self._try, self._polite_until_s = None, now_s + POLITE_S
 
     def _tell(self, sight: Sight, reason: str, now_s: float) -> None:

@@ -51,6 +51,7 @@ class DeviceReader:
 
     def __init__(self, device: Device) -> None:
         self._device, self._stopped, self._failed = device, False, False
+        self.hangs_for_ever = False
 
     def take(self) -> Frame | None:
         assert not self._stopped
@@ -61,7 +62,7 @@ class DeviceReader:
 
     @property
     def running(self) -> bool:
-        return not self._failed and (self._device.hangs or not self._stopped)
+        return not self._failed and (self.hangs_for_ever or self._device.hangs or not self._stopped)
 
     def stop(self) -> None:
         self._stopped = True
@@ -242,6 +243,25 @@ def test_reads_that_hang_do_not_cost_a_thread_a_try_for_ever() -> None:
     assert rig.until(Sight.SEEING) <= 1.0
 
 
+def test_a_dark_camera_is_not_let_go_of_when_too_many_threads_hang_to_open_it_again() -> None:
+    rig = Rig(open_s=1.0).seeing()
+    for _ in range(MOST_STUCK):
+        reader = rig.device.readers[-1]
+        rig.device.brings, rig.device.hangs = nothing, True
+        rig.until(Sight.STALLED)
+        rig.after(0.2)
+        reader.hangs_for_ever = True
+        rig.device.brings, rig.device.hangs = rig.device.fresh, False
+        rig.seeing()
+    opened = len(rig.device.readers)
+    rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    rig.until(Sight.DARK)
+    got = rig.got
+    rig.after(60.0)
+    assert len(rig.device.readers) == opened
+    assert rig.got - got == 600
+
+
 def test_a_camera_we_still_hold_ourselves_is_not_called_gone() -> None:
     """Opening fails as long as the stalled read before it has not come back: "device or resource busy"."""
     rig = Rig().seeing()
@@ -249,6 +269,22 @@ def test_a_camera_we_still_hold_ourselves_is_not_called_gone() -> None:
     rig.until(Sight.STALLED)
     rig.device.error = CameraError("busy")
     assert rig.after(8.0) is Sight.STALLED
+
+
+def test_one_thread_that_hangs_for_ever_hides_no_later_fault() -> None:
+    rig = Rig().seeing()
+    hanging = rig.device.readers[0]
+    rig.device.brings, rig.device.hangs = nothing, True
+    rig.until(Sight.STALLED)
+    rig.after(1.0)
+    hanging.hangs_for_ever = True
+    rig.device.brings, rig.device.hangs = rig.device.fresh, False
+    rig.seeing()
+    rig.device.error = CameraError("unplugged")
+    assert rig.until(Sight.GONE) <= 2 * TURN_S
+    rig.after(3.0)
+    rig.device.error = None
+    assert rig.until(Sight.SEEING) <= 1.0
 
 
 class Scripted:
