@@ -57,6 +57,14 @@ REOPENING_S = 4.0
 ENDINGS = ("signal", "exception", "gone")
 
 
+LONGEST_S = 60.0
+"""A run that goes on for so long after its end has none."""
+
+
+class NoEndError(Exception):
+    """A run that should have ended."""
+
+
 class StageBrokeError(Exception):
     """What a stage of the pipeline raises in some drills."""
 
@@ -223,6 +231,8 @@ class Simulation:
                 self.settings, self._on_step, lambda decision: None, self._build, self.record.healths.append, world
             )
             self.record.ended = "signal" if stopped_by == signal.SIGTERM else "source"
+        except NoEndError:
+            self.record.ended = "nothing"
         except StageBrokeError:
             self.record.ended = "exception"
         except CameraError:
@@ -261,6 +271,8 @@ class Simulation:
     def _pass(self, seconds: float) -> None:
         self._hear()
         self.clock.now_s += seconds
+        if self.clock() > self.drill.ends_s + LONGEST_S:
+            raise NoEndError
         self._tick(self.clock.now_s)
 
     def _hear(self) -> None:
@@ -280,7 +292,7 @@ def troubles(drill: Drill, record: Record) -> list[str]:
     """What went otherwise than it must; empty where the drill was passed."""
     found = [*_unnoticed(drill, record), *_lies(drill, record)]
     if record.ended != drill.ending:
-        found.append(f"ended by {record.ended or 'nothing'} instead of {drill.ending}")
+        found.append(f"ended by {record.ended} instead of {drill.ending}")
     found += [f"{output.name} left on" for output in record.outputs if output.on or not output.closed]
     if not record.outputs:
         found.append("no output was ever opened")
