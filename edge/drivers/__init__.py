@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 CAMERAS: dict[str, str] = {
     "picamera2": "edge.drivers.pi_camera:PiCamera",
     "v4l2": "edge.drivers.v4l2:UsbCamera",
+    "csi": "edge.drivers.csi:CsiCamera",
+    "stream": "edge.drivers.stream:StreamCamera",
     "file": "edge.drivers.clip:Clip",
     "folder": "edge.drivers.folder:Folder",
     "doorway": "edge.drivers.doorway:DoorwayCamera",
@@ -35,7 +37,7 @@ CAMERAS: dict[str, str] = {
 RECORDED = ("file", "folder", "doorway")
 """Those that wait to be read, and bring their own time."""
 
-AUTO_CAMERAS = ("picamera2", "v4l2")
+AUTO_CAMERAS = ("picamera2", "csi", "v4l2")
 
 RETRY_S = 0.5
 """How often a pin that is in use is tried again."""
@@ -60,14 +62,16 @@ def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto")
 
 
 def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
-    """The camera that ``settings.source`` names: ``auto``, ``picamera2[:N]``, ``/dev/videoN``, a clip or a folder."""
+    """The camera that ``settings.source`` names; ``default.toml`` lists what it may be."""
     kind, name = camera_kind(settings.source)
     if kind != "auto":
         return _load(CAMERAS[kind])(settings, name, clock)  # type: ignore[no-any-return]
     reasons = []
     for candidate in AUTO_CAMERAS:
         try:
-            return _load(CAMERAS[candidate])(settings, "", clock)  # type: ignore[no-any-return]
+            camera: Camera = _load(CAMERAS[candidate])(settings, "", clock)
+            log.info("camera.source auto: took %s", candidate)
+            return camera
         except FmdError as error:
             log.info("falling back from %s: %s", candidate, error)
             reasons.append(f"{candidate}: {error}")
@@ -98,17 +102,20 @@ def is_live(settings: CameraSettings) -> bool:
 
 def frozen_s(settings: CameraSettings) -> float:
     """How long the source may give one picture again and again."""
-    return settings.frozen_stream_s if camera_kind(settings.source)[0] == "rtsp" else settings.frozen_s
+    return settings.frozen_stream_s if camera_kind(settings.source)[0] == "stream" else settings.frozen_s
 
 
 def camera_kind(source: str) -> tuple[str, str]:
     """What ``camera.source`` means, as (kind, name): the table's key and what to open."""
     if source == "auto":
         return "auto", ""
+    if "://" in source:
+        return "stream", source
     kind, _, name = source.partition(":")
     if kind in CAMERAS:
         return kind, name
-    if source.startswith("/dev/video") or source.isdigit():
+    # /dev/video0, and /dev/v4l/by-id/..., which stays the same however often a camera is plugged in.
+    if source.startswith("/dev/v") or source.isdigit():
         return "v4l2", f"/dev/video{source}" if source.isdigit() else source
     path = Path(source)
     if path.is_dir():
@@ -116,7 +123,8 @@ def camera_kind(source: str) -> tuple[str, str]:
     if path.exists():
         return "file", source
     raise CameraError(
-        f"camera.source: no such file or folder: {source}; give auto, picamera2, /dev/videoN, a clip or a folder"
+        f"camera.source: no such file or folder: {source}; give auto, picamera2, csi, /dev/videoN, rtsp://..., a clip "
+        "or a folder"
     )
 
 

@@ -153,6 +153,10 @@ def test_the_brightness_plane_is_small_whatever_the_picture(width: int) -> None:
         ("picamera2:1", ("picamera2", "1")),
         ("/dev/video3", ("v4l2", "/dev/video3")),
         ("2", ("v4l2", "/dev/video2")),
+        ("/dev/v4l/by-id/usb-cam", ("v4l2", "/dev/v4l/by-id/usb-cam")),
+        ("csi", ("csi", "")),
+        ("csi:1", ("csi", "1")),
+        ("rtsp://me:pw@host/door", ("stream", "rtsp://me:pw@host/door")),
         ("doorway", ("doorway", "")),
         (str(Path(__file__)), ("file", str(Path(__file__)))),
         (str(Path(__file__).parent), ("folder", str(Path(__file__).parent))),
@@ -180,4 +184,4 @@ def test_auto_says_why_each_was_passed_over_and_never_picks_a_fake(caplog: pytes
     with caplog.at_level("INFO", "edge.drivers"), pytest.raises(CameraError) as caught:
         drivers.open_camera(settings_of(source="auto"), no_clock)
     assert "auto found no camera (picamera2: picamera2 cannot be imported" in str(caught.value)
-    assert [record.args[0] for record in caplog.records if record.args] == ["picamera2", "v4l2"]  # type: ignore[index]
+    assert [record.args[0] for record in caplog.records if record.args] == ["picamera2", "csi", "v4l2"]  # type: ignore[index]
