@@ -31,7 +31,9 @@ def _settings(arguments: argparse.Namespace, **overrides: Any) -> config.Setting
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or somebody asks to stop."""
-    settings = _settings(arguments, **{"camera.source": arguments.source, "camera.simulate": arguments.simulate})
+    one: dict[str, str] | None = {} if arguments.source else None
+    over = {"camera.source": arguments.source, "camera.sources": one, "camera.simulate": arguments.simulate}
+    settings = _settings(arguments, **over)
     if arguments.check:
         service.check(settings)
         publish.check(settings)
@@ -71,7 +73,20 @@ def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_fac
     """Open a video on ``stack`` and return what writes a step into it."""
     if path.exists() and path.resolve() == Path(settings.camera.source).resolve():
         raise SettingsError(f"--annotate {path}: the same file as camera.source, which it would overwrite")
-    video = stack.enter_context(annotate.VideoFile(path))
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
+    writers: dict[str, Callable[[Step], None]] = {}
+
+    def record(step: Step) -> None:
+        if step.camera not in writers:
+            own = path.with_stem(f"{path.stem}-{step.camera}") if step.camera else path
+            writers[step.camera] = _recording_one(stack.enter_context(annotate.VideoFile(own)), show_faces)
+        writers[step.camera](step)
+
+    return record
+
+
+def _recording_one(video: annotate.VideoFile, show_faces: bool) -> Callable[[Step], None]:
     shown: Image | None = None
 
     def record(step: Step) -> None:
@@ -94,7 +109,7 @@ def tell(decision: Decision) -> None:
     }[decision.change]
     mark = "ALARM" if passage.outcome is Outcome.VIOLATION and decision.change is not Change.LEFT else "-----"
     print(
-        f"{decision.at_s:8.2f} s  {mark}  person {passage.id}: {said} "
+        f"{decision.at_s:8.2f} s  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {said} "
         f"({passage.label}, {passage.looks} looks, {passage.seen_s - passage.entered_s:.1f} s)",
         flush=True,
     )

@@ -42,8 +42,14 @@ Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], 
 """Seconds on, off, on ... over again; empty is off, one number is on. The clock behind it ticks every 0.05 s."""
 
 
+CameraName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+"""It becomes part of topics and file names."""
+Source = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    source: Annotated[str, msgspec.Meta(min_length=1)]
+    source: Source
+    sources: dict[CameraName, Source]
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
@@ -205,6 +211,16 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     return settings
 
 
+def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
+    """Every camera's own settings by its name; a single one has none. One of several is live whatever it is."""
+    if not settings.sources:
+        return {"": settings}
+    return {
+        name: msgspec.structs.replace(settings, source=source, sources={}, live=True)
+        for name, source in settings.sources.items()
+    }
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """``section.key=value`` from a command line, the value in TOML (a bare word counts as a string)."""
     key, sign, value = text.partition("=")
@@ -259,8 +275,9 @@ def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
 
 
 def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
-    message, _, place = str(error).partition(" - at `$.")
-    key = place.rstrip("`").partition("[")[0]
+    # "... - at `$.camera.width`", and for the names in a table "... - at `key` in `$.camera.sources`"
+    message, _, place = str(error).partition(" - at `")
+    key = place.removeprefix("key` in `").removeprefix("$.").rstrip("`").partition("[")[0]
     section, _, name = key.partition(".")
     choices = get_args(get_type_hints(get_type_hints(Settings)[section])[name])
     if message.startswith("Invalid enum value"):

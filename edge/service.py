@@ -13,19 +13,21 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 from edge import bundle, config, drivers, off, speech
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
-from edge.config import ModelSettings, Settings
+from edge.config import CameraSettings, ModelSettings, Settings
 from edge.contracts import Camera, Decision, Frame, Health, Interpreter, Output, Sight, Signal, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
@@ -141,7 +143,7 @@ def run(
     settings: Settings,
     on_step: Callable[[Step], None],
     on_decision: Callable[[Decision], None],
-    build: Callable[[Settings, Alert], Pipeline] = build_pipeline,
+    build: Callable[[Settings, Alert], Pipeline] | None = None,
     on_health: Callable[[Health], None] = lambda health: None,
     world: World | None = None,
 ) -> int | None:
@@ -152,16 +154,19 @@ def run(
     ``camera.give_up_s``: then another process may do better.
     """
     world = world or World()
+    # Several cameras take turns in one thread, so that one copy of each model does.
+    build = build or partial(build_pipeline, opened=cache(drivers.open_interpreter))
     with ExitStack() as stack:
         stopping = stack.enter_context(stop_on_signals())
         alert = stack.enter_context(open_alert(settings))
-        pipeline = build(settings, alert)
+        cameras = config.cameras(settings.camera)
+        pipelines = {name: build(settings, named(alert, name)) for name in cameras}
         hooks = Hooks(on_step, on_decision, on_health)
         try:
-            if drivers.is_live(settings.camera):
-                _watch(stack, settings, world, stopping, alert, pipeline, hooks)
+            if all(map(drivers.is_live, cameras.values())):
+                _watch(stack, cameras, world, stopping, alert, pipelines, hooks)
             else:
-                _play(settings, world, stopping, pipeline, hooks)
+                _play(settings, world, stopping, pipelines[""], hooks)
         finally:
             notify("STOPPING=1")
         log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
@@ -197,40 +202,53 @@ def _play(settings: Settings, world: World, stopping: Stopping, pipeline: Pipeli
 
 def _watch(
     stack: ExitStack,
-    settings: Settings,
+    cameras: Mapping[str, CameraSettings],
     world: World,
     stopping: Stopping,
     alert: Alert,
-    pipeline: Pipeline,
+    pipelines: Mapping[str, Pipeline],
     hooks: Hooks,
 ) -> None:
-    """A live camera: its newest frame, whenever there is one, and what to do while it gives none."""
-    bell, pulse = world.bell(), Pulse()
-    opener = drivers.camera_opener(settings.camera, world.clock)
-    capture = Capture(
-        settings.camera,
-        lambda: world.reader(opener, bell.ring),
-        world.clock(),
-        drivers.frozen_s(settings.camera),
-    )
-    stack.callback(capture.close, settings.camera.stall_s)
+    """Live cameras: the newest frame of each in turn, and what to do while they give none."""
+    bell, pulse, eyes = world.bell(), Pulse(), []
+    for name, camera in cameras.items():
+        capture = _capture(name, camera, world, bell)
+        stack.callback(capture.close, camera.stall_s)
+        eyes.append(Eye(capture, pipelines[name], alert, hooks))
     ticker = stack.enter_context(world.ticking(alert, world.clock))
     # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
     stack.callback(alert.close)
-    eye = Eye(capture, pipeline, alert, hooks)
-    while not (stopping.asked() or capture.ended):
-        worked = eye.turn(world.clock())
+    while not stopping.asked() and not all(eye.ended for eye in eyes):
+        worked = [eye.turn(world.clock()) for eye in eyes]
         ticker.check()
-        pulse.tell([eye.health])
-        if worked:
+        pulse.tell([eye.health for eye in eyes])
+        if any(worked):
             pulse.beat()
             continue
-        if error := capture.given_up(world.clock()):
-            raise error
+        errors = [eye.given_up(world.clock()) for eye in eyes]
+        if errors[0] and all(errors):
+            raise errors[0]
         pulse.rest(world.clock())
         bell.wait(TURN_S)
-    for decision in pipeline.finish(world.clock()):
-        hooks.on_decision(decision)
+    for eye in eyes:
+        eye.finish(world.clock())
+
+
+def _capture(name: str, camera: CameraSettings, world: World, bell: Bell) -> Capture:
+    opener = drivers.camera_opener(camera, world.clock)
+    return Capture(camera, lambda: world.reader(opener, bell.ring), world.clock(), drivers.frozen_s(camera), name)
+
+
+def named(alert: Alert, camera: str) -> Alert:
+    """The alert as one of several cameras has it: what it says stands beside what the others say."""
+    return cast(Alert, _Share(alert, camera)) if camera else alert
+
+
+class _Share:
+    """What a pipeline sees of an alert it shares."""
+
+    def __init__(self, alert: Alert, camera: str) -> None:
+        self.renew = partial(alert.renew, camera=camera)
 
 
 class Eye:
@@ -239,6 +257,12 @@ class Eye:
     def __init__(self, capture: Capture, pipeline: Pipeline, alert: Alert, hooks: Hooks) -> None:
         self._capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
         self.health = capture.health
+        self.given_up = capture.given_up
+
+    @property
+    def ended(self) -> bool:
+        """Whether its source, a recording, is over."""
+        return self._capture.ended
 
     def turn(self, now_s: float) -> bool:
         """Take the newest frame, if there is one, all the way; whether there was one."""
@@ -251,10 +275,20 @@ class Eye:
             self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
         return frame is not None
 
+    def finish(self, now_s: float) -> None:
+        """Everybody leaves."""
+        for decision in self._pipeline.finish(now_s):
+            self._hooks.on_decision(self._signed(decision))
+
     def _step(self, frame: Frame) -> bool:
-        step = replace(self._pipeline.step(frame), dropped=self._capture.dropped)
+        step = self._pipeline.step(frame)
+        decisions = tuple(map(self._signed, step.decisions))
+        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=self._capture.dropped)
         self._hooks.take(step)
         return step.alarm
+
+    def _signed(self, decision: Decision) -> Decision:
+        return replace(decision, camera=self.health.camera)
 
     def _tell(self, before: Health, now: Health) -> None:
         self.health = now
@@ -306,7 +340,9 @@ class Pulse:
 
 
 def _in_words(health: Health) -> str:
-    said = f"blind, camera {health.sight.value}: {' '.join(health.reason.split())}" if health.blind else "watching"
+    said = "watching" if health.sight is Sight.SEEING else "starting"
+    if health.blind and health.sight is not Sight.STARTING:
+        said = f"blind, camera {health.sight.value}: {' '.join(health.reason.split())}"
     return f"{health.camera}: {said}" if health.camera else said
 
 

@@ -13,10 +13,11 @@ from edge.errors import SettingsError
 
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 KEYS = [f"{section}.{field.name}" for section, type_ in SECTIONS.items() for field in msgspec.structs.fields(type_)]
-WRONG: dict[type, Any] = {str: 1.5, bool: "yes", int: 1.5, float: "fast", tuple: "with_mask"}
+WRONG: dict[type, Any] = {dict: "door", str: 1.5, bool: "yes", int: 1.5, float: "fast", tuple: "with_mask"}
 """A value of the wrong type for each type of default."""
 OUT_OF_RANGE = {
     "camera.source": "",
+    "camera.sources": {"front door": "auto"},
     "camera.width": 0,
     "camera.height": 100000,
     "camera.fps": 0.0,
@@ -165,6 +166,20 @@ def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
     path = tmp_path / "fmd.toml"
     path.write_bytes(b"\xef\xbb\xbf[alert]\r\nled_pin = 5\r\n")
     assert config.load(path).alert.led_pin == 5
+
+
+def test_several_cameras_take_what_they_share_and_are_live(tmp_path: Path) -> None:
+    text = '[camera]\nwidth = 800\nsources = { door = "picamera2", hall = "rtsp://nvr/2" }\n'
+    cameras = config.cameras(config.load(written(tmp_path, text)).camera)
+    assert {name: (one.source, one.width, one.live) for name, one in cameras.items()} == {
+        "door": ("picamera2", 800, True),
+        "hall": ("rtsp://nvr/2", 800, True),
+    }
+
+
+def test_one_camera_needs_no_name() -> None:
+    camera = config.load().camera
+    assert config.cameras(camera) == {"": camera}
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -373,6 +373,40 @@ def test_a_camera_that_never_opens_ends_the_run_at_once_and_is_never_ready(
     assert systemd.heard() == ["STOPPING=1"]
 
 
+def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, tmp_path: Path, mock_pins: Any) -> None:
+    clips = {name: str(write_clip(tmp_path / f"{name}.avi", frames=30, seed=i)) for i, name in enumerate(["a", "b"])}
+    sources = {"camera.sources": {**clips, "c": "/dev/video99"}, "alert.driver": "gpiozero", "camera.loop": True}
+    steps: list[Step] = []
+    healths: list[Health] = []
+    decisions: list[Decision] = []
+    heard: list[str] = []
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        heard.extend(systemd.heard())
+        if {"a", "b"} <= {decision.camera for decision in decisions}:
+            signal.raise_signal(signal.SIGTERM)
+
+    service.run(config.load(None, sources), on_step, decisions.append, pipeline_of, healths.append)
+    assert {step.camera for step in steps} == {"a", "b"}
+    assert {(health.camera, health.sight) for health in healths} == {
+        ("a", Sight.SEEING),
+        ("b", Sight.SEEING),
+        ("c", Sight.GONE),
+    }
+    assert heard[0].startswith("READY=1\nSTATUS=")
+    assert any("c: blind, camera gone: camera.source: no device at /dev/video99" in said for said in heard)
+    assert True in levels(mock_pins, LED)
+    assert_off_and_released(mock_pins)
+
+
+def test_cameras_none_of_which_opens_end_the_run_at_once(mock_pins: Any) -> None:
+    sources = {"camera.sources": {"a": "/dev/video98", "b": "/dev/video99"}, "alert.driver": "gpiozero"}
+    with pytest.raises(CameraError, match="no device at /dev/video98"):
+        service.run(config.load(None, sources), nothing, nothing, build=pipeline_of)
+    assert_off_and_released(mock_pins)
+
+
 def test_a_clip_played_as_if_live_takes_its_own_time_and_ends(tmp_path: Path, mock_pins: Any) -> None:
     clip = write_clip(tmp_path / "clip.avi", frames=20, fps=20)
     times: list[float] = []
