@@ -1,7 +1,8 @@
 """The Raspberry Pi camera through picamera2.
 
-Two streams: ``main`` for faces and crops, ``lores`` YUV420 whose first rows are the brightness plane the gate wants.
-picamera2's "RGB888" is B, G, R in memory (picamera2 manual, appendix A), so it goes through the same door as OpenCV's.
+Two streams: ``main`` for faces and crops; ``lores``, YUV420, for the detector, and its first rows, brightness, for the
+gate. picamera2's "RGB888" is B, G, R in memory (picamera2 manual, appendix A), so it goes through the same door as
+OpenCV's.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import concurrent.futures
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
+import cv2
+import numpy as np
+
 from edge.config import CameraSettings
-from edge.contracts import Frame
+from edge.contracts import Frame, Image
 from edge.drivers.pixels import frame_of_bgr
 from edge.errors import CameraError
 
-LORES = (320, 240)
-"""A width that is a multiple of 64 has no padding at the end of its rows on any Pi."""
+LORES_WIDTH = 384
+"""As wide as the shipped detector's input, and a multiple of 64: no Pi pads such rows."""
 
 
 class PiCamera:
@@ -33,6 +38,7 @@ class PiCamera:
         self, settings: CameraSettings, name: str, clock: Callable[[], float], module: Any | None = None
     ) -> None:
         self._clock, self._index, self._stall_s = clock, 0, settings.stall_s
+        self._lores = lores_size(settings)
         if name and not name.isdigit():
             raise CameraError(f"camera.source: picamera2:{name}: got {name!r}, expected a number, as in picamera2:1")
         library, number = module or _library(), int(name or 0)
@@ -59,7 +65,7 @@ class PiCamera:
         self._camera.configure(
             self._camera.create_video_configuration(
                 main={"size": (settings.width, settings.height), "format": "RGB888"},
-                lores={"size": LORES, "format": "YUV420"},
+                lores={"size": lores_size(settings), "format": "YUV420"},
                 controls={"FrameRate": settings.fps},
                 **whole_view(self._camera.sensor_modes, settings),
             )
@@ -75,17 +81,30 @@ class PiCamera:
             ) from error
         try:
             image = request.make_array("main")
-            luma = request.make_array("lores")[: LORES[1], : LORES[0]].copy()
-            frame = frame_of_bgr(image, self._clock(), self._index, luma)
+            yuv = request.make_array("lores")
         finally:
             request.release()
+        width, height = self._lores
+        luma = np.ascontiguousarray(yuv[:height:2, :width:2])
+        frame = frame_of_bgr(image, self._clock(), self._index, luma)
         self._index += 1
-        return frame
+        return replace(frame, small=lambda: _rgb(yuv, width, height))
 
     def close(self) -> None:
         """Stop the camera and give it back."""
         self._camera.stop()
         self._camera.close()
+
+
+def lores_size(settings: CameraSettings) -> tuple[int, int]:
+    """Width and height of the small stream, in the proportions of the large one: both are to show the same view."""
+    width = min(LORES_WIDTH, settings.width // 2 * 2)
+    return width, max(2, round(width * settings.height / settings.width / 2) * 2)
+
+
+def _rgb(yuv: Image, width: int, height: int) -> Image:
+    """(height, width, 3) RGB of a YUV420 array, whose rows may be padded."""
+    return np.asarray(cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB_I420)[:height, :width], np.uint8)
 
 
 def whole_view(modes: Sequence[Mapping[str, Any]], settings: CameraSettings) -> dict[str, Any]:
