@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # OpenCV and FFmpeg read these when they wake up; what matters of their complaints fmd says in its own words.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Its read of a USB camera waits ten seconds in the kernel; what gives up sooner can be opened again sooner.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
     return exit_code_of(lambda: _dispatch(arguments))
 
 
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="watch, decide, alert")
     _add_settings_options(run)
     run.add_argument(
-        "--source", help="camera.source: auto, picamera2, /dev/videoN, a clip, a folder of pictures, doorway"
+        "--source", help="camera.source: auto, picamera2, csi, /dev/videoN, rtsp://..., a clip, a folder, doorway"
     )
     run.add_argument(
         "--check", action="store_true", help="only say whether settings and models are fit to run; opens no device"

@@ -19,7 +19,8 @@ PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
 class UsbCamera:
     """``/dev/videoN``; an empty name takes the first that gives a picture.
 
-    OpenCV's read waits in the kernel for up to ten seconds; :mod:`edge.capture` calls it from a thread of its own.
+    OpenCV's read waits in the kernel for seconds ($OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT, 10 where nobody sets it, which
+    :mod:`edge.cli` does); :mod:`edge.capture` calls it from a thread of its own.
     """
 
     live = True
