@@ -160,7 +160,7 @@ class Capture:
         """The newest frame not seen yet; None where there is none to work on now. :attr:`health` says why."""
         if now_s >= self._again_s:
             self._open_again(now_s)
-        if self._try is None:
+        if self._try is None or self.ended:
             return None
         try:
             frame = self._try.reader.take()
