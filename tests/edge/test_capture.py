@@ -369,7 +369,9 @@ def test_opening_happens_in_the_thread_too_and_what_it_raises_is_told() -> None:
 def test_a_recording_that_is_over_ends_and_is_not_opened_again() -> None:
     rig = Rig().seeing()
     rig.device.error = SourceEndedError("the source has ended")
-    rig.after(3.0)
+    rig.after(TURN_S)
+    rig.device.error, rig.device.brings = None, nothing
+    rig.after(5.0)
     assert rig.capture.ended
     assert rig.sight is Sight.SEEING
     assert len(rig.device.readers) == 1
