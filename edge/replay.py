@@ -258,4 +258,5 @@ def _toml(value: str | float | bool) -> str:
 
 def settings_for(clip: str, path: Path | None, named: Mapping[str, Any]) -> Settings:
     """The site's settings for a replay of ``clip``."""
-    return config.load(path, {**named, **SIMULATED, "camera.source": clip})
+    one = {"camera.source": clip, "camera.sources": {}, "camera.live": False, "camera.simulate": ""}
+    return config.load(path, {**named, **SIMULATED, **one})

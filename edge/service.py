@@ -104,7 +104,8 @@ def check(settings: Settings) -> None:
     Raises what :func:`run` would: BundleError and GoldenError of the models, CameraError of a source that is nothing,
     OutputError of a voice that cannot be played.
     """
-    drivers.camera_kind(settings.camera.source)
+    for camera in config.cameras(settings.camera).values():
+        drivers.camera_kind(camera.source)
     if settings.voice.enabled:
         open_voice(settings).close()
     open_detector(settings)

@@ -22,7 +22,7 @@ import numpy as np
 
 from edge import config, drivers, service
 from edge.bundle import Model
-from edge.config import Settings
+from edge.config import CameraSettings, Settings
 from edge.contracts import Frame
 from edge.errors import CameraError, exit_code_of
 
@@ -34,9 +34,10 @@ SHOWN_S = 0.5
 def settings(its: Settings) -> dict[str, Any]:
     """The settings as plain values, what is wired, and by which driver each pin is driven."""
     wired = [[name, pin, drivers.output_kind(its.alert.driver, pin)] for name, pin in config.wired(its.alert)]
-    kind, name = drivers.camera_kind(its.camera.source)
+    first = next(iter(config.cameras(its.camera).values()))
+    kind, name = drivers.camera_kind(first.source)
     plain: dict[str, Any] = msgspec.to_builtins(its)
-    return {"settings": plain, "wired": wired, "camera": [kind, name], "live": drivers.is_live(its.camera)}
+    return {"settings": plain, "wired": wired, "camera": [kind, name], "live": drivers.is_live(first)}
 
 
 def models(its: Settings) -> dict[str, Any]:
@@ -60,12 +61,16 @@ def _milliseconds(model: Model) -> float:
 
 
 def camera(its: Settings) -> dict[str, Any]:
-    """The camera opened, and its first picture; no pixel leaves this process."""
+    """The camera opened, and its first picture; of several cameras the one that shows least. No pixel is passed on."""
+    return min(map(_first_picture, config.cameras(its.camera).values()), key=lambda found: float(found["contrast"]))
+
+
+def _first_picture(its: CameraSettings) -> dict[str, Any]:
     began_s = time.monotonic()
-    with closing(drivers.open_camera(its.camera, time.monotonic)) as opened:
+    with closing(drivers.open_camera(its, time.monotonic)) as opened:
         frame: Frame | None = opened.read()
     if frame is None:
-        raise CameraError(f"camera.source: {its.camera.source}: no picture in it")
+        raise CameraError(f"camera.source: {its.source}: no picture in it")
     return {
         "seconds": time.monotonic() - began_s,
         "size": [frame.luma.shape[1], frame.luma.shape[0]],
