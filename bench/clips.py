@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,15 @@ def read(source: str) -> Clip:
     while (got := capture.read())[0]:
         frames.append(got[1])
     return Clip(frames, float(capture.get(cv2.CAP_PROP_FPS)) or 25.0)
+
+
+def prolonged(clip: Clip, span: Span, seconds: float) -> Clip:
+    """A part of the clip played to and fro, so that nothing jumps, until ``seconds`` are full."""
+    part = clip.frames[int(span.start_s * clip.fps) : int(span.end_s * clip.fps)]
+    if not part:
+        raise DataError(f"spans: no frame lies in {span} s")
+    frames = itertools.islice(itertools.cycle([*part, *reversed(part)]), int(seconds * clip.fps))
+    return Clip(list(frames), clip.fps)
 
 
 def _open(source: str) -> cv2.VideoCapture:

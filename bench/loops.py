@@ -125,10 +125,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("clip")
     parser.add_argument("--peers", type=Path, default=Path())
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--span", type=clips.spans_of, help="only these seconds of the clip, as 0-5.5, to and fro ...")
+    parser.add_argument("--seconds", type=float, default=60.0, help="... until so many are full")
     arguments = parser.parse_args(argv)
 
     def body() -> int:
         clip = clips.read(arguments.clip)
+        if arguments.span:
+            clip = clips.prolonged(clip, arguments.span[0], arguments.seconds)
         fmd = arguments.loop == "fmd"
         run = run_fmd(clip, arguments.threads) if fmd else run_papers(clip, arguments.peers)
         print(msgspec.json.encode(run).decode())

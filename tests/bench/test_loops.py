@@ -69,11 +69,19 @@ def test_bare_calls_are_those_the_step_made_and_cost_less(tmp_path: Path) -> Non
 
 def test_ours_and_theirs_are_set_side_by_side() -> None:
     ours, theirs = Run(10.0, [0.001] * 20, 0.0, 0), Run(10.0, [0.02] * 20, 0.0, 0)
-    (*_, ratio) = cpu.compared("clip", [ours], [theirs], {"busy": []})
-    assert ratio.value == pytest.approx(0.05)
-    assert ratio.met
-    (*_, idle) = cpu.compared("clip", [ours], [theirs], {"idle": [Span(0, 1)]})
+    (*_, busy) = cpu.compared("clip", [ours], [theirs], bar=cpu.BUSY_BAR)
+    assert busy.value == pytest.approx(0.05)
+    assert busy.met
+    (*_, idle) = cpu.compared("clip", [ours], [theirs], [Span(0, 1)], bar=cpu.IDLE_BAR)
     assert not idle.met
+
+
+def test_quiet_seconds_are_played_to_and_fro_without_a_jump() -> None:
+    frames = [np.full((2, 2, 3), i, np.uint8) for i in range(10)]
+    long = clips.prolonged(clips.Clip(frames, 2.0), Span(1, 2.5), 5.0)
+    assert [int(frame[0, 0, 0]) for frame in long.frames] == [2, 3, 4, 4, 3, 2, 2, 3, 4, 4]
+    with pytest.raises(DataError, match="no frame"):
+        clips.prolonged(clips.Clip(frames, 2.0), Span(10, 11), 5.0)
 
 
 @pytest.mark.slow
