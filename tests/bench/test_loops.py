@@ -25,15 +25,6 @@ def test_spans_are_read_and_wrong_ones_named() -> None:
             spans_of(text)
 
 
-def test_processor_seconds_are_told_for_the_spans_asked_for() -> None:
-    run = Run(10.0, [0.001] * 10 + [0.02] * 10, 0.0, 0)
-    assert run.per_second([Span(0, 1)]) == pytest.approx(0.01)
-    assert run.per_second([Span(1, 2)]) == pytest.approx(0.2)
-    assert run.per_second() == pytest.approx(0.105)
-    with pytest.raises(FmdError, match="no frame"):
-        run.per_second([Span(5, 6)])
-
-
 def test_a_clip_is_read_whole_as_a_driver_would_give_it(tmp_path: Path) -> None:
     clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=7, fps=12.0)))
     assert (len(clip.frames), clip.fps, clip.frames[0].shape) == (7, 12.0, (120, 160, 3))
@@ -74,7 +65,7 @@ def test_ours_and_theirs_are_set_side_by_side() -> None:
     (*_, busy) = cpu.compared("clip", [ours], [theirs], bar=cpu.BUSY_BAR)
     assert busy.value == pytest.approx(0.05)
     assert busy.met
-    (*_, idle) = cpu.compared("clip", [ours], [theirs], [Span(0, 1)], bar=cpu.IDLE_BAR)
+    (*_, idle) = cpu.compared("clip", [ours], [theirs], bar=cpu.IDLE_BAR)
     assert not idle.met
 
 
