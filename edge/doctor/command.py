@@ -99,6 +99,7 @@ def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iter
     yield from models(probe, told)
     yield from devices.camera(facts, told, probe)
     yield from devices.pins(facts, told)
+    yield from extras(probe)
     if try_outputs:
         yield from devices.outputs(probe)
 
@@ -130,6 +131,15 @@ def models(probe: Probe, told: Told) -> Iterator[Finding]:
     if needed_ms > asked_ms:
         cure = f"detect.every_s = {needed_ms / 800:.1f}, or a lower camera.fps; frames it cannot take are dropped"
         yield warn("models", f"a look takes {needed_ms:.0f} ms, {asked_ms:.0f} ms are left for it", cure)
+
+
+def extras(probe: Probe) -> Iterator[Finding]:
+    """Voice and messages, as far as the settings turn them on."""
+    ran = probe("extras")
+    if ran.code == 0:
+        yield ok("messages", "voice and messages, where turned on, can be played and sent from here")
+    else:
+        yield fail("messages", software.how_it_ended(ran), "see the message; or turn it off in the settings")
 
 
 def line_of(finding: Finding) -> str:

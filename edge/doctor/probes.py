@@ -1,6 +1,6 @@
 """What the doctor has other processes do: fmd's own settings, models, camera and outputs, tried as the service would.
 
-    python -m edge.doctor.probes settings|models|camera|outputs [--config F] [--set KEY=VALUE]
+    python -m edge.doctor.probes settings|models|camera|extras|outputs [--config F] [--set KEY=VALUE]
 
 Prints one JSON object on standard output; what goes wrong is one line on standard error, as everywhere in fmd.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge import config, drivers, service
+from edge import config, drivers, publish, service
 from edge.bundle import Model
 from edge.config import CameraSettings, Settings
 from edge.contracts import Frame
@@ -79,6 +79,14 @@ def _first_picture(its: CameraSettings) -> dict[str, Any]:
     }
 
 
+def extras(its: Settings) -> dict[str, Any]:
+    """Voice and messages, as far as they are turned on, without a sound and without sending anything."""
+    if its.voice.enabled:
+        service.open_voice(its).close()
+    publish.check(its)
+    return {}
+
+
 def outputs(its: Settings) -> dict[str, Any]:
     """Every wired output on for a moment, one after the other."""
     shown = []
@@ -94,6 +102,7 @@ PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "settings": settings,
     "models": models,
     "camera": camera,
+    "extras": extras,
     "outputs": outputs,
 }
 

@@ -87,6 +87,7 @@ def pi(tmp_path: Path) -> Facts:
             "probes settings": Ran(0, json.dumps(TOLD)),
             "probes models": Ran(0, json.dumps(MODELS)),
             "probes camera": Ran(0, json.dumps(PICTURE)),
+            "probes extras": Ran(0, "{}"),
             "probes outputs": Ran(0, json.dumps({"shown": ["led (17)", "buzzer (27)"]})),
             "gpioinfo": Ran(0, GPIOINFO_1),
             "is-active": Ran(3),
@@ -135,7 +136,7 @@ def test_a_machine_in_good_health_is_fit(pi: Facts) -> None:
     assert command.summary(findings) == "fit to watch a door"
     assert {f.check for f in findings} == {
         *("system", "python", "environment", "libraries", "settings", "models", "camera", "pins"),
-        *("groups", "power", "temperature", "memory", "disk", "clock", "service"),
+        *("messages", "groups", "power", "temperature", "memory", "disk", "clock", "service"),
     }
 
 
@@ -191,6 +192,10 @@ ILLS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
     "a covered lens": (
         lambda m: answering(m, "probes camera", Ran(0, json.dumps({**PICTURE, "brightness": 3.0}))),
         *("camera", Status.WARN, "dark", "covered"),
+    ),
+    "a voice without a sound card": (
+        lambda m: answering(m, "probes extras", Ran(1, "", "error: voice.device: no sound card")),
+        *("messages", Status.FAIL, "no sound card", "turn it off"),
     ),
     "no GPIO": (lambda m: without(m, "dev/gpiochip0"), "pins", Status.FAIL, "no /dev/gpiochip", "console"),
     "a pin of somebody else": (
