@@ -34,11 +34,11 @@ def mine(pictures: Sequence[Picture], detector: FaceDetector, onnx: Path, out: P
     A negative is what ``detector`` finds where neither a label nor the teacher (YuNet, see :mod:`models.teacher`)
     has a face: people forget to label faces, and those must not be taught as none.
     """
-    look = teacher.open_teacher(onnx)
-    negatives = 0
     train = [picture for picture in pictures if picture.split == "train"]
     if not train:
         raise DataError("no picture is in the split train; negatives are mined there only")
+    look = teacher.open_teacher(onnx)
+    negatives = 0
     with out.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(teacher.COLUMNS)
