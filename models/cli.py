@@ -3,11 +3,13 @@
 fmd-train boxes       boxes for class-folder pictures, drawn by a teacher
 fmd-train negatives   what a detector wrongly takes for faces, to teach both models
 fmd-train detector    train the face detector, from boxes
+fmd-train shape       a trained detector for pictures of another size or shape
 fmd-train thin        a trained detector with fewer channels, to train on
 fmd-train classifier  train the mask classifier, from boxes, class folders, or both
 fmd-train evaluate    how good they are, by face size, and their worst mistakes
 fmd-train papers      the papers' networks beside ours, on one split
 fmd-train bench       how long ours take beside their peers
+fmd-train trials      what they make of one drawn face in hard conditions, as a picture
 fmd-train card        the page that goes with a shipped model
 """
 
@@ -48,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_boxes(commands.add_parser("boxes", help="draw boxes on class-folder pictures with a YuNet .onnx as teacher"))
     _add_negatives(commands.add_parser("negatives", help="boxes of what a detector wrongly takes for faces"))
     _add_detector(commands.add_parser("detector", help="train the face detector"))
+    _add_shape(commands.add_parser("shape", help="a trained detector for pictures of another size or shape"))
     _add_thin(
         commands.add_parser("thin", help="drop the channels of a trained detector that the others can stand in for")
     )
@@ -55,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="figures, curves and the worst mistakes"))
     _add_papers(commands.add_parser("papers", help="compare the papers' networks on one split"))
     _add_bench(commands.add_parser("bench", help="time beside YuNet and MobileNetV2, on one thread"))
+    _add_trials(commands.add_parser("trials", help="one drawn face in hard conditions, as a picture"))
     _add_card(commands.add_parser("card", help="write a model card"))
     return parser
 
@@ -146,6 +150,30 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
     )
     _add_run_options(parser, size=320, batch=16, epochs=40, steps=150, learning_rate=8e-4)
     parser.set_defaults(run=_detector)
+
+
+def _sides(text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) % 32 == int(height) % 32 == 0 < int(width)):
+        raise argparse.ArgumentTypeError(f"got {text}, expected WIDTHxHEIGHT in multiples of 32, such as 384x256")
+    return int(width), int(height)
+
+
+def _add_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=Path, required=True, help="best.keras of a detector's run")
+    parser.add_argument("--size", type=_sides, required=True, metavar="WIDTHxHEIGHT", help="such as 384x256")
+    parser.add_argument("--out", type=Path, required=True, help="the .keras to write")
+    parser.set_defaults(run=_shape)
+
+
+def _shape(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
+    from models import detector, train
+
+    width, height = arguments.size
+    detector.resized(train.load_detector(arguments.start, "--start"), height, width).save(arguments.out)
+    print(f"{arguments.out}: {width} x {height}")
+    return EXIT_OK
 
 
 def _add_thin(parser: argparse.ArgumentParser) -> None:
@@ -405,6 +433,31 @@ def _bench(arguments: argparse.Namespace) -> int:
     if not out:
         raise DataError("nothing to time; give --detector with --yunet, --classifier, or both")
     print(bench.report(out))
+    return EXIT_OK
+
+
+# trials
+
+
+def _add_trials(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detector", type=Path, required=True, help="detector .tflite")
+    parser.add_argument("--classifier", type=Path, required=True, help="classifier .tflite")
+    parser.add_argument("--out", type=Path, required=True, help="the picture to write")
+    parser.set_defaults(run=_trials)
+
+
+def _trials(arguments: argparse.Namespace) -> int:
+    from edge import config
+    from edge.classify import MaskClassifier
+    from edge.detect import FaceDetector
+    from edge.predict import Predictor
+    from models import trials
+
+    start = config.load().detect.start_score
+    detector = FaceDetector(_model(arguments.detector, "detector", "--detector"), start)
+    classifier = MaskClassifier(_model(arguments.classifier, "classifier", "--classifier"))
+    right, asked = trials.draw(Predictor(detector, classifier, start), arguments.out)
+    print(f"{arguments.out}: {right} of {asked} on the right side")
     return EXIT_OK
 
 

@@ -118,18 +118,22 @@ def _person_cutout(portrait: Image) -> Image:
     return np.asarray(cv2.GaussianBlur(outline, (0, 0), 4), np.uint8)
 
 
-def draw_mask(portrait: Image) -> Image:
-    """The portrait with a surgical mask drawn over nose, mouth and chin: folds, shading and straps."""
+def draw_mask(portrait: Image, down: int = 0, cloth: tuple[int, int, int] = (150, 196, 218)) -> Image:
+    """The portrait with a surgical mask drawn over nose, mouth and chin: folds, shading and straps.
+
+    ``down`` pixels lower it is worn badly: from 25 under the nose, from 45 under the mouth. ``cloth`` is RGB.
+    """
     masked = portrait.copy()
     for start, end in STRAPS:
-        cv2.line(masked, start, end, (236, 240, 242), 2, cv2.LINE_AA)
-    outline = np.array(MASK_OUTLINE, np.int32)
-    cloth = masked.copy()
-    cv2.fillPoly(cloth, [outline], (150, 196, 218), cv2.LINE_AA)
+        cv2.line(masked, (start[0], start[1] + down), end, (236, 240, 242), 2, cv2.LINE_AA)
+    outline = np.array([(x, y + down) for x, y in MASK_OUTLINE], np.int32)
+    folded = masked.copy()
+    cv2.fillPoly(folded, [outline], cloth, cv2.LINE_AA)
     (xmin, ymin), xmax = outline.min(axis=0), outline[:, 0].max()
+    fold = tuple(int(0.8 * v) for v in cloth)
     for y in (ymin + 22, ymin + 36, ymin + 50):
         middle = ((xmin + xmax) // 2, int(y) + 7)
-        cv2.ellipse(cloth, middle, ((xmax - xmin) // 2 - 4, 7), 0, 0, 180, (118, 166, 192), 1, cv2.LINE_AA)
+        cv2.ellipse(folded, middle, ((xmax - xmin) // 2 - 4, 7), 0, 0, 180, fold, 1, cv2.LINE_AA)
     inside = np.zeros(masked.shape[:2], np.uint8)
     cv2.fillPoly(inside, [outline], 255, cv2.LINE_AA)
     # Light falls off to both sides, as on a cheek.
@@ -137,7 +141,7 @@ def draw_mask(portrait: Image) -> Image:
     shade = np.ones(masked.shape[1], np.float32)
     shade[xmin : xmax + 1] = 1 - 0.28 * x**2
     alpha = inside[:, :, None] / 255.0
-    return np.asarray(masked * (1 - alpha) + cloth * shade[None, :, None] * alpha, np.uint8)
+    return np.asarray(masked * (1 - alpha) + folded * shade[None, :, None] * alpha, np.uint8)
 
 
 def draw_doorway() -> Image:
