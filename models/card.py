@@ -15,7 +15,7 @@ from typing import Any
 
 from edge.bundle import Contract, sha256, unpack
 from edge.errors import DataError
-from models import plots, tracking
+from models import evaluate, plots, tracking
 from models.tracking import RUN_NAME
 
 WORST_BANDS_BELOW = 0.9
@@ -125,7 +125,7 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
         for key in scores["figures"]:
             yield f"| {key.replace('_', ' ')} | {' | '.join(_number(c.get(key)) for c in columns.values())} |"
     for name, found in scores.get("folders", {}).items():
-        yield f"* {name}: accuracy {found['accuracy']:.4f}, right side {found['right_side']:.4f}"
+        yield f"* {evaluate.folder_line(name, found)}"
     yield ""
 
 
