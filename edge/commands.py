@@ -200,12 +200,12 @@ def predict_each(arguments: argparse.Namespace) -> int:
     with _csv_file(arguments.csv) as out:
         out.write(",".join(predict.COLUMNS) + "\n")
         for name, frame in frames:
-            found = predictor.look(frame)
+            found = predictor.predict(frame)
             predict.write_rows(out, name, found)
             if arguments.annotate:
                 picture = predictor.annotated(frame, found, arguments.show_faces)
                 annotate.save_picture(arguments.annotate / f"{name.replace('#', '-')}.png", picture)
-            progress.count(len(predict.faces_of(found)))
+            progress.count(len(found))
     progress.done()
     unreadable.complain(arguments.source)
     return EXIT_OK

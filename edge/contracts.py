@@ -112,7 +112,7 @@ class Track:
     missed: int
 
 
-MOST_BACKGROUND = 0.2
+MOST_BACKGROUND = 0.05
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
 
@@ -144,7 +144,7 @@ class Verdict:
 
     @property
     def is_face(self) -> bool:
-        """False where the second look has more than a little doubt (:data:`MOST_BACKGROUND`) of its being one."""
+        """False where the second look has any doubt to speak of (:data:`MOST_BACKGROUND`)."""
         return self.background < MOST_BACKGROUND
 
     @property

@@ -1,7 +1,8 @@
 """Faces and labels of pictures or of a clip's frames, each on its own, as a CSV: for measuring, not for a door.
 
 A CSV row is image,xmin,ymin,xmax,ymax,score,label; ``score`` is the detector's. Faces below the confidence at which the
-door would begin to watch a person get no label: on their own they decide nothing there either.
+door would begin to watch a person get no label, nor do those of which the classifier doubts that they are one: on
+their own they decide nothing there either.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from edge.errors import CameraError
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
 Found = list[tuple[Face, Verdict | None]]
-"""Faces of one frame, best first, with their verdicts; None for those too unsure to be judged."""
+"""Faces of one frame, best first, with their verdicts; None where nothing is held of them."""
 CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
 
 
@@ -69,26 +70,23 @@ class Predictor:
         self._detector, self._classifier, self._label_from = detector, classifier, label_from
 
     def predict(self, frame: Frame) -> Found:
-        """Faces of a frame, best first, with their verdicts; without what the classifier holds to be no face."""
-        return faces_of(self.look(frame))
+        """Faces of a frame, best first, with their verdicts; without one where that look doubts their being one."""
+        return [(face, self._judged(frame, face)) for face in self._detector.detect(frame)]
 
-    def look(self, frame: Frame) -> Found:
-        """Everything the detector takes for a face, best first, what the classifier holds to be none included."""
-        return [
-            (face, self._classifier.classify(frame, face) if face.score >= self._label_from else None)
-            for face in self._detector.detect(frame)
-        ]
+    def _judged(self, frame: Frame, face: Face) -> Verdict | None:
+        verdict = self._classifier.classify(frame, face) if face.score >= self._label_from else None
+        return verdict if verdict and verdict.is_face else None
 
     def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
         """A copy of the frame with every labelled face drawn on it, under its heat map where the model gives one.
 
-        Everything in ``found`` is blurred unless asked not to: a face that the classifier throws out is still one.
+        Everything in ``found`` is blurred unless asked not to: what nothing is held of may well be a face.
         """
         picture = frame.image.copy()
         if not show_faces:
             for face, _ in found:
                 blur_face(picture, face.box)
-        judged = [(face, verdict) for face, verdict in faces_of(found) if verdict is not None]
+        judged = [(face, verdict) for face, verdict in found if verdict is not None]
         for _, verdict in judged:
             if verdict.heat:
                 draw_heat(picture, verdict.heat)
@@ -99,15 +97,10 @@ class Predictor:
         return picture
 
 
-def faces_of(found: Found) -> Found:
-    """``found`` without what the classifier holds to be no face."""
-    return [(face, verdict) for face, verdict in found if verdict is None or verdict.is_face]
-
-
 def write_rows(handle: TextIO, name: str, found: Found) -> None:
-    """Append a frame's faces to an open CSV, and nothing that the classifier holds to be no face."""
+    """Append a frame's faces to an open CSV."""
     writer = csv.writer(handle)
-    for face, verdict in faces_of(found):
+    for face, verdict in found:
         writer.writerow(
             [name, *(round(v, 1) for v in face.box), round(face.score, 4), verdict.label if verdict else ""]
         )

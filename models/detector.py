@@ -67,9 +67,9 @@ def for_training(shipped: keras.Model) -> keras.Model:
     return keras.Model(shipped.input, keras.layers.Concatenate(axis=2)(outputs), name="detector_training")
 
 
-def resized(shipped: keras.Model, size: int) -> keras.Model:
+def resized(shipped: keras.Model, height: int, width: int) -> keras.Model:
     """A copy of a shipped network for another input size, weights and what is frozen as they were."""
-    pixels = keras.tree.pack_sequence_as(shipped.input, [keras.Input((size, size, 3), name="pixels")])
+    pixels = keras.tree.pack_sequence_as(shipped.input, [keras.Input((height, width, 3), name="pixels")])
     copy = keras.models.clone_model(shipped, input_tensors=pixels)
     copy.set_weights(shipped.get_weights())
     return copy

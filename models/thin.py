@@ -38,7 +38,7 @@ def thinner_detector(model: keras.Model, pictures: Sequence[Picture], size: int,
     shown = np.stack([detector.sample(pool, size, rng)[0] for _ in range(PICTURES)]).astype(np.float32)
     # What reads the channels inside these two blocks is not only the end of the block.
     read_elsewhere = tuple(tap.removesuffix("_expand_relu") for tap in detector.TAPS if tap.endswith("_expand_relu"))
-    return thinner(detector.resized(model, size), shown, keep, read_elsewhere)
+    return thinner(detector.resized(model, size, size), shown, keep, read_elsewhere)
 
 
 def thinner(model: keras.Model, pictures: Floats, keep: float, spare: tuple[str, ...] = ()) -> keras.Model:

@@ -248,7 +248,7 @@ def begun_detector(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
     """The network (for training, for shipping): a new one, or an earlier run's, which may be a thinner one."""
     if recipe.start is None:
         return detector.build(recipe.size, recipe.weights)
-    shipped = detector.resized(load_detector(recipe.start, "--start"), recipe.size)
+    shipped = detector.resized(load_detector(recipe.start, "--start"), recipe.size, recipe.size)
     return detector.for_training(shipped), shipped
 
 

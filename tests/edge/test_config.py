@@ -217,7 +217,7 @@ def test_the_tables_here_tell_of_every_key() -> None:
         ("[alert\n", "not valid TOML"),
         ("[alert]\nled_pin = 27\n", "alert.buzzer_pin: the same pin as alert.led_pin (27)"),
         ("[watch]\nstill_s = 2\n", "watch.still_s: got 2, expected less than track.lost_s (1.5)"),
-        ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.4, expected at least detect.min_score (0.9)"),
+        ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.25, expected at least detect.min_score (0.9)"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_with_its_name(tmp_path: Path, text: str, said: str) -> None:

@@ -103,16 +103,16 @@ def test_faint_faces_are_found_but_not_judged() -> None:
     assert none is None
 
 
-def test_what_the_classifier_throws_out_is_no_row_and_no_box_but_blurred() -> None:
+def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
     no_face = classifier_of({"with_mask": 0.1, "without_mask": 0.1, "not_a_face": 0.8}, background="not_a_face")
     predictor = Predictor(detector_of([face(32, 32, 24)]), no_face, label_from=0.45)
     image = texture(128, 128)
     frame = frame_of(image)
-    assert predictor.predict(frame) == []
-    found = predictor.look(frame)
+    found = predictor.predict(frame)
+    assert [verdict for _, verdict in found] == [None]
     out = io.StringIO()
     write_rows(out, "a.jpg", found)
-    assert out.getvalue() == ""
+    assert out.getvalue().endswith("0.9,\r\n")
     np.testing.assert_array_equal(predictor.annotated(frame, found, show_faces=True), image)
     blurred = predictor.annotated(frame, found, show_faces=False)
     assert len(np.unique(blurred[50:80, 50:80].reshape(-1, 3), axis=0)) <= 36

@@ -24,8 +24,9 @@ def test_a_shipped_model_proves_itself_and_names_its_source(task: str) -> None:
 
 def test_the_shipped_classifier_knows_the_three_labels() -> None:
     contract = bundle.unpack(service.shipped_model("classifier")).contract
-    assert set(contract.labels) == {"with_mask", "without_mask", "with_incorrect_mask"}
+    assert set(contract.worn) == {"with_mask", "without_mask", "with_incorrect_mask"}
     assert contract.compliant == "with_mask"
+    assert contract.background == "not_a_face"
 
 
 @pytest.mark.parametrize("task", ["detector", "classifier"])

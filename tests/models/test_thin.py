@@ -39,5 +39,5 @@ def test_a_thinner_detector_is_smaller_and_sees_as_before() -> None:
     assert thinner.count_params() < shipped.count_params()
     before, after = (m.predict(pictures, verbose=0)["boxes"].ravel() for m in (shipped, thinner))
     assert np.corrcoef(before, after)[0, 1] > 0.95
-    training = detector.for_training(detector.resized(thinner, 96))
-    assert training.output_shape == (None, 144 + 36 + 9, 5)
+    training = detector.for_training(detector.resized(thinner, 64, 96))
+    assert training.output_shape == (None, 96 + 24 + 6, 5)
