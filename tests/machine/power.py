@@ -26,7 +26,7 @@ StandardError=journal+console
 """
 EVENTS = """
 [track]
-lost_s = 0.4
+lost_s = 0.6
 
 [events]
 every_s = 0.5

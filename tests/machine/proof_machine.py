@@ -116,7 +116,7 @@ def check_pi(report: Report, tree: Path, work: Path) -> None:
 
 def check_power(report: Report, tree: Path, work: Path) -> None:
     """Power cuts at random moments while decisions are written down."""
-    scene.write_clip(tree / PASSAGE.lstrip("/"), bare_s=1.5, after_s=0.75)
+    scene.write_clip(tree / PASSAGE.lstrip("/"), bare_s=1.5, after_s=1.0)
     board = _board(tree, work, "virt", power.prepare)
     power.check(report, board)
 
