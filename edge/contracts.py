@@ -293,6 +293,13 @@ class Camera(Protocol):
         """Give the device back. Safe to call twice."""
 
 
+class Detector(Protocol):
+    """What finds faces: :class:`edge.detect.FaceDetector`, or a driver that brings its own model format."""
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
+
+
 class Interpreter(Protocol):
     """A loaded TFLite model. Drivers implement it; see :mod:`edge.drivers`."""
 

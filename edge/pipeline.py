@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from edge.alert import Alert
 from edge.classify import MaskClassifier
 from edge.config import ClassifySettings
-from edge.contracts import Change, Decision, Face, Frame, Outcome, Signal, Step, Track, Verdict
+from edge.contracts import Change, Decision, Detector, Face, Frame, Outcome, Signal, Step, Track, Verdict
 from edge.decide import Decider
-from edge.detect import FaceDetector
 from edge.track import Tracker
 from edge.watch import Presence, Watch
 
@@ -27,7 +26,7 @@ class Pipeline:
     def __init__(
         self,
         watch: Watch,
-        detector: FaceDetector,
+        detector: Detector,
         tracker: Tracker,
         classifier: MaskClassifier,
         decider: Decider,

@@ -17,8 +17,7 @@ import msgspec
 from edge.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.classify import MaskClassifier
 from edge.config import CameraSettings
-from edge.contracts import Camera, Face, Frame, Image, Outcome, Verdict
-from edge.detect import FaceDetector
+from edge.contracts import Camera, Detector, Face, Frame, Image, Outcome, Verdict
 from edge.drivers import clip, folder
 from edge.errors import CameraError
 
@@ -66,7 +65,7 @@ def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:
 class Predictor:
     """Detector and classifier on single frames; faces under ``label_from`` confidence stay without a label."""
 
-    def __init__(self, detector: FaceDetector, classifier: MaskClassifier, label_from: float) -> None:
+    def __init__(self, detector: Detector, classifier: MaskClassifier, label_from: float) -> None:
         self._detector, self._classifier, self._label_from = detector, classifier, label_from
 
     def predict(self, frame: Frame) -> Found:

@@ -28,7 +28,7 @@ from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
 from edge.config import CameraSettings, ModelSettings, Settings
-from edge.contracts import Camera, Decision, Frame, Health, Interpreter, Output, Sight, Signal, Step
+from edge.contracts import Camera, Decision, Detector, Frame, Health, Interpreter, Output, Sight, Signal, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.errors import BundleError, FmdError
@@ -86,8 +86,10 @@ def build_pipeline(settings: Settings, alert: Alert, opened: OpenInterpreter = d
     )
 
 
-def open_detector(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> FaceDetector:
-    """The detector the settings name."""
+def open_detector(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Detector:
+    """The detector the settings name: one of fmd's model files, or YuNet's ONNX."""
+    if settings.model.detector.lower().endswith(".onnx"):
+        return drivers.open_onnx_detector(Path(settings.model.detector), settings.detect.min_score)
     return FaceDetector(load_model(settings.model, "detector", opened), settings.detect.min_score)
 
 

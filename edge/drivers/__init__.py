@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge import faults
 from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
-from edge.contracts import Camera, Interpreter, Messenger, Output
+from edge.contracts import Camera, Detector, Interpreter, Messenger, Output
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ OUTPUTS: dict[str, str] = {
     "console": "edge.drivers.console:ConsoleOutput",
 }
 """``(name, pin, active_high) -> Output``."""
+
+
+def open_onnx_detector(path: Path, min_score: float) -> Detector:
+    """YuNet's ONNX file on OpenCV. Raises BundleError where it is none or this OpenCV cannot run it."""
+    from edge.drivers.yunet import YuNetDetector
+
+    return YuNetDetector(path, min_score)
 
 
 def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto") -> Interpreter:
