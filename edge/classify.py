@@ -68,7 +68,7 @@ def quality_of(image: Image, face: Face) -> float:
     if min(skin.shape) < 4:
         return 0.0
     small = cv2.resize(skin, (64, 64), interpolation=cv2.INTER_AREA if skin.shape[1] > 64 else cv2.INTER_LINEAR)
-    sharpness = float(cv2.Laplacian(small, cv2.CV_32F).var()) / SHARP_VARIANCE
+    sharpness = float(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_32F))[1][0, 0]) ** 2 / SHARP_VARIANCE
     size = (box.width - 12) / (GOOD_WIDTH - 12)
     surely = (face.score - DOUBTFUL_SCORE) / (SURE_SCORE - DOUBTFUL_SCORE)
     # A face that touches the border is cut off there even though its box says nothing of it.

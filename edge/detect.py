@@ -88,13 +88,12 @@ def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> tu
     sized = boxes.copy()
     sized[:, 2:] -= sized[:, :2]
     kept = list(cv2.dnn.NMSBoxes(sized.tolist(), scores.tolist(), 0.0, max_iou))
-    xmin, ymin, xmax, ymax = boxes[kept].T
-    width = np.minimum(xmax[:, None], xmax) - np.maximum(xmin[:, None], xmin)
-    height = np.minimum(ymax[:, None], ymax) - np.maximum(ymin[:, None], ymin)
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
-    area = (xmax - xmin) * (ymax - ymin)
-    iou = np.tril(shared / np.maximum(area[:, None] + area - shared, 1e-9), -1)
-    return kept, iou.max(axis=1, initial=0.0)
+    better: list[Box] = []
+    overlap = []
+    for box in (Box(*row) for row in boxes[kept].tolist()):
+        overlap.append(max(map(box.iou, better), default=0.0))
+        better.append(box)
+    return kept, np.array(overlap, np.float32)
 
 
 def faces_among(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edge.config import DetectSettings, WatchSettings
-from edge.contracts import Floats, Frame
+from edge.contracts import Floats, Frame, Image
 
 COLUMNS, ROWS = 40, 30
 SPOTS = 2
@@ -45,7 +45,7 @@ class Watch:
     def __init__(self, watch: WatchSettings, detect: DetectSettings) -> None:
         self._settings, self._every_s = watch, detect.every_s
         self._last: Floats | None = None
-        self._looked_at: Floats | None = None
+        self._looked_at: Image | None = None
         self._noise = 0.0
         self._compared_s = self._looked_s = self._awake_until_s = -math.inf
 
@@ -54,33 +54,41 @@ class Watch:
         now_s = frame.captured_s
         if now_s - max(self._looked_s, self._compared_s) < self._every_s - SLACK_S:
             return False
-        if self._settings.gate:
-            if self._changed(frame):
-                self._awake_until_s = now_s + self._settings.awake_s
-            if now_s <= self._awake_until_s or presence is Presence.OPEN:
-                wait_s = 0.0
-            else:
-                wait_s = self._settings.still_s if presence is Presence.SETTLED else self._settings.recheck_s
-            if now_s - self._looked_s < wait_s - SLACK_S:
-                return False
-            self._looked_at = self._last
-        self._looked_s = now_s
+        if self._settings.gate and not self._worth_a_look(frame, presence):
+            return False
+        self._looked_s, self._looked_at = now_s, frame.luma
         return True
+
+    def _worth_a_look(self, frame: Frame, presence: Presence) -> bool:
+        now_s = frame.captured_s
+        # Where the answer is yes in any case, comparing would only cost.
+        if presence is Presence.OPEN or now_s <= self._awake_until_s:
+            return True
+        if self._changed(frame):
+            self._awake_until_s = now_s + self._settings.awake_s
+            return True
+        wait_s = self._settings.still_s if presence is Presence.SETTLED else self._settings.recheck_s
+        return now_s - self._looked_s >= wait_s - SLACK_S
 
     def _changed(self, frame: Frame) -> bool:
         """Whether the view is not the one last looked at."""
-        spots = cv2.resize(frame.luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA).astype(np.float32)
-        before, since_s = self._last, frame.captured_s - self._compared_s
+        spots, before, since_s = _spots(frame.luma), self._last, frame.captured_s - self._compared_s
         self._last, self._compared_s = spots, frame.captured_s
-        if before is None or self._looked_at is None:
+        if self._looked_at is None:
             return False  # the very first frame is looked at in any case
-        self._noise += (_median_change(spots, before) - self._noise) * min(1.0, since_s / NOISE_MEMORY_S)
+        if before is not None:
+            self._noise += (_median_change(spots, before) - self._noise) * min(1.0, since_s / NOISE_MEMORY_S)
         contrast = self._settings.contrast
         wanted = min(max(contrast, NOISE_MARGIN * self._noise), MOST_DEAFENED * contrast)
-        change = spots - self._looked_at
+        change = spots - _spots(self._looked_at)
         # A camera that brightens the whole picture has not seen anybody; one that does so by much may have.
         shift = float(np.median(change))
         return abs(shift) > wanted or bool(np.count_nonzero(np.abs(change - shift) > wanted) >= SPOTS)
+
+
+def _spots(luma: Image) -> Floats:
+    """Mean brightness (ROWS, COLUMNS) of a brightness plane."""
+    return np.asarray(cv2.resize(luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _median_change(spots: Floats, before: Floats) -> float:
