@@ -538,8 +538,8 @@ def plot(seen: Sequence[Seen], path: Path) -> None:
         ylabel="share of alarms",
         ylim=(0, 1),
     )
-    for axes in (shares, waits):
-        axes.legend()
+    shares.legend(loc="lower center", ncols=2)
+    waits.legend()
     figure.savefig(path)
 
 
