@@ -3,6 +3,7 @@
     target     a mounted boot partition or an image file: the only code that writes
     card       is it Raspberry Pi OS's boot partition, and how does its first boot take orders?
     package    what a .deb says of itself
+    settings   what becomes /etc/fmd, and every file that names
     content    the files that go onto it: package, settings, models, and the orders for the first boot
     options, command    what may be asked for; options -> content -> target, a dry run unless told to write
     first-boot.sh, fmd-first-boot.service   what runs on the board

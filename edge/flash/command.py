@@ -6,28 +6,21 @@ import argparse
 import getpass
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.errors import EXIT_OK, CardError, SettingsError
-from edge.flash import content, package
+from edge.flash import content, package, settings
 from edge.flash.card import recognise
 from edge.flash.content import Change, Login, Wanted, Wifi
+from edge.flash.settings import file_name, read
 from edge.flash.target import Target, open_target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PACKAGE = "fmd"
 HOSTNAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
 COUNTRY = r"[A-Z]{2}"
 TIMEZONE = r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*"
-FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]*"
-MODELS = ("detector", "classifier")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,9 +65,10 @@ def _check_room(target: Target, todo: Sequence[Change]) -> None:
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     _check("--hostname", arguments.hostname, HOSTNAME, "small letters, digits and hyphens, as in door-1")
     _check("--timezone", arguments.timezone, TIMEZONE, "as in Europe/Berlin")
+    models = {task: getattr(arguments, task) for task in settings.MODELS}
     return Wanted(
         packages=_packages(arguments.package),
-        etc=_etc(arguments),
+        etc=settings.gathered(arguments.config, models),
         hostname=arguments.hostname,
         timezone=arguments.timezone,
         wifi=_wifi(arguments),
@@ -91,79 +85,11 @@ def _packages(paths: Sequence[Path]) -> dict[str, bytes]:
     """File names and contents; the first is fmd's own."""
     packages = {}
     for index, path in enumerate(paths):
-        data = _read(path)
+        data = read(path)
         what = package.check(path, data, PACKAGE if index == 0 else None)
         print(f"{path}: {what}")
-        packages[_file_name(path)] = data
+        packages[file_name(path)] = data
     return packages
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CardError(f"{path}: {error.strerror}") from error
-
-
-def _file_name(path: Path) -> str:
-    if not re.fullmatch(FILE_NAME, path.name):
-        raise CardError(f"{path}: a name that a FAT partition or a shell may trip over; rename it")
-    return path.name
-
-
-def _etc(arguments: argparse.Namespace) -> dict[str, bytes]:
-    """Settings and models for /etc/fmd, checked here, where somebody reads what is wrong with them."""
-    config_path: Path | None = arguments.config
-    settings = ""
-    if config_path is not None:
-        _check_settings(config_path)
-        settings = _read(config_path).decode("utf-8-sig")
-    models: dict[str, bytes] = {}
-    for task in MODELS:
-        path, settings = _model(task, getattr(arguments, task), config_path, settings)
-        if path is not None:
-            _check_model(path, task)
-            models[_file_name(path)] = _read(path)
-    return {**({"fmd.toml": settings.encode()} if settings else {}), **models}
-
-
-def _model(task: str, chosen: Path | None, config_path: Path | None, settings: str) -> tuple[Path | None, str]:
-    """Where the model for ``task`` lies here, and the settings with it named; None for the one fmd ships."""
-    named = tomllib.loads(settings).get("model", {}).get(task, "")
-    if chosen is not None and not named:
-        return chosen, with_model(settings, task, _file_name(chosen))
-    wanted = chosen.name if chosen is not None else Path(named).name
-    if named != wanted:
-        raise SettingsError(f"{config_path}: model.{task}: got {named!r}, expected {wanted!r}: it will lie in /etc/fmd")
-    if named and config_path is not None:
-        return chosen or config_path.parent / named, settings
-    return None, settings
-
-
-def _check_settings(path: Path) -> None:
-    # Only here: these bring libraries that a dry run of a bare card can do without.
-    from edge import config
-
-    config.load(path)
-
-
-def _check_model(path: Path, task: str) -> None:
-    if path.suffix == ".onnx":  # carries no contract
-        return
-    from edge import bundle
-
-    found = bundle.unpack(path).contract.task
-    if found != task:
-        raise SettingsError(f"{path}: a {found}, expected a {task}")
-
-
-def with_model(settings: str, task: str, name: str) -> str:
-    """``settings`` (TOML) with one model named; comments and order stay."""
-    line = f'{task} = "{name}"\n'
-    head = re.search(r"^\s*\[model\][^\n]*\n?", settings, re.MULTILINE)
-    if head is None:
-        return f"{settings.rstrip()}\n\n[model]\n{line}".lstrip()
-    return settings[: head.end()].rstrip("\n") + "\n" + line + settings[head.end() :]
 
 
 def _wifi(arguments: argparse.Namespace) -> Wifi | None:
@@ -183,7 +109,7 @@ def _wifi(arguments: argparse.Namespace) -> Wifi | None:
 def _secret(prompt: str, path: Path | None, ask: Callable[[str], str]) -> str:
     """From a file or the keyboard, never from the command line, which everybody on the machine can read."""
     if path is not None:
-        return _read(path).decode(errors="replace").rstrip("\r\n")
+        return read(path).decode(errors="replace").rstrip("\r\n")
     try:
         return ask(prompt)
     except EOFError as error:
@@ -202,7 +128,7 @@ def _login(arguments: argparse.Namespace) -> Login | None:
 
 
 def _keys(path: Path) -> tuple[str, ...]:
-    text = _read(path).decode(errors="replace")
+    text = read(path).decode(errors="replace")
     keys = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
     if not keys or not all(re.match(r"(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/=]+( |$)", key) for key in keys):
         raise SettingsError(f"{path}: not a public SSH key (a line such as ssh-ed25519 AAAA... you@laptop)")

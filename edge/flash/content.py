@@ -53,11 +53,20 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Etc:
+    """What goes to /etc/fmd, by file name; ``secrets`` for fmd alone; ``network``: whether it speaks to anybody."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the board is to be. ``packages`` and ``etc`` (what goes to /etc/fmd) are file names and contents."""
+    """What the board is to be. ``packages`` are file names and contents."""
 
     packages: Mapping[str, bytes]
-    etc: Mapping[str, bytes] = field(default_factory=dict)
+    etc: Etc = Etc()
     hostname: str = ""
     timezone: str = ""
     wifi: Wifi | None = None
@@ -99,8 +108,12 @@ def _payload(wanted: Wanted) -> Iterator[Change]:
         yield Change(f"{FOLDER}/{name}", (here / name).read_bytes(), "installs on the first boot")
     for name, data in wanted.packages.items():
         yield Change(f"{FOLDER}/{name}", data, "the package")
-    for name, data in wanted.etc.items():
+    for name, data in wanted.etc.files.items():
         yield Change(f"{FOLDER}/etc/{name}", data, f"becomes /etc/fmd/{name}")
+    for name, data in wanted.etc.secrets.items():
+        yield Change(f"{FOLDER}/secret/{name}", data, f"becomes /etc/fmd/{name}, for fmd alone; then gone from here")
+    if wanted.etc.network:
+        yield Change(f"{FOLDER}/network", b"", "gives the service the network: the settings speak to somebody")
 
 
 # cloud-init: Trixie and later

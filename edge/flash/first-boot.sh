@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 etc=${FMD_ETC:-/etc}
 sys=${FMD_SYS:-/sys}
 run=${FMD_RUN:-/run}
+share=${FMD_SHARE:-/usr/share/fmd}
 unit=fmd-first-boot.service
 
 led() {
@@ -64,10 +65,21 @@ install_fmd() {
     # Before the package, whose service starts with the settings it finds.
     install -d "$etc/fmd"
     for file in $(listed 'etc/.*'); do install -m 0644 "$file" "$etc/fmd/"; done
+    for file in $(listed 'secret/.*'); do install -m 0600 "$file" "$etc/fmd/"; done
     export DEBIAN_FRONTEND=noninteractive
+    # Somebody may have pulled the plug in the middle of the try before.
+    dpkg --configure -a || true
     install_picamera2
     # A fresh image may lack apt's lists; a door without a network does without what is only recommended.
     install_package || { apt-get update && install_package; } || install_package --no-install-recommends
+    # The group came with the package.
+    for file in $(listed 'secret/.*'); do
+        chgrp fmd "$etc/fmd/${file#secret/}" && chmod 0640 "$etc/fmd/${file#secret/}"
+    done
+    if [ -n "$(listed network)" ]; then
+        install -D -m 0644 "$share/fmd-network.conf" "$etc/systemd/system/fmd.service.d/network.conf"
+        systemctl daemon-reload
+    fi
     systemctl enable fmd.service
     # Returns when fmd has said that it watches, or fails.
     systemctl restart fmd.service
@@ -80,7 +92,7 @@ main() {
     if sh "$0" install >"$log" 2>&1; then
         cat "$log"
         systemctl disable "$unit"
-        rm -f "$etc/systemd/system/$unit" "$here"/*.deb
+        rm -rf "$etc/systemd/system/$unit" "$here"/*.deb "$here/secret"
         echo "fmd is installed and watching" >>"$log"
         cp "$log" "$here/first-boot.log"
         led finished

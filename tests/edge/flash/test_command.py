@@ -12,7 +12,8 @@ import pytest
 
 from edge import cli
 from edge.errors import SettingsError
-from edge.flash.command import crypted, with_model
+from edge.flash.command import crypted
+from edge.flash.settings import wants_network, with_model
 from tests.edge.flash.conftest import TRIXIE, deb_of
 from tests.edge.parts import fmd
 
@@ -88,6 +89,33 @@ def test_a_model_given_alone_is_named_in_the_settings(trixie: Path, deb: Path, c
     assert (trixie / "fmd/etc/fmd.toml").read_text() == f'[model]\nclassifier = "{classifier_path.name}"\n'
 
 
+def test_passwords_go_along_apart_and_the_service_gets_its_network(trixie: Path, deb: Path, tmp_path: Path) -> None:
+    (tmp_path / "broker.password").write_text("hush\n")
+    (tmp_path / "door.toml").write_text('[mqtt]\nhost = "broker"\nusername = "me"\npassword_file = "broker.password"\n')
+    told = fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert (trixie / "fmd/secret/broker.password").read_text() == "hush\n"
+    assert not (trixie / "fmd/etc/broker.password").exists()
+    assert (trixie / "fmd/network").exists()
+    assert "hush" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, False),
+        ({"camera": {"source": "/dev/video0"}, "metrics": {"port": 0}, "mqtt": {"host": ""}}, False),
+        ({"mqtt": {"host": "broker"}}, True),
+        ({"metrics": {"port": 9100}}, True),
+        ({"notify": {"urls": ["json://host"]}}, True),
+        ({"notify": {"urls_file": "urls"}}, True),
+        ({"camera": {"source": "rtsp://camera/1"}}, True),
+    ],
+)
+def test_only_who_speaks_to_somebody_wants_the_network(settings: dict[str, object], wanted: bool) -> None:
+    assert wants_network(settings) is wanted
+
+
 @pytest.mark.parametrize(
     ("settings", "with_it"),
     [
@@ -117,6 +145,8 @@ WRONG = [
     (["--user", "root;rm", "--ssh-key", "{key}"], "--user: got 'root;rm'"),
     (["--config", "{tmp}/none.toml"], "none.toml: cannot read the settings"),
     (["--config", "{typo}"], "unknown key alert.led_pinn; did you mean led_pin?"),
+    (["--config", "{missing}"], "gone.tflite: cannot read the model file"),
+    (["--config", "{folder}"], "expected 'm.tflite': it will lie in /etc/fmd"),
     (["--classifier", "{detector}"], "a detector, expected a classifier"),
     (["--classifier", "{key}"], "not a TFLite file"),
 ]
@@ -136,8 +166,11 @@ def test_wrong_input_is_told_in_a_line_and_nothing_is_written(
     (tmp_path / "short").write_text("secret")
     (tmp_path / "typo.toml").write_text("[alert]\nled_pinn = 3\n")
     (tmp_path / "amd64.deb").write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: amd64\n"))
+    (tmp_path / "missing.toml").write_text('[model]\nclassifier = "gone.tflite"\n')
+    (tmp_path / "folder.toml").write_text('[model]\nclassifier = "models/m.tflite"\n')
     places = {"tmp": tmp_path, "key": key, "deb": deb, "short": tmp_path / "short", "typo": tmp_path / "typo.toml"}
     places |= {"amd64": tmp_path / "amd64.deb", "detector": detector_path}
+    places |= {"missing": tmp_path / "missing.toml", "folder": tmp_path / "folder.toml"}
     before = state(trixie)
     arguments = [option.format(**places) for option in options]
     packages = [] if "--package" in arguments else ["--package", deb]

@@ -15,14 +15,14 @@ import yaml
 from edge.errors import CardError
 from edge.flash import content
 from edge.flash.card import recognise
-from edge.flash.content import Login, Wanted, Wifi
+from edge.flash.content import Etc, Login, Wanted, Wifi
 from edge.flash.target import Target, open_target
 from tests.edge.flash.conftest import COMMAND_LINE
 
 PSK = "0" * 62 + "ab"
 FULL = Wanted(
     packages={"fmd_0.1.0_arm64.deb": b"package"},
-    etc={"fmd.toml": b"[alert]\nled_pin = 22\n"},
+    etc=Etc({"fmd.toml": b"[alert]\nled_pin = 22\n"}),
     hostname="door-1",
     timezone="Europe/Berlin",
     wifi=Wifi('Café "Zum: Tor" #1', PSK, "DE", hidden=True),
@@ -101,7 +101,7 @@ def test_the_payload_comes_first_and_its_sums_are_right(trixie: Path) -> None:
     payload = order[: order.index("fmd/SHA256SUMS")]
     assert listed == {path.removeprefix("fmd/"): hashlib.sha256(files[path]).hexdigest() for path in payload}
     assert files["fmd/fmd_0.1.0_arm64.deb"] == b"package"
-    assert files["fmd/etc/fmd.toml"] == FULL.etc["fmd.toml"]
+    assert files["fmd/etc/fmd.toml"] == FULL.etc.files["fmd.toml"]
 
 
 def test_the_sums_are_in_the_form_sha256sum_checks(trixie: Path) -> None:

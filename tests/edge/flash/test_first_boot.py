@@ -1,4 +1,4 @@
-"""The script that runs on the board, run here with an apt-get, a systemctl and a python3 that only take note."""
+"""The script that runs on the board, run here with commands that only take note."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 
 from edge.flash.card import recognise
 from edge.flash.command import write
-from edge.flash.content import Wanted, changes
+from edge.flash.content import Etc, Wanted, changes
 from edge.flash.target import open_target
+from tests.edge.parts import ROOT
 
 NOTE = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$NOTES"
@@ -25,7 +26,8 @@ class Board:
 
     def __init__(self, card: Path, folder: Path) -> None:
         target = open_target(card)
-        wanted = Wanted({"fmd_1_arm64.deb": b"package"}, {"fmd.toml": b"# mine\n", "mask.tflite": b"model"})
+        etc = Etc({"fmd.toml": b"# mine\n", "mask.tflite": b"model"}, {"broker": b"secret\n"}, network=True)
+        wanted = Wanted({"fmd_1_arm64.deb": b"package"}, etc)
         write(target, changes(target, recognise(target), wanted))
         self.card, self.etc, self.notes = card / "fmd", folder / "etc", folder / "notes"
         self.led = folder / "sys/class/leds/ACT"
@@ -35,7 +37,7 @@ class Board:
         self._bin = folder / "bin"
         for made in (self._run, self._bin, self.etc):
             made.mkdir()
-        for name in ("apt-get", "systemctl", "python3"):
+        for name in ("apt-get", "dpkg", "systemctl", "python3", "chgrp"):
             (self._bin / name).write_text(NOTE)
             (self._bin / name).chmod(0o755)
 
@@ -47,6 +49,7 @@ class Board:
             "FMD_ETC": str(self.etc),
             "FMD_SYS": str(self.led.parents[2]),
             "FMD_RUN": str(self._run),
+            "FMD_SHARE": str(ROOT / "systemd"),
         }
         script = str(self.card / "first-boot.sh")
         return subprocess.run(["sh", script, *arguments], env=environment, capture_output=True, check=False).returncode
@@ -65,14 +68,21 @@ def board(trixie: Path, tmp_path: Path) -> Board:
 
 def test_a_good_first_boot_installs_and_leaves_nothing_to_do(board: Board) -> None:
     assert board.runs() == 0
-    look, install, enable, restart, disable = board.noted()
+    repair, look, install, secret, reload, enable, restart, disable = board.noted()
+    assert repair == "dpkg --configure -a"
     assert look == "python3 -c import picamera2"
     assert install.startswith("apt-get install -y ")
     assert install.endswith(" ./fmd_1_arm64.deb")
+    assert secret == f"chgrp fmd {board.etc}/fmd/broker"
+    assert reload == "systemctl daemon-reload"
     assert (enable, restart) == ("systemctl enable fmd.service", "systemctl restart fmd.service")
     assert disable == "systemctl disable fmd-first-boot.service"
     assert (board.etc / "fmd/fmd.toml").read_text() == "# mine\n"
     assert (board.etc / "fmd/mask.tflite").read_text() == "model"
+    assert (board.etc / "fmd/broker").stat().st_mode & 0o777 == 0o640
+    assert not (board.card / "secret").exists()
+    drop_in = board.etc / "systemd/system/fmd.service.d/network.conf"
+    assert drop_in.read_text() == (ROOT / "systemd/fmd-network.conf").read_text()
     assert not (board.card / "fmd_1_arm64.deb").exists()
     assert "fmd is installed and watching" in (board.card / "first-boot.log").read_text()
     assert board.trigger() == "mmc0"
@@ -92,7 +102,7 @@ def test_enabling_now_starts_it_without_waiting(board: Board) -> None:
 
 def test_a_failed_install_fetches_lists_does_without_the_rest_and_is_tried_again(board: Board) -> None:
     assert board.runs(fails="install*") == 1
-    assert [line.split()[1] for line in board.noted()[1:]] == ["install", "update", "install", "install"]
+    assert [line.split()[1] for line in board.noted()[2:]] == ["install", "update", "install", "install"]
     assert "--no-install-recommends" in board.noted()[-1]
     assert board.trigger() == "timer"
     assert (board.led / "delay_on").read_text() == "100\n"
@@ -104,7 +114,7 @@ def test_a_failed_install_fetches_lists_does_without_the_rest_and_is_tried_again
 
 def test_the_library_of_ribbon_cameras_is_fetched_where_it_is_missing(board: Board) -> None:
     assert board.runs(fails="*picamera2") == 0
-    assert [line.split()[-1] for line in board.noted()[1:4]] == ["python3-picamera2", "update", "python3-picamera2"]
+    assert [line.split()[-1] for line in board.noted()[2:5]] == ["python3-picamera2", "update", "python3-picamera2"]
     assert "no picamera2: USB cameras will work" in (board.card / "first-boot.log").read_text()
 
 
@@ -123,7 +133,7 @@ def test_a_card_that_reads_wrongly_installs_nothing(board: Board) -> None:
 def test_an_earlier_package_left_on_the_card_is_not_installed(board: Board) -> None:
     (board.card / "fmd_0_arm64.deb").write_bytes(b"old")
     assert board.runs() == 0
-    assert "fmd_0" not in board.noted()[1]
+    assert "fmd_0" not in board.noted()[2]
 
 
 def test_a_board_without_that_led_installs_all_the_same(board: Board) -> None:
