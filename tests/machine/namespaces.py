@@ -75,14 +75,20 @@ class System:
 @contextmanager
 def booted(root: Path, console: Path) -> Iterator[System]:
     """``root`` running under its own systemd, ready; everything in it is killed on leaving."""
+    with started(root, console) as system:
+        system.wait("systemctl is-system-running", "running")
+        yield system
+
+
+@contextmanager
+def started(root: Path, console: Path) -> Iterator[System]:
+    """The same, while it still boots."""
     need("unshare", "nsenter")
     console.touch()
     enter = ["unshare", *NAMESPACES, "--fork", "--kill-child=SIGKILL", "sh", "-c", ENTER, "sh", root, console]
     outer = subprocess.Popen(enter, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        system = System(_child(outer), console)
-        system.wait("systemctl is-system-running", "running")
-        yield system
+        yield System(_child(outer), console)
     finally:
         os.killpg(outer.pid, signal.SIGKILL)  # the kernel takes every process of the namespace with its process 1
         outer.wait()

@@ -37,10 +37,10 @@ def find(arch: str, folder: Path | None) -> Path:
     return found[-1]
 
 
-def build(arch: str) -> Path:
+def build(arch: str, pythons: str = PYTHONS) -> Path:
     """The .deb of the working tree for ``arch``; its wheels are kept between builds."""
     need("make", "dpkg-buildpackage", "dh", "help2man")
-    call(["make", "deb", f"DEB_ARCH={arch}", f"PYTHONS={PYTHONS}"], cwd=REPOSITORY)
+    call(["make", "deb", f"DEB_ARCH={arch}", f"PYTHONS={pythons}"], cwd=REPOSITORY)
     return find(arch, REPOSITORY / "build")
 
 

@@ -24,9 +24,9 @@ BINFMT = Path("/proc/sys/fs/binfmt_misc")
 HANDLER = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 
 
-def make(arch: str, suite: str = SUITE) -> Path:
-    """The tar of a Debian root with systemd and Python for ``arch`` (arm64 or amd64); made on the first call."""
-    made = cache() / f"root-{suite}-{arch}.tar"
+def make(arch: str, suite: str = SUITE, more: str = "") -> Path:
+    """The tar of a Debian root with systemd, Python and the package ``more`` for ``arch``; made on the first call."""
+    made = cache() / f"root-{suite}-{arch}{'-' * bool(more)}{more}.tar"
     if made.exists():
         return made
     need_root()
@@ -34,7 +34,7 @@ def make(arch: str, suite: str = SUITE) -> Path:
     if arch != native():
         register_binfmt()
     unfinished = made.with_suffix(".part.tar")
-    call(["mmdebstrap", *_options(arch), suite, unfinished, *sources(suite)], timeout_s=3600)
+    call(["mmdebstrap", *_options(arch, more), suite, unfinished, *sources(suite)], timeout_s=3600)
     return unfinished.rename(made)
 
 
@@ -62,13 +62,13 @@ def register_binfmt() -> None:
         (BINFMT / "register").write_text(HANDLER.read_text())
 
 
-def _options(arch: str) -> list[str]:
+def _options(arch: str, more: str) -> list[str]:
     quiet = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEAVE_OUT]
     return [
         "--quiet",
         "--variant=minbase",
         f"--architectures={arch}",
-        f"--include={PACKAGES}",
+        f"--include={PACKAGES}{',' * bool(more)}{more}",
         '--aptopt=Acquire::Languages "none"',
         "--dpkgopt=force-unsafe-io",
         *quiet,

@@ -1,0 +1,137 @@
+"""``make proof-first-boot``: a card that ``fmd flash`` prepared ends its first boot with fmd watching.
+
+On Debian roots under their own systemd, laid out as Raspberry Pi OS lays out its boot partition: Trixie's with the real
+cloud-init, Bookworm's with firstrun.sh as its kernel's command line would start it. No network in either: what the
+package needs is on the card. The plug is pulled in the middle of the installation, too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge.flash.card import recognise
+from edge.flash.command import write
+from edge.flash.content import Etc, Login, Wanted, changes
+from edge.flash.target import open_target
+from tests.machine import namespaces, package, root, scene
+from tests.machine.place import ProofError, Report, cache, need_root
+
+CLIP = "/var/lib/fmd-proof/passage.mp4"
+SETTINGS = f"""[camera]
+source = "{CLIP}"
+loop = true
+
+[alert]
+driver = "console"
+"""
+BOOT: Mapping[str, str] = {
+    "config.txt": "[all]\n",
+    "cmdline.txt": "console=tty1 root=PARTUUID=e5fdffb4-02 rootfstype=ext4 rootwait\n",
+    "kernel8.img": "",
+    "issue.txt": "Raspberry Pi reference 2025-05-13\n",
+}
+SEED: Mapping[str, str] = {
+    "issue.txt": "Raspberry Pi reference 2025-11-24\n",
+    # Somebody's own orders, which must be kept beside ours.
+    "user-data": "#cloud-config\nruncmd:\n- touch /var/lib/theirs\n",
+    "meta-data": "dsmode: local\ninstance_id: rpios-image\n",
+}
+DATA_SOURCE = "datasource_list: [NoCloud, None]\ndatasource:\n  NoCloud:\n    seedfrom: file:///boot/firmware\n"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " me@laptop"
+STATE = "systemctl show --property=ActiveState --value fmd"
+INSTALLED = "dpkg-query --show --showformat='${Status}' fmd 2>&1"
+
+
+def main() -> int:
+    """Every check, each told with its seconds; 0 where all passed."""
+    report = Report()
+    work = Path(tempfile.mkdtemp(prefix="proof-first-boot.", dir=cache()))
+    try:
+        need_root()
+        _check_trixie(report, work)
+        _check_bookworm(report, work)
+    except ProofError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return report.end()
+
+
+def _board(suite: str, python: str, work: Path, more: str = "", seed: Mapping[str, str] | None = None) -> Path:
+    """An unpacked root with a prepared boot partition, a clip instead of a camera, and nothing of fmd."""
+    arch = root.native()
+    tree = root.unpack(root.make(arch, suite, more), work / suite)
+    deb = package.build(arch, python)
+    boot = tree / "boot/firmware"
+    boot.mkdir(parents=True)
+    for name, text in {**BOOT, **(seed or {})}.items():
+        (boot / name).write_text(text)
+    packages, etc = {deb.name: deb.read_bytes()}, Etc({"fmd.toml": SETTINGS.encode()})
+    # Raspberry Pi OS' own tools for host name and users, which firstrun.sh calls, are not in Debian.
+    wanted = Wanted(packages, etc, "door-1", login=Login("me", keys=(KEY,))) if seed else Wanted(packages, etc)
+    # As the command does it, but for its refusal of packages that are not a Pi's: this machine runs what it installs.
+    target = open_target(boot)
+    write(target, changes(target, recognise(target), wanted))
+    clip = tree / CLIP.lstrip("/")
+    clip.parent.mkdir()
+    scene.write_clip(clip)
+    return tree
+
+
+def _check_trixie(report: Report, work: Path) -> None:
+    with report.step("a Trixie root with cloud-init and a prepared boot partition"):
+        tree = _board("trixie", "3.13", work, "cloud-init", SEED)
+        (tree / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").write_text(DATA_SOURCE)
+    if report.failed:
+        return
+    with namespaces.booted(tree, work / "console-trixie") as system:
+        with report.step("cloud-init obeys: fmd is installed without a network and watches"):
+            system.wait(STATE, "active", 600)
+        with report.step("settings, host name, login and somebody else's orders are in place"):
+            expect(system, "cat /etc/fmd/fmd.toml", SETTINGS.strip())
+            expect(system, "hostname", "door-1")
+            expect(system, "cat /home/me/.ssh/authorized_keys | grep -c AAAAC3", "1")
+            system.out("test -e /var/lib/theirs")
+        _check_done(report, system)
+
+
+def _check_bookworm(report: Report, work: Path) -> None:
+    with report.step("a Bookworm root with a prepared boot partition"):
+        tree = _board("bookworm", "3.11", work)
+    if report.failed:
+        return
+    console = work / "console-bookworm"
+    with report.step("firstrun.sh hands over and leaves the kernel's command line as it was"):
+        with namespaces.booted(tree, console) as system:
+            system.out("sh /boot/firmware/firstrun.sh")
+        if (tree / "boot/firmware/cmdline.txt").read_text() != BOOT["cmdline.txt"]:
+            raise ProofError((tree / "boot/firmware/cmdline.txt").read_text())
+    with report.step("the plug is pulled while dpkg is at work"), namespaces.started(tree, console) as system:
+        system.wait(f"{INSTALLED} | grep -c 'half\\|unpacked\\|not-installed'", "1", 300)
+    with namespaces.started(tree, console) as system:
+        with report.step("at the next boot fmd is installed all the same, and watches"):
+            system.wait(STATE, "active", 600)
+        _check_done(report, system)
+
+
+def _check_done(report: Report, system: namespaces.System) -> None:
+    with report.step("nothing is left to do: no service, no package on the card, a log that says so"):
+        system.wait("systemctl is-enabled fmd-first-boot.service 2>&1 | grep -c enabled", "0", 60)
+        expect(system, INSTALLED, "install ok installed")
+        expect(system, "ls /boot/firmware/fmd/*.deb 2>/dev/null | wc -l", "0")
+        expect(system, "tail -1 /boot/firmware/fmd/first-boot.log", "fmd is installed and watching")
+
+
+def expect(system: namespaces.System, command: str, wanted: str) -> None:
+    """Raise :class:`ProofError` where ``command`` prints something else."""
+    if (got := system.out(command)) != wanted:
+        raise ProofError(f"`{command}` gave {got!r}, expected {wanted!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
