@@ -89,7 +89,7 @@ def _check_trixie(report: Report, work: Path) -> None:
         (tree / "etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg").write_text(DATA_SOURCE)
     if report.failed:
         return
-    with namespaces.booted(tree, work / "console-trixie") as system:
+    with namespaces.started(tree, work / "console-trixie") as system:
         with report.step("cloud-init obeys: fmd is installed without a network and watches"):
             system.wait(STATE, "active", 600)
         with report.step("settings, host name, login and somebody else's orders are in place"):
