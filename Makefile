@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage deb proof-arm proof-machine bench-image clean
+.PHONY: demo test test-slow check lint coverage deb proof-arm proof-machine proof-first-boot bench-image clean
 
 ## The whole loop on a built-in scene, with simulated pins: prints each decision, leaves a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -48,6 +48,10 @@ proof-arm: $(VENV)/.demo
 ## A whole emulated board: the alarm on its pins, kills, a stalled camera, power cuts.
 proof-machine: $(VENV)/.demo
 	$(BIN)/python -m tests.machine.proof_machine
+
+## A card that `fmd flash` prepared, booted for the first time: cloud-init (Trixie) and firstrun.sh (Bookworm).
+proof-first-boot: $(VENV)/.demo
+	$(BIN)/python -m tests.machine.proof_first_boot
 
 ## build/fmd-bench.img: Debian for arm64 with the package, to boot on the emulator (the command is printed).
 bench-image: $(VENV)/.demo
