@@ -65,10 +65,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
 
+# Without warnings: setuptools frames one in stars about every editable installation.
 $(VENV)/.demo: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo]'
 	touch $@
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[demo,convert,onnx,train,test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,convert,onnx,train,test]'
 	touch $@
