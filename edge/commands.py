@@ -57,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
             for each in on_step:
                 each(step)
 
-        stopped_by = service.run(settings, on_each_step, on_decision, on_health=reporter.on_health)
+        # A service has no terminal; one that goes away means to stop.
+        again = None if sys.stdin.isatty() else lambda: _settings(arguments, **{"camera.source": arguments.source})
+        stopped_by = service.run(settings, on_each_step, on_decision, on_health=reporter.on_health, reread=again)
     log.info("%s", tally)
     if arguments.timings:
         print(timings.table())

@@ -149,31 +149,63 @@ def run(
     build: Callable[[Settings, Alert], Pipeline] | None = None,
     on_health: Callable[[Health], None] = lambda health: None,
     world: World | None = None,
+    reread: Callable[[], Settings] | None = None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; returns that signal.
+
+    SIGHUP calls ``reread``; the settings it returns are checked, and watching begins anew with them. Where it raises,
+    or they cannot be run, those before stay.
 
     ``on_step`` sees every frame's step, ``on_health`` every change of what a live camera gives. Whatever is raised, the
     outputs are off and released first. Raises CameraError where a camera cannot be opened at all, or has been blind for
     ``camera.give_up_s``: then another process may do better.
     """
-    world = world or World()
+    world, hooks = world or World(), Hooks(on_step, on_decision, on_health)
+    with stop_on_signals(reread) as stopping:
+        try:
+            _run_in_turn(settings, world, stopping, build, hooks)
+        finally:
+            notify("STOPPING=1")
+    log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
+    return stopping.signal
+
+
+Build = Callable[[Settings, Alert], Pipeline]
+
+
+def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks) -> None:
+    """With ``settings``, and with those that each reload brings, until there is an end."""
+    before: Settings | None = None
+    while True:
+        pulse = Pulse()
+        try:
+            _run_once(settings, world, stopping, build, hooks, pulse)
+        except FmdError as error:
+            if before is None or pulse.ready:
+                raise
+            log.error("the new settings cannot be run, going on with those before: %s", error)
+            settings, before = before, None
+            continue
+        if stopping.following is None:
+            return
+        log.info("settings read again")
+        settings, before, stopping.following = stopping.following, settings, None
+
+
+def _run_once(
+    settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks, pulse: Pulse
+) -> None:
+    """Open all, watch until the source ends or a signal has come, close all."""
     # Several cameras take turns in one thread, so that one copy of each model does.
     build = build or partial(build_pipeline, opened=cache(drivers.open_interpreter))
     with ExitStack() as stack:
-        stopping = stack.enter_context(stop_on_signals())
         alert = stack.enter_context(open_alert(settings))
         cameras = config.cameras(settings.camera)
         pipelines = {name: build(settings, named(alert, name)) for name in cameras}
-        hooks = Hooks(on_step, on_decision, on_health)
-        try:
-            if all(map(drivers.is_live, cameras.values())):
-                _watch(stack, cameras, world, stopping, alert, pipelines, hooks)
-            else:
-                _play(settings, world, stopping, pipelines[""], hooks)
-        finally:
-            notify("STOPPING=1")
-        log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
-    return stopping.signal
+        if all(map(drivers.is_live, cameras.values())):
+            _watch(stack, cameras, world, stopping, alert, pipelines, hooks, pulse)
+        else:
+            _play(settings, world, stopping, pipelines[""], hooks, pulse)
 
 
 @dataclass(frozen=True)
@@ -191,14 +223,15 @@ class Hooks:
         self.on_step(step)
 
 
-def _play(settings: Settings, world: World, stopping: Stopping, pipeline: Pipeline, hooks: Hooks) -> None:
+def _play(settings: Settings, world: World, stopping: Stopping, pipeline: Pipeline, hooks: Hooks, pulse: Pulse) -> None:
     """A clip, a folder or the scene: frame by frame, none skipped, on its own time, to its end."""
-    pulse, now_s = Pulse(), 0.0
+    now_s = 0.0
     with closing(drivers.open_camera(settings.camera, world.clock)) as camera:
         while not stopping.asked() and (frame := camera.read()) is not None:
             now_s = frame.captured_s
             hooks.take(pipeline.step(frame))
             pulse.beat()
+            _take_up(stopping, pulse, world.clock())
     for decision in pipeline.finish(now_s):
         hooks.on_decision(decision)
 
@@ -211,9 +244,10 @@ def _watch(
     alert: Alert,
     pipelines: Mapping[str, Pipeline],
     hooks: Hooks,
+    pulse: Pulse,
 ) -> None:
     """Live cameras: the newest frame of each in turn, and what to do while they give none."""
-    bell, pulse, eyes = world.bell(), Pulse(), []
+    bell, eyes = world.bell(), []
     for name, camera in cameras.items():
         capture = _capture(name, camera, world, bell)
         stack.callback(capture.close, camera.stall_s)
@@ -225,6 +259,7 @@ def _watch(
         worked = [eye.turn(world.clock()) for eye in eyes]
         ticker.check()
         pulse.tell([eye.health for eye in eyes])
+        _take_up(stopping, pulse, world.clock())
         if any(worked):
             pulse.beat()
             continue
@@ -252,6 +287,22 @@ class _Share:
 
     def __init__(self, alert: Alert, camera: str) -> None:
         self.renew = partial(alert.renew, camera=camera)
+
+
+def _take_up(stopping: Stopping, pulse: Pulse, now_s: float) -> None:
+    """A reload, if one was asked for: settings that are no good change nothing."""
+    if not stopping.hung_up or stopping.reread is None:
+        return
+    stopping.hung_up = False
+    pulse.reloading(now_s)
+    try:
+        settings = stopping.reread()
+        check(settings)
+    except FmdError as error:
+        log.error("reload refused, going on as before: %s", error)
+        pulse.refused(error)
+    else:
+        stopping.following = settings
 
 
 class Eye:
@@ -311,28 +362,38 @@ class Pulse:
     """
 
     def __init__(self) -> None:
-        self._ready = False
+        self.ready = False
         self._rested_s = float("-inf")
         self._status = self._said = "watching"
 
     def tell(self, healths: Sequence[Health]) -> None:
         """What the cameras give now."""
         self._status = "; ".join(map(_in_words, healths))
-        if self._ready and self._status != self._said:
+        if self.ready and self._status != self._said:
             self._say("")
 
     def beat(self) -> None:
         """A frame went all the way through."""
-        if self._ready:
+        if self.ready:
             notify("WATCHDOG=1")
         else:
-            self._ready = self._say("READY=1\n")
+            self.ready = self._say("READY=1\n")
 
     def rest(self, now_s: float) -> None:
         """No frame came, and somebody sees to that. Nothing is said before the first frame ever."""
-        if self._ready and now_s - self._rested_s >= REST_S:
+        if self.ready and now_s - self._rested_s >= REST_S:
             self._rested_s = now_s
             notify("WATCHDOG=1")
+
+    def reloading(self, now_s: float) -> None:
+        """Settings are about to be read again; READY=1 follows, from here or from the first frame with new ones."""
+        if self.ready:
+            notify(f"RELOADING=1\nMONOTONIC_USEC={now_s * 1e6:.0f}")
+
+    def refused(self, error: FmdError) -> None:
+        """They were no good, and all is as before."""
+        if self.ready:
+            notify(f"READY=1\nSTATUS={self._status}; reload refused: {' '.join(str(error).split())}")
 
     def _say(self, before: str) -> bool:
         """Whether it was heard; if not, the next frame says it again."""
@@ -351,21 +412,30 @@ def _in_words(health: Health) -> str:
 
 @dataclass
 class Stopping:
-    """The signal that asked to stop; None while none has."""
+    """What signals have asked for: ``signal`` to stop, or, with ``following``, to begin anew with those settings."""
 
+    reread: Callable[[], Settings] | None = None
     signal: int | None = None
+    hung_up: bool = False
+    following: Settings | None = None
 
     def asked(self) -> bool:
-        """Whether a signal has come; it may at any moment."""
-        return self.signal is not None
+        """Whether to end what goes on; a signal may come at any moment."""
+        return self.signal is not None or self.following is not None
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stopping]:
-    """Take note of SIGTERM and SIGINT instead of dying; a second one interrupts at once. Only in the main thread."""
-    stopping = Stopping()
+def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[Stopping]:
+    """Take note of SIGTERM, SIGINT and SIGHUP instead of dying; a second interrupts at once. Only in the main thread.
+
+    SIGHUP asks a service to read its settings again; from a terminal that went away it asks to stop.
+    """
+    stopping = Stopping(reread)
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and reread is not None:
+            stopping.hung_up = True
+            return
         if stopping.signal:
             raise KeyboardInterrupt
         stopping.signal = number
@@ -373,7 +443,7 @@ def stop_on_signals() -> Iterator[Stopping]:
     if threading.current_thread() is not threading.main_thread():
         yield stopping
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield stopping
     finally:

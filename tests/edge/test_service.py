@@ -22,7 +22,7 @@ from edge.bundle import Model
 from edge.config import Settings
 from edge.contracts import Decision, Health, Sight, Step
 from edge.drivers import fake_picamera2
-from edge.errors import BundleError, CameraError, OutputError
+from edge.errors import BundleError, CameraError, OutputError, SettingsError
 from edge.pipeline import Pipeline
 from edge.service import Pulse
 from tests.edge.parts import MASKED, classifier_of, pipeline_of, stages_of, texture, write_clip
@@ -101,6 +101,12 @@ def test_an_abstract_socket_is_spoken_to(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         service.notify("READY=1")
         assert listening.recv(100) == b"READY=1"
+
+
+def test_a_systemd_that_is_too_busy_to_listen_does_not_stop_the_alarm(systemd: Systemd) -> None:
+    for _ in range(12):  # its queue is full after some ten
+        service.notify("WATCHDOG=1")
+    assert 0 < len(systemd.heard()) < 12
 
 
 def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -469,3 +475,83 @@ def test_relay_and_heartbeat_are_driven_where_they_are_wired(clip: Path, mock_pi
     assert True in levels(mock_pins, 22)
     assert True in levels(mock_pins, 23)
     assert not any(mock_pins.pin(number).state for number in (LED, 22, 23))
+
+
+class Reloading:
+    """Asks for a reload at the first step, and some steps later to stop; takes down what systemd hears."""
+
+    def __init__(self, reread: Any, systemd: Systemd | None = None) -> None:
+        self.reread, self.steps, self.asked = reread, 0, 0
+        self.systemd, self.heard = systemd, list[str]()
+
+    def __call__(self) -> Settings:
+        self.asked += 1
+        found = self.reread()
+        assert isinstance(found, Settings)
+        return found
+
+    def on_step(self, step: Step) -> None:
+        self.steps += 1
+        self.heard += self.systemd.heard() if self.systemd else []
+        if self.steps == 1:
+            signal.raise_signal(signal.SIGHUP)
+        if self.steps == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def refused() -> Settings:
+    raise SettingsError("fmd.toml: no good")
+
+
+def test_a_reload_begins_anew_with_the_settings_it_reads(systemd: Systemd, clip: Path, mock_pins: Any) -> None:
+    settings = settings_for(clip, camera__loop=True)
+    reloading = Reloading(lambda: settings_for(clip, camera__loop=True, alert__led_pin=5), systemd)
+    service.run(settings, reloading.on_step, nothing, build=pipeline_of, reread=reloading)
+    heard = reloading.heard + systemd.heard()
+    assert [said.split("=")[0] for said in heard[:3]] == ["READY", "RELOADING", "READY"]
+    assert heard[1].split("\n")[1].startswith("MONOTONIC_USEC=")
+    assert [said for said in heard[3:] if said != "WATCHDOG=1"] == ["STOPPING=1"]
+    assert True in levels(mock_pins, 5)
+    assert_off_and_released(mock_pins)
+    assert not mock_pins.pin(5).state
+
+
+@pytest.mark.parametrize("what", ["settings", "models"])
+def test_a_reload_of_what_is_no_good_changes_nothing(
+    systemd: Systemd, clip: Path, mock_pins: Any, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_for(clip, camera__loop=True)
+    wrong = settings_for(clip, model__classifier=str(clip))
+    reloading = Reloading(refused if what == "settings" else lambda: wrong, systemd)
+    assert service.run(settings, reloading.on_step, nothing, build=pipeline_of, reread=reloading) == signal.SIGTERM
+    heard = reloading.heard + systemd.heard()
+    assert heard[1].startswith("RELOADING=1")
+    assert heard[2].startswith("READY=1\nSTATUS=watching; reload refused: ")
+    assert "reload refused, going on as before" in caplog.text
+    assert (reloading.asked, reloading.steps) == (1, 12)
+
+
+def test_settings_that_cannot_be_run_are_left_for_those_before(
+    clip: Path, mock_pins: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file is right, the pin it names is somebody else's."""
+    from gpiozero import DigitalOutputDevice
+
+    settings = settings_for(clip, camera__loop=True)
+    reloading = Reloading(lambda: settings_for(clip, alert__led_pin=5))
+    with DigitalOutputDevice(5):
+        service.run(settings, reloading.on_step, nothing, build=pipeline_of, reread=reloading)
+    assert reloading.steps == 12
+    assert "the new settings cannot be run, going on with those before: " in caplog.text
+    assert True in levels(mock_pins, LED)
+    assert_off_and_released(mock_pins)
+
+
+def test_a_terminal_that_goes_away_ends_the_loop_with_the_outputs_off(clip: Path, mock_pins: Any) -> None:
+    def on_step(step: Step) -> None:
+        if step.alarm:
+            signal.raise_signal(signal.SIGHUP)
+
+    settings = settings_for(clip, camera__loop=True)
+    assert service.run(settings, on_step, nothing, build=pipeline_of) == signal.SIGHUP
+    assert_off_and_released(mock_pins)
