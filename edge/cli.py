@@ -4,6 +4,7 @@ fmd run       watch, decide, alert (what the service starts)
 fmd demo      the whole loop on a built-in scene with simulated pins
 fmd predict   faces and labels of pictures or a clip, as a CSV
 fmd replay    a clip of your door, and what fmd must make of it: a regression test
+fmd events    what was decided at the door and what went wrong, from the service's log
 fmd off       switch LED and buzzer off
 fmd doctor    is this machine fit to watch a door, and if not, what cures it?
 fmd verify    is this model file what it says, and does this machine compute it rightly?
@@ -103,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--write", action="store_true", help="write what came into --expect's file instead")
     _add_settings_options(replay)
 
+    events = commands.add_parser("events", help="print the service's log of events")
+    events.add_argument("--json", action="store_true", help="a line of JSON each, as kept")
+    _add_state_option(events)
+
     off = commands.add_parser("off", help="switch LED and buzzer off (the unit does it after fmd was killed)")
     _add_settings_options(off)
 
@@ -114,10 +119,19 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("model", type=Path)
     flash = commands.add_parser("flash", help="put fmd onto a card with Raspberry Pi OS; a dry run without --write")
     flash_options.add_options(flash)
-    for command in (run, demo, predict, replay, off, doctor, verify, flash):
+    for command in (run, demo, predict, replay, events, off, doctor, verify, flash):
         # After the command as well as before it; without a default, lest it undo the one before.
         command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_state_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="the service's state directory (default: $STATE_DIRECTORY, /var/lib/fmd)",
+    )
 
 
 def _add_settings_options(parser: argparse.ArgumentParser) -> None:

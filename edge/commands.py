@@ -14,12 +14,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from edge import annotate, bundle, config, drivers, off, predict, publish, replay, service
-from edge.contracts import Change, Decision, Image, Outcome, Step
+from edge import annotate, bundle, config, drivers, events, off, predict, publish, replay, service
+from edge.contracts import Change, Decision, Health, Image, Outcome, Step
 from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
 log = logging.getLogger("fmd")
 
+STATE = Path("/var/lib/fmd")
+"""The unit's state directory, for commands outside it."""
 MOST_TIMINGS = 10_000
 """Of each stage, the newest: a camera runs for months."""
 
@@ -48,18 +50,32 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.annotate:
             on_step.append(_recording(stack, settings, arguments.annotate, arguments.show_faces))
 
+        kept = stack.enter_context(events.keeping(events.state_folder(), settings.events))
+        note = kept.add if kept else lambda kind, facts: None
+        note("started", {})
+
         def on_decision(decision: Decision) -> None:
             tell(decision)
             tally.add(decision)
             reporter.on_decision(decision)
+            note("decision", events.of_decision(decision))
 
         def on_each_step(step: Step) -> None:
             for each in on_step:
                 each(step)
 
+        def on_health(health: Health) -> None:
+            reporter.on_health(health)
+            note("camera", events.of_health(health))
+
         # A service has no terminal; one that goes away means to stop.
         again = None if sys.stdin.isatty() else lambda: _settings(arguments, **{"camera.source": arguments.source})
-        stopped_by = service.run(settings, on_each_step, on_decision, on_health=reporter.on_health, reread=again)
+        try:
+            stopped_by = service.run(settings, on_each_step, on_decision, on_health=on_health, reread=again)
+        except FmdError as error:
+            note("failed", {"error": str(error)})
+            raise
+        note("stopped", {})
     log.info("%s", tally)
     if arguments.timings:
         print(timings.table())
@@ -282,6 +298,17 @@ class Progress:
         log.info("%d pictures, %d faces, %.1f pictures/s", self._frames, self._faces, rate)
 
 
+def print_events(arguments: argparse.Namespace) -> int:
+    """The log of events, oldest first, a line each."""
+    for event in events.read(arguments.state or events.state_folder() or STATE):
+        if arguments.json:
+            print(json.dumps(event))
+        else:
+            facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event"))
+            print(f"{event['at']}  {event['event']:<9} {facts}")
+    return EXIT_OK
+
+
 def switch_off(arguments: argparse.Namespace) -> int:
     """Switch every output off: for what starts after fmd was killed and could not do so itself."""
     off.switch_off(lambda: _settings(arguments), off.runtime_folder())
@@ -329,6 +356,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "demo": demo,
     "predict": predict_each,
     "replay": replay_clip,
+    "events": print_events,
     "off": switch_off,
     "verify": verify,
 }

@@ -175,6 +175,13 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     every_s: Seconds
 
 
+class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    keep: bool
+    every_s: PositiveSeconds
+    mb_a_day: Annotated[float, msgspec.Meta(ge=1, le=10000)]
+    mb_kept: Annotated[float, msgspec.Meta(ge=1, le=1000)]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     camera: CameraSettings
     model: ModelSettings
@@ -189,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     mqtt: MqttSettings
     metrics: MetricsSettings
     notify: NotifySettings
+    events: EventSettings
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

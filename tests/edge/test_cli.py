@@ -285,3 +285,14 @@ def test_run_check_refuses_what_run_would(tmp_path: Path, text: str, said: str) 
     found = fmd("run", "--check", "--config", settings)
     assert found.returncode == 1
     assert said in found.stderr.splitlines()[-1]
+
+
+def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> None:
+    found = fmd("run", "--source", write_clip(tmp_path / "clip.mp4", frames=3), STATE_DIRECTORY=str(tmp_path))
+    assert found.returncode == 0, found.stderr
+    told = fmd("events", "--state", tmp_path)
+    assert [line.split()[1] for line in told.stdout.splitlines()] == ["started", "stopped"]
+    assert [json.loads(line)["n"] for line in fmd("events", "--json", "--state", tmp_path).stdout.splitlines()] == [
+        1,
+        2,
+    ]

@@ -82,8 +82,12 @@ OUT_OF_RANGE = {
     "metrics.address": "",
     "notify.on": ["everything"],
     "notify.every_s": -1.0,
+    "events.every_s": 0.0,
+    "events.mb_a_day": 0.5,
+    "events.mb_kept": 0.5,
 }
 UNBOUNDED = {
+    "events.keep",
     "camera.loop",
     "camera.live",
     "model.detector",
