@@ -120,7 +120,8 @@ class EventLog:
 
     def _affordable(self, now_s: float) -> list[bytes]:
         """What to write now: all that waits; of more than the budget ever allows at once, the oldest."""
-        left, total, taken = self._budget.left(now_s), 0, []
+        taken: list[bytes] = []
+        left, total = self._budget.left(now_s), 0
         for line in self._waiting:
             total += len(line)
             if cost(self._size, total) > left:
