@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,13 +60,32 @@ def environment_of(python: str, machine: str) -> dict[str, str]:
 
 def fetch(python: str, machine: str, out: Path) -> None:
     """Download the wheels for one Python into ``out``; those already there stay."""
-    options = [f"--platform=manylinux_2_{minor}_{machine}" for minor in GLIBC]
-    options += [f"--platform=manylinux2014_{machine}", "--implementation=cp", f"--python-version={python}"]
-    options += ["--only-binary=:all:", "--no-deps", "--find-links", str(out), "--dest", str(out)]
+    wanted = [f"{r.name}{r.specifier}" for r in pinned(python, machine) if not there(r, python, machine, out)]
+    if not wanted:
+        return
+    options = [f"--platform={platform}" for platform in platforms(machine) if platform != "any"]
+    options += ["--implementation=cp", f"--python-version={python}", "--only-binary=:all:", "--no-deps"]
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *options]
-    for requirement in pinned(python, machine):
-        # One by one: even with --no-deps pip wants a whole set of requirements to go together.
-        subprocess.run([*download, f"{requirement.name}{requirement.specifier}"], check=True)
+    subprocess.run([*download, "--dest", str(out), *wanted], check=True)
+
+
+def platforms(machine: str) -> list[str]:
+    """The platforms whose wheels run on the board, the newest glibc first."""
+    return [*(f"manylinux_2_{minor}_{machine}" for minor in reversed(GLIBC)), f"manylinux2014_{machine}", "any"]
+
+
+def there(requirement: Requirement, python: str, machine: str, out: Path) -> bool:
+    """Whether ``out`` has a wheel for this requirement that this Python takes."""
+    version = tuple(map(int, python.split(".")))
+    fitting = {
+        *cpython_tags(version, platforms=platforms(machine)),
+        *compatible_tags(version, f"cp{version[0]}{version[1]}", platforms(machine)),
+    }
+    for wheel in out.glob("*.whl"):
+        name, found, _, tags = parse_wheel_filename(wheel.name)
+        if name == canonicalize_name(requirement.name) and requirement.specifier.contains(found) and tags & fitting:
+            return True
+    return False
 
 
 def missing(python: str, machine: str, out: Path) -> Iterator[str]:

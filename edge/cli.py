@@ -5,6 +5,7 @@ fmd demo      the whole loop on a built-in scene with simulated pins
 fmd predict   faces and labels of pictures or a clip, as a CSV
 fmd replay    a clip of your door, and what fmd must make of it: a regression test
 fmd events    what was decided at the door and what went wrong, from the service's log
+fmd model     install a model file with proof, list what there is, go back
 fmd off       switch LED and buzzer off
 fmd doctor    is this machine fit to watch a door, and if not, what cures it?
 fmd verify    is this model file what it says, and does this machine compute it rightly?
@@ -108,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--json", action="store_true", help="a line of JSON each, as kept")
     _add_state_option(events)
 
+    _add_model(commands)
+
     off = commands.add_parser("off", help="switch LED and buzzer off (the unit does it after fmd was killed)")
     _add_settings_options(off)
 
@@ -123,6 +126,33 @@ def _parser() -> argparse.ArgumentParser:
         # After the command as well as before it; without a default, lest it undo the one before.
         command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    model = commands.add_parser("model", help="install a model file with proof, list what there is, go back")
+    what = model.add_subparsers(required=True, metavar="WHAT", dest="what")
+    install = what.add_parser("install", help="check a file, try it beside the one in use, switch to it")
+    install.add_argument("file", type=Path, help="a model file made by fmd-convert")
+    install.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="how long both look at the same live frames (default: 60; 0: no trial)",
+    )
+    install.add_argument("--source", help="try it on this clip or folder instead of the running service's camera")
+    install.add_argument(
+        "--allow", type=float, default=0.1, metavar="SHARE", help="looks they may disagree on (default: 0.1)"
+    )
+    install.add_argument("--config", type=Path, help="settings file (default: /etc/fmd/fmd.toml)")
+    shown = what.add_parser("list", help="what is installed, in use, and was before")
+    rollback = what.add_parser("rollback", help="use what was in use before")
+    rollback.add_argument("task", choices=("detector", "classifier"), nargs="?", default="classifier")
+    for command in (install, shown, rollback):
+        _add_state_option(command)
+        command.add_argument(
+            "--runtime", type=Path, metavar="DIR", help="the service's runtime directory (default: /run/fmd)"
+        )
+        command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def _add_state_option(parser: argparse.ArgumentParser) -> None:

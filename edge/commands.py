@@ -14,14 +14,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from edge import annotate, bundle, config, drivers, events, off, predict, publish, replay, service
+from edge import (
+    annotate,
+    bundle,
+    config,
+    drivers,
+    events,
+    install,
+    model_commands,
+    off,
+    predict,
+    publish,
+    replay,
+    service,
+)
 from edge.contracts import Change, Decision, Health, Image, Outcome, Step
 from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
 log = logging.getLogger("fmd")
 
-STATE = Path("/var/lib/fmd")
-"""The unit's state directory, for commands outside it."""
 MOST_TIMINGS = 10_000
 """Of each stage, the newest: a camera runs for months."""
 
@@ -41,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         publish.check(settings)
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
+    install.Store().settle()
     tally, timings = Tally(), Timings()
     with ExitStack() as stack:
         reporter = stack.enter_context(publish.open_reporter(settings))
@@ -300,7 +312,7 @@ class Progress:
 
 def print_events(arguments: argparse.Namespace) -> int:
     """The log of events, oldest first, a line each."""
-    for event in events.read(arguments.state or events.state_folder() or STATE):
+    for event in events.read(arguments.state or events.state_folder() or install.STATE):
         if arguments.json:
             print(json.dumps(event))
         else:
@@ -357,6 +369,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "predict": predict_each,
     "replay": replay_clip,
     "events": print_events,
+    "model": model_commands.run,
     "off": switch_off,
     "verify": verify,
 }

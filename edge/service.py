@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from edge import bundle, config, drivers, off, speech
+from edge import bundle, config, drivers, install, off, speech, trial
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
@@ -32,8 +32,10 @@ from edge.contracts import Camera, Decision, Detector, Frame, Health, Interprete
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.errors import BundleError, FmdError
+from edge.install import TASKS, Store
 from edge.pipeline import Pipeline
 from edge.track import Tracker
+from edge.trial import Trial, TriedClassifier, TriedDetector
 from edge.watch import Watch
 
 log = logging.getLogger("fmd")
@@ -47,6 +49,8 @@ REST_S = 1.0
 SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 
 
+Tried = tuple[Model, Trial]
+"""A model on trial, and what becomes of it."""
 OpenInterpreter = Callable[[bytes, int, str], Interpreter]
 """Flatbuffer, threads and runtime's name -> interpreter, as :func:`edge.drivers.open_interpreter`."""
 
@@ -56,12 +60,17 @@ def load_model(settings: ModelSettings, task: str, opened: OpenInterpreter = dri
 
     Raises :class:`edge.errors.BundleError` or GoldenError where it must not be trusted on this machine.
     """
-    named = settings.detector if task == "detector" else settings.classifier
-    path = Path(named) if named else shipped_model(task)
+    path = model_path(settings, task)
     model = bundle.load(path, task, lambda data: opened(data, settings.threads, settings.runtime))
     model.replay()
     log.info("%s %s on %s: golden inputs answer as they should", task, path, model.runtime)
     return model
+
+
+def model_path(settings: ModelSettings, task: str) -> Path:
+    """The file for ``task``: the one the settings name, else the one installed, else the one shipped."""
+    named = settings.detector if task == "detector" else settings.classifier
+    return Path(named) if named else Store().chosen(task) or shipped_model(task)
 
 
 def shipped_model(task: str) -> Path:
@@ -72,12 +81,15 @@ def shipped_model(task: str) -> Path:
     return path
 
 
-def build_pipeline(settings: Settings, alert: Alert, opened: OpenInterpreter = drivers.open_interpreter) -> Pipeline:
-    """The stages as the settings want them, joined."""
-    classifier = open_classifier(settings, opened)
+def build_pipeline(
+    settings: Settings, alert: Alert, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
+) -> Pipeline:
+    """The stages as the settings want them, joined; a model on trial looks on beside them."""
+    tried = tried or begin_trial(settings, opened)
+    classifier = open_classifier(settings, opened, tried)
     return Pipeline(
         Watch(settings.watch, settings.detect),
-        open_detector(settings, opened),
+        open_detector(settings, opened, tried),
         Tracker(settings.track, settings.detect),
         classifier,
         Decider(settings.decide, classifier.compliant),
@@ -86,16 +98,45 @@ def build_pipeline(settings: Settings, alert: Alert, opened: OpenInterpreter = d
     )
 
 
-def open_detector(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Detector:
+def begin_trial(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Tried | None:
+    """The model that ``fmd model install`` asked to have tried, if it did and the model can be."""
+    request, folder = trial.take_up(Store().folder), off.runtime_folder()
+    if request is None:
+        return None
+    begun = Trial(request, folder / trial.ANSWER if folder else None)
+    try:
+        model = bundle.load(
+            Path(request.file), request.task, lambda data: opened(data, settings.model.threads, settings.model.runtime)
+        )
+        model.replay()
+    except FmdError as error:
+        begun.fail(error)
+        return None
+    log.info("%s on trial for %g s", request.file, request.seconds)
+    return model, begun
+
+
+def open_detector(
+    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
+) -> Detector:
     """The detector the settings name: one of fmd's model files, or YuNet's ONNX."""
     if settings.model.detector.lower().endswith(".onnx"):
         return drivers.open_onnx_detector(Path(settings.model.detector), settings.detect.min_score)
-    return FaceDetector(load_model(settings.model, "detector", opened), settings.detect.min_score)
+    model, min_score = load_model(settings.model, "detector", opened), settings.detect.min_score
+    if tried is None or tried[0].contract.task != "detector":
+        return FaceDetector(model, min_score)
+    return TriedDetector(model, min_score, settings.detect.start_score, FaceDetector(tried[0], min_score), tried[1])
 
 
-def open_classifier(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> MaskClassifier:
+def open_classifier(
+    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
+) -> MaskClassifier:
     """The classifier the settings name; its labels must be those the settings speak of."""
-    classifier = MaskClassifier(load_model(settings.model, "classifier", opened))
+    model = load_model(settings.model, "classifier", opened)
+    if tried is None or tried[0].contract.task != "classifier":
+        classifier = MaskClassifier(model)
+    else:
+        classifier = TriedClassifier(model, MaskClassifier(tried[0]), tried[1])
     _check_labels(settings, classifier)
     return classifier
 
@@ -177,11 +218,11 @@ def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Bu
     """With ``settings``, and with those that each reload brings, until there is an end."""
     before: Settings | None = None
     while True:
-        pulse = Pulse()
+        pulse = Pulse(partial(_proven, settings.model))
         try:
             _run_once(settings, world, stopping, build, hooks, pulse)
         except FmdError as error:
-            if before is None or pulse.ready:
+            if before is None or pulse.began:
                 raise
             log.error("the new settings cannot be run, going on with those before: %s", error)
             settings, before = before, None
@@ -190,6 +231,13 @@ def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Bu
             return
         log.info("settings read again")
         settings, before, stopping.following = stopping.following, settings, None
+
+
+def _proven(settings: ModelSettings) -> None:
+    """The first frame is through: the models in use are good, and who asks which they are shall know."""
+    for task in TASKS:
+        Store().prove(task)
+    install.tell_in_use(off.runtime_folder(), *(model_path(settings, task) for task in TASKS))
 
 
 def _run_once(
@@ -361,8 +409,8 @@ class Pulse:
     ends. The words never say "watching" of a camera that is blind.
     """
 
-    def __init__(self) -> None:
-        self.ready = False
+    def __init__(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        self.ready, self._on_ready, self.began = False, on_ready, False
         self._rested_s = float("-inf")
         self._status = self._said = "watching"
 
@@ -374,6 +422,9 @@ class Pulse:
 
     def beat(self) -> None:
         """A frame went all the way through."""
+        if not self.began:
+            self.began = True
+            self._on_ready()
         if self.ready:
             notify("WATCHDOG=1")
         else:
