@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
-from edge import faults
+from edge import faults, migrate
 from edge.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -207,7 +207,8 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     values = _parse(DEFAULT_PATH)
     origins: dict[str, str] = {}
     if path is not None:
-        _lay_over(values, _with_paths_beside(path, _parse(path)), str(path), origins)
+        theirs = migrate.migrated(_parse(path), str(path))
+        _lay_over(values, _with_paths_beside(path, theirs), str(path), origins)
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
         _lay_over(values, {section: {name: value}}, "command line", origins)

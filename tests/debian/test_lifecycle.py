@@ -1,0 +1,136 @@
+"""The package under a real dpkg and a real systemd: installed, reloaded, upgraded badly and well, purged.
+
+Wants root, `make deb DEB_ARCH=amd64 PYTHONS=3.11` first, and what tests/machine/root.py makes a Debian root with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge.parts import ROOT, write_clip
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """
+[camera]
+source = "/etc/fmd/clip.avi"
+loop = true
+[alert]
+driver = "console"
+"""
+
+
+def packages() -> list[Path]:
+    return sorted((ROOT / "build").glob("fmd_*_amd64.deb"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Debian root with three versions of the package in it: this one, a later one that is broken, and a good one."""
+    if not packages():
+        pytest.skip("no build/fmd_*_amd64.deb: make deb DEB_ARCH=amd64 PYTHONS=3.11")
+    from tests.machine import root as roots
+    from tests.machine.place import ProofError
+
+    folder = tmp_path_factory.mktemp("package")
+    try:
+        made = roots.unpack(roots.make("amd64"), folder / "root")
+    except ProofError as error:
+        pytest.skip(str(error))
+    shutil.copy(packages()[-1], made / "root/now.deb")
+    later(packages()[-1], made / "root/broken.deb", "0.9.1", broken=True)
+    later(packages()[-1], made / "root/good.deb", "0.9.2")
+    return made
+
+
+def later(package: Path, out: Path, version: str, broken: bool = False) -> None:
+    """The same package under a later version; ``broken``: with a classifier cut short in its wheel."""
+    folder = out.with_suffix("")
+    subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
+    control = folder / "DEBIAN/control"
+    control.write_text(
+        "".join(
+            f"Version: {version}\n" if line.startswith("Version:") else line
+            for line in control.read_text().splitlines(keepends=True)
+        )
+    )
+    if broken:
+        wheel = next((folder / "opt/fmd/wheels").glob("fmd_edge-*.whl"))
+        with zipfile.ZipFile(wheel) as before, zipfile.ZipFile(wheel.with_suffix(".new"), "w") as after:
+            for info in before.infolist():
+                data = before.read(info)
+                after.writestr(info, data[:1000] if info.filename.endswith("mask_classifier.tflite") else data)
+        wheel.with_suffix(".new").replace(wheel)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", folder, out], check=True)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def system(root: Path) -> Iterator[object]:
+    from tests.machine import namespaces
+
+    with namespaces.booted(root, root.parent / "console") as booted:
+        yield booted
+
+
+def test_from_installation_to_purge(system: object, root: Path) -> None:
+    from tests.machine.namespaces import System
+
+    assert isinstance(system, System)
+
+    def said(command: str) -> str:
+        return system.out(f"{{ {command} ; }} 2>&1 || true", timeout_s=400)
+
+    def code(command: str) -> str:
+        return system.out(f"{command} >/dev/null 2>&1; echo $?", timeout_s=400)
+
+    def process() -> str:
+        return system.out("systemctl show --property=MainPID --value fmd")
+
+    # Installed without a network (the namespace has none), without a camera: enabled, and systemd keeps trying.
+    assert code("dpkg -i /root/now.deb") == "0"
+    assert said("systemctl is-enabled fmd") == "enabled"
+    write_clip(root / "etc/fmd/clip.avi", frames=30)
+    (root / "etc/fmd/fmd.toml").write_text(SETTINGS)
+    assert code("systemctl restart fmd") == "0", said("journalctl -u fmd | tail -20")
+    assert said("systemctl is-active fmd") == "active"
+    first = process()
+    # No reload with settings that are no good; the running one stays as it is.
+    (root / "etc/fmd/fmd.toml").write_text(SETTINGS + "led_pni = 4\n")
+    assert code("systemctl reload fmd") == "1"
+    (root / "etc/fmd/fmd.toml").write_text(SETTINGS + "led_pin = 4\n")
+    assert code("systemctl reload fmd") == "0"
+    system.wait("journalctl -u fmd | grep -c 'settings read again'", "1")
+    assert (said("systemctl is-active fmd"), process()) == ("active", first)
+    # A version that cannot run here is not switched to.
+    system.wait("test -s /var/lib/fmd/events.jsonl && echo kept", "kept")
+    kept = events(root)
+    assert code("dpkg -i /root/broken.deb") == "1"
+    assert (said("systemctl is-active fmd"), process()) == ("active", first)
+    assert code("fmd verify /opt/fmd/current/lib/python3*/site-packages/models/mask_classifier.tflite") == "0"
+    assert code("systemctl restart fmd") == "0"
+    # One that can is; settings and events stay.
+    assert code("dpkg -i /root/good.deb") == "0"
+    assert said("systemctl is-active fmd") == "active"
+    assert process() != first
+    assert (root / "etc/fmd/fmd.toml").read_text() == SETTINGS + "led_pin = 4\n"
+    assert events(root)[: len(kept)] == kept
+    assert len(list((root / "opt/fmd/releases").iterdir())) == 1
+    # Removed, the settings stay; purged, nothing does.
+    assert code("dpkg --remove fmd") == "0"
+    assert (root / "etc/fmd/fmd.toml").exists()
+    assert code("dpkg --purge fmd") == "0"
+    left = said("find / -xdev -name '*fmd*' -not -path '/proc/*' -not -path '/var/log/*'")
+    assert left == "", left
+    assert (code("getent passwd fmd"), code("getent group fmd"), code("getent group gpio")) == ("2", "2", "2")
+
+
+def events(root: Path) -> list[int]:
+    return [json.loads(line)["n"] for line in (root / "var/lib/fmd/events.jsonl").read_text().splitlines()]

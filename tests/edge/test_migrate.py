@@ -1,0 +1,68 @@
+"""Settings of earlier versions go on working, and say what became of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import config, migrate
+from edge.errors import SettingsError
+from tests.edge.parts import ROOT
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "fmd.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("[alert]\nbeep_on_s = 0.2\nbeep_off_s = 0.5\n", (0.2, 0.5)),
+        ("version = 1\n[alert]\nbeep_on_s = 0.2\n", (0.2, 0.3)),
+        ("[alert]\nbeep_off_s = 0\n", (0.3,)),
+    ],
+)
+def test_the_first_versions_beep_is_a_pattern_now(
+    tmp_path: Path, text: str, pattern: tuple[float, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "fmd"):
+        assert config.load(written(tmp_path, text)).alert.buzzer_bare == pattern
+    assert "version 1 settings: alert.beep_on_s and alert.beep_off_s are now alert.buzzer_bare = " in caplog.text
+
+
+def test_a_key_that_is_gone_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "fmd"):
+        assert config.load(written(tmp_path, "[watch]\nshare = 0.01\n")) == config.load()
+    assert "watch.share is gone" in caplog.text
+
+
+def test_old_keys_in_a_file_of_today_are_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"unknown key alert\.beep_on_s"):
+        config.load(written(tmp_path, f"version = {migrate.VERSION}\n[alert]\nbeep_on_s = 0.2\n"))
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("99", "written for a later fmd"), ("0", "expected 1 to"), ('"two"', "expected 1 to"), ("true", "expected 1 to")],
+)
+def test_versions_that_cannot_be(tmp_path: Path, version: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        config.load(written(tmp_path, f"version = {version}\n"))
+
+
+def test_the_file_that_is_installed_is_of_today(caplog: pytest.LogCaptureFixture) -> None:
+    path = ROOT / "systemd/fmd.toml"
+    with caplog.at_level("INFO", "fmd"):
+        assert config.load(path) == config.load()
+    assert f"\nversion = {migrate.VERSION}\n" in path.read_text()
+    assert not caplog.text
+
+
+def test_steps_follow_each_other_without_a_gap() -> None:
+    assert list(migrate.STEPS) == list(range(1, migrate.VERSION))
+    plain: dict[str, Any] = {"camera": {"source": "auto"}}
+    assert migrate.migrated({**plain, "version": 1}, "file") == plain
