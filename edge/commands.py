@@ -33,6 +33,8 @@ from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdE
 
 log = logging.getLogger("fmd")
 
+OUTLIVE_A_RELOAD = ("publish", "mqtt", "metrics", "notify", "events")
+"""Sections of what goes on through a reload as it was: connections and the log."""
 MOST_TIMINGS = 10_000
 """Of each stage, the newest: a camera runs for months."""
 
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             note("camera", events.of_health(health))
 
         # A service has no terminal; one that goes away means to stop.
-        again = None if sys.stdin.isatty() else lambda: _settings(arguments, **{"camera.source": arguments.source})
+        again = None if sys.stdin.isatty() else lambda: _read_again(arguments, settings)
         try:
             stopped_by = service.run(settings, on_each_step, on_decision, on_health=on_health, reread=again)
         except FmdError as error:
@@ -92,6 +94,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.timings:
         print(timings.table())
     return _exit_code(stopped_by)
+
+
+def _read_again(arguments: argparse.Namespace, before: config.Settings) -> config.Settings:
+    """The settings as they are now, for a reload; says what a reload does not reach."""
+    settings = _settings(arguments, **{"camera.source": arguments.source})
+    kept = [name for name in OUTLIVE_A_RELOAD if getattr(settings, name) != getattr(before, name)]
+    if kept:
+        log.warning(
+            "changed settings under %s take effect at the next restart", ", ".join(f"[{name}]" for name in kept)
+        )
+    return settings
 
 
 def _exit_code(stopped_by: int | None) -> int:

@@ -108,7 +108,8 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     (root / "etc/fmd/fmd.toml").write_text(SETTINGS + "led_pin = 4\n")
     assert code("systemctl reload fmd") == "0"
     system.wait("journalctl -u fmd | grep -c 'settings read again'", "1")
-    assert (said("systemctl is-active fmd"), process()) == ("active", first)
+    system.wait("systemctl is-active fmd", "active")
+    assert process() == first
     # A version that cannot run here is not switched to.
     system.wait("test -s /var/lib/fmd/events.jsonl && echo kept", "kept")
     kept = events(root)

@@ -63,6 +63,7 @@ def running(*arguments: str | Path, **more: str) -> Iterator[subprocess.Popen[st
     """The real command under way; killed at the end if it still is."""
     process = subprocess.Popen(
         command(*arguments),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -296,3 +297,24 @@ def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> N
         1,
         2,
     ]
+
+
+def test_a_reload_says_which_settings_it_does_not_reach(tmp_path: Path) -> None:
+    settings = tmp_path / "fmd.toml"
+    settings.write_text(f'[camera]\nsource = "{write_clip(tmp_path / "clip.avi")}"\nloop = true\n')
+    with (
+        systemd(tmp_path / "notify") as listening,
+        running("run", "--config", settings, NOTIFY_SOCKET=str(tmp_path / "notify")) as process,
+    ):
+        assert listening.recv(4096).startswith(b"READY=1")
+        settings.write_text(settings.read_text() + "[events]\nkeep = false\n")
+        process.send_signal(signal.SIGHUP)
+        while not listening.recv(4096).startswith(b"READY=1"):
+            """The first frame with the new settings."""
+        process.send_signal(signal.SIGTERM)
+        said = b""
+        while said != b"STOPPING=1":
+            said = listening.recv(4096)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert "changed settings under [events] take effect at the next restart" in errors
+    assert "settings read again" in errors
