@@ -8,8 +8,11 @@
     faults           what can go wrong with a camera, to be rehearsed
     contracts        what passes between the stages: shapes, units, colour order
     bundle, config   a model file and the contract in it; the settings
+    migrate          settings of earlier versions
+    install, trial   which model files are in use; a new one beside the old
     errors           everything that can go wrong, as one tree
     pixels           pictures made smaller and larger
+    events           what happened, on the card, within a budget
     publish          decisions, health and figures to whoever listens
     speech           the sound at the door, and how it is made
     board            temperature, throttling and memory
