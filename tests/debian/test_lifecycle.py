@@ -127,6 +127,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     # Removed, the settings stay; purged, nothing does.
     assert code("dpkg --remove fmd") == "0"
     assert (root / "etc/fmd/fmd.toml").exists()
+    assert code("systemctl is-active fmd") != "0"
     assert code("dpkg --purge fmd") == "0"
     left = said("find / -xdev -name '*fmd*' -not -path '/proc/*' -not -path '/var/log/*'")
     assert left == "", left
