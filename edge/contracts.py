@@ -112,7 +112,7 @@ class Track:
     missed: int
 
 
-MOST_BACKGROUND = 0.05
+MOST_BACKGROUND = 0.07
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
 
