@@ -164,6 +164,8 @@ def _make_device_trees(folder: Path) -> None:
     if found is None:
         raise ProofError(f"{folder}: the kernel package brings no device tree for a Raspberry Pi 3B")
     shutil.copy(found, pi)
+    # The radio that hangs on this port of a real board takes it; the proof's shell wants it as ttyAMA0.
+    call(["fdtput", "-r", pi, "/soc/serial@7e201000/bluetooth"])
     _name_board(virt, PI_4B)
     call(["fdtput", "-t", "s", virt, "/", "model", "Raspberry Pi 4 Model B Rev 1.5"])
     _name_board(pi, PI_3B)
