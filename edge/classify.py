@@ -17,9 +17,9 @@ CROP_MARGIN = 0.2
 """Share of a face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
 GOOD_WIDTH = 48.0
 """Face width in pixels from which a look counts fully; below 16 it counts next to nothing."""
-DOUBTFUL_SCORE, SURE_SCORE = 0.3, 0.6
-"""Detector's confidence up to which a look counts nothing and from which it counts fully: the shipped detector gives
-faces at a door 0.6 to 0.8, and the back of a head, which would pass for a masked face, 0.3 most of the time."""
+DOUBTFUL_SCORE, SURE_SCORE = 0.15, 0.45
+"""Detector's confidence up to which a look counts nothing and from which it counts fully; chosen on passages composed
+from the validation split, of which 0.938 were decided right with these (0.919 with 0.3 and 0.6)."""
 SHARP_VARIANCE = 40.0
 """Variance of the Laplacian (Pech-Pacheco et al. 2000) of a face shrunk to 64 x 64 luma above which it is sharp."""
 

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle, Model
-from edge.classify import MaskClassifier, crop_face, crop_square, heat_of, probabilities_of, quality_of, verdict_of
+from edge.classify import (
+    DOUBTFUL_SCORE,
+    SURE_SCORE,
+    MaskClassifier,
+    crop_face,
+    crop_square,
+    heat_of,
+    probabilities_of,
+    quality_of,
+    verdict_of,
+)
 from edge.contracts import Box, Face
 from edge.errors import BundleError
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
@@ -151,9 +161,10 @@ def test_a_face_that_is_not_there_has_no_quality(box: Box) -> None:
 
 def test_a_look_counts_as_much_as_the_detector_is_sure() -> None:
     image, box = texture(200, 200), Box(60, 60, 120, 120)
-    assert quality_of(image, Face(box, 0.6)) == quality_of(image, Face(box, 1.0)) > 0.9
-    assert quality_of(image, Face(box, 0.45)) == pytest.approx(quality_of(image, Face(box, 0.6)) / 2)
-    assert quality_of(image, Face(box, 0.3)) == 0.0
+    assert quality_of(image, Face(box, SURE_SCORE)) == quality_of(image, Face(box, 1.0)) > 0.9
+    half = (DOUBTFUL_SCORE + SURE_SCORE) / 2
+    assert quality_of(image, Face(box, half)) == pytest.approx(quality_of(image, Face(box, SURE_SCORE)) / 2)
+    assert quality_of(image, Face(box, DOUBTFUL_SCORE)) == 0.0
 
 
 @pytest.mark.parametrize("box", [Box(20, 30, 40, 50), Box(-10, -10, 10, 10)])
