@@ -22,7 +22,7 @@ from bench import clips
 from bench.loops import FmdLoop, open_pipeline
 from bench.measure import Figure, report
 from edge import config, drivers
-from edge.contracts import Floats, Image, Interpreter, TensorSpec
+from edge.contracts import Image, Interpreter, Stored, TensorSpec
 from edge.errors import RuntimeMissingError
 
 BAR = 1.10
@@ -47,7 +47,7 @@ class Recorder:
     def outputs(self) -> tuple[TensorSpec, ...]:
         return self._inner.outputs
 
-    def run(self, tensor: Tensor) -> list[Floats]:
+    def run(self, tensor: Tensor) -> Sequence[Stored]:
         self._calls.append(Call(self._bare, tensor.copy()))
         return self._inner.run(tensor)
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from converter.noise import quiet
 from edge.contracts import Floats, Image, TensorSpec
-from edge.drivers.tflite import dequantized
 
 SHOWN = 12
 
@@ -76,4 +75,4 @@ def _value_of(interpreter: Any, detail: dict[str, Any]) -> Floats | None:
     except ValueError:  # a tensor of the plan that holds no data
         return None
     spec = TensorSpec(detail["name"], stored.shape, np.dtype(stored.dtype), float(scale), int(zero_point))
-    return dequantized(stored, spec)
+    return spec.real(stored)

@@ -167,8 +167,8 @@ def faces_of(scores: Floats, distances: Floats, height: int, width: int) -> list
     """Faces (box in input pixels, score), best first, of scores (cells, 1) and log distances (cells, 4)."""
     flat = scores.reshape(-1)
     candidates = np.flatnonzero(flat >= FACE_SCORE - FACE_SLACK)
-    boxes, found = faces_among(candidates, flat, distances, cell_centres(height, width, STRIDES), MAX_IOU)
-    return [(Box(*(float(v) for v in box)), float(score)) for box, score in zip(boxes, found, strict=True)]
+    grid = cell_centres(height, width, STRIDES)
+    return faces_among(candidates, flat[candidates], distances[candidates], grid, MAX_IOU)
 
 
 def _unmatched(wanted: Sequence[tuple[Box, float]], found: Sequence[tuple[Box, float]]) -> tuple[int, list[float]]:

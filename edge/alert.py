@@ -84,6 +84,7 @@ class Alert:
         self._settings = settings
         wired = {"led": led, "buzzer": buzzer, "relay": relay, "heartbeat": heartbeat, "voice": voice}
         self._outputs = {name: output for name, output in wired.items() if output is not None}
+        self._patterns = {(name, s): _pattern(settings, name, s) for name in ("led", "buzzer") for s in Signal}
         self._lock = threading.Lock()
         self._leases: dict[str, _Lease] = {}
         self._now_s = self._open_until_s = float("-inf")
@@ -144,10 +145,12 @@ class Alert:
         if self._now_s - self._driven_s >= REFRESH_S:
             self._driven, self._driven_s = {}, self._now_s
         wanted = self._wanted()
+        changed = [name for name in self._outputs if self._driven.get(name) is not wanted[name]]
+        if not changed:
+            return
         with ExitStack() as stack:  # a lamp that fails must not leave the buzzer sounding
-            for name, output in self._outputs.items():
-                if self._driven.get(name) is not wanted[name]:
-                    stack.callback(self._set, name, output, wanted[name])
+            for name in changed:
+                stack.callback(self._set, name, self._outputs[name], wanted[name])
 
     def _set(self, name: str, output: Output, on: bool) -> None:
         self._driven.pop(name, None)  # where it fails it is tried again at once
@@ -170,8 +173,8 @@ class Alert:
             "strike": shown in (Signal.RUNNING, Signal.UNSURE) and now_s < self._open_until_s,
         }
         return {
-            "led": shown is not None and lit(_pattern(settings, "led", shown), for_s),
-            "buzzer": shown is not None and in_time and lit(_pattern(settings, "buzzer", shown), for_s),
+            "led": shown is not None and lit(self._patterns["led", shown], for_s),
+            "buzzer": shown is not None and in_time and lit(self._patterns["buzzer", shown], for_s),
             "relay": relay[settings.relay],
             "heartbeat": self._progressing() and lit(HEARTBEAT, now_s),
             "voice": alarming and in_time,

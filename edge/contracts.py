@@ -8,11 +8,11 @@ monotonic clock and end in ``_s``; nobody below :mod:`edge.service` reads a cloc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ Image = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 RGB, or (height, width) uint8 where a docstring says luma."""
 
 Floats = npt.NDArray[np.float32]
+
+Stored = npt.NDArray[Any]
+"""Values of a model's tensor as the file stores them: quantized, or float32."""
 
 
 class Box(NamedTuple):
@@ -313,8 +316,8 @@ class Interpreter(Protocol):
     @property
     def outputs(self) -> tuple[TensorSpec, ...]: ...
 
-    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
-        """One inference: ``tensor`` has :attr:`input`'s shape and dtype; outputs come dequantized to float32."""
+    def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
+        """One inference: ``tensor`` has :attr:`input`'s shape and dtype, answers are as :attr:`outputs` store them."""
 
 
 class TensorSpec(NamedTuple):
@@ -325,6 +328,14 @@ class TensorSpec(NamedTuple):
     dtype: np.dtype[np.generic]
     scale: float
     zero_point: int
+
+    def real(self, stored: Stored) -> Floats:
+        """Stored values of this tensor, or of a part of it, as float32 real ones."""
+        if not self.scale:
+            return np.asarray(stored, np.float32)
+        real: Floats = np.subtract(stored, np.float32(self.zero_point), dtype=np.float32)
+        real *= np.float32(self.scale)
+        return real
 
 
 class Output(Protocol):

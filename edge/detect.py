@@ -12,6 +12,8 @@ of all strides, smallest stride first, row by row:
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -19,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Model
-from edge.contracts import Box, Face, Floats, Frame, Image
+from edge.contracts import Box, Face, Floats, Frame, Image, Stored, TensorSpec
 from edge.errors import BundleError
 from edge.pixels import resized
 
@@ -27,6 +29,8 @@ STRIDES = (8, 16, 32)
 """Input pixels between the cells of each of our detector's outputs."""
 MAX_IOU = 0.45
 """Of two boxes that overlap more than this the better one stays."""
+OUTWARDS = np.array([-1, -1, 1, 1], np.float32)
+"""Which way from a cell's centre a box's xmin, ymin, xmax, ymax lie."""
 PAD_VALUE = 114
 """Grey around a letterboxed picture; training pads with the same."""
 
@@ -39,17 +43,19 @@ class Letterbox(NamedTuple):
     y_offset: int
 
 
-def letterbox(image: Image, height: int, width: int) -> tuple[Image, Letterbox]:
-    """Fit (H, W, 3) RGB into (height, width, 3), aspect kept, centred on grey."""
+def letterbox(image: Image, height: int, width: int, into: Image | None = None) -> tuple[Image, Letterbox]:
+    """Fit (H, W, 3) RGB into (height, width, 3), aspect kept, centred on grey.
+
+    ``into`` is what an earlier picture of the same shape was fitted into: grey already where it stays grey.
+    """
     full_height, full_width = image.shape[:2]
     scale = min(height / full_height, width / full_width)
     inner_width = max(1, min(width, round(full_width * scale)))
     inner_height = max(1, min(height, round(full_height * scale)))
-    fitted = np.full((height, width, 3), PAD_VALUE, np.uint8)
+    fitted = np.full((height, width, 3), PAD_VALUE, np.uint8) if into is None else into
     x_offset, y_offset = (width - inner_width) // 2, (height - inner_height) // 2
-    fitted[y_offset : y_offset + inner_height, x_offset : x_offset + inner_width] = resized(
-        image, inner_width, inner_height
-    )
+    inner = fitted[y_offset : y_offset + inner_height, x_offset : x_offset + inner_width]
+    resized(image, inner_width, inner_height, inner)
     return fitted, Letterbox(scale, x_offset, y_offset)
 
 
@@ -73,44 +79,36 @@ def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Flo
 
 def decode(distances: Floats, centres: Floats, strides: Floats) -> Floats:
     """Boxes (n, 4) as xmin, ymin, xmax, ymax in input pixels, from log distances (n, 4), centres and strides."""
-    boxes = np.exp(distances) * strides[:, None]
-    boxes[:, :2] *= -1
-    boxes[:, :2] += centres
-    boxes[:, 2:] += centres
+    boxes = np.exp(distances)
+    boxes *= strides[:, None] * OUTWARDS
+    boxes += centres.take((0, 1, 0, 1), axis=1)
     return boxes
 
 
-def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> tuple[list[int], Floats]:
-    """Indices kept, best first, and how far each of those overlaps a better one (IoU).
-
-    Greedy: of boxes (n, 4) that overlap a better one by more than ``max_iou``, none is kept.
-    """
+def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> list[int]:
+    """Indices kept, best first. Greedy: of boxes (n, 4) that overlap a better one by more, none is kept."""
     sized = boxes.copy()
-    sized[:, 2:] -= sized[:, :2]
-    kept = list(cv2.dnn.NMSBoxes(sized.tolist(), scores.tolist(), 0.0, max_iou))
-    better: list[Box] = []
-    overlap = []
-    for box in (Box(*row) for row in boxes[kept].tolist()):
-        overlap.append(max(map(box.iou, better), default=0.0))
-        better.append(box)
-    return kept, np.array(overlap, np.float32)
+    sized[:, 2:] -= boxes[:, :2]
+    return list(cv2.dnn.NMSBoxes(sized.tolist(), scores.tolist(), 0.0, max_iou))
 
 
 def faces_among(
     candidates: npt.NDArray[np.intp], scores: Floats, distances: Floats, grid: tuple[Floats, Floats], max_iou: float
-) -> tuple[Floats, Floats]:
-    """Boxes (n, 4) in input pixels and their scores (n,), best first, of the cells ``candidates`` that survive.
+) -> list[tuple[Box, float]]:
+    """Boxes in input pixels and their scores, best first, of the cells ``candidates`` (n,) that survive.
 
-    ``scores`` (cells,) and ``distances`` (cells, 4) are a detector's outputs, ``grid`` is :func:`cell_centres`'. A
+    ``scores`` (n,) and ``distances`` (n, 4) are a detector's answers there, ``grid`` is :func:`cell_centres`'. A
     face that overlaps a better one is believed in less, score * (1 - IoU) as in Soft-NMS (Bodla et al. 2017,
     arXiv:1704.04503): half of them are a second box around the same head.
     """
     centres, strides = grid
-    boxes = decode(distances[candidates], centres[candidates], strides[candidates])
-    kept, overlap = non_maximum_suppression(boxes, scores[candidates], max_iou)
-    left = scores[candidates][kept] * (1 - overlap)
-    order = np.argsort(-left, kind="stable")
-    return boxes[kept][order], left[order]
+    boxes = decode(distances, centres.take(candidates, axis=0), strides.take(candidates))
+    found: list[tuple[Box, float]] = []
+    # In Python: there are few, and NumPy takes longer to begin than this to end.
+    for k in non_maximum_suppression(boxes, scores, max_iou):
+        box = Box(*boxes[k].tolist())
+        found.append((box, float(scores[k]) * (1 - max((box.iou(better) for better, _ in found), default=0.0))))
+    return sorted(found, key=lambda face: -face[1])
 
 
 class FaceDetector:
@@ -122,7 +120,8 @@ class FaceDetector:
     def __init__(self, model: Model, min_score: float, max_iou: float = MAX_IOU, most_faces: int = 100) -> None:
         contract = model.contract
         self._model = model
-        self._min_score = min_score
+        self._shape: tuple[int, ...] = ()
+        self._fitted: Image | None = None
         self._max_iou = max_iou
         self._most_faces = most_faces
         self._height, self._width = contract.input.height, contract.input.width
@@ -135,30 +134,45 @@ class FaceDetector:
                 f"{model.source}: a detector of strides {contract.strides} gives (1, {cells}, 1) and (1, {cells}, 4), "
                 f"this one {model.output_shapes}; convert it again"
             )
+        self._spec, self._distances = model.outputs[self._scores], model.outputs[1 - self._scores]
+        self._least = _least_stored(self._spec, min_score)
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
         image = frame.image if frame.small is None else frame.small()
-        fitted, fit = letterbox(image, self._height, self._width)
-        outputs = self._model.run(fitted)
-        scores, distances = outputs[self._scores].reshape(-1), outputs[1 - self._scores].reshape(-1, 4)
-        # No more than a few hundred candidates ever reach the quadratic part, however noisy the picture.
-        candidates = np.flatnonzero(scores >= self._min_score)
-        if candidates.size > 4 * self._most_faces:
-            candidates = candidates[np.argsort(-scores[candidates])[: 4 * self._most_faces]]
+        if image.shape != self._shape:
+            self._shape, self._fitted = image.shape, None
+        self._fitted, fit = letterbox(image, self._height, self._width, self._fitted)
+        outputs = self._model.run_stored(self._fitted)
+        candidates, scores = self._candidates(outputs[self._scores].reshape(-1))
         if not candidates.size:
             return ()
-        boxes, found = faces_among(candidates, scores, distances, self._grid, self._max_iou)
-        return _in_full_frame(boxes[: self._most_faces], found, fit, frame.image.shape[1] / image.shape[1], frame)
+        distances = self._distances.real(outputs[1 - self._scores].reshape(-1, 4).take(candidates, axis=0))
+        found = faces_among(candidates, scores, distances, self._grid, self._max_iou)
+        return _in_full_frame(found[: self._most_faces], fit, frame.image.shape[1] / image.shape[1], frame)
+
+    def _candidates(self, stored: Stored) -> tuple[npt.NDArray[np.intp], Floats]:
+        """Cells (n,) and their scores (n,), of the output (cells,); compared as stored, for nearly all are nothing."""
+        candidates = (stored >= self._least).nonzero()[0]
+        scores = self._spec.real(stored.take(candidates))
+        # No more than a few hundred candidates ever reach the quadratic part, however noisy the picture.
+        if candidates.size > 4 * self._most_faces:
+            best = np.argsort(-scores)[: 4 * self._most_faces]
+            return candidates[best], scores[best]
+        return candidates, scores
 
 
-def _in_full_frame(boxes: Floats, scores: Floats, fit: Letterbox, shrunk: float, frame: Frame) -> tuple[Face, ...]:
-    """Boxes (n, 4) in input pixels as faces of the frame; ``shrunk`` is how much smaller the detector's picture was."""
+def _least_stored(spec: TensorSpec, real: float) -> float:
+    """What a tensor's stored values are compared with to find those of at least ``real``."""
+    return math.ceil(real / spec.scale) + spec.zero_point if spec.scale else real
+
+
+def _in_full_frame(found: Sequence[tuple[Box, float]], fit: Letterbox, shrunk: float, frame: Frame) -> tuple[Face, ...]:
+    """Boxes in input pixels as faces of the frame; ``shrunk`` is how much smaller the detector's picture was."""
     height, width = frame.image.shape[:2]
     scale = shrunk / fit.scale
     faces = []
-    # In Python: there are few, and NumPy takes longer to begin than this to end.
-    for (xmin, ymin, xmax, ymax), score in zip(boxes.tolist(), scores.tolist(), strict=False):
+    for (xmin, ymin, xmax, ymax), score in found:
         box = Box(
             max(0.0, (xmin - fit.x_offset) * scale),
             max(0.0, (ymin - fit.y_offset) * scale),

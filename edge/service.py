@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from edge import bundle, config, drivers, install, off, speech, trial
+from edge import bundle, config, drivers, install, off, pixels, speech, trial
 from edge.alert import Alert
 from edge.bundle import Model
 from edge.capture import Capture, Reader, ThreadReader
@@ -122,6 +122,7 @@ def open_detector(
     """The detector the settings name: one of fmd's model files, or YuNet's ONNX."""
     if settings.model.detector.lower().endswith(".onnx"):
         return drivers.open_onnx_detector(Path(settings.model.detector), settings.detect.min_score)
+    pixels.without_pool()  # which YuNet computes with
     model, min_score = load_model(settings.model, "detector", opened), settings.detect.min_score
     if tried is None or tried[0].contract.task != "detector":
         return FaceDetector(model, min_score)

@@ -45,7 +45,8 @@ class Watch:
     def __init__(self, watch: WatchSettings, detect: DetectSettings) -> None:
         self._settings, self._every_s = watch, detect.every_s
         self._last: Floats | None = None
-        self._looked_at: Image | None = None
+        self._looked_at: Frame | None = None
+        self._looked_spots: Floats | None = None  # of it, once they were asked for
         self._noise = 0.0
         self._compared_s = self._looked_s = self._awake_until_s = -math.inf
 
@@ -56,7 +57,7 @@ class Watch:
             return False
         if self._settings.gate and not self._worth_a_look(frame, presence):
             return False
-        self._looked_s, self._looked_at = now_s, frame.luma
+        self._looked_s, self._looked_at, self._looked_spots = now_s, frame, None
         return True
 
     def _worth_a_look(self, frame: Frame, presence: Presence) -> bool:
@@ -80,9 +81,11 @@ class Watch:
             self._noise += (_median_change(spots, before) - self._noise) * min(1.0, since_s / NOISE_MEMORY_S)
         contrast = self._settings.contrast
         wanted = min(max(contrast, NOISE_MARGIN * self._noise), MOST_DEAFENED * contrast)
-        change = spots - _spots(self._looked_at)
+        if self._looked_spots is None:
+            self._looked_spots = _spots(self._looked_at.luma)
+        change = spots - self._looked_spots
         # A camera that brightens the whole picture has not seen anybody; one that does so by much may have.
-        shift = float(np.median(change))
+        shift = _median(change)
         return abs(shift) > wanted or bool(np.count_nonzero(np.abs(change - shift) > wanted) >= SPOTS)
 
 
@@ -93,4 +96,11 @@ def _spots(luma: Image) -> Floats:
 
 def _median_change(spots: Floats, before: Floats) -> float:
     """Of one spot from frame to frame. Half of the view may move without touching it."""
-    return float(np.median(np.abs(spots - before)))
+    return _median(np.abs(spots - before))
+
+
+def _median(spots: Floats) -> float:
+    """Of an even number; ``np.median`` takes ten times as long."""
+    half = ROWS * COLUMNS // 2
+    low, high = np.partition(spots, (half - 1, half), axis=None)[half - 1 : half + 1].tolist()
+    return float(low + high) / 2

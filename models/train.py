@@ -284,9 +284,12 @@ def _decoded(raw: Floats, fit_: Letterbox, size: int) -> list[score.Predicted]:
     """Faces in pixels of the picture, from the training network's output (cells, 5) for it."""
     scores = np.asarray(1 / (1 + np.exp(-raw[:, 0])), np.float32)
     kept = np.flatnonzero(scores > LOWEST_SCORE)
-    boxes, found = faces_among(kept, scores, raw[:, 1:], cell_centres(size, size, STRIDES), MAX_IOU)
-    boxes = np.asarray((boxes - np.array([fit_.x_offset, fit_.y_offset] * 2)) / fit_.scale, np.float32)
-    return [score.Predicted(Box(*box), float(one)) for box, one in zip(boxes, found, strict=True)]
+    found = faces_among(kept, scores[kept], raw[kept, 1:], cell_centres(size, size, STRIDES), MAX_IOU)
+    offsets = (fit_.x_offset, fit_.y_offset) * 2
+    return [
+        score.Predicted(Box(*((x - offset) / fit_.scale for x, offset in zip(box, offsets, strict=True))), one)
+        for box, one in found
+    ]
 
 
 def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None:

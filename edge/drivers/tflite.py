@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.contracts import Floats, TensorSpec
+from edge.contracts import Stored, TensorSpec
 from edge.errors import BundleError, RuntimeMissingError
 
 log = logging.getLogger(__name__)
@@ -48,24 +48,11 @@ class TFLiteInterpreter:
         self._output_indices = [d["index"] for d in self._interpreter.get_output_details()]
         self.outputs = tuple(_spec(d) for d in self._interpreter.get_output_details())
 
-    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
-        """One inference; ``tensor`` as :attr:`input` says, outputs dequantized to float32."""
+    def run(self, tensor: npt.NDArray[np.generic]) -> list[Stored]:
+        """One inference; ``tensor`` and answers as :attr:`input` and :attr:`outputs` say."""
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
-        return [
-            dequantized(self._interpreter.get_tensor(index), spec)
-            for index, spec in zip(self._output_indices, self.outputs, strict=True)
-        ]
-
-
-def dequantized(stored: npt.NDArray[Any], spec: TensorSpec) -> Floats:
-    """Stored values of a tensor as float32 real ones."""
-    if not spec.scale:
-        return stored.astype(np.float32)
-    real: Floats = stored.astype(np.float32)
-    real -= np.float32(spec.zero_point)
-    real *= np.float32(spec.scale)
-    return real
+        return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
 
 @contextmanager

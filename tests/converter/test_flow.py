@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from converter.flow import Conversion, Options, convert, prove
 from converter.verify import Gate
 from edge import bundle
-from edge.contracts import Floats, Interpreter, TensorSpec
+from edge.contracts import Interpreter, Stored, TensorSpec
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError, GoldenError
 
@@ -62,17 +63,17 @@ class Wrong:
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
 
-    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+    def run(self, tensor: np.ndarray[Any, Any]) -> Sequence[Stored]:
         return self._right.run(np.ascontiguousarray(tensor[..., ::-1]))
 
 
 class Constant(Wrong):
-    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+    def run(self, tensor: np.ndarray[Any, Any]) -> Sequence[Stored]:
         return self._right.run(np.full_like(tensor, 128))
 
 
 class Offset(Wrong):
-    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+    def run(self, tensor: np.ndarray[Any, Any]) -> Sequence[Stored]:
         return self._right.run(tensor // 2)
 
 

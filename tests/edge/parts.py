@@ -18,7 +18,7 @@ from edge import config
 from edge.alert import Alert
 from edge.bundle import Bundle, Contract, InputSpec, Model
 from edge.classify import MaskClassifier
-from edge.contracts import Box, Face, Floats, Frame, Image, TensorSpec, luma_of
+from edge.contracts import Box, Face, Floats, Frame, Image, Stored, TensorSpec, luma_of
 from edge.decide import Decider
 from edge.detect import FaceDetector, cell_centres
 from edge.pipeline import Pipeline
@@ -73,7 +73,7 @@ def contract(task: str, **more: Any) -> Contract:
 class StubInterpreter:
     """An interpreter that answers the same whatever it is shown, and remembers what that was."""
 
-    answers: list[Floats]
+    answers: Sequence[Stored]
     size: int = SIZE
     runtime: str = "stub 1"
     dtype: npt.DTypeLike = np.uint8
@@ -89,7 +89,7 @@ class StubInterpreter:
     def outputs(self) -> tuple[TensorSpec, ...]:
         return tuple(TensorSpec("out", a.shape, np.dtype(np.float32), 0.0, 0) for a in self.answers)
 
-    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
+    def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
         self.seen.append(tensor)
         return self.answers
 

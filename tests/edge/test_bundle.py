@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from edge import bundle, drivers
 from edge.bundle import Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
-from edge.contracts import Floats, Interpreter
+from edge.contracts import Interpreter, Stored
 from edge.errors import BundleError, GoldenError
 from tests.edge.parts import LABELS, SIZE, StubInterpreter, contract, texture
 
@@ -203,12 +204,12 @@ class Constant:
     def __init__(self, real: Interpreter) -> None:
         self.runtime, self.input, self.outputs = real.runtime, real.input, real.outputs
 
-    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+    def run(self, tensor: np.ndarray[Any, Any]) -> Sequence[Stored]:
         return [np.full(output.shape, 1 / len(LABELS), np.float32) for output in self.outputs]
 
 
 class NotANumber(Constant):
-    def run(self, tensor: np.ndarray[Any, Any]) -> list[Floats]:
+    def run(self, tensor: np.ndarray[Any, Any]) -> Sequence[Stored]:
         return [np.full(output.shape, np.nan, np.float32) for output in self.outputs]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.contracts import Box, Frame, Verdict
+from edge.contracts import Box, Frame, TensorSpec, Verdict
 
 
 def test_measures_of_a_box() -> None:
@@ -37,3 +37,16 @@ def test_brightness_is_what_the_driver_has_or_every_nth_green_value() -> None:
     assert Frame(image, given, 0.0, 0).luma is given
     np.testing.assert_array_equal(Frame(image, None, 0.0, 0).luma, image[::4, ::4, 1])
     np.testing.assert_array_equal(Frame(image[:, :, ::-1], None, 0.0, 0).luma, image[::4, ::4, 1])
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.uint8, 0), (np.int8, -128)])
+def test_stored_values_become_real_ones(dtype: type[np.generic], zero_point: int) -> None:
+    spec = TensorSpec("out", (1, 3), np.dtype(dtype), 1 / 256, zero_point)
+    found = spec.real((np.array([[0, 128, 255]]) + zero_point).astype(dtype))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[0, 0.5, 255 / 256]])
+
+
+def test_float_tensors_stay_as_they_are() -> None:
+    spec = TensorSpec("out", (1, 2), np.dtype(np.float32), 0.0, 0)
+    np.testing.assert_array_equal(spec.real(np.array([[0.25, 3]], np.float32)), [[0.25, 3]])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from edge.bundle import Bundle, Model
-from edge.contracts import Box
+from edge.contracts import Box, Stored, TensorSpec
 from edge.detect import (
     PAD_VALUE,
     FaceDetector,
@@ -16,6 +18,19 @@ from edge.detect import (
 )
 from edge.errors import BundleError
 from tests.edge.parts import StubInterpreter, contract, detector_answers, detector_of, face, frame_of, texture
+
+
+class Quantized(StubInterpreter):
+    """Stores its scores, the second of its answers, in steps of 1/256."""
+
+    def __init__(self, answers: Sequence[Stored], zero_point: int) -> None:
+        super().__init__(answers)
+        boxes, scores = super().outputs
+        self._outputs = boxes, scores._replace(dtype=answers[1].dtype, scale=1 / 256, zero_point=zero_point)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._outputs
 
 
 def test_a_wide_picture_is_letterboxed_between_grey_bars() -> None:
@@ -31,6 +46,15 @@ def test_a_small_tall_picture_is_enlarged() -> None:
     assert fit == (2.0, 16, 0)
     assert (fitted[:, 16:48] == 200).all()
     assert (fitted[:, :16] == PAD_VALUE).all()
+
+
+def test_a_picture_fitted_over_one_of_its_shape_is_as_if_it_were_alone() -> None:
+    for shape in ((30, 90), (90, 30), (64, 64)):
+        kept, _ = letterbox(texture(*shape), 64, 64)
+        backwards = texture(*shape)[::-1, :, ::-1]
+        found, _ = letterbox(backwards, 64, 64, kept)
+        assert found is kept
+        np.testing.assert_array_equal(found, letterbox(backwards.copy(), 64, 64)[0])
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1)])
@@ -56,20 +80,18 @@ def test_suppression_keeps_the_best_of_a_pile_and_everybody_else() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [4, 0, 14, 10]], np.float32)
     scores = np.array([0.8, 0.9, 0.3, 0.7], np.float32)
     # Of the best (1): box 0 overlaps by 9 / 11, box 3 by 7 / 13.
-    kept, overlap = non_maximum_suppression(boxes, scores, 0.6)
-    assert kept == [1, 3, 2]
-    assert overlap.tolist() == pytest.approx([0, 7 / 13, 0])
-    assert non_maximum_suppression(boxes, scores, 0.5)[0] == [1, 2]
-    assert non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5)[0] == []
+    assert non_maximum_suppression(boxes, scores, 0.6) == [1, 3, 2]
+    assert non_maximum_suppression(boxes, scores, 0.5) == [1, 2]
+    assert non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
 
 
 def test_a_face_is_believed_in_less_the_more_it_overlaps_a_better_one() -> None:
     # Three cells of one stride, boxes of 16 x 16: the second overlaps the first by a third, the third nobody.
     distances = np.log(np.ones((3, 4), np.float32))
     grid = np.array([[8, 8], [16, 8], [48, 8]], np.float32), np.full(3, 8, np.float32)
-    boxes, scores = faces_among(np.arange(3), np.array([0.9, 0.6, 0.5], np.float32), distances, grid, 0.45)
-    assert boxes[:, 0].tolist() == [0, 40, 8]
-    assert scores.tolist() == pytest.approx([0.9, 0.5, 0.6 * (1 - 1 / 3)])
+    found = faces_among(np.arange(3), np.array([0.9, 0.6, 0.5], np.float32), distances, grid, 0.45)
+    assert [box.xmin for box, _ in found] == [0, 40, 8]
+    assert [score for _, score in found] == pytest.approx([0.9, 0.5, 0.6 * (1 - 1 / 3)])
 
 
 def test_faces_come_back_in_full_frame_pixels() -> None:
@@ -77,6 +99,27 @@ def test_faces_come_back_in_full_frame_pixels() -> None:
     (found,) = detector_of([face(20, 28, 12)]).detect(frame_of(texture(128, 256)))
     np.testing.assert_allclose(found.box, (56, 24, 104, 72), atol=1e-3)
     assert found.score == pytest.approx(0.9)
+
+
+def test_pictures_may_change_their_shape_from_one_to_the_next() -> None:
+    answers = StubInterpreter(detector_answers([face(20, 28, 12)]))
+    detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), answers, "stub"), 0.2)
+    for shape in ((64, 64), (64, 128), (128, 64)):
+        detector.detect(frame_of(texture(*shape)))
+        np.testing.assert_array_equal(answers.seen[-1][0], letterbox(texture(*shape), 64, 64)[0])
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.uint8, 0), (np.int8, -128)])
+def test_scores_are_compared_as_stored(dtype: type[np.generic], zero_point: int) -> None:
+    """One of 51/256 is too low for 0.2, one of 52/256 is not."""
+    boxes, scores = detector_answers([face(12, 12, 8), face(44, 44, 8)])
+    stored = np.full(scores.shape, zero_point, dtype)
+    stored[scores > 0] = [51 + zero_point, 52 + zero_point]
+    interpreter = Quantized([boxes, stored], zero_point)
+    detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), interpreter, "stub"), 0.2)
+    (found,) = detector.detect(frame_of(texture(64, 64)))
+    assert found.score == pytest.approx(52 / 256)
+    np.testing.assert_allclose(found.box, (40, 40, 48, 48), atol=1e-3)
 
 
 def test_faces_are_cut_to_the_frame() -> None:

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from edge.bundle import Bundle, Contract, InputSpec, Model
-from edge.contracts import Box, Floats, TensorSpec
+from edge.contracts import Box, Floats, Stored, TensorSpec
 from edge.errors import DataError
 from models import data, evaluate, score
 from models.score import Predicted
@@ -33,7 +33,7 @@ class Looker:
         self.input = TensorSpec("pixels", (1, size, size, 3), np.dtype(np.uint8), 1.0, 0)
         self.outputs = tuple(TensorSpec(f"{i}", shape, np.dtype(np.float32), 0.0, 0) for i, shape in enumerate(outputs))
 
-    def run(self, tensor: npt.NDArray[np.generic]) -> list[Floats]:
+    def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
         return self._answer(np.asarray(tensor[0]))
 
 

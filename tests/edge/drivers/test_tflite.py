@@ -5,23 +5,8 @@ import pytest
 
 from edge import drivers
 from edge.bundle import Bundle
-from edge.contracts import TensorSpec
-from edge.drivers.tflite import RUNTIMES, TFLiteInterpreter, dequantized
+from edge.drivers.tflite import RUNTIMES, TFLiteInterpreter
 from edge.errors import BundleError, RuntimeMissingError
-
-
-def spec(scale: float, zero_point: int = 0) -> TensorSpec:
-    return TensorSpec("out", (1, 3), np.dtype(np.int8), scale, zero_point)
-
-
-def test_stored_values_become_real_ones() -> None:
-    found = dequantized(np.array([[-128, 0, 127]], np.int8), spec(1 / 256, -128))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, [[0, 0.5, 255 / 256]])
-
-
-def test_float_tensors_stay_as_they_are() -> None:
-    np.testing.assert_allclose(dequantized(np.array([[0.25, 3]], np.float32), spec(0.0)), [[0.25, 3]])
 
 
 def test_a_real_model_runs_and_tells_what_it_wants(classifier_bundle: Bundle) -> None:
@@ -32,7 +17,7 @@ def test_a_real_model_runs_and_tells_what_it_wants(classifier_bundle: Bundle) ->
     assert name in RUNTIMES
     assert version[0].isdigit()
     (out,) = interpreter.run(np.zeros(interpreter.input.shape, interpreter.input.dtype))
-    assert (out.shape, out.dtype) == (interpreter.outputs[0].shape, np.float32)
+    assert (out.shape, out.dtype) == interpreter.outputs[0][1:3]
 
 
 def test_answers_are_copies_that_the_next_run_leaves_alone(classifier_bundle: Bundle) -> None:
