@@ -25,7 +25,7 @@ HEARTBEAT = (0.2, 1.3)
 """Seconds lit and dark. No whole number of frames a second makes a stuck loop look like it."""
 REFRESH_S = 1.0
 """Every output is driven at least this often, changed or not: a pin that is gone must be noticed before an alarm."""
-MOST_HEARD = 256
+MOST_HEARD = 32
 """People of one long alarm that the buzzer remembers having sounded for."""
 
 

@@ -1,7 +1,7 @@
 """Faces -> the same person over time.
 
-Each track expects its face where the last one would be at constant speed; pairs of track and face are made nearest
-first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low confidence come
+Each track expects its face where the last one would be at constant speed, or where it was; pairs of track and face are
+made nearest first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low confidence come
 second: they may continue a track that found no other but never begin one. That is how a person turning away is kept
 without taking curtains for people.
 """
@@ -92,9 +92,10 @@ class Tracker:
         expected = [state.expected(now_s) for state in states]
         pairs = sorted(
             (distance, i, k)
-            for i, box in enumerate(expected)
+            for i, (box, state) in enumerate(zip(expected, states, strict=True))
             for k, face in enumerate(faces)
-            if (distance := _distance(box, face.box)) <= self._settings.reach
+            # Where they would be by now, or where they were: people stop dead.
+            if (distance := min(_distance(box, face.box), _distance(state.face.box, face.box))) <= self._settings.reach
         )
         met: set[int] = set()
         taken: set[int] = set()

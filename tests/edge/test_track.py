@@ -44,6 +44,13 @@ def test_somebody_walking_stays_one_person(clock: Clock) -> None:
     assert track.seen_s == clock.now_s
 
 
+def test_somebody_who_stops_dead_stays_one_person(clock: Clock) -> None:
+    for x in (100, 140, 180, 220):
+        clock.tick(face(x))
+    # At that speed the next look, three ticks later, would be expected at 340: more than a reach away.
+    assert ids(clock.tick(face(225), after_s=3 * TICK_S)) == [1]
+
+
 def test_two_people_who_cross_keep_their_names(clock: Clock) -> None:
     for step in range(21):
         left, right = 100 + 10 * step, 300 - 10 * step
