@@ -198,11 +198,20 @@ def test_a_run_begins_with_the_weights_of_an_earlier_one(tmp_path: Path) -> None
 
 
 def test_a_run_cannot_begin_with_another_network(tmp_path: Path) -> None:
-    train.saver(classifier.build(32, None, 2, alpha=0.35), rounded=False)(tmp_path / "best.keras")
+    train.saver(classifier.build(32, None, 3, alpha=0.35), rounded=False)(tmp_path / "best.keras")
     with pytest.raises(DataError, match=r"best\.keras: not a network of this kind"):
-        train.begin_with(tmp_path / "best.keras", classifier.build(32, None, 3, alpha=0.35))
+        train.begin_with(tmp_path / "best.keras", classifier.build(32, None, 2, alpha=0.35))
     with pytest.raises(DataError, match="no such file"):
         train.begin_with(tmp_path / "none.keras", classifier.build(32, None, 3, alpha=0.35))
+
+
+def test_a_classifier_of_more_labels_takes_over_those_it_shares(tmp_path: Path) -> None:
+    given, grown = (classifier.build(32, None, outputs, alpha=0.35) for outputs in (2, 3))
+    train.saver(given, rounded=False)(tmp_path / "best.keras")
+    own = grown.get_weights()[-2][:, 2]
+    train.begin_with(tmp_path / "best.keras", grown)
+    np.testing.assert_array_equal(grown.get_weights()[-2][:, :2], given.get_weights()[-2])
+    np.testing.assert_array_equal(grown.get_weights()[-2][:, 2], own)
 
 
 @pytest.mark.slow
