@@ -1,9 +1,9 @@
 """Faces -> the same person over time.
 
 Each track expects its face where the last one would be at constant speed, or where it was; pairs of track and face are
-made nearest first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low confidence come
-second: they may continue a track that found no other but never begin one. That is how a person turning away is kept
-without taking curtains for people.
+made nearest first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low
+confidence come second: they may continue a track that found no other but never begin one. That is how a person turning
+away is kept without taking curtains for people.
 """
 
 from __future__ import annotations
