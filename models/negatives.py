@@ -65,6 +65,4 @@ def added(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Pictur
 
 def clear_of(box: Box, face: Box) -> bool:
     """Whether ``box`` has next to nothing of ``face``."""
-    shared = box.intersection(face)
-    union = box.width * box.height + face.width * face.height - shared
-    return shared <= CLEAR_IOU * union and shared <= CLEAR_SHARE * box.width * box.height
+    return box.iou(face) <= CLEAR_IOU and box.intersection(face) <= CLEAR_SHARE * box.width * box.height

@@ -15,7 +15,6 @@ import numpy as np
 
 from edge.contracts import Frame, Image, luma_of
 from edge.drivers import doorway
-from edge.errors import RuntimeMissingError
 from edge.predict import Predictor
 from models import augment, sheet
 
@@ -106,14 +105,8 @@ CONDITIONS: dict[str, Callable[[Image], Image]] = {
 
 def draw(predictor: Predictor, out: Path) -> tuple[int, int]:
     """Put every trial to the models and write the sheet; returns (right, all)."""
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"the portrait comes with scikit-image ({error}); in fmd's folder: pip install '.[demo]'"
-        ) from error
     tiles, right = [], 0
-    for trial in trials(np.asarray(data.astronaut()[:, :, :3], np.uint8)):
+    for trial in trials(doorway.load_portrait()):
         tile, good = _tile(predictor, trial)
         tiles.append(tile)
         right += good

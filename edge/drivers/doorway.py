@@ -63,13 +63,7 @@ class DoorwayCamera:
 
     @cached_property
     def _bare(self) -> Image:
-        try:
-            from skimage import data
-        except ImportError as error:
-            raise RuntimeMissingError(
-                f"the demo's portrait comes with scikit-image ({error}); in fmd's folder: pip install '.[demo]'"
-            ) from error
-        return np.asarray(data.astronaut()[:, :, :3], np.uint8)
+        return load_portrait()
 
     @cached_property
     def _masked(self) -> Image:
@@ -82,6 +76,17 @@ class DoorwayCamera:
     @cached_property
     def _doorway(self) -> Image:
         return draw_doorway()
+
+
+def load_portrait() -> Image:
+    """The portrait as scikit-image has it, (512, 512, 3) RGB. Raises RuntimeMissingError where that is missing."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"the demo's portrait comes with scikit-image ({error}); in fmd's folder: pip install '.[demo]'"
+        ) from error
+    return np.asarray(data.astronaut()[:, :, :3], np.uint8)
 
 
 def _place(now_s: float) -> tuple[float, float, float]:
