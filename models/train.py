@@ -252,10 +252,14 @@ def begun_detector(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
     return detector.for_training(shipped), shipped
 
 
-def load_detector(path: Path, option: str) -> keras.Model:
-    """A detector as a run left it. Raises DataError, naming ``option``, where the file is none."""
+def _check_is_there(path: Path, option: str) -> None:
     if not path.is_file():
         raise DataError(f"{option} {path}: no such file; give the best.keras of an earlier run")
+
+
+def load_detector(path: Path, option: str) -> keras.Model:
+    """A detector as a run left it. Raises DataError, naming ``option``, where the file is none."""
+    _check_is_there(path, option)
     try:
         model = keras.saving.load_model(path, compile=False)
     except ValueError as error:
@@ -346,8 +350,7 @@ def begin_with(start: Path | None, model: keras.Model) -> None:
     """
     if start is None:
         return
-    if not start.is_file():
-        raise DataError(f"--start {start}: no such file; give the best.keras of an earlier run")
+    _check_is_there(start, "--start")
     try:
         given = keras.saving.load_model(start, compile=False).get_weights()
         head = [_grown(old, new) for old, new in zip(given[-2:], model.get_weights()[-2:], strict=True)]
