@@ -1,11 +1,11 @@
 """What is held of the people at the door -> LED, buzzer, relay, voice and heartbeat.
 
-An alert is a lease: it goes off by itself unless somebody keeps renewing it. Each :class:`edge.contracts.Signal` has a
-pattern of its own for LED and buzzer; the buzzer falls silent after the longest time allowed, and sounds anew for a
-person it has not sounded for. The heartbeat beats only while frames go all the way through every camera's pipeline, so
-that dark (and lit without beating) means broken. All outputs are off before the first signal, when the lease runs out,
-and after :meth:`Alert.close`, which the service passes through however it ends; where it is killed outright, its unit
-runs ``fmd off``.
+An alert is a lease: it goes off by itself unless somebody keeps renewing it. LED and buzzer show each
+:class:`edge.contracts.Signal` in its pattern; the buzzer falls silent after the longest time allowed, and sounds anew
+for a person it has not sounded for. The heartbeat beats only while frames go all the way through every camera's
+pipeline, so that dark (and lit without beating) means broken. All outputs are off before the first signal, when the
+lease runs out, and after :meth:`Alert.close`, which the service passes through however it ends; where it is killed
+outright, its unit runs ``fmd off``.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class Alert:
     ) -> None:
         """Say what one frame led to; it is shown for another ``lease_s``, or until said otherwise.
 
-        ``offenders`` are the ids of those the alarm is for, ``cleared`` is true where somebody was just decided
-        compliant, ``camera`` tells several cameras on one alert apart. BLIND is shown beside what the frames say, and
+        ``offenders`` are the ids of those the signal is for, ``cleared`` is true where somebody was just let in,
+        ``camera`` tells several cameras on one alert apart. BLIND is shown beside what the frames say, and
         counts as no progress.
         """
         with self._lock:
@@ -170,7 +170,7 @@ class Alert:
         relay = {
             "siren": alarming and in_time,
             "hold": alarming,
-            "strike": shown in (Signal.RUNNING, Signal.UNSURE) and now_s < self._open_until_s,
+            "strike": shown is not None and shown < Signal.BLIND and now_s < self._open_until_s,
         }
         return {
             "led": shown is not None and lit(self._patterns["led", shown], for_s),
@@ -206,5 +206,5 @@ class _Budget:
 
 
 def _pattern(settings: AlertSettings, output: str, signal: Signal) -> Sequence[float]:
-    pattern: Sequence[float] = getattr(settings, f"{output}_{signal.name.lower()}")
+    pattern: Sequence[float] = getattr(settings, f"{output}_{signal.pattern}")
     return pattern

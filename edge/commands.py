@@ -28,7 +28,7 @@ from edge import (
     replay,
     service,
 )
-from edge.contracts import Change, Decision, Health, Image, Outcome, Step
+from edge.contracts import Change, Decision, Health, Image, Step
 from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
 
 log = logging.getLogger("fmd")
@@ -150,7 +150,7 @@ def tell(decision: Decision) -> None:
         Change.REVISED: f"now {passage.outcome.value}",
         Change.LEFT: f"left, {passage.outcome.value}" + (", had violated" if passage.violated else ""),
     }[decision.change]
-    mark = "ALARM" if passage.outcome is Outcome.VIOLATION and decision.change is not Change.LEFT else "-----"
+    mark = "ALARM" if passage.signal.alarming and decision.change is not Change.LEFT else "-----"
     print(
         f"{decision.at_s:8.2f} s  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {said} "
         f"({passage.label}, {passage.looks} looks, {passage.seen_s - passage.entered_s:.1f} s)",

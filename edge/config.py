@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from edge import faults, migrate
+from edge.contracts import INCORRECT
 from edge.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -102,7 +103,8 @@ class ClassifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     error_rate: Annotated[float, msgspec.Meta(gt=0, lt=0.5)]
     accept: tuple[str, ...]
-    on_unsure: Literal["pass", "alarm"]
+    on_incorrect: Literal["alarm", "signal", "admit"]
+    on_unsure: Literal["alarm", "signal", "admit"]
     unsure_after_s: PositiveSeconds
     look_s: PositiveSeconds
 
@@ -171,7 +173,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     urls: tuple[str, ...]
     urls_file: str
-    on: tuple[Literal["violation", "compliant", "unsure", "blind", "seeing"], ...]
+    on: tuple[Literal["violation", "reminder", "compliant", "unsure", "blind", "seeing"], ...]
     every_s: Seconds
 
 
@@ -300,6 +302,11 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
 
 
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
+    if INCORRECT in settings.decide.accept:
+        raise SettingsError(
+            f"{_origin(origins, 'decide.accept')}: decide.accept: {INCORRECT} is decided by another key; "
+            'set decide.on_incorrect = "admit"'
+        )
     try:
         faults.parse(settings.camera.simulate)
     except SettingsError as error:

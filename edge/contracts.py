@@ -115,6 +115,8 @@ class Track:
     missed: int
 
 
+INCORRECT = "with_incorrect_mask"
+"""The label of a mask worn badly, which has signals of its own."""
 MOST_BACKGROUND = 0.07
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
@@ -174,7 +176,7 @@ class Passage:
 
     ``label`` is the label of most weight so far, empty before the first look. ``violated`` stays true once the
     person was held to be in violation. ``looks`` counts verdicts used, ``belief`` is the probability (0..1)
-    that the person is *not* wearing a mask as they should.
+    that the person is *not* wearing a mask as they should. ``signal`` is what the settings have shown for all that.
     """
 
     id: int
@@ -186,6 +188,7 @@ class Passage:
     entered_s: float
     changed_s: float
     seen_s: float
+    signal: Signal
 
 
 class Change(Enum):
@@ -208,18 +211,27 @@ class Decision:
 
 
 class Signal(IntEnum):
-    """What the outputs show, the most urgent last; each has a pattern of its own in the settings."""
+    """What the outputs show, the most urgent last.
+
+    REMINDER and INCORRECT are both a mask worn badly: the first where the settings have that shown and no more.
+    """
 
     RUNNING = 0
     UNSURE = 1
-    BLIND = 2
-    INCORRECT = 3
-    BARE = 4
+    REMINDER = 2
+    BLIND = 3
+    INCORRECT = 4
+    BARE = 5
 
     @property
     def alarming(self) -> bool:
-        """True where somebody is in violation."""
+        """True where the alarm goes off: voice, relay and messages beside LED and buzzer."""
         return self >= Signal.INCORRECT
+
+    @property
+    def pattern(self) -> str:
+        """The patterns' name in the settings, as in ``alert.led_bare``."""
+        return "incorrect" if self is Signal.REMINDER else self.name.lower()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -355,7 +367,7 @@ class Kind(Enum):
     STATE = "state"
     """``state``: a :class:`Signal`'s name in lower case, or "off"."""
     DECISION = "decision"
-    """``change``, ``outcome``, ``person``, ``label``, ``violated``, ``looks``, ``seconds``."""
+    """``change``, ``outcome``, ``person``, ``label``, ``signal``, ``violated``, ``looks``, ``seconds``."""
     HEALTH = "health"
     """``sight`` of a camera and the ``reason``."""
     FIGURES = "figures"

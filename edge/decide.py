@@ -14,14 +14,17 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
-from edge.contracts import Change, Decision, Outcome, Passage, Signal, Track, Verdict
+from edge.contracts import INCORRECT, Change, Decision, Outcome, Passage, Signal, Track, Verdict
 
-INCORRECT = "with_incorrect_mask"
-"""The label of a mask worn badly, which has a signal of its own."""
 MOST_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
 GOOD_LOOK = 0.7
 """Nobody is let in before one look was this good. The back of a head looks like a mask, and gives many poor looks."""
+
+
+ON_UNSURE = {"alarm": Signal.BARE, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
+ON_INCORRECT = {"alarm": Signal.INCORRECT, "signal": Signal.REMINDER, "admit": Signal.BARE}
+"""What a violation shows that looks like a mask worn badly; where those are admitted, they are none."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,8 @@ class _State:
     best: float = 0.0  # quality of the best look
     looked_s: float = float("-inf")
     violated: bool = False
+    badly: float = 0.0  # log odds of a mask worn badly against none at all
+    signal: Signal = Signal.RUNNING
     weights: dict[str, float] = field(default_factory=dict)
 
     def passage(self) -> Passage:
@@ -51,6 +56,7 @@ class _State:
             self.entered_s,
             self.changed_s,
             self.seen_s,
+            self.signal,
         )
 
 
@@ -60,6 +66,9 @@ class Decider:
     def __init__(self, settings: DecideSettings, compliant: str) -> None:
         self._settings = settings
         self._accepted: Set[str] = {compliant, *settings.accept}
+        if settings.on_incorrect == "admit":
+            self._accepted |= {INCORRECT}
+        self._incorrect = ON_INCORRECT[settings.on_incorrect]
         self._threshold = math.log((1 - settings.error_rate) / settings.error_rate)
         self._states: dict[int, _State] = {}
 
@@ -88,31 +97,31 @@ class Decider:
         if state is None:
             return False
         if state.outcome is Outcome.VIOLATION:
-            return state.evidence >= self._threshold - 1e-9
+            # Where a badly worn mask is no alarm, taking it off makes one: that must not wait for a rare look.
+            clear = self._incorrect.alarming or abs(state.badly) >= self._threshold - 1e-9
+            return clear and state.evidence >= self._threshold - 1e-9
         if state.outcome is Outcome.COMPLIANT:
             return state.evidence <= -self._threshold + 1e-9
         return now_s - state.entered_s > self._settings.unsure_after_s
 
-    def alarms(self, passage: Passage) -> bool:
-        """Whether the person's present outcome calls for the alarm."""
-        return self.signal(passage).alarming
-
-    def signal(self, passage: Passage) -> Signal:
-        """What the outputs are to show for one person."""
-        if passage.outcome is Outcome.VIOLATION:
-            return Signal.INCORRECT if passage.label == INCORRECT else Signal.BARE
-        if passage.outcome is Outcome.UNSURE:
-            return Signal.BARE if self._settings.on_unsure == "alarm" else Signal.UNSURE
-        return Signal.RUNNING
+    def _signal(self, state: _State, held: Outcome) -> Signal:
+        """What the outputs are to show for one person, who was ``held`` for something before."""
+        if state.outcome is not Outcome.VIOLATION:
+            return ON_UNSURE[self._settings.on_unsure] if state.outcome is Outcome.UNSURE else Signal.RUNNING
+        # Once shown, bare or badly worn changes no sooner than any other decision.
+        if held is Outcome.VIOLATION and abs(state.badly) < self._threshold - 1e-9:
+            return state.signal
+        return self._incorrect if state.badly > 0 else Signal.BARE
 
     def _look(self, state: _State, verdict: Verdict, now_s: float) -> None:
         wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)
-        odds = math.log(max(wrong, 1e-6) / max(1 - wrong, 1e-6))
+        badly = 0.0 if INCORRECT in self._accepted else verdict.probabilities.get(INCORRECT, 0.0)
         # Looks in quick succession see the same picture; only time makes them independent.
         fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)
         weight = verdict.quality * fresh
-        state.evidence += weight * max(-MOST_PER_LOOK, min(MOST_PER_LOOK, odds))
-        state.evidence = max(-self._threshold, min(self._threshold, state.evidence))
+        state.evidence = self._added(state.evidence, weight, _log_odds(wrong, 1 - wrong))
+        # A look at a mask worn well says nothing about how badly another is worn.
+        state.badly = self._added(state.badly, weight * wrong, _log_odds(badly, wrong - badly))
         for label, p in verdict.probabilities.items():
             # Halved at every full look, so that the label told is of now and not of when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
@@ -120,22 +129,29 @@ class Decider:
         state.best = max(state.best, verdict.quality)
         state.looked_s = now_s
 
+    def _added(self, sum_: float, weight: float, log_odds: float) -> float:
+        return max(-self._threshold, min(self._threshold, sum_ + weight * log_odds))
+
     def _judge(self, state: _State, now_s: float) -> Change | None:
-        """Set the outcome the evidence calls for; what to tell of it, if anything."""
-        held = state.outcome
-        if state.evidence >= self._threshold - 1e-9:
-            outcome = Outcome.VIOLATION
-        elif state.evidence <= -self._threshold + 1e-9 and state.best >= GOOD_LOOK - 1e-9:
-            outcome = Outcome.COMPLIANT
-        elif held is Outcome.UNDECIDED and state.best and now_s - state.entered_s >= self._settings.unsure_after_s:
-            outcome = Outcome.UNSURE
-        else:
+        """Set the outcome the evidence calls for, and its signal; what to tell of it, if anything."""
+        held, shown = state.outcome, state.signal
+        state.outcome = self._outcome(state, now_s)
+        state.signal = self._signal(state, held)
+        if state.outcome is held and state.signal.alarming is shown.alarming:
             return None
-        if outcome is held:
-            return None
-        state.outcome, state.changed_s = outcome, now_s
-        state.violated |= outcome is Outcome.VIOLATION
+        state.changed_s = now_s
+        state.violated |= state.outcome is Outcome.VIOLATION
         return Change.DECIDED if held is Outcome.UNDECIDED else Change.REVISED
+
+    def _outcome(self, state: _State, now_s: float) -> Outcome:
+        if state.evidence >= self._threshold - 1e-9:
+            return Outcome.VIOLATION
+        if state.evidence <= -self._threshold + 1e-9 and state.best >= GOOD_LOOK - 1e-9:
+            return Outcome.COMPLIANT
+        late = now_s - state.entered_s >= self._settings.unsure_after_s
+        if state.outcome is Outcome.UNDECIDED and state.best and late:
+            return Outcome.UNSURE
+        return state.outcome
 
     def _departures(self, present: Set[int], now_s: float) -> list[Decision]:
         """Whoever has left; those never decided leave without a word (most were never a person)."""
@@ -143,3 +159,8 @@ class Decider:
         for state in gone:
             del self._states[state.id]
         return [Decision(Change.LEFT, s.passage(), now_s) for s in gone if s.outcome is not Outcome.UNDECIDED]
+
+
+def _log_odds(p: float, q: float) -> float:
+    """Of p against q, no more than one look may give."""
+    return max(-MOST_PER_LOOK, min(MOST_PER_LOOK, math.log(max(p, 1e-6) / max(q, 1e-6))))

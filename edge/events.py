@@ -248,6 +248,7 @@ def of_decision(decision: Decision) -> dict[str, Any]:
         "person": passage.id,
         "outcome": passage.outcome.value,
         "label": passage.label,
+        "signal": passage.signal.name.lower(),
         "looks": passage.looks,
         "violated": passage.violated,
         "for_s": round(passage.seen_s - passage.entered_s, 2),

@@ -1,6 +1,6 @@
 """Settings files of earlier versions, read as if written today.
 
-A file says which version it was written for (``version = 2`` at its top; without it, the first). Each step renames what
+A file says which version it was written for (``version = 3`` at its top; without it, the first). Each step renames what
 was renamed and tells what it did; the file itself is its owner's and stays. ``fmd run --check`` shows the steps.
 """
 
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge.contracts import INCORRECT
 from edge.errors import SettingsError
 
 log = logging.getLogger("fmd")
@@ -31,7 +32,24 @@ def _to_2(values: Values) -> list[str]:
     return told
 
 
-STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2}
+def _to_3(values: Values) -> list[str]:
+    """A mask worn badly and somebody unclear have a key each, of the same three values."""
+    told: list[str] = []
+    decide = values.get("decide")
+    if not isinstance(decide, dict):
+        return told
+    if decide.get("on_unsure") == "pass":
+        decide["on_unsure"] = "signal"
+        told.append('decide.on_unsure = "pass" is now "signal" ("admit" opens the strike as well)')
+    accepted = decide.get("accept")
+    if isinstance(accepted, list) and INCORRECT in accepted:
+        decide["accept"] = [label for label in accepted if label != INCORRECT]
+        decide.setdefault("on_incorrect", "admit")
+        told.append(f'{INCORRECT} in decide.accept is now decide.on_incorrect = "{decide["on_incorrect"]}"')
+    return told
+
+
+STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2, 2: _to_3}
 """From version n to n + 1; changes the values it is given, returns what it did in words."""
 VERSION = 1 + max(STEPS)
 

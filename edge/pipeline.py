@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from edge.alert import Alert
 from edge.classify import MaskClassifier
 from edge.config import ClassifySettings
-from edge.contracts import Change, Decision, Detector, Face, Frame, Outcome, Signal, Step, Track, Verdict
+from edge.contracts import Change, Decision, Detector, Face, Frame, Signal, Step, Track, Verdict
 from edge.decide import Decider
 from edge.track import Tracker
 from edge.watch import Presence, Watch
@@ -64,8 +64,8 @@ class Pipeline:
             self._lap("classify")
         passages, decisions = self._decider.update(self._tracks, verdicts, now_s)
         self._lap("decide")
-        signal = max(map(self._decider.signal, passages), default=Signal.RUNNING)
-        offenders = [passage.id for passage in passages if self._decider.signal(passage).alarming]
+        signal = max((passage.signal for passage in passages), default=Signal.RUNNING)
+        offenders = [p.id for p in passages if p.signal and p.signal.alarming is signal.alarming]
         self._alert.renew(signal, now_s, offenders, cleared=any(map(_clears, decisions)))
         self._lap("alert")
         alarm, timings_s = signal.alarming, self._timings_s
@@ -105,5 +105,5 @@ class Pipeline:
 
 
 def _clears(decision: Decision) -> bool:
-    """Whether a decision lets somebody in who was not let in before."""
-    return decision.change is not Change.LEFT and decision.passage.outcome is Outcome.COMPLIANT
+    """Whether a decision lets somebody in."""
+    return decision.change is not Change.LEFT and decision.passage.signal is Signal.RUNNING

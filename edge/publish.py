@@ -304,6 +304,7 @@ class Reporter:
             "person": f"{self._started_at:.0f}-{passage.id}",
             "outcome": passage.outcome.value,
             "label": passage.label,
+            "signal": passage.signal.name.lower(),
             "violated": passage.violated,
             "looks": passage.looks,
             "seconds": round(passage.seen_s - passage.entered_s, 2),
@@ -348,7 +349,8 @@ def _jpeg(step: Step) -> bytes:
 
 
 def _accuses(decision: Decision) -> bool:
-    return decision.change is not Change.LEFT and decision.passage.outcome is Outcome.VIOLATION
+    told = decision.passage
+    return decision.change is not Change.LEFT and told.outcome is Outcome.VIOLATION and told.signal.alarming
 
 
 @contextmanager

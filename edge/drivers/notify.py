@@ -18,7 +18,14 @@ from edge.config import NotifySettings
 from edge.contracts import Kind, Message
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 
-EVENTS = {"violation": "warning", "compliant": "success", "unsure": "info", "blind": "failure", "seeing": "success"}
+EVENTS = {
+    "violation": "warning",
+    "reminder": "info",
+    "compliant": "success",
+    "unsure": "info",
+    "blind": "failure",
+    "seeing": "success",
+}
 """What may be told, and Apprise's type for it."""
 
 
@@ -83,6 +90,7 @@ class AppriseMessenger:
         at = time.strftime("%H:%M:%S", time.localtime(message.at))
         said = {
             "violation": f"somebody without a proper mask ({values.get('label')})",
+            "reminder": "somebody with a mask worn badly",
             "compliant": "somebody with a mask",
             "unsure": "somebody could not be judged",
             "blind": f"the camera is blind: {values.get('reason')}",
@@ -104,7 +112,9 @@ def event_of(message: Message) -> str:
     values = message.values
     if message.kind is Kind.HEALTH:
         return {"seeing": "seeing", "starting": ""}.get(str(values["sight"]), "blind")
-    return "" if values["change"] == "left" else str(values["outcome"])
+    if values["change"] == "left":
+        return ""
+    return "reminder" if values["signal"] == "reminder" else str(values["outcome"])
 
 
 def urls_of(settings: NotifySettings) -> Iterator[str]:

@@ -163,9 +163,9 @@ def test_a_pattern_is_seconds_on_and_off_over_again(pattern: list[float], expect
 
 
 @pytest.mark.parametrize("signal", Signal)
-def test_each_signal_has_its_own_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
+def test_each_signal_is_its_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
     outputs = Outputs(led_running=[0.2, 0.4], buzzer_running=[0.1, 0.4], buzzer_blind=[0.2, 1.0])
-    name = signal.name.lower()
+    name = signal.pattern
     for tick in range(60):
         now_s = 10 + tick * 0.05
         outputs.alert.renew(signal, now_s)
@@ -176,8 +176,18 @@ def test_each_signal_has_its_own_pattern_on_lamp_and_buzzer(signal: Signal) -> N
 
 def test_no_two_signals_look_alike() -> None:
     settings = Outputs().settings
-    looks = {getattr(settings, f"led_{signal.name.lower()}") for signal in Signal}
-    assert len(looks) == len(Signal)
+    names = {signal.pattern for signal in Signal}
+    assert names == {signal.name.lower() for signal in Signal} - {"reminder"}  # looks as the alarm for the same does
+    assert len({getattr(settings, f"led_{name}") for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(("signal", "alarm"), [(Signal.INCORRECT, True), (Signal.REMINDER, False)])
+def test_a_reminder_has_neither_voice_nor_siren(signal: Signal, alarm: bool) -> None:
+    outputs = Outputs(relay="siren")
+    outputs.alert.renew(signal, 1.0, [1])
+    assert outputs.led.on
+    assert outputs.buzzer.on
+    assert (outputs.relay.on, outputs.voice.on) == (alarm, alarm)
 
 
 def test_a_new_person_is_sounded_for_when_the_buzzer_had_fallen_silent() -> None:

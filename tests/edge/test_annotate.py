@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.annotate import VideoFile, annotate, blur_face, contact_sheet, draw_box, draw_heat, pixelate, save_picture
-from edge.contracts import Box, Face, Heat, Image, Outcome, Passage, Step, Track, Verdict
+from edge.contracts import Box, Face, Heat, Image, Outcome, Passage, Signal, Step, Track, Verdict
 from edge.errors import OutputError
 from tests.edge.parts import frame_of, texture
 
@@ -16,7 +16,9 @@ BOX = Box(60, 50, 120, 130)
 
 
 def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), looked: bool = True) -> Step:
-    passages = tuple(Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0) for t in tracks)
+    passages = tuple(
+        Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0, Signal.BARE) for t in tracks
+    )
     return Step(frame_of(image), looked, faces, tracks, {}, passages, (), False, {}, looked)
 
 

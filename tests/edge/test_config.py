@@ -47,6 +47,7 @@ OUT_OF_RANGE = {
     "decide.error_rate": 0.5,
     "decide.accept": [1],
     "decide.on_unsure": "panic",
+    "decide.on_incorrect": "pass",
     "decide.unsure_after_s": 0.0,
     "decide.look_s": float("nan"),
     "alert.driver": "relay",
@@ -220,6 +221,10 @@ def test_the_tables_here_tell_of_every_key() -> None:
         ("alert = 5\n", "alert: got 5, expected a section: write [alert] on its own line"),
         ("[alert\n", "not valid TOML"),
         ("[alert]\nled_pin = 27\n", "alert.buzzer_pin: the same pin as alert.led_pin (27)"),
+        (
+            "version = 3\n[decide]\naccept = ['with_incorrect_mask']\n",
+            'decide.accept: with_incorrect_mask is decided by another key; set decide.on_incorrect = "admit"',
+        ),
         ("[watch]\nstill_s = 2\n", "watch.still_s: got 2, expected less than track.lost_s (1.5)"),
         ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.25, expected at least detect.min_score (0.9)"),
     ],
@@ -258,7 +263,7 @@ def test_a_file_that_cannot_be_read_is_told_in_the_systems_words(tmp_path: Path)
         ("camera.loop=true", ("camera.loop", True)),
         ("camera.source=clip.mp4", ("camera.source", "clip.mp4")),
         ('camera.source="a = b"', ("camera.source", "a = b")),
-        ("decide.accept=['with_incorrect_mask']", ("decide.accept", ["with_incorrect_mask"])),
+        ("decide.accept=['respirator']", ("decide.accept", ["respirator"])),
         ("camera.source=a=b", ("camera.source", "a=b")),
     ],
 )

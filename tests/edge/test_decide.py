@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from edge import config
-from edge.contracts import Box, Change, Decision, Outcome, Passage, Track, Verdict
+from edge.contracts import Box, Change, Decision, Outcome, Passage, Signal, Track, Verdict
 from edge.decide import Decider
 from tests.edge.parts import BARE, MASKED
 
 TICK_S = 0.1
 SLOPPY: Mapping[str, float] = {"with_mask": 0.05, "without_mask": 0.05, "with_incorrect_mask": 0.9}
+MASKED_WITH_SOME_DOUBT: Mapping[str, float] = {"with_mask": 0.98, "without_mask": 0.0, "with_incorrect_mask": 0.02}
 UNCLEAR: Mapping[str, float] = {"with_mask": 0.5, "without_mask": 0.5, "with_incorrect_mask": 0.0}
 
 
@@ -51,7 +52,7 @@ class Door:
 
     @property
     def alarm(self) -> bool:
-        return any(self.decider.alarms(passage) for passage in self.passages)
+        return any(passage.signal.alarming for passage in self.passages)
 
 
 def test_a_bare_face_is_a_violation_within_half_a_second() -> None:
@@ -133,13 +134,70 @@ def test_a_certain_network_still_needs_several_looks() -> None:
     assert door.told() == []
 
 
-def test_a_badly_worn_mask_is_a_violation_unless_accepted() -> None:
-    strict, lenient = Door(), Door(accept=["with_incorrect_mask"])
+@pytest.mark.parametrize(
+    ("on_incorrect", "outcome", "signal"),
+    [
+        ("alarm", "violation", Signal.INCORRECT),
+        ("signal", "violation", Signal.REMINDER),
+        ("admit", "compliant", Signal.RUNNING),
+    ],
+)
+def test_a_badly_worn_mask_is_what_the_settings_make_of_it(on_incorrect: str, outcome: str, signal: Signal) -> None:
+    door = Door(on_incorrect=on_incorrect)
+    door.ticks(10, {1: SLOPPY})
+    assert door.told() == [("decided", outcome)]
+    assert (door.passages[0].label, door.passages[0].signal) == ("with_incorrect_mask", signal)
+    assert door.alarm is (on_incorrect == "alarm")
+
+
+@pytest.mark.parametrize("on_incorrect", ["alarm", "signal", "admit"])
+def test_a_bare_face_is_an_alarm_whatever_becomes_of_badly_worn_masks(on_incorrect: str) -> None:
+    door = Door(on_incorrect=on_incorrect)
+    door.ticks(10, {1: BARE})
+    assert (door.told(), door.passages[0].signal) == ([("decided", "violation")], Signal.BARE)
+
+
+def test_a_badly_worn_mask_taken_off_is_told_where_only_that_is_an_alarm() -> None:
+    door = Door(on_incorrect="signal")
+    door.ticks(600, {1: SLOPPY})
+    off_s = door.now_s
+    assert door.decider.settled(1, door.now_s)
+    door.tick({1: BARE})
+    assert not door.decider.settled(1, door.now_s)
+    door.ticks(9, {1: BARE})
+    assert door.told() == [("decided", "violation"), ("revised", "violation")]
+    assert door.alarm
+    assert door.decisions[-1].at_s - off_s <= 1.0
+    door.ticks(10, {1: SLOPPY})
+    assert door.told()[2:] == [("revised", "violation")]
+    assert not door.alarm
+
+
+@pytest.mark.parametrize(("held", "odd"), [(BARE, SLOPPY), (SLOPPY, BARE)])
+def test_one_odd_frame_turns_no_reminder_into_an_alarm_nor_back(
+    held: Mapping[str, float], odd: Mapping[str, float]
+) -> None:
+    door = Door(on_incorrect="signal")
+    door.ticks(10, {1: held})
+    for _ in range(5):
+        door.tick({1: odd})
+        door.ticks(3, {1: held})
+    assert len(door.told()) == 1
+
+
+def test_a_mask_worn_well_for_long_does_not_make_a_bare_face_a_reminder() -> None:
+    door = Door(on_incorrect="signal")
+    door.ticks(600, {1: MASKED_WITH_SOME_DOUBT})
+    door.ticks(10, {1: BARE})
+    assert [passage.signal for passage in door.passages] == [Signal.BARE]
+    assert door.told() == [("decided", "compliant"), ("revised", "violation")]
+
+
+def test_a_label_of_ones_own_can_be_as_good_as_the_compliant_one() -> None:
+    strict, lenient = Door(), Door(accept=["respirator"])
     for door in (strict, lenient):
-        door.ticks(10, {1: SLOPPY})
-    assert strict.told() == [("decided", "violation")]
-    assert lenient.told() == [("decided", "compliant")]
-    assert lenient.passages[0].label == "with_incorrect_mask"
+        door.ticks(10, {1: {"with_mask": 0.05, "without_mask": 0.05, "respirator": 0.9}})
+    assert (strict.told(), lenient.told()) == ([("decided", "violation")], [("decided", "compliant")])
 
 
 def test_somebody_who_stays_unclear_is_unsure_and_passes() -> None:
@@ -153,10 +211,14 @@ def test_somebody_who_stays_unclear_is_unsure_and_passes() -> None:
     assert door.told()[1:] == [("revised", "violation")]
 
 
-def test_unsure_rings_where_the_settings_say_so() -> None:
-    door = Door(on_unsure="alarm")
+@pytest.mark.parametrize(
+    ("on_unsure", "signal"), [("alarm", Signal.BARE), ("signal", Signal.UNSURE), ("admit", Signal.RUNNING)]
+)
+def test_somebody_unclear_is_what_the_settings_make_of_it(on_unsure: str, signal: Signal) -> None:
+    door = Door(on_unsure=on_unsure)
     door.ticks(40, {1: UNCLEAR})
-    assert door.alarm
+    assert door.told() == [("decided", "unsure")]
+    assert door.passages[0].signal is signal
 
 
 def test_nobody_is_unsure_who_was_never_looked_at() -> None:

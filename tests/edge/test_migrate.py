@@ -40,6 +40,33 @@ def test_a_key_that_is_gone_is_told_and_left_out(tmp_path: Path, caplog: pytest.
     assert "watch.share is gone" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("text", "on_incorrect", "on_unsure", "accept"),
+    [
+        ('on_unsure = "pass"', "alarm", "signal", ()),
+        ('on_unsure = "alarm"', "alarm", "alarm", ()),
+        ('accept = ["with_incorrect_mask"]', "admit", "signal", ()),
+        ('accept = ["scarf", "with_incorrect_mask"]', "admit", "signal", ("scarf",)),
+        ('accept = ["scarf"]', "alarm", "signal", ("scarf",)),
+    ],
+)
+@pytest.mark.parametrize("version", ["", "version = 2\n"])
+def test_the_second_versions_accepted_and_unclear_people_go_on_as_before(
+    tmp_path: Path, version: str, text: str, on_incorrect: str, on_unsure: str, accept: tuple[str, ...]
+) -> None:
+    decide = config.load(written(tmp_path, f"{version}[decide]\n{text}\n")).decide
+    assert (decide.on_incorrect, decide.on_unsure, decide.accept) == (on_incorrect, on_unsure, accept)
+
+
+def test_what_decides_of_badly_worn_masks_stays_where_it_was_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = '[decide]\naccept = ["with_incorrect_mask"]\non_incorrect = "signal"\n'
+    with caplog.at_level("INFO", "fmd"):
+        assert config.load(written(tmp_path, text)).decide.on_incorrect == "signal"
+    assert 'with_incorrect_mask in decide.accept is now decide.on_incorrect = "signal"' in caplog.text
+
+
 def test_old_keys_in_a_file_of_today_are_mistakes(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"unknown key alert\.beep_on_s"):
         config.load(written(tmp_path, f"version = {migrate.VERSION}\n[alert]\nbeep_on_s = 0.2\n"))

@@ -175,31 +175,45 @@ UNCLEAR = {"with_mask": 0.5, "without_mask": 0.5, "with_incorrect_mask": 0.0}
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "on_unsure", "signal"),
+    ("probabilities", "changed", "signal"),
     [
-        (MASKED, "pass", Signal.RUNNING),
-        (BARE, "pass", Signal.BARE),
-        (SLOPPY, "pass", Signal.INCORRECT),
-        (UNCLEAR, "pass", Signal.UNSURE),
-        (UNCLEAR, "alarm", Signal.BARE),
+        (MASKED, {}, Signal.RUNNING),
+        (BARE, {}, Signal.BARE),
+        (SLOPPY, {}, Signal.INCORRECT),
+        (SLOPPY, {"decide__on_incorrect": "signal"}, Signal.REMINDER),
+        (SLOPPY, {"decide__on_incorrect": "admit"}, Signal.RUNNING),
+        (UNCLEAR, {}, Signal.UNSURE),
+        (UNCLEAR, {"decide__on_unsure": "alarm"}, Signal.BARE),
+        (UNCLEAR, {"decide__on_unsure": "admit"}, Signal.RUNNING),
     ],
 )
 def test_each_outcome_reaches_the_lamp_as_its_own_signal(
-    probabilities: dict[str, float], on_unsure: str, signal: Signal
+    probabilities: dict[str, float], changed: dict[str, str], signal: Signal
 ) -> None:
-    rig = Rig({"classifier": classifier_of(probabilities)}, decide__on_unsure=on_unsure)
+    rig = Rig({"classifier": classifier_of(probabilities)}, **changed)
     step = [rig.step() for _ in range(45)][-1]
     assert step.signal is signal
     assert step.alarm is signal.alarming
     assert (True in rig.led.states) is (signal is not Signal.RUNNING)
 
 
-def test_being_cleared_opens_the_strike_once() -> None:
-    rig = Rig({"classifier": classifier_of(MASKED)}, alert__relay="strike", alert__strike_s=1.0)
+@pytest.mark.parametrize(
+    ("probabilities", "changed", "opened"),
+    [
+        (MASKED, {}, True),
+        (SLOPPY, {"decide__on_incorrect": "signal"}, False),
+        (SLOPPY, {"decide__on_incorrect": "admit"}, True),
+        (UNCLEAR, {}, False),
+        (UNCLEAR, {"decide__on_unsure": "admit"}, True),
+    ],
+)
+def test_being_let_in_opens_the_strike_once(
+    probabilities: dict[str, float], changed: dict[str, str], opened: bool
+) -> None:
+    rig = Rig(alert__relay="strike", alert__strike_s=1.0, **changed)
     relay = ConsoleOutput("relay", 22, True)
-    rig.pipeline = pipeline_of(
-        rig.settings, Alert(rig.settings.alert, None, None, relay), classifier=classifier_of(MASKED)
-    )
-    steps = [rig.step() for _ in range(40)]
-    assert steps[-1].passages[0].outcome is Outcome.COMPLIANT
-    assert relay.states == [False, True, False]
+    alert = Alert(rig.settings.alert, None, None, relay)
+    rig.pipeline = pipeline_of(rig.settings, alert, classifier=classifier_of(probabilities))
+    for _ in range(60):
+        rig.step()
+    assert relay.states == ([False, True, False] if opened else [False])

@@ -200,12 +200,14 @@ def test_nothing_is_taken_after_the_end(receiver: Receiver) -> None:
 PERSON = Box(100, 80, 180, 160)
 
 
-def passage(outcome: Outcome = Outcome.VIOLATION, id_: int = 1, violated: bool = False) -> Passage:
-    return Passage(id_, outcome, "without_mask", 0.99, 5, violated, 1.0, 2.0, 3.5)
+def passage(outcome: Outcome = Outcome.VIOLATION, violated: bool = False, signal: Signal = Signal.BARE) -> Passage:
+    return Passage(1, outcome, "without_mask", 0.99, 5, violated, 1.0, 2.0, 3.5, signal)
 
 
-def decision(change: Change = Change.DECIDED, outcome: Outcome = Outcome.VIOLATION, **more: Any) -> Decision:
-    return Decision(change, passage(outcome, violated=more.pop("violated", False)), 2.0, **more)
+def decision(
+    change: Change = Change.DECIDED, outcome: Outcome = Outcome.VIOLATION, camera: str = "", **more: Any
+) -> Decision:
+    return Decision(change, passage(outcome, **more), 2.0, camera)
 
 
 def step(
@@ -259,6 +261,7 @@ def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
             "person": "1700000000-1",
             "outcome": "violation",
             "label": "without_mask",
+            "signal": "bare",
             "violated": change == "left",
             "looks": 5,
             "seconds": 2.5,
@@ -336,6 +339,15 @@ def test_figures_are_told_in_their_time(receiver: Receiver) -> None:
 
 def pictures(receiver: Receiver) -> list[bytes]:
     return [message.picture() for message in receiver.got if message.picture is not None]
+
+
+def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Receiver) -> None:
+    told = Told(receiver, pictures="blurred")
+    told.reporter.on_decision(decision(signal=Signal.REMINDER))
+    told.reporter.on_step(step(Signal.REMINDER))
+    heard = told.all()
+    assert [values["signal"] for values in heard.told(Kind.DECISION)] == ["reminder"]
+    assert pictures(heard) == []
 
 
 def tell_everything(told: Told, seed: int = 0) -> Receiver:

@@ -16,7 +16,7 @@ import pytest
 
 from edge import config, drivers
 from edge.contracts import Kind, Message
-from edge.drivers.notify import AppriseMessenger, urls_of
+from edge.drivers.notify import EVENTS, AppriseMessenger, urls_of
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.publish import Outbox
 
@@ -69,8 +69,10 @@ def messenger(url: str, clock: Clock | None = None, **changed: Any) -> AppriseMe
     return AppriseMessenger(settings, url, "door", clock or Clock())
 
 
-def decided(outcome: str = "violation", change: str = "decided", camera: str = "", picture: bytes = b"") -> Message:
-    values = {"outcome": outcome, "change": change, "label": "without_mask"}
+def decided(
+    outcome: str = "violation", change: str = "decided", camera: str = "", picture: bytes = b"", signal: str = "bare"
+) -> Message:
+    values = {"outcome": outcome, "change": change, "label": "without_mask", "signal": signal}
     return Message(Kind.DECISION, 1.8e9, camera, values, (lambda: picture) if picture else None)
 
 
@@ -96,6 +98,7 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
     ("told", "event"),
     [
         (decided("violation"), "violation"),
+        (decided("violation", signal="reminder"), "reminder"),
         (decided("compliant", "revised"), "compliant"),
         (decided("unsure"), "unsure"),
         (health("dark", "the picture is black"), "blind"),
@@ -105,14 +108,13 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
 )
 def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> None:
     messenger(web.url, on=[event]).send(told)
-    everything_else = [e for e in ("violation", "compliant", "unsure", "blind", "seeing") if e != event]
-    messenger(web.url, on=everything_else).send(told)
+    messenger(web.url, on=[other for other in EVENTS if other != event]).send(told)
     assert len(web.got) == 1
 
 
 @pytest.mark.parametrize("told", [decided(change="left"), health("starting")])
 def test_departures_and_starts_are_no_news(web: Web, told: Message) -> None:
-    messenger(web.url, on=["violation", "compliant", "unsure", "blind", "seeing"]).send(told)
+    messenger(web.url, on=list(EVENTS)).send(told)
     assert web.got == []
 
 
