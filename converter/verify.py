@@ -16,7 +16,7 @@ import numpy.typing as npt
 from converter.noise import Progress
 from edge.bundle import Model
 from edge.contracts import Box, Floats, Image
-from edge.detect import MAX_IOU, STRIDES, cell_centres, faces_among
+from edge.detect import MAX_IOU, STRIDES, cell_centres, decode, faces_among, reach_of
 
 Counts = npt.NDArray[np.int64]
 FACE_SCORE = 0.5
@@ -167,8 +167,9 @@ def faces_of(scores: Floats, distances: Floats, height: int, width: int) -> list
     """Faces (box in input pixels, score), best first, of scores (cells, 1) and log distances (cells, 4)."""
     flat = scores.reshape(-1)
     candidates = np.flatnonzero(flat >= FACE_SCORE - FACE_SLACK)
-    grid = cell_centres(height, width, STRIDES)
-    return faces_among(candidates, flat[candidates], distances[candidates], grid, MAX_IOU)
+    centres, strides = cell_centres(height, width, STRIDES)
+    boxes = decode(reach_of(distances[candidates]), centres[candidates], strides[candidates])
+    return faces_among(boxes, flat[candidates], MAX_IOU)
 
 
 def _unmatched(wanted: Sequence[tuple[Box, float]], found: Sequence[tuple[Box, float]]) -> tuple[int, list[float]]:

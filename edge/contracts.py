@@ -49,12 +49,15 @@ class Box(NamedTuple):
     def intersection(self, other: Box) -> float:
         """Shared area in square pixels."""
         width = min(self.xmax, other.xmax) - max(self.xmin, other.xmin)
-        height = min(self.ymax, other.ymax) - max(self.ymin, other.ymin)
-        return max(0.0, width) * max(0.0, height)
+        if width <= 0:
+            return 0.0
+        return width * max(0.0, min(self.ymax, other.ymax) - max(self.ymin, other.ymin))
 
     def iou(self, other: Box) -> float:
         """Intersection over union, 0..1; 0 for boxes without area."""
         shared = self.intersection(other)
+        if not shared:
+            return 0.0
         union = self.width * self.height + other.width * other.height - shared
         return shared / union if union > 0 else 0.0
 
@@ -348,6 +351,13 @@ class TensorSpec(NamedTuple):
         real: Floats = np.subtract(stored, np.float32(self.zero_point), dtype=np.float32)
         real *= np.float32(self.scale)
         return real
+
+    def reading(self, function: Callable[[Floats], Floats]) -> Callable[[Stored], Floats]:
+        """What gives ``function`` of the real values behind stored ones: where those are bytes, by a table."""
+        if not self.scale or np.dtype(self.dtype).itemsize > 1:
+            return lambda stored: function(self.real(stored))
+        # In the order of the bytes' patterns: its last half is found by negative numbers, too.
+        return function(self.real(np.arange(256).astype(np.uint8).view(self.dtype))).take
 
 
 class Output(Protocol):

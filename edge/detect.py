@@ -31,6 +31,8 @@ MAX_IOU = 0.45
 """Of two boxes that overlap more than this the better one stays."""
 OUTWARDS = np.array([-1, -1, 1, 1], np.float32)
 """Which way from a cell's centre a box's xmin, ymin, xmax, ymax lie."""
+MOST_LOGARITHM = 20.0
+"""Of a distance in strides: further is nothing."""
 PAD_VALUE = 114
 """Grey around a letterboxed picture; training pads with the same."""
 
@@ -77,38 +79,34 @@ def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Flo
     return grid
 
 
-def decode(distances: Floats, centres: Floats, strides: Floats) -> Floats:
-    """Boxes (n, 4) as xmin, ymin, xmax, ymax in input pixels, from log distances (n, 4), centres and strides."""
-    boxes = np.exp(distances)
-    boxes *= strides[:, None] * OUTWARDS
+def decode(reaches: Floats, centres: Floats, strides: Floats) -> Floats:
+    """Boxes (n, 4) as xmin, ymin, xmax, ymax in input pixels, from how many strides (n, 4) they reach from centres."""
+    boxes = reaches * (strides[:, None] * OUTWARDS)
     boxes += centres.take((0, 1, 0, 1), axis=1)
     return boxes
 
 
-def non_maximum_suppression(boxes: Floats, scores: Floats, max_iou: float) -> list[int]:
-    """Indices kept, best first. Greedy: of boxes (n, 4) that overlap a better one by more, none is kept."""
-    sized = boxes.copy()
-    sized[:, 2:] -= boxes[:, :2]
-    return list(cv2.dnn.NMSBoxes(sized.tolist(), scores.tolist(), 0.0, max_iou))
+def reach_of(distances: Floats) -> Floats:
+    """Strides, of natural logarithms of strides; a broken model's do not overflow."""
+    return np.exp(np.minimum(distances, MOST_LOGARITHM))
 
 
-def faces_among(
-    candidates: npt.NDArray[np.intp], scores: Floats, distances: Floats, grid: tuple[Floats, Floats], max_iou: float
-) -> list[tuple[Box, float]]:
-    """Boxes in input pixels and their scores, best first, of the cells ``candidates`` (n,) that survive.
+def faces_among(boxes: Floats, scores: Floats, max_iou: float) -> list[tuple[Box, float]]:
+    """Boxes (n, 4) and their scores (n,), best first, of those that survive each other.
 
-    ``scores`` (n,) and ``distances`` (n, 4) are a detector's answers there, ``grid`` is :func:`cell_centres`'. A
-    face that overlaps a better one is believed in less, score * (1 - IoU) as in Soft-NMS (Bodla et al. 2017,
-    arXiv:1704.04503): half of them are a second box around the same head.
+    Non-maximum suppression: of boxes that overlap a better one by more than ``max_iou``, none is kept. What overlaps
+    a better one by less is believed in less, score * (1 - IoU) as in Soft-NMS (Bodla et al. 2017, arXiv:1704.04503):
+    half of them are a second box around the same head.
     """
-    centres, strides = grid
-    boxes = decode(distances, centres.take(candidates, axis=0), strides.take(candidates))
     found: list[tuple[Box, float]] = []
-    # In Python: there are few, and NumPy takes longer to begin than this to end.
-    for k in non_maximum_suppression(boxes, scores, max_iou):
-        box = Box(*boxes[k].tolist())
-        found.append((box, float(scores[k]) * (1 - max((box.iou(better) for better, _ in found), default=0.0))))
-    return sorted(found, key=lambda face: -face[1])
+    corners, believed = boxes.tolist(), scores.tolist()
+    sized = [(xmin, ymin, xmax - xmin, ymax - ymin) for xmin, ymin, xmax, ymax in corners]
+    # In Python: few are left, and NumPy takes longer to begin than this to end.
+    for k in cv2.dnn.NMSBoxes(sized, believed, 0.0, max_iou):
+        box, score = Box(*corners[k]), believed[k]
+        found.append((box, score * (1 - max([box.iou(better) for better, _ in found], default=0.0))))
+    found.sort(key=lambda face: -face[1])
+    return found
 
 
 class FaceDetector:
@@ -134,8 +132,10 @@ class FaceDetector:
                 f"{model.source}: a detector of strides {contract.strides} gives (1, {cells}, 1) and (1, {cells}, 4), "
                 f"this one {model.output_shapes}; convert it again"
             )
-        self._spec, self._distances = model.outputs[self._scores], model.outputs[1 - self._scores]
-        self._least = _least_stored(self._spec, min_score)
+        score_spec, distance_spec = model.outputs[self._scores], model.outputs[1 - self._scores]
+        self._score_of = score_spec.reading(lambda real: real)
+        self._reach_of = distance_spec.reading(reach_of)
+        self._least = _least_stored(score_spec, min_score)
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
@@ -144,22 +144,24 @@ class FaceDetector:
             self._shape, self._fitted = image.shape, None
         self._fitted, fit = letterbox(image, self._height, self._width, self._fitted)
         outputs = self._model.run_stored(self._fitted)
-        candidates, scores = self._candidates(outputs[self._scores].reshape(-1))
+        stored, distances = outputs[self._scores].reshape(-1), outputs[1 - self._scores].reshape(-1, 4)
+        candidates = self._candidates(stored)
         if not candidates.size:
             return ()
-        distances = self._distances.real(outputs[1 - self._scores].reshape(-1, 4).take(candidates, axis=0))
-        found = faces_among(candidates, scores, distances, self._grid, self._max_iou)
+        centres, strides = self._grid
+        reaches = self._reach_of(distances.take(candidates, axis=0))
+        boxes = decode(reaches, centres.take(candidates, axis=0), strides.take(candidates))
+        found = faces_among(boxes, self._score_of(stored.take(candidates)), self._max_iou)
         return _in_full_frame(found[: self._most_faces], fit, frame.image.shape[1] / image.shape[1], frame)
 
-    def _candidates(self, stored: Stored) -> tuple[npt.NDArray[np.intp], Floats]:
-        """Cells (n,) and their scores (n,), of the output (cells,); compared as stored, for nearly all are nothing."""
+    def _candidates(self, stored: Stored) -> npt.NDArray[np.intp]:
+        """Cells (n,) of the scores (cells,) that may be faces; compared as stored, for nearly all are nothing."""
         candidates = (stored >= self._least).nonzero()[0]
-        scores = self._spec.real(stored.take(candidates))
-        # No more than a few hundred candidates ever reach the quadratic part, however noisy the picture.
+        # No more than a few hundred ever reach the quadratic part, however noisy the picture.
         if candidates.size > 4 * self._most_faces:
-            best = np.argsort(-scores)[: 4 * self._most_faces]
-            return candidates[best], scores[best]
-        return candidates, scores
+            best = np.argsort(stored.take(candidates))[-4 * self._most_faces :]
+            return np.asarray(candidates[best])
+        return candidates
 
 
 def _least_stored(spec: TensorSpec, real: float) -> float:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from edge.contracts import Box, Floats, Image
-from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, faces_among, letterbox
+from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
 from edge.errors import DataError
 from models import backbone, classifier, data, detector, fake_quant, machine, negatives, score, tracking
 
@@ -288,7 +288,8 @@ def _decoded(raw: Floats, fit_: Letterbox, size: int) -> list[score.Predicted]:
     """Faces in pixels of the picture, from the training network's output (cells, 5) for it."""
     scores = np.asarray(1 / (1 + np.exp(-raw[:, 0])), np.float32)
     kept = np.flatnonzero(scores > LOWEST_SCORE)
-    found = faces_among(kept, scores[kept], raw[kept, 1:], cell_centres(size, size, STRIDES), MAX_IOU)
+    centres, strides = cell_centres(size, size, STRIDES)
+    found = faces_among(decode(reach_of(raw[kept, 1:]), centres[kept], strides[kept]), scores[kept], MAX_IOU)
     offsets = (fit_.x_offset, fit_.y_offset) * 2
     return [
         score.Predicted(Box(*((x - offset) / fit_.scale for x, offset in zip(box, offsets, strict=True))), one)

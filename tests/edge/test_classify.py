@@ -16,7 +16,7 @@ from edge.classify import (
     quality_of,
     verdict_of,
 )
-from edge.contracts import Box, Face
+from edge.contracts import Box, Face, Image
 from edge.errors import BundleError
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
 
@@ -142,33 +142,39 @@ def test_a_little_doubt_leaves_it_a_face() -> None:
     assert not verdict_of({"with_mask": 0.0, "not_a_face": 1.0, "without_mask": 0.0}, 1.0, "not_a_face").is_face
 
 
+def quality_in(image: Image, face: Face) -> float:
+    """The quality of a look at a face of a picture."""
+    full = Box(0, 0, image.shape[1], image.shape[0])
+    return quality_of(crop_face(image, face.box, 0.2, (96, 96)), 0.2, face, full)
+
+
 def test_quality_falls_with_size_blur_and_what_is_outside() -> None:
     image = texture(200, 200)
-    good = quality_of(image, Face(Box(60, 60, 120, 120), 0.9))
+    good = quality_in(image, Face(Box(60, 60, 120, 120), 0.9))
     blurred = cv2.GaussianBlur(image, (0, 0), 12)
     assert good == 1.0
-    assert quality_of(image, Face(Box(60, 60, 84, 84), 0.9)) == pytest.approx((24 - 12) / (48 - 12))
-    assert quality_of(image, Face(Box(60, 60, 72, 72), 0.9)) == 0.0
-    assert quality_of(np.asarray(blurred, np.uint8), Face(Box(60, 60, 120, 120), 0.9)) < 0.3
+    assert quality_in(image, Face(Box(60, 60, 84, 84), 0.9)) == pytest.approx((24 - 12) / (48 - 12))
+    assert quality_in(image, Face(Box(60, 60, 72, 72), 0.9)) == 0.0
+    assert quality_in(np.asarray(blurred, np.uint8), Face(Box(60, 60, 120, 120), 0.9)) < 0.3
     # Half outside, and touching the border on top of that.
-    assert quality_of(image, Face(Box(-30, 60, 30, 120), 0.9)) == pytest.approx(0.25, abs=0.01)
+    assert quality_in(image, Face(Box(-30, 60, 30, 120), 0.9)) == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize("box", [Box(500, 500, 560, 560), Box(10, 10, 10, 10), Box(-60, 0, 0, 60)])
 def test_a_face_that_is_not_there_has_no_quality(box: Box) -> None:
-    assert quality_of(texture(200, 200), Face(box, 0.9)) == 0.0
+    assert quality_in(texture(200, 200), Face(box, 0.9)) == 0.0
 
 
 def test_a_look_counts_as_much_as_the_detector_is_sure() -> None:
     image, box = texture(200, 200), Box(60, 60, 120, 120)
-    assert quality_of(image, Face(box, SURE_SCORE)) == quality_of(image, Face(box, 1.0)) > 0.9
+    assert quality_in(image, Face(box, SURE_SCORE)) == quality_in(image, Face(box, 1.0)) > 0.9
     half = (DOUBTFUL_SCORE + SURE_SCORE) / 2
-    assert quality_of(image, Face(box, half)) == pytest.approx(quality_of(image, Face(box, SURE_SCORE)) / 2)
-    assert quality_of(image, Face(box, DOUBTFUL_SCORE)) == 0.0
+    assert quality_in(image, Face(box, half)) == pytest.approx(quality_in(image, Face(box, SURE_SCORE)) / 2)
+    assert quality_in(image, Face(box, DOUBTFUL_SCORE)) == 0.0
 
 
 @pytest.mark.parametrize("box", [Box(20, 30, 40, 50), Box(-10, -10, 10, 10)])
 def test_a_view_of_bgr_memory_is_cut_as_its_rgb_copy_is(box: Box) -> None:
     view = texture(100, 100)[:, :, ::-1]
     np.testing.assert_array_equal(crop_face(view, box, 0.2, (24, 24)), crop_face(view.copy(), box, 0.2, (24, 24)))
-    assert quality_of(view, Face(box, 0.9)) == quality_of(view.copy(), Face(box, 0.9))
+    assert quality_in(view, Face(box, 0.9)) == quality_in(view.copy(), Face(box, 0.9))

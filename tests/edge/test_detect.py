@@ -14,7 +14,7 @@ from edge.detect import (
     decode,
     faces_among,
     letterbox,
-    non_maximum_suppression,
+    reach_of,
 )
 from edge.errors import BundleError
 from tests.edge.parts import StubInterpreter, contract, detector_answers, detector_of, face, frame_of, texture
@@ -70,26 +70,30 @@ def test_cells_come_stride_by_stride_row_by_row() -> None:
 
 
 def test_decoding_by_hand() -> None:
-    # exp(0) = 1 stride to the left and top, exp(ln 2) = 2 strides to the right, exp(ln 0.5) half a stride down.
-    distances = np.log(np.array([[1, 1, 2, 0.5]], np.float32))
-    boxes = decode(distances, np.array([[20, 36]], np.float32), np.array([8], np.float32))
+    # 1 stride to the left and top, 2 to the right, half a stride down.
+    reaches = np.array([[1, 1, 2, 0.5]], np.float32)
+    boxes = decode(reaches, np.array([[20, 36]], np.float32), np.array([8], np.float32))
     np.testing.assert_allclose(boxes, [[12, 28, 36, 40]])
+
+
+def test_distances_are_logarithms_and_those_of_a_broken_model_do_not_overflow() -> None:
+    np.testing.assert_allclose(reach_of(np.log(np.array([1, 0.5, 30], np.float32))), [1, 0.5, 30], rtol=1e-6)
+    assert np.isfinite(reach_of(np.array([1e6, np.inf], np.float32))).all()
 
 
 def test_suppression_keeps_the_best_of_a_pile_and_everybody_else() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [4, 0, 14, 10]], np.float32)
     scores = np.array([0.8, 0.9, 0.3, 0.7], np.float32)
     # Of the best (1): box 0 overlaps by 9 / 11, box 3 by 7 / 13.
-    assert non_maximum_suppression(boxes, scores, 0.6) == [1, 3, 2]
-    assert non_maximum_suppression(boxes, scores, 0.5) == [1, 2]
-    assert non_maximum_suppression(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
+    assert [box.xmin for box, _ in faces_among(boxes, scores, 0.6)] == [1, 4, 20]
+    assert [box.xmin for box, _ in faces_among(boxes, scores, 0.5)] == [1, 20]
+    assert faces_among(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
 
 
 def test_a_face_is_believed_in_less_the_more_it_overlaps_a_better_one() -> None:
-    # Three cells of one stride, boxes of 16 x 16: the second overlaps the first by a third, the third nobody.
-    distances = np.log(np.ones((3, 4), np.float32))
-    grid = np.array([[8, 8], [16, 8], [48, 8]], np.float32), np.full(3, 8, np.float32)
-    found = faces_among(np.arange(3), np.array([0.9, 0.6, 0.5], np.float32), distances, grid, 0.45)
+    # The second overlaps the first by a third, the third nobody.
+    boxes = np.array([[0, 0, 16, 16], [8, 0, 24, 16], [40, 0, 56, 16]], np.float32)
+    found = faces_among(boxes, np.array([0.9, 0.6, 0.5], np.float32), 0.45)
     assert [box.xmin for box, _ in found] == [0, 40, 8]
     assert [score for _, score in found] == pytest.approx([0.9, 0.5, 0.6 * (1 - 1 / 3)])
 

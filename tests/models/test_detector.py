@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
 from edge.contracts import Box
-from edge.detect import STRIDES, cell_centres, decode
+from edge.detect import STRIDES, cell_centres, decode, reach_of
 from models import detector
 from models.data import IGNORE, LabelledFace
 
@@ -26,7 +26,7 @@ def test_targets_decode_to_the_box_they_were_made_from(side: float) -> None:
     positive = np.flatnonzero(targets[:, 0] == 1)
     assert len(positive) > 0, "a face of every size is somebody's to learn"
     centres, strides = cell_centres(SIZE, SIZE, STRIDES)
-    boxes = decode(targets[positive, 1:], centres[positive], strides[positive])
+    boxes = decode(reach_of(targets[positive, 1:]), centres[positive], strides[positive])
     for box in boxes:
         # Edges nearer to a cell's centre than half a stride are taught as half a stride.
         np.testing.assert_allclose(box, wanted.box, atol=16)
@@ -45,7 +45,7 @@ def test_the_smaller_of_two_faces_keeps_its_cells() -> None:
     targets = detector.targets([small, face(20, 20, 44)], SIZE)
     centres, strides = cell_centres(SIZE, SIZE, STRIDES)
     at = np.flatnonzero((targets[:, 0] == 1) & (np.abs(centres - 65).max(axis=1) <= 4))
-    boxes = decode(targets[at, 1:], centres[at], strides[at])
+    boxes = decode(reach_of(targets[at, 1:]), centres[at], strides[at])
     assert len(at) > 0
     for box in boxes:
         np.testing.assert_allclose(box, small.box, atol=1e-3)
