@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from bench import clips
 from edge import config, drivers, service
 from edge.alert import Alert
-from edge.contracts import Image, Step
+from edge.contracts import Frame, Image, Step
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.pixels import frame_of_bgr
 from edge.errors import FmdError, exit_code_of
@@ -41,17 +42,24 @@ class Run(msgspec.Struct, frozen=True):
         return float(np.mean(self.cpu_s) * self.fps)
 
 
-class FmdLoop:
-    """The product: the driver's frame, the whole step, outputs on the console."""
+Given = TypeVar("Given")
+"""What a camera's library hands to its driver."""
 
-    def __init__(self, pipeline: Pipeline, fps: float) -> None:
-        self._pipeline, self._fps, self._index = pipeline, fps, 0
+
+class FmdLoop(Generic[Given]):
+    """The product: the driver's frame, the whole step, outputs on the console.
+
+    ``frame_of`` is the driver's: of what its library gave, when it was captured, and its number.
+    """
+
+    def __init__(self, pipeline: Pipeline, fps: float, frame_of: Callable[[Given, float, int], Frame]) -> None:
+        self._pipeline, self._fps, self._index, self._frame_of = pipeline, fps, 0, frame_of
         self.inferences = 0
 
-    def step(self, frame: Image) -> Step:
-        """One B, G, R frame from the driver's hands to the pins."""
+    def step(self, given: Given) -> Step:
+        """One picture from the driver's hands to the pins."""
         now_s = self._index / self._fps
-        step = self._pipeline.step(frame_of_bgr(frame, now_s, self._index))
+        step = self._pipeline.step(self._frame_of(given, now_s, self._index))
         self._index += 1
         self.inferences += int("detect" in step.timings_s) + len(step.verdicts)
         return step
@@ -76,8 +84,10 @@ def timed(step: Callable[[Image], object], frames: Sequence[Image]) -> list[floa
 def run_fmd(clip: clips.Clip, threads: int) -> Run:
     """fmd with its default settings over a clip."""
     settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
-    FmdLoop(open_pipeline(settings), clip.fps).step(clip.frames[0])  # what the first call of a process costs
-    loop = FmdLoop(open_pipeline(settings), clip.fps)
+    FmdLoop(open_pipeline(settings), clip.fps, frame_of_bgr).step(
+        clip.frames[0]
+    )  # what the first call of a process costs
+    loop = FmdLoop(open_pipeline(settings), clip.fps, frame_of_bgr)
     return Run(clip.fps, timed(loop.step, clip.frames), peak_mib(), loop.inferences)
 
 

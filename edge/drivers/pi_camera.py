@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +22,16 @@ from edge.contracts import Frame, Image
 from edge.drivers.pixels import frame_of_bgr
 from edge.errors import CameraError
 
-LORES_WIDTH = 384
-"""As wide as the shipped detector's input, and a multiple of 64: no Pi pads such rows."""
+LORES_WIDTH = 352
+"""As wide as the shipped detector's input: what the camera's own processor shrinks, nobody shrinks again."""
+
+
+class Streams(NamedTuple):
+    """One request's two pictures: ``main`` (H, W, 3) uint8 B, G, R; ``lores`` of ``size`` (width, height), YUV420."""
+
+    main: Image
+    lores: Image
+    size: tuple[int, int]
 
 
 class PiCamera:
@@ -80,20 +88,23 @@ class PiCamera:
                 f"picamera2: no picture for {self._stall_s:g} s ({error}); check the ribbon cable"
             ) from error
         try:
-            image = request.make_array("main")
-            yuv = request.make_array("lores")
+            streams = Streams(request.make_array("main"), request.make_array("lores"), self._lores)
         finally:
             request.release()
-        width, height = self._lores
-        luma = np.ascontiguousarray(yuv[:height:2, :width:2])
-        frame = frame_of_bgr(image, self._clock(), self._index, luma)
         self._index += 1
-        return replace(frame, small=lambda: _rgb(yuv, width, height))
+        return frame_of_streams(streams, self._clock(), self._index - 1)
 
     def close(self) -> None:
         """Stop the camera and give it back."""
         self._camera.stop()
         self._camera.close()
+
+
+def frame_of_streams(streams: Streams, captured_s: float, index: int) -> Frame:
+    """A frame whose gate and detector see the small stream, its crops the large one."""
+    main, lores, (width, height) = streams
+    luma = np.ascontiguousarray(lores[:height:2, :width:2])
+    return replace(frame_of_bgr(main, captured_s, index, luma), small=lambda: _rgb(lores, width, height))
 
 
 def lores_size(settings: CameraSettings) -> tuple[int, int]:

@@ -46,15 +46,17 @@ def test_fmds_loop_is_timed_frame_by_frame(tmp_path: Path) -> None:
     assert run.inferences >= 1
 
 
-def test_bare_calls_are_those_the_step_made_and_cost_less(tmp_path: Path) -> None:
+@pytest.mark.parametrize("camera", ["opencv", "picamera2"])
+def test_bare_calls_are_those_the_step_made_and_cost_less(camera: str, tmp_path: Path) -> None:
     clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=6)))
     settings = config.load(
         None, {"alert.driver": "console", "model.threads": 1, "watch.gate": False, "detect.every_s": 0}
     )
-    calls = overhead.recorded_calls(clip, settings)
+    driver = overhead.CAMERAS[camera]
+    calls = overhead.recorded_calls([driver.given(frame) for frame in clip.frames], clip.fps, driver, settings)
     assert [len(made) >= 1 for made in calls] == [True] * 6
     assert {call.tensor.dtype for made in calls for call in made} == {np.dtype(np.uint8)}
-    timing = overhead.measured(clip, threads=1, rounds=1)
+    timing = overhead.measured(clip, driver, threads=1, rounds=1)
     names = [figure.name.split(": ")[1] for figure in overhead.figures_of("clip", timing)]
     assert names[-1] == "whole step / bare inference"
     assert sum(timing.step_cpu_s) > sum(timing.bare_cpu_s)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge import config
+import models
+from edge import bundle, config
 from edge.contracts import Image
 from edge.drivers import fake_picamera2
-from edge.drivers.pi_camera import PiCamera, lores_size, whole_view
+from edge.drivers.pi_camera import LORES_WIDTH, PiCamera, lores_size, whole_view
 from edge.errors import CameraError
 
 SETTINGS = config.load(None, {"camera.width": 640, "camera.height": 480, "camera.stall_s": 1.5}).camera
@@ -48,6 +50,11 @@ class Library:
         return PiCamera(SETTINGS, name, lambda: now_s, module=self.module)
 
 
+def test_the_small_stream_is_as_wide_as_the_shipped_detector_sees() -> None:
+    shipped = bundle.unpack(Path(models.__file__).with_name("face_detector.tflite"))
+    assert shipped.contract.input.width == LORES_WIDTH
+
+
 def test_bytes_that_are_bgr_in_memory_come_out_as_rgb() -> None:
     frame = Library(plain(200, 120, 40)).open().read()
     assert frame is not None
@@ -58,7 +65,7 @@ def test_bytes_that_are_bgr_in_memory_come_out_as_rgb() -> None:
 def test_the_brightness_plane_is_the_y_of_the_small_stream() -> None:
     frame = Library(plain(255, 255, 255)).open().read()
     assert frame is not None
-    assert frame.luma.shape == (144, 192)
+    assert frame.luma.shape == (132, 176)
     assert (frame.luma == 235).all()  # white in video range (BT.601)
 
 
@@ -67,12 +74,12 @@ def test_the_detector_gets_the_small_stream_in_rgb() -> None:
     assert frame is not None
     assert frame.small is not None
     small = frame.small()
-    assert small.shape == (288, 384, 3)
+    assert small.shape == (264, 352, 3)
     np.testing.assert_allclose(small[10, 10], (200, 120, 40), atol=3)
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "small"), [(640, 480, (384, 288)), (1920, 1080, (384, 216)), (320, 240, (320, 240))]
+    ("width", "height", "small"), [(640, 480, (352, 264)), (1920, 1080, (352, 198)), (320, 240, (320, 240))]
 )
 def test_both_streams_show_the_same_view(width: int, height: int, small: tuple[int, int]) -> None:
     assert lores_size(config.load(None, {"camera.width": width, "camera.height": height}).camera) == small
