@@ -14,6 +14,7 @@
     pixels           pictures made smaller and larger
     events           what happened, on the card, within a budget
     publish          decisions, health and figures to whoever listens
+    outbox           a queue and a thread before each receiver
     speech           the sound at the door, and how it is made
     board            temperature, throttling and memory
     off              outputs off after fmd was killed

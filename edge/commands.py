@@ -33,8 +33,6 @@ from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdE
 
 log = logging.getLogger("fmd")
 
-OUTLIVE_A_RELOAD = ("publish", "mqtt", "metrics", "notify", "events")
-"""Sections of what goes on through a reload as it was: connections and the log."""
 MOST_TIMINGS = 10_000
 """Of each stage, the newest: a camera runs for months."""
 
@@ -46,9 +44,7 @@ def _settings(arguments: argparse.Namespace, **overrides: Any) -> config.Setting
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or somebody asks to stop."""
-    one: dict[str, str] | None = {} if arguments.source else None
-    over = {"camera.source": arguments.source, "camera.sources": one, "camera.simulate": arguments.simulate}
-    settings = _settings(arguments, **over)
+    settings = _settings_to_run(arguments)
     if arguments.check:
         service.check(settings)
         publish.check(settings)
@@ -57,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     install.Store().settle()
     tally, timings = Tally(), Timings()
     with ExitStack() as stack:
-        reporter = stack.enter_context(publish.open_reporter(settings))
+        reporter, follow = stack.enter_context(publish.open_reporter(settings))
         on_step: list[Callable[[Step], None]] = [reporter.on_step]
         if arguments.timings:
             on_step.append(timings.add)
@@ -85,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
         # A service has no terminal; one that goes away means to stop.
         again = None if sys.stdin.isatty() else lambda: _read_again(arguments, settings)
         try:
-            stopped_by = service.run(settings, on_each_step, on_decision, on_health=on_health, reread=again)
+            stopped_by = service.run(
+                settings, on_each_step, on_decision, on_health=on_health, reread=again, on_settings=follow
+            )
         except FmdError as error:
             note("failed", {"error": str(error)})
             raise
@@ -96,14 +94,18 @@ def run(arguments: argparse.Namespace) -> int:
     return _exit_code(stopped_by)
 
 
+def _settings_to_run(arguments: argparse.Namespace) -> config.Settings:
+    one: dict[str, str] | None = {} if arguments.source else None
+    over = {"camera.source": arguments.source, "camera.sources": one, "camera.simulate": arguments.simulate}
+    return _settings(arguments, **over)
+
+
 def _read_again(arguments: argparse.Namespace, before: config.Settings) -> config.Settings:
     """The settings as they are now, for a reload; says what a reload does not reach."""
-    settings = _settings(arguments, **{"camera.source": arguments.source})
-    kept = [name for name in OUTLIVE_A_RELOAD if getattr(settings, name) != getattr(before, name)]
-    if kept:
-        log.warning(
-            "changed settings under %s take effect at the next restart", ", ".join(f"[{name}]" for name in kept)
-        )
+    settings = _settings_to_run(arguments)
+    publish.check(settings)
+    if settings.events != before.events:
+        log.warning("changed settings under [events] take effect at the next restart")
     return settings
 
 

@@ -399,6 +399,18 @@ class Message:
     picture: Callable[[], bytes] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Receiver:
+    """Somebody the settings want told: ``open`` makes the messenger, and raises what making one does.
+
+    ``wanted`` is all that depends on; two receivers that are equal in it are the same. It holds passwords.
+    """
+
+    name: str
+    wanted: object = field(repr=False)
+    open: Callable[[], Messenger] = field(repr=False)
+
+
 class Messenger(Protocol):
     """A way out into the world. Drivers implement it; but for its making, all of it is called from one thread that may
     wait. Making one checks what can be checked without the network."""

@@ -1,8 +1,6 @@
 """Decisions, health and figures -> whoever listens: MQTT, Prometheus, webhooks, mail. None of them can slow the loop.
 
-The loop hands a :class:`edge.contracts.Message` to an :class:`Outbox` and goes on; the outbox has a bounded queue and a
-thread of its own, tries again what could not be sent, drops the oldest where too much waits, and counts what it drops.
-A new state, and new figures, replace what still waits of their kind.
+The loop hands a :class:`edge.contracts.Message` to an outbox each (:mod:`edge.outbox`) and goes on.
 
 No message shows a face. Pictures are sent only where ``publish.pictures`` asks for them, and then as coarse cells from
 edge to edge: a face that the detector missed is no more to be recognised than one it found.
@@ -13,154 +11,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from edge import annotate, board, drivers
+from edge import annotate, board, config, drivers
 from edge.board import Board
-from edge.config import PublishSettings, Settings
-from edge.contracts import Change, Decision, Health, Kind, Message, Messenger, Outcome, Passage, Signal, Step
+from edge.config import MetricsSettings, PublishSettings, Settings
+from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Signal, Step
 from edge.errors import FmdError
+from edge.outbox import Clock, Outbox, Outboxes
 
 log = logging.getLogger("fmd")
 
-RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
-"""How long an outbox waits after a failure; twice as long after each further one, up to the longest."""
-CLOSE_S = 2.0
-"""How long the end of the service waits for what is still to be sent; well within the unit's TimeoutStopSec."""
-NEWEST_ONLY = frozenset({Kind.STATE, Kind.FIGURES})
+RETOLD = frozenset({Kind.STATE, Kind.HEALTH})
+"""What whoever comes later must know: the newest of these, of each camera."""
 STATES = ("off", *(signal.name.lower() for signal in Signal))
 """The better before the worse."""
-
-Clock = Callable[[], float]
-
-
-class Outbox:
-    """A bounded queue and a thread before one messenger. ``sent``, ``failed`` and ``dropped`` count messages."""
-
-    def __init__(
-        self, name: str, messenger: Messenger, size: int, clock: Clock = time.monotonic, retry_s: float = RETRY_S
-    ) -> None:
-        self.name = name
-        self.sent = self.failed = self.dropped = 0
-        self._messenger, self._size, self._clock, self._retry_s = messenger, size, clock, retry_s
-        self._queue: deque[Message] = deque()
-        self._changed = threading.Condition()
-        self._close_by_s: float | None = None
-        self._trouble = ""
-        self._thread = threading.Thread(target=self._work, name=f"publish {name}", daemon=True)
-        self._thread.start()
-
-    def post(self, message: Message) -> None:
-        """Take a message; never waits for anything but the queue itself."""
-        if message.kind not in self._messenger.kinds:
-            return
-        with self._changed:
-            if self._close_by_s is not None:
-                return
-            if message.kind in NEWEST_ONLY:
-                self._replace(message)
-            if len(self._queue) >= self._size:
-                self._queue.popleft()
-                self.dropped += 1
-            if message.picture is not None:
-                self._strip()
-            self._queue.append(message)
-            self._changed.notify()
-
-    def close(self, within_s: float = CLOSE_S) -> None:
-        """Send what waits, as far as the time allows; a messenger that hangs is left behind with its thread."""
-        with self._changed:
-            self._close_by_s = self._clock() + within_s
-            self._changed.notify()
-        self._thread.join(within_s)
-        if self._queue or self.dropped:
-            log.info(
-                "%s: %d messages sent, %d dropped, %d unsent", self.name, self.sent, self.dropped, len(self._queue)
-            )
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait."""
-        return len(self._queue)
-
-    def _replace(self, message: Message) -> None:
-        for waiting in self._queue:
-            if (waiting.kind, waiting.camera) == (message.kind, message.camera):
-                self._queue.remove(waiting)
-                return
-
-    def _strip(self) -> None:
-        """A picture holds a whole frame in memory: of those that wait only the newest message keeps its."""
-        for i, waiting in enumerate(self._queue):
-            if waiting.picture is not None:
-                self._queue[i] = replace(waiting, picture=None)
-
-    def _work(self) -> None:
-        self._messenger.open()
-        wait_s = self._retry_s
-        while (message := self._next()) is not None:
-            if self._send(message):
-                wait_s = self._retry_s
-            elif self._rest(wait_s):
-                wait_s = min(2 * wait_s, LONGEST_RETRY_S)
-            else:
-                break
-        try:
-            self._messenger.close()
-        except FmdError as error:
-            log.debug("%s: %s", self.name, error)
-
-    def _next(self) -> Message | None:
-        """The oldest message, as soon as there is one; None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._close_by_s is not None)
-            return self._queue.popleft() if self._queue and not self._late() else None
-
-    def _late(self) -> bool:
-        return self._close_by_s is not None and self._clock() >= self._close_by_s
-
-    def _send(self, message: Message) -> bool:
-        """Whether it went; what did not goes back to the head of the queue, unless that has filled up meanwhile."""
-        try:
-            self._messenger.send(message)
-        # A messenger stands on other people's libraries and on the network: whatever breaks there ends here, told.
-        except Exception as error:  # noqa: BLE001
-            self._failed(message, error)
-            return False
-        self.sent += 1
-        if self._trouble:
-            log.info("%s: works again", self.name)
-            self._trouble = ""
-        return True
-
-    def _failed(self, message: Message, error: Exception) -> None:
-        trouble = str(error) if isinstance(error, FmdError) else f"{type(error).__name__}: {error}"
-        if trouble != self._trouble:
-            log.warning("%s: %s; trying again", self.name, trouble)
-            self._trouble = trouble
-        self.failed += 1
-        with self._changed:
-            outdated = message.kind in NEWEST_ONLY and any(
-                (waiting.kind, waiting.camera) == (message.kind, message.camera) for waiting in self._queue
-            )
-            if outdated:
-                return
-            if len(self._queue) >= self._size:
-                self.dropped += 1
-            else:
-                self._queue.appendleft(message)
-
-    def _rest(self, wait_s: float) -> bool:
-        """Wait before the next try; false where it is time to end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._close_by_s is not None, wait_s)
-            return self._close_by_s is None
 
 
 @dataclass(slots=True)
@@ -197,23 +68,23 @@ class Reporter:
     def __init__(
         self,
         settings: PublishSettings,
-        outboxes: Sequence[Outbox] = (),
+        outboxes: Iterable[Outbox] = (),
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
         read_board: Callable[[], Board] = board.read,
     ) -> None:
         self._settings, self._clock, self._wall, self._read_board = settings, clock, wall, read_board
-        self._outboxes = list(outboxes)
+        self._outboxes = outboxes
         self._lock = threading.Lock()
         self._cameras: dict[str, Figures] = {}
         self._states: dict[str, str] = {}
         self._state = ""
         self._untold: list[Decision] = []
+        self._newest: dict[tuple[Kind, str], Message] = {}
         self._started_s, self._started_at = clock(), wall()
-        self._done = threading.Event()
+        self._done, self._figures_due = False, threading.Event()
         self._thread = threading.Thread(target=self._keep_telling_figures, name="figures", daemon=True)
-        if self._outboxes:
-            self._thread.start()
+        self._thread.start()
 
     def on_step(self, step: Step) -> None:
         """One frame went all the way through."""
@@ -263,17 +134,35 @@ class Reporter:
         }
         return Snapshot(cameras, self._read_board(), now_s - self._started_s, ages, outboxes)
 
+    def follow(self, settings: Settings, fresh: Iterable[Outbox] = ()) -> None:
+        """A run begins with these settings, the one before it is over; ``fresh`` outboxes know nothing yet."""
+        for camera in list(self._states):
+            self._tell_decisions(camera, None)
+            if camera not in config.cameras(settings.camera):
+                self._forget(camera)
+        self._settings, self._started_at = settings.publish, self._wall()
+        for outbox in fresh:
+            for message in self._newest.values():
+                outbox.post(message)
+        self._figures_due.set()
+
     def close(self) -> None:
-        """Tell that it is over, and send what still can be sent: all outboxes at once, in CLOSE_S together."""
-        self._done.set()
+        """Tell that it is over."""
+        self._done = True
+        self._figures_due.set()
         for camera in list(self._states):
             self._tell_decisions(camera, None)
             self._tell_state(camera, "off")
-        closing = [threading.Thread(target=box.close, daemon=True) for box in self._outboxes]
-        for thread in closing:
-            thread.start()
-        for thread in closing:
-            thread.join(CLOSE_S + 0.5)
+
+    def _forget(self, camera: str) -> None:
+        """One that is watched no longer must not be the worst one for ever, nor its last frame the oldest."""
+        self._tell_state(camera, "off")
+        del self._states[camera]
+        with self._lock:
+            self._cameras.pop(camera, None)
+        self._newest.pop((Kind.HEALTH, camera), None)
+        if camera:  # without one it is the state of the door as a whole, which goes on
+            self._newest.pop((Kind.STATE, camera), None)
 
     def _tell_state(self, camera: str, state: str) -> None:
         """Of this camera, where it is one of several, and of the door as a whole: its worst camera's."""
@@ -311,13 +200,19 @@ class Reporter:
         }
 
     def _keep_telling_figures(self) -> None:
-        while not self._done.wait(self._settings.every_s):
+        while True:
+            self._figures_due.wait(self._settings.every_s)
+            self._figures_due.clear()
+            if self._done:
+                return
             self._post(Kind.FIGURES, "", plain(self.snapshot()))
 
     def _post(
         self, kind: Kind, camera: str, values: Mapping[str, Any], picture: Callable[[], bytes] | None = None
     ) -> None:
         message = Message(kind, self._wall(), camera, values, picture)
+        if kind in RETOLD:
+            self._newest[kind, camera] = message
         for outbox in self._outboxes:
             outbox.post(message)
 
@@ -353,25 +248,73 @@ def _accuses(decision: Decision) -> bool:
     return decision.change is not Change.LEFT and told.outcome is Outcome.VIOLATION and told.signal.alarming
 
 
+class Served:
+    """The figures where others come for them, at any time where the settings say; nowhere where those name no port."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot, self._lock = snapshot, threading.Lock()
+        self._wanted: MetricsSettings | None = None
+        self._now: MetricsSettings | None = None
+        self._server: Any = None
+
+    def open(self, settings: MetricsSettings | None) -> None:
+        """Serve there and nowhere else; waits for a request under way. Raises OutputError where it cannot be served."""
+        self._wanted = settings
+        with self._lock:
+            if self._now == self._wanted:
+                return
+            if self._server is not None:
+                self._server.close()
+            self._server, self._now = None, self._wanted
+            if self._now is not None and self._now.port:
+                self._server = drivers.open_metrics(self._now, self._snapshot)
+
+    def follow(self, settings: MetricsSettings) -> threading.Thread:
+        """The same, for a loop that neither waits nor ends for it: in the thread that is returned."""
+
+        def work() -> None:
+            try:
+                self.open(settings)
+            except FmdError as error:
+                log.error("no figures are served: %s", error)
+
+        thread = threading.Thread(target=work, name="metrics reload", daemon=True)
+        thread.start()
+        return thread
+
+
 @contextmanager
-def open_reporter(settings: Settings) -> Iterator[Reporter]:
+def open_reporter(settings: Settings) -> Iterator[tuple[Reporter, Callable[[Settings], None]]]:
     """Whoever the settings name is told of what the reporter inside is; no network is waited for, now or later.
 
-    Raises SettingsError or RuntimeMissingError where a messenger cannot even be tried.
+    With it comes what has all of that follow other settings. Raises SettingsError or RuntimeMissingError where a
+    messenger cannot even be tried.
     """
     with ExitStack() as stack:
-        size = settings.publish.queue
-        outboxes = [Outbox(name, messenger, size) for name, messenger in drivers.open_messengers(settings)]
+        outboxes = Outboxes()
+        stack.callback(outboxes.close)
+        outboxes.follow(drivers.receivers(settings), settings.publish.queue)
         reporter = Reporter(settings.publish, outboxes)
+        served = Served(reporter.snapshot)
+        stack.callback(served.open, None)
+        served.open(settings.metrics)
         stack.callback(reporter.close)
-        if settings.metrics.port:
-            stack.callback(drivers.open_metrics(settings.metrics, reporter.snapshot).close)
-        yield reporter
+
+        def follow(settings: Settings) -> None:
+            fresh: Iterable[Outbox] = ()
+            try:
+                fresh = outboxes.follow(drivers.receivers(settings), settings.publish.queue)
+            except FmdError as error:
+                log.error("those who were told before are told on: %s", error)
+            reporter.follow(settings, fresh)
+            served.follow(settings.metrics)
+
+        yield reporter, follow
 
 
 def check(settings: Settings) -> None:
     """Everything that can be known of whom the settings want told, telling nobody; raises what opening would."""
-    for _ in drivers.open_messengers(settings):
-        pass
+    for receiver in drivers.receivers(settings):
+        receiver.open()
     if settings.metrics.port:
         drivers.check_metrics()

@@ -192,17 +192,19 @@ def run(
     on_health: Callable[[Health], None] = lambda health: None,
     world: World | None = None,
     reread: Callable[[], Settings] | None = None,
+    on_settings: Callable[[Settings], None] = lambda settings: None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; returns that signal.
 
     SIGHUP calls ``reread``; the settings it returns are checked, and watching begins anew with them. Where it raises,
     or they cannot be run, those before stay.
 
-    ``on_step`` sees every frame's step, ``on_health`` every change of what a live camera gives. Whatever is raised, the
+    ``on_step`` sees every frame's step, ``on_health`` every change of what a live camera gives, ``on_settings`` those
+    that watching begins with, at the start and after every reload. Whatever is raised, the
     outputs are off and released first. Raises CameraError where a camera cannot be opened at all, or has been blind for
     ``camera.give_up_s``: then another process may do better.
     """
-    world, hooks = world or World(), Hooks(on_step, on_decision, on_health)
+    world, hooks = world or World(), Hooks(on_step, on_decision, on_health, on_settings)
     with stop_on_signals(reread) as stopping:
         try:
             _run_in_turn(settings, world, stopping, build, hooks)
@@ -251,6 +253,7 @@ def _run_once(
         alert = stack.enter_context(open_alert(settings))
         cameras = config.cameras(settings.camera)
         pipelines = {name: build(settings, named(alert, name)) for name in cameras}
+        hooks.on_settings(settings)
         if all(map(drivers.is_live, cameras.values())):
             _watch(stack, cameras, world, stopping, alert, pipelines, hooks, pulse)
         else:
@@ -259,11 +262,12 @@ def _run_once(
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who wants to hear of a run's steps, decisions and changes of health."""
+    """Who wants to hear of a run's steps, decisions, changes of health, and settings."""
 
     on_step: Callable[[Step], None]
     on_decision: Callable[[Decision], None]
     on_health: Callable[[Health], None]
+    on_settings: Callable[[Settings], None]
 
     def take(self, step: Step) -> None:
         """Pass on what one frame led to."""

@@ -10,12 +10,13 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import faults
 from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
-from edge.contracts import Camera, Detector, Interpreter, Messenger, Output
+from edge.contracts import Camera, Detector, Interpreter, Output, Receiver
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
 if TYPE_CHECKING:
@@ -167,18 +168,31 @@ def open_voice(settings: VoiceSettings, file: Path) -> Output:
     return VoiceOutput(settings, file)
 
 
-def open_messengers(settings: Settings) -> Iterator[tuple[str, Messenger]]:
-    """Everybody the settings want told, by name. Nobody's network is waited for."""
+def receivers(settings: Settings) -> Iterator[Receiver]:
+    """Everybody the settings want told. Nobody's network is waited for."""
+    name = settings.publish.name
     if settings.mqtt.host:
         from edge.drivers.mqtt import MqttMessenger
 
-        yield "mqtt", MqttMessenger(settings.mqtt, settings.publish.name, settings.publish.pictures != "none")
+        mqtt, pictures = settings.mqtt, settings.publish.pictures != "none"
+        wanted = (mqtt, name, pictures, _as_of(mqtt.password_file), _as_of(mqtt.ca_file))
+        yield Receiver("mqtt", wanted, partial(MqttMessenger, mqtt, name, pictures))
     if settings.notify.urls or settings.notify.urls_file:
         from edge.drivers.notify import AppriseMessenger, urls_of
 
+        rest = (settings.notify.on, settings.notify.every_s, name)
         for number, url in enumerate(urls_of(settings.notify), 1):
             scheme = url.partition(":")[0]
-            yield f"{scheme} {number}", AppriseMessenger(settings.notify, url, settings.publish.name)
+            yield Receiver(f"{scheme} {number}", (url, *rest), partial(AppriseMessenger, settings.notify, url, name))
+
+
+def _as_of(path: str) -> tuple[int, int] | None:
+    """What tells a file from the same one written anew; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def check_metrics() -> None:

@@ -11,6 +11,7 @@ from edge import config, drivers, service
 from edge.bundle import Bundle, Model, unpack
 from edge.config import Settings
 from tests.data_sets import DATA
+from tests.edge.parts import Taking
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +58,11 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no data sets at {DATA}; set FMD_DATA")
     return DATA
+
+
+@pytest.fixture
+def receiver() -> Iterator[Taking]:
+    """A messenger that holds nobody up once the test is over."""
+    made = Taking()
+    yield made
+    made.free.set()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from edge import config
 from edge.alert import Alert
 from edge.bundle import Bundle, Contract, InputSpec, Model
 from edge.classify import MaskClassifier
-from edge.contracts import Box, Face, Floats, Frame, Image, Stored, TensorSpec, luma_of
+from edge.contracts import Box, Face, Floats, Frame, Image, Kind, Message, Stored, TensorSpec, luma_of
 from edge.decide import Decider
 from edge.detect import FaceDetector, cell_centres
 from edge.pipeline import Pipeline
@@ -29,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 SIZE = 64
 """Height and width of the stub models' input."""
 STRIDES = (8, 16)
+PATIENCE_S = 20.0
+"""How long a test waits for what comes at once, as a rule."""
 LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
 BARE: Mapping[str, float] = {"with_mask": 0.02, "without_mask": 0.97, "with_incorrect_mask": 0.01}
 MASKED: Mapping[str, float] = {"with_mask": 0.98, "without_mask": 0.01, "with_incorrect_mask": 0.01}
@@ -162,3 +166,43 @@ def fmd(*arguments: str | Path, cwd: Path | None = None, **more: str) -> subproc
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=environment(**more)
     )
+
+
+def wait_for(seen: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not seen() and time.monotonic() < until_s:
+        threading.Event().wait(0.005)
+    assert seen()
+
+
+class Taking:
+    """A messenger that takes messages, unless told to fail or to hang."""
+
+    kinds = frozenset(Kind)
+
+    def __init__(self) -> None:
+        self.got: list[Message] = []
+        self.tries = 0
+        self.fails: Exception | None = None
+        self.free = threading.Event()
+        self.free.set()
+        self.hangs = threading.Event()
+        self.opened = self.closed = False
+
+    def open(self) -> None:
+        self.opened = True
+
+    def send(self, message: Message) -> None:
+        self.tries += 1
+        if not self.free.is_set():
+            self.hangs.set()
+            self.free.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.got.append(message)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def told(self, kind: Kind) -> list[Any]:
+        return [message.values for message in self.got if message.kind is kind]

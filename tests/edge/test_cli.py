@@ -10,6 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -299,7 +302,22 @@ def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> N
     ]
 
 
-def test_a_reload_says_which_settings_it_does_not_reach(tmp_path: Path) -> None:
+def scraped(port: int) -> bool:
+    """Whether figures are served there before long."""
+    for _ in range(int(PATIENCE_S / 0.1)):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+                return b"fmd_frames_total" in answer.read()
+        except urllib.error.URLError:
+            threading.Event().wait(0.1)
+    return False
+
+
+def test_a_reload_reaches_receivers_and_says_which_settings_it_does_not_reach(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     settings = tmp_path / "fmd.toml"
     settings.write_text(f'[camera]\nsource = "{write_clip(tmp_path / "clip.avi")}"\nloop = true\n')
     with (
@@ -307,10 +325,11 @@ def test_a_reload_says_which_settings_it_does_not_reach(tmp_path: Path) -> None:
         running("run", "--config", settings, NOTIFY_SOCKET=str(tmp_path / "notify")) as process,
     ):
         assert listening.recv(4096).startswith(b"READY=1")
-        settings.write_text(settings.read_text() + "[events]\nkeep = false\n")
+        settings.write_text(settings.read_text() + f"[events]\nkeep = false\n[metrics]\nport = {port}\n")
         process.send_signal(signal.SIGHUP)
         while not listening.recv(4096).startswith(b"READY=1"):
             """The first frame with the new settings."""
+        assert scraped(port)
         process.send_signal(signal.SIGTERM)
         said = b""
         while said != b"STOPPING=1":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from edge.contracts import (
     Face,
     Health,
     Kind,
-    Message,
     Outcome,
     Passage,
     Sight,
@@ -31,171 +31,10 @@ from edge.contracts import (
     Step,
     Track,
 )
-from edge.errors import PublishError, SettingsError
-from edge.publish import Outbox, Reporter, check, plain
-from tests.edge.parts import frame_of, pipeline_of, texture, write_clip
-
-PATIENCE_S = 20.0
-
-
-def wait_for(seen: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not seen() and time.monotonic() < until_s:
-        threading.Event().wait(0.005)
-    assert seen()
-
-
-class Receiver:
-    """Takes messages, unless told to fail or to hang."""
-
-    kinds = frozenset(Kind)
-
-    def __init__(self) -> None:
-        self.got: list[Message] = []
-        self.tries = 0
-        self.fails: Exception | None = None
-        self.free = threading.Event()
-        self.free.set()
-        self.hangs = threading.Event()
-        self.opened = self.closed = False
-
-    def open(self) -> None:
-        self.opened = True
-
-    def send(self, message: Message) -> None:
-        self.tries += 1
-        if not self.free.is_set():
-            self.hangs.set()
-            self.free.wait()
-        if self.fails is not None:
-            raise self.fails
-        self.got.append(message)
-
-    def close(self) -> None:
-        self.closed = True
-
-    def told(self, kind: Kind) -> list[Any]:
-        return [message.values for message in self.got if message.kind is kind]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.free.set()
-
-
-def message(kind: Kind = Kind.DECISION, number: int = 0, camera: str = "", picture: bool = False) -> Message:
-    return Message(kind, 0.0, camera, {"number": number}, (lambda: b"jpeg") if picture else None)
-
-
-def hanging(receiver: Receiver, size: int) -> Outbox:
-    """An outbox whose first message hangs on the way, so that everything posted after it waits."""
-    receiver.free.clear()
-    outbox = Outbox("black hole", receiver, size)
-    outbox.post(message(number=-1))
-    assert receiver.hangs.wait(PATIENCE_S)
-    return outbox
-
-
-def test_messages_arrive_in_order_and_are_counted(receiver: Receiver) -> None:
-    outbox = Outbox("mqtt", receiver, 10)
-    for number in range(10):
-        outbox.post(message(number=number))
-    outbox.close()
-    assert [m.values["number"] for m in receiver.got] == list(range(10))
-    assert (outbox.sent, outbox.failed, outbox.dropped, outbox.waiting) == (10, 0, 0, 0)
-    assert receiver.opened
-    assert receiver.closed
-
-
-def test_a_receiver_that_hangs_costs_a_bounded_queue_and_nobody_waits(receiver: Receiver) -> None:
-    outbox = hanging(receiver, 5)
-    before_s = time.monotonic()
-    for number in range(1000):
-        outbox.post(message(number=number))
-    outbox.close(within_s=0.2)
-    assert time.monotonic() - before_s < 15
-    assert (outbox.waiting, outbox.dropped) == (5, 995)
-    assert not receiver.got
-
-
-def test_when_it_answers_again_the_newest_are_delivered(receiver: Receiver) -> None:
-    outbox = hanging(receiver, 3)
-    for number in range(10):
-        outbox.post(message(number=number))
-    receiver.free.set()
-    outbox.close()
-    assert [m.values["number"] for m in receiver.got] == [-1, 7, 8, 9]
-
-
-def test_of_state_and_figures_only_the_newest_waits_of_each_camera(receiver: Receiver) -> None:
-    outbox = hanging(receiver, 100)
-    for number in range(10):
-        outbox.post(message(Kind.STATE, number, "door"))
-        outbox.post(message(Kind.STATE, number, "yard"))
-        outbox.post(message(Kind.FIGURES, number))
-    receiver.free.set()
-    outbox.close()
-    assert [(m.kind, m.values["number"], m.camera) for m in receiver.got[1:]] == [
-        (Kind.STATE, 9, "door"),
-        (Kind.STATE, 9, "yard"),
-        (Kind.FIGURES, 9, ""),
-    ]
-    assert outbox.dropped == 0
-
-
-def test_of_pictures_that_wait_only_the_newest_is_held_in_memory(receiver: Receiver) -> None:
-    outbox = hanging(receiver, 100)
-    for number in range(50):
-        outbox.post(message(number=number, picture=True))
-    receiver.free.set()
-    outbox.close()
-    assert [m.values["number"] for m in receiver.got if m.picture] == [49]
-    assert len(receiver.got) == 51
-
-
-@pytest.mark.parametrize("error", [PublishError("refused"), OSError("no route"), RuntimeError("a defect of theirs")])
-def test_what_could_not_be_sent_is_told_once_kept_and_sent_again(
-    receiver: Receiver, error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    receiver.fails = error
-    outbox = Outbox("mqtt", receiver, 10, retry_s=0.01)
-    outbox.post(message(number=1))
-    wait_for(lambda: outbox.failed >= 2)
-    receiver.fails = None
-    wait_for(lambda: outbox.sent == 1)
-    outbox.close()
-    assert [m.values["number"] for m in receiver.got] == [1]
-    assert len([r for r in caplog.records if "trying again" in r.getMessage()]) == 1
-
-
-def test_what_failed_goes_before_what_came_after_it_but_not_over_the_bound(receiver: Receiver) -> None:
-    outbox = hanging(receiver, 2)
-    receiver.fails = PublishError("refused")
-    for number in range(2):
-        outbox.post(message(number=number))
-    receiver.free.set()
-    wait_for(lambda: outbox.failed >= 1)
-    assert (outbox.waiting, outbox.dropped) == (2, 1)
-    outbox.close(0.1)
-
-
-def test_a_messenger_hears_only_what_it_wants(receiver: Receiver) -> None:
-    receiver.kinds = frozenset({Kind.HEALTH})
-    outbox = Outbox("mail", receiver, 10)
-    outbox.post(message(Kind.STATE))
-    outbox.post(message(Kind.HEALTH))
-    outbox.close()
-    assert [m.kind for m in receiver.got] == [Kind.HEALTH]
-
-
-def test_nothing_is_taken_after_the_end(receiver: Receiver) -> None:
-    outbox = Outbox("mqtt", receiver, 10)
-    outbox.close()
-    outbox.post(message())
-    assert (outbox.waiting, receiver.tries) == (0, 0)
-
+from edge.errors import SettingsError
+from edge.outbox import Outbox
+from edge.publish import Reporter, check, open_reporter, plain
+from tests.edge.parts import Taking, frame_of, pipeline_of, texture, wait_for, write_clip
 
 PERSON = Box(100, 80, 180, 160)
 
@@ -224,22 +63,27 @@ def step(
 class Told:
     """A reporter with one receiver, and what it was told."""
 
-    def __init__(self, receiver: Receiver, **changed: Any) -> None:
-        settings = config.load(None, {f"publish.{key}": value for key, value in changed.items()}).publish
+    def __init__(self, receiver: Taking, **changed: Any) -> None:
+        self.settings = config.load(None, {f"publish.{key}": value for key, value in changed.items()})
         self.receiver = receiver
         self.now_s = 100.0
         self.outbox = Outbox("test", receiver, 100)
         self.reporter = Reporter(
-            settings, [self.outbox], lambda: self.now_s, lambda: 1.7e9, lambda: Board(123_000_000, 61.5, None)
+            self.settings.publish,
+            [self.outbox],
+            lambda: self.now_s,
+            lambda: 1.7e9,
+            lambda: Board(123_000_000, 61.5, None),
         )
 
-    def all(self) -> Receiver:
+    def all(self) -> Taking:
         self.reporter.close()
+        self.outbox.close()
         return self.receiver
 
 
 @pytest.fixture
-def told(receiver: Receiver) -> Told:
+def told(receiver: Taking) -> Told:
     return Told(receiver)
 
 
@@ -299,6 +143,98 @@ def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
     assert {m.camera for m in told.receiver.got} == {"", "in", "out"}
 
 
+def test_who_is_new_after_a_reload_is_told_how_things_are(told: Told) -> None:
+    told.reporter.on_health(Health("in", Sight.SEEING, 5.0))
+    told.reporter.on_health(Health("out", Sight.DARK, 5.0, "the picture is black"))
+    told.reporter.on_step(step(Signal.BARE, (decision(camera="in"),), camera="in"))
+    other = Taking()
+    fresh = Outbox("other", other, 100)
+    told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2", "out": "rtsp://x/"}}), [fresh])
+    fresh.close()
+    told.all()
+    assert {(m.kind, m.camera, *m.values.values()) for m in other.got} == {
+        (Kind.HEALTH, "in", "seeing", ""),
+        (Kind.HEALTH, "out", "dark", "the picture is black"),
+        (Kind.STATE, "in", "bare"),
+        (Kind.STATE, "out", "blind"),
+        (Kind.STATE, "", "bare"),
+    }
+
+
+def test_a_camera_that_a_reload_takes_away_is_off_and_holds_nothing_back(told: Told) -> None:
+    told.reporter.on_health(Health("out", Sight.GONE, 5.0, "unplugged"))
+    told.reporter.on_step(step(camera="in"))
+    told.reporter.on_step(step(Signal.BARE, camera="out"))
+    told.now_s += 1000
+    told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2"}}))
+    told.reporter.on_step(step(camera="in"))
+    assert list(told.reporter.snapshot().frame_age_s) == ["in"]
+    states = [(m.camera, m.values["state"]) for m in told.all().got if m.kind is Kind.STATE]
+    assert states[-4:] == [("out", "off"), ("", "running"), ("in", "off"), ("", "off")]
+
+
+def test_people_before_and_after_a_reload_are_not_the_same_though_they_are_counted_anew(receiver: Taking) -> None:
+    told, starts = Told(receiver), iter([1.7e9, *[1.8e9] * 100])
+    told.reporter = Reporter(told.settings.publish, [told.outbox], lambda: 1.0, lambda: next(starts))
+    told.reporter.on_step(step())
+    told.reporter.on_decision(decision(Change.LEFT, violated=True))
+    told.reporter.follow(told.settings)
+    told.reporter.on_decision(decision())
+    told.reporter.on_step(step())
+    people = [values["person"] for values in told.all().told(Kind.DECISION)]
+    assert people == ["1700000000-1", "1800000000-1"]
+
+
+def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(receiver: Taking) -> None:
+    told = Told(receiver, every_s=3600.0)
+    told.reporter.on_step(step())
+    told.reporter.follow(told.settings)
+    wait_for(lambda: bool(receiver.told(Kind.FIGURES)))
+    told.all()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_served(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return b"fmd_uptime_seconds" in answer.read()
+    except urllib.error.URLError:
+        return False
+
+
+def test_figures_move_with_the_settings_and_a_port_that_is_taken_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    first, second = free_port(), free_port()
+    with open_reporter(config.load(None, {"metrics.port": first})) as (_, follow):
+        assert is_served(first)
+        follow(config.load(None, {"metrics.port": second}))
+        wait_for(lambda: is_served(second))
+        assert not is_served(first)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            follow(config.load(None, {"metrics.port": taken.getsockname()[1]}))
+            wait_for(lambda: "no figures are served: metrics.port" in caplog.text)
+        follow(config.load(None, {"metrics.port": first}))
+        wait_for(lambda: is_served(first))
+        follow(config.load())
+        wait_for(lambda: not is_served(first))
+
+
+def test_receivers_that_cannot_be_opened_in_a_reload_leave_those_before(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed")
+    with open_reporter(config.load()) as (_, follow):
+        follow(config.load(None, {"notify.urls": ["nonsense://host"]}))
+    assert "those who were told before are told on: notify.urls" in caplog.text
+
+
 def test_figures_are_counted(told: Told) -> None:
     for i, signal in enumerate([Signal.RUNNING, Signal.BARE, Signal.BARE, Signal.RUNNING, Signal.INCORRECT]):
         told.reporter.on_step(step(signal, dropped=i))
@@ -329,7 +265,7 @@ def test_a_snapshot_is_not_changed_by_what_comes_after(told: Told) -> None:
     told.all()
 
 
-def test_figures_are_told_in_their_time(receiver: Receiver) -> None:
+def test_figures_are_told_in_their_time(receiver: Taking) -> None:
     told = Told(receiver, every_s=1.0)
     told.reporter.on_step(step())
     wait_for(lambda: bool(receiver.told(Kind.FIGURES)))
@@ -337,11 +273,11 @@ def test_figures_are_told_in_their_time(receiver: Receiver) -> None:
     told.all()
 
 
-def pictures(receiver: Receiver) -> list[bytes]:
+def pictures(receiver: Taking) -> list[bytes]:
     return [message.picture() for message in receiver.got if message.picture is not None]
 
 
-def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Receiver) -> None:
+def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Taking) -> None:
     told = Told(receiver, pictures="blurred")
     told.reporter.on_decision(decision(signal=Signal.REMINDER))
     told.reporter.on_step(step(Signal.REMINDER))
@@ -350,7 +286,7 @@ def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Receiver)
     assert pictures(heard) == []
 
 
-def tell_everything(told: Told, seed: int = 0) -> Receiver:
+def tell_everything(told: Told, seed: int = 0) -> Taking:
     """One of everything that can be told."""
     for outcome in Outcome:
         for change in Change:
@@ -368,7 +304,7 @@ def test_no_picture_is_told_unless_turned_on(told: Told) -> None:
     assert {type(value) for m in heard.got for value in m.values.values()} <= {str, int, float, bool}
 
 
-def test_turned_on_a_picture_comes_with_each_violation_and_nothing_else(receiver: Receiver) -> None:
+def test_turned_on_a_picture_comes_with_each_violation_and_nothing_else(receiver: Taking) -> None:
     heard = tell_everything(Told(receiver, pictures="blurred"))
     with_picture = [m.values for m in heard.got if m.picture is not None]
     assert [(v["outcome"], v["change"]) for v in with_picture] == [("violation", "decided"), ("violation", "revised")]
@@ -380,7 +316,7 @@ def decoded(jpeg: bytes) -> Any:
     return picture[:, :, ::-1]
 
 
-def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(receiver: Receiver) -> None:
+def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(receiver: Taking) -> None:
     told = Told(receiver, pictures="blurred")
     heard = tell_everything(told)
     sent = decoded(pictures(heard)[0])
@@ -426,7 +362,7 @@ def test_a_check_of_what_is_fine_connects_to_nobody() -> None:
     assert threading.active_count() <= threads
 
 
-def test_telling_a_frame_costs_the_loop_next_to_nothing(receiver: Receiver) -> None:
+def test_telling_a_frame_costs_the_loop_next_to_nothing(receiver: Taking) -> None:
     """In processor seconds of this thread, so that a busy machine does not count; some 4 microseconds on a laptop."""
     receiver.free.clear()
     told, watching = Told(receiver), step()
@@ -451,6 +387,8 @@ def lines_of(outboxes: list[Outbox], clip: Path) -> list[str]:
 
     service.run(settings, reporter.on_step, on_decision, build=pipeline_of)
     reporter.close()
+    for outbox in outboxes:
+        outbox.close()
     return decided
 
 
@@ -465,7 +403,7 @@ def test_a_run_whose_receivers_are_dead_and_silent_decides_the_same(tmp_path: Pa
         silent, dead = hole.getsockname()[1], closed.getsockname()[1]
         urls = [f"json://127.0.0.1:{port}/" for port in (silent, dead)]
         told = config.load(None, {"mqtt.host": "127.0.0.1", "mqtt.port": silent, "notify.urls": urls})
-        outboxes = [Outbox(name, messenger, 10) for name, messenger in drivers.open_messengers(told)]
+        outboxes = [Outbox(receiver.name, receiver.open(), 10) for receiver in drivers.receivers(told)]
         assert len(outboxes) == 3
         before_s = time.monotonic()
         beside = lines_of(outboxes, clip)

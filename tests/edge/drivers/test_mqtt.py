@@ -18,16 +18,17 @@ from typing import Any
 
 import pytest
 
-from edge import config, drivers
-from edge.contracts import Kind, Message
+from edge import config, drivers, publish
+from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Sight, Signal, Step
 from edge.drivers.mqtt import MqttMessenger, discovery
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
-from edge.publish import Outbox
-from tests.edge.parts import command, environment
+from edge.outbox import Outbox
+from tests.edge.parts import command, environment, frame_of, texture
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 60.0
+PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 0.99, 5, True, 1.0, 2.0, 3.5, Signal.BARE)
 
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
 
@@ -265,6 +266,41 @@ def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, capl
     broker.stop()
 
 
+@needs_broker
+def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_are(tmp_path: Path) -> None:
+    """The first address was mistyped. What the door had to say since then reaches the right one."""
+    broker = Broker(tmp_path)
+    subscriber = Subscriber(broker.port)
+    changed = {"mqtt.host": "127.0.0.1", "publish.name": "moved"}
+    with publish.open_reporter(config.load(None, {**changed, "mqtt.port": free_port()})) as (reporter, follow):
+        reporter.on_health(Health("", Sight.SEEING, 1.0))
+        reporter.on_decision(Decision(Change.DECIDED, PASSAGE, 2.0))
+        reporter.on_step(Step(frame_of(texture(8, 8)), True, (), (), {}, (), (), True, {}, signal=Signal.BARE))
+        wait_for(lambda: reporter.snapshot().outboxes["mqtt"]["failed"] > 0)
+        follow(config.load(None, {**changed, "mqtt.port": broker.port}))
+        wait_for(lambda: subscriber.on("fmd/moved/figures"))
+        wait_for(lambda: b"online" in subscriber.on("fmd/moved/status"))
+        follow(config.load(None, {**changed, "mqtt.port": broker.port}))  # nothing new, nothing opened anew
+    wait_for(lambda: b"offline" in subscriber.on("fmd/moved/status"))
+    assert [json.loads(p)["outcome"] for p in subscriber.on("fmd/moved/decision")] == ["violation"]
+    assert {json.loads(p)["sight"] for p in subscriber.on("fmd/moved/health")} == {"seeing"}
+    assert "bare" in [json.loads(p)["state"] for p in subscriber.on("fmd/moved/state")]
+    assert subscriber.on("fmd/moved/status") == [b"online", b"offline"]
+    subscriber.close()
+    broker.stop()
+
+
+def test_a_password_written_anew_is_another_receiver(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    settings = config.load(None, {"mqtt.host": "broker", "mqtt.username": "me", "mqtt.password_file": str(secret)})
+    secret.write_text("one\n")
+    (before,), (same,) = drivers.receivers(settings), drivers.receivers(settings)
+    secret.write_text("two two\n")
+    (after,) = drivers.receivers(settings)
+    assert before.wanted == same.wanted != after.wanted
+    assert "broker" not in repr(before)
+
+
 def test_a_broker_that_is_not_there_is_told_and_costs_nothing() -> None:
     messenger = opened(settings_for(free_port()), "e")
     told = message(Kind.STATE, state="running")
@@ -349,6 +385,6 @@ def test_a_certificate_that_is_none_is_told_at_the_start(tmp_path: Path) -> None
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(RuntimeMissingError, match=r"^mqtt\.host: .*pip install '\.\[mqtt\]'"):
-        list(drivers.open_messengers(config.load(None, {"mqtt.host": "localhost"})))
+        next(drivers.receivers(config.load(None, {"mqtt.host": "localhost"}))).open()
     monkeypatch.undo()
     assert importlib.import_module("paho.mqtt.client") is mqtt

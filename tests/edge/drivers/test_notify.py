@@ -18,7 +18,7 @@ from edge import config, drivers
 from edge.contracts import Kind, Message
 from edge.drivers.notify import EVENTS, AppriseMessenger, urls_of
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
-from edge.publish import Outbox
+from edge.outbox import Outbox
 
 pytest.importorskip("apprise", reason="apprise is not installed")
 
@@ -221,7 +221,7 @@ def test_urls_come_from_settings_and_file(tmp_path: Path) -> None:
 def test_a_file_of_urls_that_is_not_there_is_told(tmp_path: Path) -> None:
     settings = config.load(None, {"notify.urls_file": str(tmp_path / "nowhere")})
     with pytest.raises(SettingsError, match=r"^notify\.urls_file: .*nowhere: No such file"):
-        list(drivers.open_messengers(settings))
+        list(drivers.receivers(settings))
 
 
 def test_telegram_and_its_like_are_taken_and_keep_their_secrets() -> None:
@@ -239,4 +239,4 @@ def test_a_url_nobody_can_use_is_told_at_the_start_without_its_secrets() -> None
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(RuntimeMissingError, match=r"^notify\.urls: .*pip install '\.\[notify\]'"):
-        list(drivers.open_messengers(config.load(None, {"notify.urls": ["json://localhost/"]})))
+        next(drivers.receivers(config.load(None, {"notify.urls": ["json://localhost/"]}))).open()
