@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import cv2
+import msgspec
 import numpy as np
 
 from edge.bundle import Contract, Model
@@ -116,11 +116,11 @@ class MaskClassifier:
             )
         self.compliant = model.contract.compliant
 
-    def classify(self, frame: Frame, face: Face) -> Verdict:
-        """One look at a face of ``frame``."""
+    def classify(self, frame: Frame, face: Face, mirrored: bool = False) -> Verdict:
+        """One look at a face of ``frame``, or at its mirror image."""
         contract = self._model.contract
         crop = crop_face(frame.image, face.box, contract.crop_margin, self._size)
-        outputs = self._model.run(crop)
+        outputs = self._model.run(cv2.flip(crop, 1) if mirrored else crop)
         height, width = frame.image.shape[:2]
         quality = quality_of(crop, contract.crop_margin, face, Box(0, 0, width, height))
         verdict = verdict_of(probabilities_of(outputs[0], contract), quality, contract.background)
@@ -128,7 +128,9 @@ class MaskClassifier:
             return verdict
         x, y, side = crop_square(face.box, contract.crop_margin)
         values = heat_of(outputs[1][0], contract.labels.index(verdict.label))
-        return dataclasses.replace(verdict, heat=Heat(Box(x, y, x + side, y + side), values))
+        return msgspec.structs.replace(
+            verdict, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if mirrored else values)
+        )
 
 
 def heat_of(maps: Floats, label: int) -> Floats:

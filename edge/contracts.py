@@ -14,6 +14,7 @@ from enum import Enum, IntEnum
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -94,16 +95,14 @@ class Frame:
         return luma_of(self.image) if self.given_luma is None else self.given_luma
 
 
-@dataclass(frozen=True, slots=True)
-class Face:
+class Face(msgspec.Struct, frozen=True):
     """A face found in one frame; ``score`` is the detector's confidence."""
 
     box: Box
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(msgspec.Struct, frozen=True):
     """The same person over time, as of one frame.
 
     ``box`` is where the face is now (the last detection moved on at constant velocity while ``missed`` > 0);
@@ -136,8 +135,7 @@ class Heat:
     values: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, eq=False):
     """One look at one face: a probability for every label, and how far the look can be trusted.
 
     ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a crop that says nothing (tiny, cut
@@ -148,7 +146,7 @@ class Verdict:
     probabilities: Mapping[str, float]
     quality: float
     background: float = 0.0
-    heat: Heat | None = field(default=None, compare=False)
+    heat: Heat | None = None
 
     @property
     def is_face(self) -> bool:
@@ -173,8 +171,7 @@ class Outcome(Enum):
     UNSURE = "unsure"
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """One person's way past the door, from the first usable face to the last.
 
     ``label`` is the label of most weight so far, empty before the first look. ``violated`` stays true once the

@@ -39,6 +39,7 @@ class Pipeline:
         self._settings, self._stopwatch = settings, stopwatch
         self._tracks: tuple[Track, ...] = ()
         self._looked_s: dict[int, float] = {}
+        self._mirrored: dict[int, bool] = {}
         self._timings_s: dict[str, float] = {}
         self._lapped_s = 0.0
 
@@ -85,13 +86,22 @@ class Pipeline:
         return Presence.SETTLED if settled else Presence.OPEN
 
     def _look(self, frame: Frame, tracks: Sequence[Track]) -> Mapping[int, Verdict]:
-        """Classify the faces seen in this frame whose turn it is, those who waited longest first."""
+        """Classify the faces seen in this frame whose turn it is, those who waited longest first.
+
+        Every other look at a person is at the mirror image: somebody who stands still shows the same picture over and
+        over, and a second opinion of it costs no more than the first (test-time augmentation: Krizhevsky et al. 2012).
+        """
         now_s = frame.captured_s
         self._looked_s = {t.id: self._looked_s.get(t.id, float("-inf")) for t in tracks}
         due = [t for t in tracks if not t.missed and now_s - self._looked_s[t.id] >= self._interval_s(t, now_s) - 1e-6]
         due.sort(key=lambda t: self._looked_s[t.id])
-        verdicts = {t.id: self._classifier.classify(frame, Face(t.box, t.score)) for t in due[: self._settings.at_once]}
-        self._looked_s.update(dict.fromkeys(verdicts, now_s))
+        self._mirrored = {t.id: self._mirrored.get(t.id, True) for t in tracks}
+        verdicts = {}
+        for track in due[: self._settings.at_once]:
+            self._mirrored[track.id] = not self._mirrored[track.id]
+            face = Face(track.box, track.score)
+            verdicts[track.id] = self._classifier.classify(frame, face, self._mirrored[track.id])
+            self._looked_s[track.id] = now_s
         return verdicts
 
     def _interval_s(self, track: Track, now_s: float) -> float:

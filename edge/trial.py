@@ -113,12 +113,12 @@ class TriedClassifier(MaskClassifier):
         super().__init__(model)
         self._new, self._trial = new, trial
 
-    def classify(self, frame: Frame, face: Face) -> Verdict:
+    def classify(self, frame: Frame, face: Face, mirrored: bool = False) -> Verdict:
         """The old one's verdict. They agree where both say that the mask is worn as it should be, or both do not."""
-        verdict = super().classify(frame, face)
+        verdict = super().classify(frame, face, mirrored)
         if self._trial.due(frame.captured_s):
             try:
-                self._compare(verdict, self._new.classify(frame, face))
+                self._compare(verdict, self._new.classify(frame, face, mirrored))
             except Exception as error:  # noqa: BLE001  whatever the new one does, the door stays watched
                 self._trial.fail(error)
         return verdict

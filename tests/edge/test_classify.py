@@ -113,6 +113,20 @@ def test_a_look_tells_where_the_model_looked_for_its_label() -> None:
     assert classifier_of(BARE).classify(frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9)).heat is None
 
 
+def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_right_one() -> None:
+    maps = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True)
+    answers = StubInterpreter([np.array([[0.1, 0.9]], np.float32), maps])
+    classifier = MaskClassifier(Model(Bundle(b"", spec, {}), answers, "stub"))
+    looked_at = frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9)
+    plain, mirrored = classifier.classify(*looked_at), classifier.classify(*looked_at, mirrored=True)
+    np.testing.assert_array_equal(answers.seen[1][0], answers.seen[0][0][:, ::-1])
+    assert plain.heat is not None
+    assert mirrored.heat is not None
+    np.testing.assert_array_equal(mirrored.heat.values, plain.heat.values[:, ::-1])
+    assert mirrored.quality == plain.quality
+
+
 def test_one_neurons_map_speaks_for_the_second_label() -> None:
     maps = np.array([[[1.0], [-2.0]]], np.float32)
     np.testing.assert_array_equal(heat_of(maps, 1), [[1, -2]])

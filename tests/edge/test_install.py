@@ -135,7 +135,7 @@ def test_detectors_are_compared_face_by_face() -> None:
 class Broken:
     compliant = "with_mask"
 
-    def classify(self, frame: Frame, face: Face) -> None:
+    def classify(self, frame: Frame, face: Face, mirrored: bool) -> None:
         raise ZeroDivisionError("a defect")
 
 

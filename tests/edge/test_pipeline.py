@@ -84,10 +84,12 @@ class Looks:
 
     def __init__(self) -> None:
         self.at: list[float] = []
+        self.mirrored: list[bool] = []
         self.probabilities = MASKED
 
-    def classify(self, frame: Frame, face: Face) -> Verdict:
+    def classify(self, frame: Frame, face: Face, mirrored: bool) -> Verdict:
         self.at.append(round(face.box.centre[0]))
+        self.mirrored.append(mirrored)
         return Verdict(self.probabilities, 1.0)
 
 
@@ -109,6 +111,16 @@ def test_somebody_decided_is_looked_at_more_rarely_and_so_is_a_view_that_stays_a
     steps = [rig.step() for _ in range(33)]
     assert [step.looked for step in steps] == [True] * 3 + ([False] * 9 + [True]) * 3
     assert all(len(step.tracks) == 1 and not step.tracks[0].missed and step.passages for step in steps)
+
+
+def test_every_other_look_at_a_person_is_at_the_mirror_image() -> None:
+    looks = Looks()
+    two = detector_of([face(16, 32, 10), face(48, 32, 10)])
+    rig = Rig({"classifier": looks, "detector": two}, classify__settled_s=0.0, watch__gate=False)
+    for _ in range(4):
+        rig.step()
+    by_person = [[m for at, m in zip(looks.at, looks.mirrored, strict=True) if at == x] for x in sorted(set(looks.at))]
+    assert by_person == [[False, True, False, True]] * 2
 
 
 def test_somebody_in_doubt_is_looked_at_often_again() -> None:
