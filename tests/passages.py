@@ -30,12 +30,12 @@ from edge.config import Settings
 from edge.contracts import Box, Change, Decision, Floats, Frame, Image, Outcome, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
-from edge.drivers.console import ConsoleOutput
 from edge.drivers.doorway import draw_doorway
 from edge.pipeline import Pipeline
 from edge.track import Tracker
 from edge.watch import Watch
 from models.data import LabelledFace, Picture, load_faces, of_split, read_boxes
+from tests.edge.parts import RecordingOutput
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480
@@ -400,7 +400,7 @@ class Rehearsal:
     """The whole line, fed passage after passage as on one day at the door."""
 
     def __init__(self, settings: Settings, detector: FaceDetector, classifier: MaskClassifier) -> None:
-        led, buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
+        led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
         self.lamp = led.states
         self.pipeline = Pipeline(
             Watch(settings.watch, settings.detect),

@@ -7,10 +7,10 @@ import pytest
 from edge import config, service
 from edge.alert import Alert
 from edge.contracts import Decision, Outcome
-from edge.drivers.console import ConsoleOutput
 from models.data import read_boxes
 from tests.clips import ComposedCamera, Person, choose
 from tests.data_sets import DATA
+from tests.edge.parts import RecordingOutput
 
 BOXES = DATA / "boxes" / "boxes.csv"
 PEOPLE = 6
@@ -24,7 +24,7 @@ pytestmark = [
 def walk(people: list[Person]) -> tuple[list[Decision], list[bool]]:
     """Send people through the door; every decision, and every state the LED was in."""
     settings = config.load(None, {"alert.driver": "console"})
-    led, buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
+    led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
     pipeline = service.build_pipeline(settings, Alert(settings.alert, led, buzzer))
     camera = ComposedCamera(people)
     decisions: list[Decision] = []

@@ -1,4 +1,4 @@
-"""An output without wires: writes its changes to the log and remembers them. For demos, tests and rehearsals."""
+"""An output without wires: writes its changes to the log. For demos, tests and rehearsals."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ log = logging.getLogger(__name__)
 
 
 class ConsoleOutput:
-    """Keeps :attr:`states`, every state it was in, first the one it was made in (off)."""
+    """Knows the present state and no earlier one: a rehearsal may last for weeks."""
 
     def __init__(self, name: str, pin: int | str, active_high: bool) -> None:
         self.name, self.pin, self.active_high = name, pin, active_high
-        self.states = [False]
-        self.closed = False
-
-    @property
-    def on(self) -> bool:
-        """The present state."""
-        return self.states[-1]
+        self.on = self.closed = False
 
     def set(self, on: bool) -> None:
-        """Switch; only changes are remembered and logged."""
+        """Switch; only changes are logged."""
         if on != self.on:
-            self.states.append(on)
+            self.on = on
             log.debug("%s (%s) %s", self.name, self.pin, "on" if on else "off")
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from edge.classify import MaskClassifier
 from edge.contracts import Box, Face, Floats, Frame, Image, Kind, Message, Stored, TensorSpec, luma_of
 from edge.decide import Decider
 from edge.detect import FaceDetector, cell_centres
+from edge.drivers.console import ConsoleOutput
 from edge.pipeline import Pipeline
 from edge.track import Tracker
 from edge.watch import Watch
@@ -36,6 +37,20 @@ PATIENCE_S = 20.0
 LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
 BARE: Mapping[str, float] = {"with_mask": 0.02, "without_mask": 0.97, "with_incorrect_mask": 0.01}
 MASKED: Mapping[str, float] = {"with_mask": 0.98, "without_mask": 0.01, "with_incorrect_mask": 0.01}
+
+
+class RecordingOutput(ConsoleOutput):
+    """Keeps :attr:`states`, every state it was in, first the one it was made in (off)."""
+
+    def __init__(self, name: str, pin: int | str, active_high: bool) -> None:
+        super().__init__(name, pin, active_high)
+        self.states = [self.on]
+
+    def set(self, on: bool) -> None:
+        """Switch; only changes are kept."""
+        super().set(on)
+        if self.on is not self.states[-1]:
+            self.states.append(self.on)
 
 
 def texture(height: int, width: int, seed: int = 0) -> Image:

@@ -10,6 +10,7 @@ from edge import config
 from edge.alert import REST_S, Alert, lit
 from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
+from tests.edge.parts import RecordingOutput
 
 
 class Outputs:
@@ -17,16 +18,16 @@ class Outputs:
 
     def __init__(self, **changed: Any) -> None:
         self.settings = config.load(None, {f"alert.{key}": value for key, value in changed.items()}).alert
-        self.led, self.buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
-        self.relay, self.heartbeat = ConsoleOutput("relay", 22, True), ConsoleOutput("heartbeat", 23, True)
-        self.voice = ConsoleOutput("voice", "", True)
+        self.led, self.buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
+        self.relay, self.heartbeat = RecordingOutput("relay", 22, True), RecordingOutput("heartbeat", 23, True)
+        self.voice = RecordingOutput("voice", "", True)
         self.alert = Alert(self.settings, self.led, self.buzzer, self.relay, self.heartbeat, self.voice)
 
     @property
     def on(self) -> tuple[bool, bool]:
         return self.led.on, self.buzzer.on
 
-    def all(self) -> list[ConsoleOutput]:
+    def all(self) -> list[RecordingOutput]:
         return [self.led, self.buzzer, self.relay, self.heartbeat, self.voice]
 
 

@@ -11,9 +11,18 @@ from edge import config
 from edge.alert import Alert
 from edge.config import Settings
 from edge.contracts import Box, Face, Frame, Outcome, Signal, Verdict
-from edge.drivers.console import ConsoleOutput
 from edge.pipeline import Pipeline
-from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, frame_of, pipeline_of, texture
+from tests.edge.parts import (
+    BARE,
+    MASKED,
+    RecordingOutput,
+    classifier_of,
+    detector_of,
+    face,
+    frame_of,
+    pipeline_of,
+    texture,
+)
 
 STILL = texture(128, 128)
 
@@ -23,7 +32,7 @@ class Rig:
 
     def __init__(self, stages: dict[str, Any] | None = None, **changed: Any) -> None:
         self.settings = config.load(None, {key.replace("__", "."): value for key, value in changed.items()})
-        self.led, self.buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
+        self.led, self.buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
         self.alert = Alert(self.settings.alert, self.led, self.buzzer)
         self.pipeline: Pipeline = pipeline_of(self.settings, self.alert, **(stages or {}))
         self.frames = 0
@@ -223,7 +232,7 @@ def test_being_let_in_opens_the_strike_once(
     probabilities: dict[str, float], changed: dict[str, str], opened: bool
 ) -> None:
     rig = Rig(alert__relay="strike", alert__strike_s=1.0, **changed)
-    relay = ConsoleOutput("relay", 22, True)
+    relay = RecordingOutput("relay", 22, True)
     alert = Alert(rig.settings.alert, None, None, relay)
     rig.pipeline = pipeline_of(rig.settings, alert, classifier=classifier_of(probabilities))
     for _ in range(60):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from edge.drivers.console import ConsoleOutput
 from edge.drivers.gpio import GpioOutput
 from edge.drivers.led_file import LedFileOutput
 from edge.errors import OutputBusyError, OutputError
+from tests.edge.parts import RecordingOutput
 
 Made = tuple[Output, Callable[[], list[bool]]]
 """An output, and what its line was in since it was made (true: active)."""
@@ -50,7 +52,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
         written = Written(tmp_path / "brightness")
         return written.output(request.param == "file"), written.changes
     if request.param == "console":
-        console = ConsoleOutput("led", 17, True)
+        console = RecordingOutput("led", 17, True)
         return console, lambda: list(console.states)
     pins: Any = request.getfixturevalue("mock_pins")
     active_high = request.param == "gpiozero"
@@ -134,6 +136,19 @@ def test_console_is_a_fake_and_must_be_named() -> None:
     output = drivers.open_output(settings, "buzzer", 27)
     assert isinstance(output, ConsoleOutput)
     assert (output.name, output.pin, output.active_high) == ("buzzer", 27, False)
+
+
+def test_console_remembers_no_more_after_weeks() -> None:
+    output = ConsoleOutput("led", 17, True)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for change in range(10_000):
+            output.set(change % 2 == 0)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1000
 
 
 def test_auto_takes_a_name_for_a_line_and_a_path_for_a_lamp() -> None:
