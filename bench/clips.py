@@ -48,12 +48,20 @@ def spans_of(text: str) -> list[Span]:
 def read(source: str) -> Clip:
     """A clip whole, or the built-in scene for ``doorway``."""
     if source == SCENE:
-        return Clip(list(_scene()), FPS)
+        return Clip(list(scene()), FPS)
     capture = _open(source)
     frames = []
     while (got := capture.read())[0]:
         frames.append(got[1])
     return Clip(frames, float(capture.get(cv2.CAP_PROP_FPS)) or 25.0)
+
+
+def length(source: str) -> int:
+    """Frames of a clip, counted one by one: containers round, and no two frames are held at a time."""
+    capture, count = _open(source), 0
+    while capture.grab():
+        count += 1
+    return count
 
 
 def prolonged(clip: Clip, span: Span, seconds: float) -> Clip:
@@ -65,6 +73,15 @@ def prolonged(clip: Clip, span: Span, seconds: float) -> Clip:
     return Clip(list(frames), clip.fps)
 
 
+def scene() -> Iterator[Image]:
+    """The built-in scene's frames (H, W, 3) uint8 B, G, R."""
+    from edge import config
+
+    camera = DoorwayCamera(config.load(None).camera, "", lambda: 0.0)
+    while (frame := camera.read()) is not None:
+        yield frame.image[:, :, ::-1].copy()
+
+
 def _open(source: str) -> cv2.VideoCapture:
     if not Path(source).is_file():
         raise DataError(f"{source}: no such clip; give a video file, or {SCENE} for the built-in scene")
@@ -73,11 +90,3 @@ def _open(source: str) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise DataError(f"{source}: not a video this machine can read")
     return capture
-
-
-def _scene() -> Iterator[Image]:
-    from edge import config
-
-    camera = DoorwayCamera(config.load(None).camera, "", lambda: 0.0)
-    while (frame := camera.read()) is not None:
-        yield frame.image[:, :, ::-1].copy()

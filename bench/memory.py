@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ import cv2
 from bench import clips
 from bench.measure import Figure, report
 from edge.contracts import Image
+from edge.drivers.doorway import FPS, HEIGHT, WIDTH
 from edge.errors import FmdError
 
 BAR_MB = 150.0
@@ -60,15 +61,13 @@ def peak_mb(clip: Path, settings: Sequence[str] = ()) -> float:
 
 
 def scene_file(folder: Path) -> Path:
-    """The built-in scene as an MP4 in ``folder``."""
-    scene = clips.read(clips.SCENE)
-    return write_clip(folder / "doorway.mp4", scene.frames, scene.fps)
+    """The built-in scene as an MP4 in ``folder``, one frame in memory at a time."""
+    return write_clip(folder / "doorway.mp4", clips.scene(), FPS, (WIDTH, HEIGHT))
 
 
-def write_clip(path: Path, frames: Sequence[Image], fps: float) -> Path:
-    """B, G, R frames as an MP4. Raises FmdError where OpenCV cannot write one."""
-    height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+def write_clip(path: Path, frames: Iterable[Image], fps: float, size: tuple[int, int]) -> Path:
+    """B, G, R frames of ``size`` (width, height) as an MP4. Raises FmdError where OpenCV cannot write one."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     if not writer.isOpened():
         raise FmdError(f"{path}: this OpenCV cannot write an MP4")
     for frame in frames:
