@@ -27,9 +27,8 @@ from edge import config, service
 from edge.alert import Alert
 from edge.classify import MaskClassifier
 from edge.config import Settings
-from edge.contracts import Box, Change, Decision, Floats, Frame, Image, Outcome, Step
+from edge.contracts import Box, Change, Decision, Detector, Floats, Frame, Image, Outcome, Step
 from edge.decide import Decider
-from edge.detect import FaceDetector
 from edge.drivers.doorway import draw_doorway
 from edge.pipeline import Pipeline
 from edge.track import Tracker
@@ -59,6 +58,8 @@ class Pose(NamedTuple):
 
 Gait = Callable[[float], Pose]
 """Seconds since the passage began -> pose."""
+Whose = dict[int, Counter[int | None]]
+"""How many looks a track lay on whom, by the track's id: which of the passage's people, None for nobody."""
 
 
 @dataclass(frozen=True)
@@ -399,7 +400,7 @@ class Seen:
 class Rehearsal:
     """The whole line, fed passage after passage as on one day at the door."""
 
-    def __init__(self, settings: Settings, detector: FaceDetector, classifier: MaskClassifier) -> None:
+    def __init__(self, settings: Settings, detector: Detector, classifier: MaskClassifier) -> None:
         led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
         self.lamp = led.states
         self.pipeline = Pipeline(
@@ -418,7 +419,7 @@ class Rehearsal:
     def watch(self, passage: Passage, frames: Iterator[tuple[float, Image]]) -> list[Seen]:
         """Send one passage through; what became of each of its people."""
         seen = [Seen(passage.manner, person) for person in passage.people]
-        whose: dict[int, Counter[int]] = defaultdict(Counter)
+        whose: Whose = defaultdict(Counter)
         decisions: list[tuple[float, Decision]] = []
         for at_s, image in frames:
             step = self.pipeline.step(Frame(image, None, self._index / FPS, self._index))
@@ -429,22 +430,23 @@ class Rehearsal:
                 if at_s >= 0 and one.usable_s == math.inf and _usable_now(one.person, at_s):
                     one.usable_s = at_s
         for at_s, decision in decisions:
-            owners = whose[decision.passage.id]
-            if owners:
-                seen[owners.most_common(1)[0][0]].told.append((at_s, decision))
+            owners = whose[decision.passage.id].most_common(1)
+            owner = owners[0][0] if owners else None
+            if owner is not None:
+                seen[owner].told.append((at_s, decision))
             else:
                 self.spurious += decision.passage.outcome is Outcome.VIOLATION
         return seen
 
 
-def _attribute(step: Step, passage: Passage, at_s: float, whose: dict[int, Counter[int]]) -> None:
-    """Take note of whose face each track lies on."""
+def _attribute(step: Step, passage: Passage, at_s: float, whose: Whose) -> None:
+    """Take note of whose face each track lies on; of nobody's where another face is on somebody's card, say."""
     poses = [person.gait(at_s) for person in passage.people] if at_s >= 0 else []
-    for track in step.tracks:
+    for track in step.tracks if step.looked else ():
         x, y = track.box.centre
         away = [math.hypot(x - pose.x, y - pose.y) / pose.width for pose in poses]
-        if away and min(away) < 0.7:
-            whose[track.id][away.index(min(away))] += 1
+        if not track.missed:
+            whose[track.id][away.index(min(away)) if away and min(away) < 0.7 else None] += 1
 
 
 def _usable_now(person: Person, at_s: float) -> bool:
