@@ -85,6 +85,7 @@ class WatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     every_s: Seconds
+    undecided_s: Seconds
     min_score: Share
     start_score: Share
 

@@ -43,7 +43,7 @@ class Watch:
     """Call :meth:`due` with every frame; the detector looks at those for which it says so."""
 
     def __init__(self, watch: WatchSettings, detect: DetectSettings) -> None:
-        self._settings, self._every_s = watch, detect.every_s
+        self._settings, self._detect = watch, detect
         self._last: Floats | None = None
         self._looked_at: Frame | None = None
         self._looked_spots: Floats | None = None  # of it, once they were asked for
@@ -53,7 +53,8 @@ class Watch:
     def due(self, frame: Frame, presence: Presence) -> bool:
         """Whether the detector should look at this frame. True counts as looked at."""
         now_s = frame.captured_s
-        if now_s - max(self._looked_s, self._compared_s) < self._every_s - SLACK_S:
+        every_s = self._detect.undecided_s if presence is Presence.OPEN else self._detect.every_s
+        if now_s - max(self._looked_s, self._compared_s) < every_s - SLACK_S:
             return False
         if self._settings.gate and not self._worth_a_look(frame, presence):
             return False

@@ -37,6 +37,7 @@ OUT_OF_RANGE = {
     "watch.still_s": 0.0,
     "watch.recheck_s": 0.0,
     "detect.every_s": -0.1,
+    "detect.undecided_s": -0.1,
     "detect.min_score": -0.1,
     "detect.start_score": 1.1,
     "track.lost_s": 0.0,
