@@ -1,21 +1,33 @@
 """Faces -> the same person over time.
 
-Each track expects its face where the last one would be at constant speed, or where it was; pairs of track and face are
-made nearest first, distance in face widths. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low
-confidence come second: they may continue a track that found no other but never begin one. That is how a person turning
-away is kept without taking curtains for people.
+Each track expects its face where the last one would be at constant speed; pairs of track and face are made best first,
+by distance in face widths and by size. As in ByteTrack (Zhang et al. 2022, arXiv:2110.06864) faces of low confidence
+come second: they may continue a track that found no other but never begin one. That is how a person turning away is
+kept without taking curtains for people.
+
+Whoever walks behind somebody is seen in part, then not at all, then in part again, and their box shrinks towards the
+edge that still shows. A track remembers the whole face and lays it beside that edge, so that it goes on at the speed
+the person has and meets them on the far side.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.config import DetectSettings, TrackSettings
 from edge.contracts import Box, Face, Track
 
-SPEED_MEMORY = 0.5
-"""Share of the old speed kept at each new face; the rest is what was just measured."""
+SPEED_MEMORY_S = 0.2
+"""Time constant with which speed is learnt: a box's edges jitter by a few per cent of a face from look to look."""
+STOPPING = 0.5
+"""Face widths that a face found where somebody was counts as further off than one where they should be: people stop
+dead, but more often two cross, and each is where the other was."""
+FIRST_REACH = 2.0
+"""Somebody seen once may be going any way, and fast: they are looked for so many times as far."""
+FAINT_REACH = 0.5
+"""A faint face must lie this much nearer: most are no faces."""
 MOST_SIZE_CHANGE = 2.0
 """Between two looks a face grows or shrinks by no more than this factor."""
 MOST_MISSED = 3
@@ -28,26 +40,32 @@ MOST_SHARED = 0.5
 class _State:
     id: int
     face: Face
+    whole: Box  # where the whole face is, of which the box may show a part
     entered_s: float
     seen_s: float
     missed: int = 0
-    speed_x: float = 0.0  # pixels a second
-    speed_y: float = 0.0
+    speed: tuple[float, float] | None = None  # pixels a second
 
     def expected(self, now_s: float) -> Box:
-        after_s = now_s - self.seen_s
-        x, y = self.speed_x * after_s, self.speed_y * after_s
-        box = self.face.box
-        return Box(box.xmin + x, box.ymin + y, box.xmax + x, box.ymax + y)
+        """Where the whole face should be."""
+        speed_x, speed_y = self.speed or (0.0, 0.0)
+        x, y = speed_x * (now_s - self.seen_s), speed_y * (now_s - self.seen_s)
+        return Box(self.whole.xmin + x, self.whole.ymin + y, self.whole.xmax + x, self.whole.ymax + y)
 
-    def meet(self, face: Face, now_s: float, surely: bool) -> None:
+    def meet(self, face: Face, now_s: float, whole: bool) -> None:
+        """Take the face found; ``whole`` is false where somebody may hide a part of it."""
         after_s = now_s - self.seen_s
-        # A face half hidden behind somebody is faint and has its box elsewhere: it tells nothing of the speed.
-        if after_s > 0 and surely:
-            (x, y), (old_x, old_y) = face.box.centre, self.face.box.centre
-            self.speed_x = SPEED_MEMORY * self.speed_x + (1 - SPEED_MEMORY) * (x - old_x) / after_s
-            self.speed_y = SPEED_MEMORY * self.speed_y + (1 - SPEED_MEMORY) * (y - old_y) / after_s
+        if after_s > 0:
+            box = face.box if whole else _completed(self.expected(now_s), face.box)
+            (x, y), (old_x, old_y) = box.centre, self.whole.centre
+            self._learn((x - old_x) / after_s, (y - old_y) / after_s, after_s)
+            self.whole = box
         self.face, self.seen_s, self.missed = face, now_s, 0
+
+    def _learn(self, x: float, y: float, after_s: float) -> None:
+        old_x, old_y = self.speed or (x, y)
+        share = 1 - math.exp(-after_s / SPEED_MEMORY_S)
+        self.speed = old_x + share * (x - old_x), old_y + share * (y - old_y)
 
 
 class Tracker:
@@ -62,20 +80,29 @@ class Tracker:
         """All people held to be present at ``now_s``, oldest first."""
         # Before pairing: whoever comes after a pause that long is somebody new, however near.
         self._states = [s for s in self._states if now_s - s.seen_s <= self._settings.lost_s]
-        new = self._pair([face for face in faces if face.score >= self._start_score], self._states, now_s)
+        sure = [face for face in faces if face.score >= self._start_score]
+        new = self._pair(sure, self._states, now_s)
         for state in self._states:
             state.missed += state.seen_s < now_s
         self._continue([face for face in faces if face.score < self._start_score], now_s)
         for face in new:
             if not _lies_on(face.box, self._seen(now_s)):
-                self._states.append(_State(self._next_id, face, now_s, now_s))
+                self._states.append(_State(self._next_id, face, face.box, now_s, now_s))
                 self._next_id += 1
         return self.expected(now_s)
 
     def expected(self, now_s: float) -> tuple[Track, ...]:
         """The same people where they should be at ``now_s``, without a look."""
         return tuple(
-            Track(s.id, s.expected(now_s), s.face.score, s.entered_s, s.seen_s, s.missed) for s in self._states
+            Track(
+                s.id,
+                s.face.box if s.seen_s == now_s else s.expected(now_s),
+                s.face.score,
+                s.entered_s,
+                s.seen_s,
+                s.missed,
+            )
+            for s in self._states
         )
 
     def _continue(self, faint: Sequence[Face], now_s: float) -> None:
@@ -88,14 +115,12 @@ class Tracker:
         return [state.face.box for state in self._states if state.seen_s == now_s]
 
     def _pair(self, faces: Sequence[Face], states: Sequence[_State], now_s: float, surely: bool = True) -> list[Face]:
-        """Give each of ``states`` its face, nearest pairs first; returns the faces nobody took."""
-        expected = [state.expected(now_s) for state in states]
+        """Give each of ``states`` its face, best pairs first; returns the faces nobody took."""
         pairs = sorted(
-            (distance, i, k)
-            for i, (box, state) in enumerate(zip(expected, states, strict=True))
+            (cost, i, k)
+            for i, state in enumerate(states)
             for k, face in enumerate(faces)
-            # Where they would be by now, or where they were: people stop dead.
-            if (distance := min(_distance(box, face.box), _distance(state.face.box, face.box))) <= self._settings.reach
+            if (cost := self._cost(state, face, now_s, surely)) < math.inf
         )
         met: set[int] = set()
         taken: set[int] = set()
@@ -103,8 +128,40 @@ class Tracker:
             if i not in met and k not in taken:
                 met.add(i)
                 taken.add(k)
-                states[i].meet(faces[k], now_s, surely)
+                # A faint face is the half of one, as a rule.
+                whole = surely and not any(_beside(faces[k].box, other.box) for other in faces if other is not faces[k])
+                states[i].meet(faces[k], now_s, whole)
         return [face for k, face in enumerate(faces) if k not in taken]
+
+    def _cost(self, state: _State, face: Face, now_s: float, surely: bool) -> float:
+        """How badly a face fits somebody: where they would be by now, or where they were."""
+        reach = self._settings.reach
+        if not surely:
+            reach *= FAINT_REACH
+        elif state.speed is None and not state.missed:
+            reach *= FIRST_REACH
+        there = _misfit(state.expected(now_s), face.box, reach)
+        return min(there, _misfit(state.whole, face.box, reach) + STOPPING)
+
+
+def _completed(expected: Box, part: Box) -> Box:
+    """Where the whole face is of which ``part`` is seen: the edge that is nearest to where it should be is seen."""
+    xmin, xmax = _span(expected.xmin, expected.xmax, part.xmin, part.xmax)
+    ymin, ymax = _span(expected.ymin, expected.ymax, part.ymin, part.ymax)
+    return Box(xmin, ymin, xmax, ymax)
+
+
+def _span(low: float, high: float, part_low: float, part_high: float) -> tuple[float, float]:
+    if part_high - part_low >= high - low:
+        return part_low, part_high
+    shift = min(part_low - low, part_high - high, key=abs)
+    return low + shift, high + shift
+
+
+def _beside(box: Box, other: Box) -> bool:
+    """Whether there is less than a face between the two, so that one may hide a part of the other."""
+    (x, y), (other_x, other_y) = box.centre, other.centre
+    return abs(x - other_x) < box.width + other.width and abs(y - other_y) < box.height + other.height
 
 
 def _lies_on(box: Box, others: Sequence[Box]) -> bool:
@@ -115,10 +172,14 @@ def _lies_on(box: Box, others: Sequence[Box]) -> bool:
     )
 
 
-def _distance(expected: Box, found: Box) -> float:
-    """Between centres, in face widths; infinite where the sizes cannot be one face's."""
+def _misfit(expected: Box, found: Box, reach: float) -> float:
+    """Distance of the centres in face widths, and the logarithm of the sizes' ratio.
+
+    Infinite beyond ``reach``, and where the sizes cannot be one face's.
+    """
     ratio = max(expected.width, 1e-6) / max(found.width, 1e-6)
-    if not 1 / MOST_SIZE_CHANGE <= ratio <= MOST_SIZE_CHANGE:
-        return float("inf")
     (x, y), (found_x, found_y) = expected.centre, found.centre
-    return float(((x - found_x) ** 2 + (y - found_y) ** 2) ** 0.5 / max(1.0, (expected.width + found.width) / 2))
+    away = math.hypot(x - found_x, y - found_y) / max(1.0, (expected.width + found.width) / 2)
+    if away > reach or not 1 / MOST_SIZE_CHANGE <= ratio <= MOST_SIZE_CHANGE:
+        return math.inf
+    return away + abs(math.log(ratio))
