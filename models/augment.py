@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.contracts import Image
 from models.data import shrunk
 
 Rng = np.random.Generator
+Matrix = npt.NDArray[np.float64]
 
 
 def photometric(image: Image, rng: Rng) -> Image:
@@ -81,3 +83,35 @@ def occlude(image: Image, rng: Rng, box: tuple[float, float, float, float]) -> I
     colour = rng.integers(0, 256, 3)
     region[:] = np.clip(colour + rng.normal(0, rng.uniform(0, 25), region.shape), 0, 255)
     return image
+
+
+def hand(image: Image, rng: Rng, box: tuple[float, float, float, float]) -> Image:
+    """A hand of any skin tone laid over ``box``: a palm and four fingers, lit from one side."""
+    xmin, ymin, xmax, ymax = box
+    palm = max(3.0, (xmax - xmin) * rng.uniform(0.25, 0.45))
+    centre = np.array([rng.uniform(xmin, xmax), rng.uniform(ymin, ymax) + palm / 2])
+    tone = np.array([70, 45, 35]) + rng.uniform(0, 1) * np.array([170, 150, 140]) + rng.normal(0, 8, 3)
+    colour = tuple(float(v) for v in np.clip(tone, 0, 255))
+    shade = tuple(0.75 * v for v in colour)
+    turn = rng.normal(0, 0.6)
+    along, across = np.array([np.sin(turn), -np.cos(turn)]), np.array([np.cos(turn), np.sin(turn)])
+    image = image.copy()
+    for finger in range(4):
+        root = centre + across * palm * (finger - 1.5) * 0.45
+        tip = root + along * palm * rng.uniform(0.9, 1.4) + across * palm * rng.normal(0, 0.08)
+        ends = [(int(x), int(y)) for x, y in (root, tip)]
+        cv2.line(image, ends[0], ends[1], shade, max(2, int(palm * 0.42)), cv2.LINE_AA)
+        cv2.line(image, ends[0], ends[1], colour, max(1, int(palm * 0.34)), cv2.LINE_AA)
+    middle, axes = (int(centre[0]), int(centre[1])), (int(palm), int(palm * 0.9))
+    cv2.ellipse(image, middle, axes, float(np.degrees(turn)), 0, 360, colour, -1, cv2.LINE_AA)
+    return image
+
+
+def from_above(size: int, rng: Rng) -> Matrix:
+    """Homography (3, 3) of a square of ``size`` pixels as a camera over the door sees it: brow wide, chin narrow."""
+    lean, short = rng.uniform(0.0, 0.22), rng.uniform(0.8, 1.0)
+    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
+    top, bottom = size * (1 - short) / 2, size * (1 + short) / 2
+    inward = size * lean / 2
+    seen = np.array([[0, top], [size, top], [size - inward, bottom], [inward, bottom]], np.float32)
+    return np.asarray(cv2.getPerspectiveTransform(corners, seen), np.float64)

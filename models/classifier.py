@@ -15,11 +15,14 @@ from edge.contracts import Box, Image
 from models import augment, backbone
 from models.data import stretched
 
+POOL = "pool"
+"""The layer between backbone and head."""
+
 
 def build(size: int, weights: str | None, outputs: int, alpha: float = 1.0) -> keras.Model:
     """Input (n, size, size, 3) RGB 0..255 float; output (n, outputs) softmax, or (n, 1) sigmoid for ``outputs`` 1."""
     base = backbone.mobilenet_v2(size, weights, alpha)
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base.output)
+    pooled = keras.layers.GlobalAveragePooling2D(name=POOL)(base.output)
     dropped = keras.layers.Dropout(0.3, name="dropout")(pooled)
     activation = "sigmoid" if outputs == 1 else "softmax"
     head = keras.layers.Dense(outputs, activation=activation, name="labels")(dropped)
@@ -50,9 +53,10 @@ def sample(example: Example, size: int, bare: int, rng: augment.Rng) -> Image:
         zoom = rng.uniform(1.0, 1.3)
     else:
         box = example.box
-        if example.label == bare and rng.random() < 0.1:
+        if example.label == bare and rng.random() < 0.12:
             lower = (box.xmin, box.ymin + 0.5 * box.height, box.xmax, box.ymax + 0.2 * box.height)
-            image = augment.occlude(example.image, rng, lower)
+            held = augment.hand if rng.random() < 0.6 else augment.occlude
+            image = held(example.image, rng, lower)
         else:
             image = example.image
         side = max(box.width, box.height)
@@ -68,7 +72,10 @@ def sample(example: Example, size: int, bare: int, rng: augment.Rng) -> Image:
     squeeze = np.diag([rng.uniform(0.88, 1.12), 1.0]) @ turn[:, :2]
     turn[:, 2] += (turn[:, :2] - squeeze) @ np.array([wide / 2, wide / 2])
     turn[:, :2] = squeeze
-    image = cv2.warpAffine(image, turn, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    view = np.vstack([turn, (0, 0, 1)])
+    if rng.random() < 0.3:
+        view = augment.from_above(size, rng) @ view
+    image = cv2.warpPerspective(image, view, (size, size), borderMode=cv2.BORDER_REPLICATE)
     if rng.random() < 0.5:
         image = image[:, ::-1]
     return augment.photometric(np.ascontiguousarray(image, np.uint8), rng)

@@ -207,6 +207,11 @@ def _add_classifier(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", default="with_mask,without_mask,with_incorrect_mask", help="in output order")
     parser.add_argument("--sigmoid", action="store_true", help="one output neuron, for two labels")
     parser.add_argument("--rounding", action="store_true", help="train with int8's rounding: to finish a run (--start)")
+    parser.add_argument(
+        "--frozen",
+        action="store_true",
+        help="train the head alone, as the papers do; fine-tune all from it with --start",
+    )
     _add_run_options(parser, size=96, batch=64, epochs=24, steps=100, learning_rate=5e-4)
     parser.set_defaults(run=_classifier)
 
@@ -258,6 +263,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         resume=arguments.resume,
         start=arguments.start,
         rounding=getattr(arguments, "rounding", False),
+        frozen=getattr(arguments, "frozen", False),
         patience=arguments.patience,
         track=tuple(arguments.track),
     )

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from edge import pixels
 from edge.contracts import Box, Floats, Image
 from edge.detect import PAD_VALUE, STRIDES, cell_centres
 from models import augment, backbone
@@ -206,9 +207,8 @@ def _view(source: Sample, height: int, width: int, rng: augment.Rng) -> Sample:
         scale = fit * float(rng.uniform(0.8, 1.6))
         x, y = full_width / 2, full_height / 2
         at_x, at_y = width * rng.uniform(0.3, 0.7), height * rng.uniform(0.3, 0.7)
-    if scale < 0.8:  # warpAffine does not average; the runtime's letterbox does
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        shrunk, scale = scale, 1.0
+    if scale < 0.8:  # warpAffine does not average
+        image, shrunk, scale = _shrunk(image, scale, rng), scale, 1.0
     else:
         shrunk = 1.0
     flip = -1.0 if rng.random() < 0.5 else 1.0
@@ -220,6 +220,14 @@ def _view(source: Sample, height: int, width: int, rng: augment.Rng) -> Sample:
     view = cv2.warpAffine(image, affine, (width, height), borderMode=border, borderValue=(PAD_VALUE,) * 3)
     moved = [_moved(face, matrix * shrunk, shift, height, width) for face in faces]
     return np.asarray(view, np.uint8), [face for face in moved if face]
+
+
+def _shrunk(image: Image, scale: float, rng: augment.Rng) -> Image:
+    """By ``scale``, as the runtime's letterbox does it or smoother: low-resolution streams come averaged."""
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    if rng.random() < 0.6:
+        return pixels.resized(image, width, height)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _moved(

@@ -42,7 +42,8 @@ class Recipe:
 
     ``patience`` ends the run after that many epochs in a row without a better one; 0 never does, which suits a cosine:
     its best epochs are its last. ``track`` names backends of :data:`models.tracking.BACKENDS`. ``start`` is an earlier
-    run's ``.keras`` to begin with; ``rounding`` trains with int8's rounding (:mod:`models.fake_quant`).
+    run's ``.keras`` to begin with; ``rounding`` trains with int8's rounding (:mod:`models.fake_quant`); ``frozen``
+    trains what follows the backbone and nothing else.
     """
 
     out: Path
@@ -56,6 +57,7 @@ class Recipe:
     resume: bool
     start: Path | None = None
     rounding: bool = False
+    frozen: bool = False
     patience: int = 0
     track: tuple[str, ...] = ()
 
@@ -329,6 +331,8 @@ def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: S
     print(f"{len(train)} faces to train on, {len(validation)} to validate on", flush=True)
     model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels))
     begin_with(recipe.start, model)
+    if recipe.frozen:
+        backbone.freeze_until(model, classifier.POOL)
     training = with_rounding(model, train, recipe) if recipe.rounding else model
     chances = np.cumsum(classifier.sampling_weights([e.label for e in train]))
     bare = labels.index("without_mask") if "without_mask" in labels else -1

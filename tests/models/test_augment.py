@@ -49,3 +49,23 @@ def test_occlusion_leaves_the_original_and_the_rest_alone(picture: np.ndarray) -
 def test_compression_keeps_the_picture(picture: np.ndarray) -> None:
     again = augment.recompress(picture, 80)
     assert np.abs(again.astype(int) - picture).mean() < 6
+
+
+def test_a_hand_covers_a_part_and_leaves_the_original_alone(picture: np.ndarray) -> None:
+    before = picture.copy()
+    held = augment.hand(picture, np.random.default_rng(3), (30, 20, 66, 60))
+    np.testing.assert_array_equal(picture, before)
+    share = (held != picture).any(axis=2).mean()
+    assert 0.02 < share < 0.7
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_from_above_the_chin_is_narrower_than_the_brow_and_all_stays_in_view(seed: int) -> None:
+    view = augment.from_above(96, np.random.default_rng(seed))
+    corners = np.array([[0, 0], [96, 0], [96, 96], [0, 96]], np.float64)
+    x, y, w = view @ np.c_[corners, np.ones(4)].T
+    x, y = x / w, y / w
+    assert x[1] - x[0] == pytest.approx(96)
+    assert x[2] - x[3] <= 96
+    assert min(x.min(), y.min()) >= -1e-6
+    assert max(x.max(), y.max()) <= 96 + 1e-6

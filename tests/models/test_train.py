@@ -223,6 +223,18 @@ def test_a_classifier_from_class_folders(class_folders: Path, recipe: train.Reci
 
 
 @pytest.mark.slow
+def test_a_frozen_run_trains_the_head_alone(class_folders: Path, recipe: train.Recipe, tmp_path: Path) -> None:
+    start = classifier.build(32, None, 2)
+    train.saver(start, rounded=False)(tmp_path / "start.keras")
+    short = replace(recipe, size=32, epochs=1, steps=2, frozen=True, start=tmp_path / "start.keras")
+    best = train.train_classifier(short, data.read_folders(class_folders), ["with_mask", "without_mask"], False)
+    *backbone, kernel, _ = zip(start.get_weights(), keras.models.load_model(best).get_weights(), strict=True)
+    for before, after in backbone:
+        np.testing.assert_array_equal(before, after)
+    assert not np.array_equal(*kernel)
+
+
+@pytest.mark.slow
 def test_a_detector_from_boxes(boxes_table: Path, recipe: train.Recipe) -> None:
     best = train.train_detector(replace(recipe, size=64, epochs=1, steps=2), [data.read_boxes(boxes_table)])
     shapes = {name: tuple(tensor.shape) for name, tensor in keras.models.load_model(best).output.items()}
