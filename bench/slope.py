@@ -10,8 +10,9 @@ the interval has to include zero.
 A resident set hides a leak for as long as the heap has free room to put it, and starting leaves much. So that room is
 given back to the system once, with the settling half over (malloc_trim(3), where the C library has it). What is left
 to see is pages of 4 kB: five of them, evenly spread over the last 80,000 frames, are told from chance, which is 50
-bytes a person. The blocks see a single object, of Python; they have no bar, for some of what fmd remembers is bounded
-and still fills.
+bytes a person. The blocks see a single object, of Python. They have no bar, for one rise of theirs is known and ends:
+the alert remembers the last 32 people it sounded for, and from person 257 on each number is an object of its own
+(CPython shares those up to 256), so that 32 blocks come with the next 32 people and no more after them.
 """
 
 from __future__ import annotations
