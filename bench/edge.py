@@ -26,6 +26,7 @@ from edge.capture import ThreadReader
 from edge.contracts import Frame, Image, Step
 from edge.drivers.pixels import frame_of_bgr
 from edge.errors import RuntimeMissingError
+from edge.world import World
 
 BARE_S, MASKED_S = clips.Span(3.2, 5.4), clips.Span(6.0, 8.8)
 """When the scene's person stands bare-faced, and masked."""
@@ -129,7 +130,7 @@ def measured(clip: clips.Clip, edges: int, fps: float, threads: int) -> tuple[li
     pin = factory.pin(settings.alert.led_pin)
     pin.clear_states()
     began_s = factory.ticks()
-    world = service.World(reader=lambda open_camera, ring: ThreadReader(lambda: camera, ring))
+    world = World(reader=lambda open_camera, ring: ThreadReader(lambda: camera, ring))
     try:
         service.run(settings, witness.take, lambda decision: None, world=world)
     except EnoughError:

@@ -3,7 +3,9 @@
     capture -> watch -> detect -> track -> classify -> decide -> alert      one stage a file, joined in pipeline.py
 
     cli, commands    argv, and what each command does
-    service          signals, readiness and the watchdog around the pipeline
+    service          models, stages, outputs and signals around the pipeline
+    live, pulse      live cameras in turn; what systemd hears
+    world            time, and the threads beside a run
     sight            does a camera's picture show anything, or is it frozen, black, covered?
     faults           what can go wrong with a camera, to be rehearsed
     contracts        what passes between the stages: shapes, units, colour order

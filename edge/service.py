@@ -1,51 +1,41 @@
-"""Signals, readiness and the watchdog around the pipeline: what makes a loop a service.
+"""Models, stages, outputs and signals around the pipeline: what makes a loop a service.
 
-"Alive" means one thing here: a frame went all the way through. That reports READY and feeds the watchdog
-(sd_notify(3)), so a loop that hangs anywhere is restarted by systemd. A camera that fails is told at once, and opened
-again for a bounded time; see :class:`Pulse` for what systemd hears meanwhile.
+How live cameras take turns is in :mod:`edge.live`, what systemd hears in :mod:`edge.pulse`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from types import FrameType
-from typing import cast
 
-from edge import bundle, config, drivers, install, off, pixels, speech, trial
+from edge import bundle, config, drivers, install, live, off, pixels, pulse, speech, trial
 from edge.alert import Alert
 from edge.bundle import Model
-from edge.capture import Capture, Reader, ThreadReader
 from edge.classify import MaskClassifier
-from edge.config import CameraSettings, ModelSettings, Settings
-from edge.contracts import Camera, Decision, Detector, Frame, Health, Interpreter, Output, Sight, Signal, Step
+from edge.config import ModelSettings, Settings
+from edge.contracts import Decision, Detector, Health, Interpreter, Output, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
 from edge.errors import BundleError, FmdError
 from edge.install import TASKS, Store
+from edge.live import Hooks
 from edge.pipeline import Pipeline
+from edge.pulse import Pulse
 from edge.track import Tracker
 from edge.trial import Trial, TriedClassifier, TriedDetector
 from edge.watch import Watch
+from edge.world import World
 
 log = logging.getLogger("fmd")
 
-TICK_S = 0.05
-"""How often the alert's lease and rhythm are looked at between frames of a live camera."""
-TURN_S = 0.1
-"""A loop without frames looks about itself this often."""
-REST_S = 1.0
-"""How often the watchdog is fed while cameras are opened again."""
 SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 
 
@@ -209,7 +199,7 @@ def run(
         try:
             _run_in_turn(settings, world, stopping, build, hooks)
         finally:
-            notify("STOPPING=1")
+            pulse.notify("STOPPING=1")
     log.info("stopped: %s", "asked to" if stopping.signal else "the source has ended")
     return stopping.signal
 
@@ -221,11 +211,11 @@ def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Bu
     """With ``settings``, and with those that each reload brings, until there is an end."""
     before: Settings | None = None
     while True:
-        pulse = Pulse(partial(_proven, settings.model))
+        beat = Pulse(partial(_proven, settings.model))
         try:
-            _run_once(settings, world, stopping, build, hooks, pulse)
+            _run_once(settings, world, stopping, build, hooks, beat)
         except FmdError as error:
-            if before is None or pulse.began:
+            if before is None or beat.began:
                 raise
             log.error("the new settings cannot be run, going on with those before: %s", error)
             settings, before = before, None
@@ -244,226 +234,54 @@ def _proven(settings: ModelSettings) -> None:
 
 
 def _run_once(
-    settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks, pulse: Pulse
+    settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks, beat: Pulse
 ) -> None:
     """Open all, watch until the source ends or a signal has come, close all."""
     # Several cameras take turns in one thread, so that one copy of each model does.
     build = build or partial(build_pipeline, opened=cache(drivers.open_interpreter))
-    with ExitStack() as stack:
-        alert = stack.enter_context(open_alert(settings))
+
+    def stopped() -> bool:
+        _take_up(stopping, beat, world.clock())
+        return stopping.asked()
+
+    with open_alert(settings) as alert:
         cameras = config.cameras(settings.camera)
-        pipelines = {name: build(settings, named(alert, name)) for name in cameras}
+        pipelines = {name: build(settings, live.named(alert, name)) for name in cameras}
         hooks.on_settings(settings)
         if all(map(drivers.is_live, cameras.values())):
-            _watch(stack, cameras, world, stopping, alert, pipelines, hooks, pulse)
+            live.watch(cameras, pipelines, alert, world, hooks, beat, stopped)
         else:
-            _play(settings, world, stopping, pipelines[""], hooks, pulse)
+            _play(settings, world, pipelines[""], hooks, beat, stopped)
 
 
-@dataclass(frozen=True)
-class Hooks:
-    """Who wants to hear of a run's steps, decisions, changes of health, and settings."""
-
-    on_step: Callable[[Step], None]
-    on_decision: Callable[[Decision], None]
-    on_health: Callable[[Health], None]
-    on_settings: Callable[[Settings], None]
-
-    def take(self, step: Step) -> None:
-        """Pass on what one frame led to."""
-        for decision in step.decisions:
-            self.on_decision(decision)
-        self.on_step(step)
-
-
-def _play(settings: Settings, world: World, stopping: Stopping, pipeline: Pipeline, hooks: Hooks, pulse: Pulse) -> None:
+def _play(
+    settings: Settings, world: World, pipeline: Pipeline, hooks: Hooks, beat: Pulse, stopped: Callable[[], bool]
+) -> None:
     """A clip, a folder or the scene: frame by frame, none skipped, on its own time, to its end."""
     now_s = 0.0
     with closing(drivers.open_camera(settings.camera, world.clock)) as camera:
-        while not stopping.asked() and (frame := camera.read()) is not None:
+        while not stopped() and (frame := camera.read()) is not None:
             now_s = frame.captured_s
             hooks.take(pipeline.step(frame))
-            pulse.beat()
-            _take_up(stopping, pulse, world.clock())
+            beat.beat()
     for decision in pipeline.finish(now_s):
         hooks.on_decision(decision)
 
 
-def _watch(
-    stack: ExitStack,
-    cameras: Mapping[str, CameraSettings],
-    world: World,
-    stopping: Stopping,
-    alert: Alert,
-    pipelines: Mapping[str, Pipeline],
-    hooks: Hooks,
-    pulse: Pulse,
-) -> None:
-    """Live cameras: the newest frame of each in turn, and what to do while they give none."""
-    bell, eyes = world.bell(), []
-    for name, camera in cameras.items():
-        capture = _capture(name, camera, world, bell)
-        stack.callback(capture.close, camera.stall_s)
-        eyes.append(Eye(capture, pipelines[name], alert, hooks))
-    ticker = stack.enter_context(world.ticking(alert, world.clock))
-    # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
-    stack.callback(alert.close)
-    while not stopping.asked() and not all(eye.ended for eye in eyes):
-        worked = [eye.turn(world.clock()) for eye in eyes]
-        ticker.check()
-        pulse.tell([eye.health for eye in eyes])
-        _take_up(stopping, pulse, world.clock())
-        if any(worked):
-            pulse.beat()
-            continue
-        errors = [eye.given_up(world.clock()) for eye in eyes]
-        if errors[0] and all(errors):
-            raise errors[0]
-        pulse.rest(world.clock())
-        bell.wait(TURN_S)
-    for eye in eyes:
-        eye.finish(world.clock())
-
-
-def _capture(name: str, camera: CameraSettings, world: World, bell: Bell) -> Capture:
-    opener = drivers.camera_opener(camera, world.clock)
-    return Capture(camera, lambda: world.reader(opener, bell.ring), world.clock(), drivers.frozen_s(camera), name)
-
-
-def named(alert: Alert, camera: str) -> Alert:
-    """The alert as one of several cameras has it: what it says stands beside what the others say."""
-    return cast(Alert, _Share(alert, camera)) if camera else alert
-
-
-class _Share:
-    """What a pipeline sees of an alert it shares."""
-
-    def __init__(self, alert: Alert, camera: str) -> None:
-        self.renew = partial(alert.renew, camera=camera)
-
-
-def _take_up(stopping: Stopping, pulse: Pulse, now_s: float) -> None:
+def _take_up(stopping: Stopping, beat: Pulse, now_s: float) -> None:
     """A reload, if one was asked for: settings that are no good change nothing."""
     if not stopping.hung_up or stopping.reread is None:
         return
     stopping.hung_up = False
-    pulse.reloading(now_s)
+    beat.reloading(now_s)
     try:
         settings = stopping.reread()
         check(settings)
     except FmdError as error:
         log.error("reload refused, going on as before: %s", error)
-        pulse.refused(error)
+        beat.refused(error)
     else:
         stopping.following = settings
-
-
-class Eye:
-    """One live camera with its pipeline."""
-
-    def __init__(self, capture: Capture, pipeline: Pipeline, alert: Alert, hooks: Hooks) -> None:
-        self._capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
-        self.health = capture.health
-        self.given_up = capture.given_up
-
-    @property
-    def ended(self) -> bool:
-        """Whether its source, a recording, is over."""
-        return self._capture.ended
-
-    def turn(self, now_s: float) -> bool:
-        """Take the newest frame, if there is one, all the way; whether there was one."""
-        frame = self._capture.poll(now_s)
-        if self.health is not self._capture.health:
-            self._tell(self.health, self._capture.health)
-        alarm = frame is not None and self._step(frame)
-        # A lens that is covered while somebody is in violation does not end the alarm.
-        if self.health.blind and self.health.sight is not Sight.STARTING and not alarm:
-            self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
-        return frame is not None
-
-    def finish(self, now_s: float) -> None:
-        """Everybody leaves."""
-        for decision in self._pipeline.finish(now_s):
-            self._hooks.on_decision(self._signed(decision))
-
-    def _step(self, frame: Frame) -> bool:
-        step = self._pipeline.step(frame)
-        decisions = tuple(map(self._signed, step.decisions))
-        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=self._capture.dropped)
-        self._hooks.take(step)
-        return step.alarm
-
-    def _signed(self, decision: Decision) -> Decision:
-        return replace(decision, camera=self.health.camera)
-
-    def _tell(self, before: Health, now: Health) -> None:
-        self.health = now
-        if now.blind:
-            log.warning("camera %s%s: %s", now.camera and f"{now.camera} ", now.sight.value, now.reason)
-        elif before.sight is not Sight.STARTING:
-            log.info("camera %ssees again after %.1f s", now.camera and f"{now.camera} ", now.since_s - before.since_s)
-        self._hooks.on_health(now)
-
-
-class Pulse:
-    """What systemd hears: ready, alive, and the state in words (``systemctl status``).
-
-    READY and the watchdog's food come with frames that went all the way through, and with nothing else but one: while
-    cameras that have worked are opened again. That counts as work for ``camera.give_up_s`` at most, for then the run
-    ends. The words never say "watching" of a camera that is blind.
-    """
-
-    def __init__(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        self.ready, self._on_ready, self.began = False, on_ready, False
-        self._rested_s = float("-inf")
-        self._status = self._said = "watching"
-
-    def tell(self, healths: Sequence[Health]) -> None:
-        """What the cameras give now."""
-        self._status = "; ".join(map(_in_words, healths))
-        if self.ready and self._status != self._said:
-            self._say("")
-
-    def beat(self) -> None:
-        """A frame went all the way through."""
-        if not self.began:
-            self.began = True
-            self._on_ready()
-        if self.ready:
-            notify("WATCHDOG=1")
-        else:
-            self.ready = self._say("READY=1\n")
-
-    def rest(self, now_s: float) -> None:
-        """No frame came, and somebody sees to that. Nothing is said before the first frame ever."""
-        if self.ready and now_s - self._rested_s >= REST_S:
-            self._rested_s = now_s
-            notify("WATCHDOG=1")
-
-    def reloading(self, now_s: float) -> None:
-        """Settings are about to be read again; READY=1 follows, from here or from the first frame with new ones."""
-        if self.ready:
-            notify(f"RELOADING=1\nMONOTONIC_USEC={now_s * 1e6:.0f}")
-
-    def refused(self, error: FmdError) -> None:
-        """They were no good, and all is as before."""
-        if self.ready:
-            notify(f"READY=1\nSTATUS={self._status}; reload refused: {' '.join(str(error).split())}")
-
-    def _say(self, before: str) -> bool:
-        """Whether it was heard; if not, the next frame says it again."""
-        heard = notify(f"{before}STATUS={self._status}")
-        if heard:
-            self._said = self._status
-        return heard
-
-
-def _in_words(health: Health) -> str:
-    said = "watching" if health.sight is Sight.SEEING else "starting"
-    if health.blind and health.sight is not Sight.STARTING:
-        said = f"blind, camera {health.sight.value}: {' '.join(health.reason.split())}"
-    return f"{health.camera}: {said}" if health.camera else said
 
 
 @dataclass
@@ -505,84 +323,3 @@ def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[St
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@dataclass
-class Ticker:
-    """What became of the thread that keeps the alert's time."""
-
-    error: FmdError | None = None
-
-    def check(self) -> None:
-        """Raise what an output raised there: a loop whose alarm cannot fire must not count as alive."""
-        if self.error is not None:
-            raise self.error
-
-
-@contextmanager
-def _ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
-    """Keep the alert's time while the loop is busy or stuck: the lease must end even then."""
-    done = threading.Event()
-    ticker = Ticker()
-
-    def tick() -> None:
-        while not done.wait(TICK_S):
-            try:
-                alert.tick(clock())
-            except FmdError as error:  # told by the loop; ticking goes on, as the next try may switch off
-                ticker.error = ticker.error or error
-
-    thread = threading.Thread(target=tick, name="alert", daemon=True)
-    thread.start()
-    try:
-        yield ticker
-    finally:
-        done.set()
-        thread.join()
-
-
-class Bell:
-    """Rung by whoever has brought a frame; wakes the loop."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def ring(self) -> None:
-        """There is something to take."""
-        self._event.set()
-
-    def wait(self, timeout_s: float) -> None:
-        """Until it is rung, or the time is over. A ring while nobody waits is not lost."""
-        self._event.wait(timeout_s)
-        self._event.clear()
-
-
-@dataclass(frozen=True)
-class World:
-    """What a run takes from the world around it: time, threads that read cameras, and one that keeps the alert's time.
-
-    Rehearsals put simulated ones in their place; nothing else in a run waits or reads a clock.
-    """
-
-    clock: Callable[[], float] = time.monotonic
-    bell: Callable[[], Bell] = Bell
-    reader: Callable[[Callable[[], Camera], Callable[[], None]], Reader] = ThreadReader
-    ticking: Callable[[Alert, Callable[[], float]], AbstractContextManager[Ticker]] = _ticking
-
-
-def notify(state: str) -> bool:
-    """Tell systemd; whether it took it. Silent where it does not listen (sd_notify(3): a datagram to $NOTIFY_SOCKET).
-
-    Never waits: a system manager that is busy must not hold up the door.
-    """
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return True
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        try:
-            sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError as error:
-            log.debug("systemd does not listen at %s: %s", address, error)
-            return False
-    return True

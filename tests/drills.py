@@ -36,7 +36,7 @@ from edge.contracts import Decision, Frame, Health, Image, Sight, Signal, Step
 from edge.drivers.console import ConsoleOutput
 from edge.errors import CameraError
 from edge.faults import Fault, active
-from edge.service import Ticker, World
+from edge.world import Ticker, World
 
 NOTICED_S, BACK_S = 2.0, 1.0
 """The budgets: from a fault to its name, from the device's return to the first picture taken all the way."""

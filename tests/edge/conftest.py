@@ -11,7 +11,7 @@ from edge import config, drivers, service
 from edge.bundle import Bundle, Model, unpack
 from edge.config import Settings
 from tests.data_sets import DATA
-from tests.edge.parts import Taking
+from tests.edge.parts import Systemd, Taking, write_clip
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +66,18 @@ def receiver() -> Iterator[Taking]:
     made = Taking()
     yield made
     made.free.set()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    """Who hears what is told to systemd."""
+    listening = Systemd(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Eight frames of noise."""
+    return write_clip(tmp_path / "clip.mp4", frames=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -20,9 +21,10 @@ from edge import config
 from edge.alert import Alert
 from edge.bundle import Bundle, Contract, InputSpec, Model
 from edge.classify import MaskClassifier
-from edge.contracts import Box, Face, Floats, Frame, Image, Kind, Message, Stored, TensorSpec, luma_of
+from edge.contracts import Box, Decision, Face, Floats, Frame, Image, Kind, Message, Step, Stored, TensorSpec, luma_of
 from edge.decide import Decider
 from edge.detect import FaceDetector, cell_centres
+from edge.drivers import fake_picamera2
 from edge.drivers.console import ConsoleOutput
 from edge.pipeline import Pipeline
 from edge.track import Tracker
@@ -221,3 +223,65 @@ class Taking:
 
     def told(self, kind: Kind) -> list[Any]:
         return [message.values for message in self.got if message.kind is kind]
+
+
+LED, BUZZER = 17, 27
+"""The pins they are on by default."""
+
+
+class Systemd:
+    """The other end of $NOTIFY_SOCKET."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(str(path))
+
+    def heard(self) -> list[str]:
+        """What has been said since last asked."""
+        said = []
+        while True:
+            try:
+                said.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return said
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def settings_for(clip: Path, **changed: Any) -> config.Settings:
+    more = {key.replace("__", "."): value for key, value in changed.items()}
+    return config.load(None, {"camera.source": str(clip), "alert.driver": "gpiozero", **more})
+
+
+def nothing(_: Step | Decision) -> None:
+    """Neither steps nor decisions matter."""
+
+
+def levels(mock_pins: Any, number: int) -> list[bool]:
+    """Every state a pin was in."""
+    return [state.state for state in mock_pins.pin(number).states]
+
+
+def assert_off_and_released(mock_pins: Any) -> None:
+    from gpiozero import DigitalOutputDevice
+
+    assert not mock_pins.pin(LED).state
+    assert not mock_pins.pin(BUZZER).state
+    for number in (LED, BUZZER):
+        DigitalOutputDevice(number).close()  # PinInUse where somebody does
+
+
+class LiveCamera(fake_picamera2.Picamera2):
+    """The stand-in, giving pictures for ever, some twenty a second."""
+
+    pace = threading.Event()
+
+    def capture_request(self, wait: float | None = None) -> fake_picamera2.Request:
+        self.pace.wait(0.05)  # never set: a camera has a speed
+        return fake_picamera2.Request(texture(240, 320), self.configuration)
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        super().configure(configuration)
+        self.configuration = configuration
