@@ -174,9 +174,9 @@ def receivers(settings: Settings) -> Iterator[Receiver]:
     if settings.mqtt.host:
         from edge.drivers.mqtt import MqttMessenger
 
-        mqtt, pictures = settings.mqtt, settings.publish.pictures != "none"
-        wanted = (mqtt, name, pictures, _as_of(mqtt.password_file), _as_of(mqtt.ca_file))
-        yield Receiver("mqtt", wanted, partial(MqttMessenger, mqtt, name, pictures))
+        mqtt, pictures, cameras = settings.mqtt, settings.publish.pictures != "none", tuple(settings.camera.sources)
+        wanted = (mqtt, name, pictures, cameras, _as_of(mqtt.password_file), _as_of(mqtt.ca_file))
+        yield Receiver("mqtt", wanted, partial(MqttMessenger, mqtt, name, pictures, cameras))
     if settings.notify.urls or settings.notify.urls_file:
         from edge.drivers.notify import AppriseMessenger, urls_of
 

@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,13 @@ RETAINED = frozenset({Kind.STATE, Kind.HEALTH, Kind.FIGURES})
 
 
 class MqttMessenger:
-    """One broker. ``pictures`` says whether there will be any, for the announcement."""
+    """One broker. ``pictures`` says whether there will be any, ``cameras`` names them where there are several."""
 
     kinds = frozenset(Kind)
 
-    def __init__(self, settings: MqttSettings, name: str, pictures: bool = False) -> None:
+    def __init__(self, settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> None:
         mqtt = _library()
-        self._settings, self._name, self._pictures = settings, name, pictures
+        self._settings, self._announced = settings, discovery(settings, name, pictures, cameras)
         self._base = f"{settings.topic}/{name}"
         self._states: dict[str, str] = {}
         self._pending: tuple[Message, Any] | None = None
@@ -124,26 +124,68 @@ class MqttMessenger:
         self._trouble = "cannot be reached"
 
     def _announce(self) -> None:
-        for topic, entity in discovery(self._settings, self._name, self._pictures).items():
+        for topic, entity in self._announced.items():
             self._client.publish(topic, json.dumps(entity), qos=1, retain=True)
 
 
-def discovery(settings: MqttSettings, name: str, pictures: bool = False) -> dict[str, dict[str, Any]]:
-    """Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages)."""
+Entities = dict[str, dict[str, Any]]
+"""Home Assistant's entities by component and object id, as in ``binary_sensor/alarm``; or by discovery topic."""
+ALARM = "{{ 'ON' if value_json.state in ('bare', 'incorrect') else 'OFF' }}"
+
+
+def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> Entities:
+    """Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages).
+
+    A device for the door, and one more for each of several ``cameras``.
+    """
     base, id_ = f"{settings.topic}/{name}", f"fmd_{name.replace('-', '_')}"
-    shared = {
-        "availability_topic": f"{base}/status",
-        "device": {"identifiers": [id_], "name": f"fmd {name}", "manufacturer": "fmd", "sw_version": _version()},
+    device = {"identifiers": [id_], "name": f"fmd {name}", "manufacturer": "fmd", "sw_version": _version()}
+    topics = _announced(settings, base, id_, device, _of_door(base, pictures and not cameras))
+    for camera in cameras:
+        # The door's id holds no "-": no other door's can be the same.
+        own = f"{id_}-{camera}"
+        part = {**device, "identifiers": [own], "name": f"fmd {name} {camera}", "via_device": id_}
+        topics |= _announced(settings, base, own, part, _of_camera(base, camera, pictures))
+    return topics
+
+
+def _announced(settings: MqttSettings, base: str, id_: str, device: Mapping[str, Any], entities: Entities) -> Entities:
+    topics = {}
+    for key, entity in entities.items():
+        kind, _, what = key.partition("/")
+        shared = {"unique_id": f"{id_}_{what}", "availability_topic": f"{base}/status", "device": device}
+        topics[f"{settings.discovery_topic}/{kind}/{id_}/{what}/config"] = {**shared, **entity}
+    return topics
+
+
+def _of_camera(base: str, camera: str, pictures: bool) -> Entities:
+    state, health = {"state_topic": f"{base}/state/{camera}"}, f"{base}/health/{camera}"
+    entities: Entities = {
+        "binary_sensor/alarm": {**state, "name": "Alarm", "device_class": "safety", "value_template": ALARM},
+        "binary_sensor/blind": {
+            "name": "Camera blind",
+            "device_class": "problem",
+            "state_topic": health,
+            "value_template": "{{ 'OFF' if value_json.sight == 'seeing' else 'ON' }}",
+            "json_attributes_topic": health,
+        },
+        "sensor/state": {**state, "name": "State", "value_template": "{{ value_json.state }}"},
     }
-    alarm = "{{ 'ON' if value_json.state in ('bare', 'incorrect') else 'OFF' }}"
+    if pictures:
+        entities["image/picture"] = {"name": "Last violation", "image_topic": f"{base}/picture/{camera}"}
+    return entities
+
+
+def _of_door(base: str, pictures: bool) -> Entities:
+    state = {"state_topic": f"{base}/state"}
     blind = "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}"
     figure: dict[str, Any] = {"state_topic": f"{base}/figures", "entity_category": "diagnostic"}
     total = {"state_class": "total_increasing"}
     measured = {"state_class": "measurement"}
-    entities: dict[str, dict[str, Any]] = {
-        "binary_sensor/alarm": {"name": "Alarm", "device_class": "safety", "value_template": alarm},
-        "binary_sensor/blind": {"name": "Camera blind", "device_class": "problem", "value_template": blind},
-        "sensor/state": {"name": "State", "value_template": "{{ value_json.state }}"},
+    entities: Entities = {
+        "binary_sensor/alarm": {**state, "name": "Alarm", "device_class": "safety", "value_template": ALARM},
+        "binary_sensor/blind": {**state, "name": "Camera blind", "device_class": "problem", "value_template": blind},
+        "sensor/state": {**state, "name": "State", "value_template": "{{ value_json.state }}"},
         "sensor/outcome": {
             "name": "Last decision",
             "state_topic": f"{base}/decision",
@@ -185,12 +227,7 @@ def discovery(settings: MqttSettings, name: str, pictures: bool = False) -> dict
     }
     if pictures:
         entities["image/picture"] = {"name": "Last violation", "image_topic": f"{base}/picture"}
-    topics = {}
-    for key, entity in entities.items():
-        kind, _, what = key.partition("/")
-        unique = {"unique_id": f"{id_}_{what}"} | ({} if kind == "image" else {"state_topic": f"{base}/state"})
-        topics[f"{settings.discovery_topic}/{kind}/{id_}/{what}/config"] = {**unique, **shared, **entity}
-    return topics
+    return entities
 
 
 def _version() -> str:

@@ -231,6 +231,49 @@ def test_what_is_announced_is_what_home_assistant_takes() -> None:
         assert entity["device"] == next(iter(entities.values()))["device"]
 
 
+@needs_broker
+def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path: Path) -> None:
+    """What the door itself tells of its cameras arrives under the topics that were announced."""
+    broker = Broker(tmp_path)
+    subscriber = Subscriber(broker.port)
+    sources = {"in": "picamera2", "the-yard": "rtsp://x/"}
+    changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "camera.sources": sources}
+    with publish.open_reporter(config.load(None, {**changed, "publish.pictures": "blurred"})) as (reporter, _):
+        for camera in sources:
+            reporter.on_health(Health(camera, Sight.SEEING, 1.0))
+            decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
+            reporter.on_decision(decision)
+            frame = frame_of(texture(64, 64))
+            step = Step(frame, True, (), (), {}, (), (decision,), True, {}, camera=camera, signal=Signal.BARE)
+            reporter.on_step(step)
+            # Of pictures that wait only the newest is kept.
+            wait_for(lambda picture=f"fmd/door/picture/{camera}": subscriber.on(picture))
+    wait_for(lambda: b"offline" in subscriber.on("fmd/door/status"))
+    told = {topic: json.loads(p) for topic, p, _ in subscriber.heard if topic.startswith("homeassistant/")}
+    for camera in sources:
+        own = {topic: entity for topic, entity in told.items() if topic.split("/")[2] == f"fmd_door-{camera}"}
+        assert sorted(topic.split("/")[3] for topic in own) == ["alarm", "blind", "picture", "state"]
+        for entity in own.values():
+            assert entity["device"]["identifiers"] == [f"fmd_door-{camera}"]
+            assert entity["device"]["via_device"] == "fmd_door"
+            assert entity["availability_topic"] == "fmd/door/status"
+            assert subscriber.on(entity.get("state_topic") or entity["image_topic"])
+    assert not [topic for topic in told if topic.startswith("homeassistant/image/fmd_door/")]  # nothing would feed it
+    assert len({entity["unique_id"] for entity in told.values()}) == len(told)
+    subscriber.close()
+    broker.stop()
+
+
+@pytest.mark.parametrize(("sight", "blind"), [("seeing", "OFF"), ("dark", "ON"), ("gone", "ON")])
+def test_a_cameras_blindness_is_its_health(sight: str, blind: str) -> None:
+    jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
+    entity = discovery(settings_for(1883), "door", cameras=["in"])[
+        "homeassistant/binary_sensor/fmd_door-in/blind/config"
+    ]
+    assert entity["state_topic"] == "fmd/door/health/in"
+    assert jinja.Template(entity["value_template"]).render(value_json={"sight": sight}) == blind
+
+
 @pytest.mark.parametrize(
     ("state", "alarm", "blind"),
     [("bare", "ON", "OFF"), ("incorrect", "ON", "OFF"), ("blind", "OFF", "ON"), ("running", "OFF", "OFF")],
