@@ -153,21 +153,31 @@ def save_picture(path: Path, picture: Image) -> None:
         raise OutputError(f"{path}: the picture could not be written; is the disk full or the folder missing?")
 
 
+LONGEST_GAP_S = 2.0
+"""How long a video shows one picture of a live camera at most, however long it gave none."""
+
+
 class VideoFile:
-    """An MP4 of RGB frames, as a context. Its speed is that of its first two frames, so the first waits for the second.
+    """An MP4 of RGB frames, as a context. Without ``fps`` its speed is that of its first two frames, so the first waits
+    for the second, and every frame is in it once: for recordings, whose frames are evenly apart.
+
+    With ``fps`` the video keeps the frames' own time: a picture stays until the next one's time has come, of two in one
+    place the later is left out, and a gap is LONGEST_GAP_S at most, as writing it holds up the loop.
 
     FFmpeg underneath drops what does not fit a full disk without a word; the end of the context looks the file over
     and raises OutputError where frames are missing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fps: float | None = None) -> None:
         if not path.parent.is_dir():
             raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
         self._path = path
         self._first: tuple[Image, float] | None = None
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._frames = 0
+        self._frames, self._fps = 0, fps
+        self._last: Image | None = None
+        self._last_s = self._until_s = 0.0
 
     def __enter__(self) -> VideoFile:
         return self
@@ -182,7 +192,9 @@ class VideoFile:
 
     def write(self, picture: Image, captured_s: float) -> None:
         """Append (H, W, 3) RGB, fitted to the first one's size. OutputError where the file cannot be written."""
-        if self._writer is not None:
+        if self._fps is not None:
+            self._keep_time(picture, captured_s, self._fps)
+        elif self._writer is not None:
             self._append(self._writer, picture)
         elif self._first is None:
             self._first = (picture, captured_s)
@@ -190,6 +202,17 @@ class VideoFile:
             first, first_s = self._first
             writer = self._open(first, 1 / max(1e-3, captured_s - first_s))
             self._append(writer, first)
+            self._append(writer, picture)
+
+    def _keep_time(self, picture: Image, captured_s: float, fps: float) -> None:
+        """Append ``picture``, the one before as often as its time was longer than a frame."""
+        writer = self._writer or self._open(picture, fps)
+        if self._last is not None:
+            self._until_s += min(LONGEST_GAP_S, max(0.0, captured_s - self._last_s))
+            for _ in range(round(self._until_s * fps) - self._frames):
+                self._append(writer, self._last)
+        self._last, self._last_s = picture, captured_s
+        if round(self._until_s * fps) == self._frames:
             self._append(writer, picture)
 
     def _check(self) -> None:

@@ -121,11 +121,13 @@ def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_fac
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
     writers: dict[str, Callable[[Step], None]] = {}
+    live = all(map(drivers.is_live, config.cameras(settings.camera).values()))
+    fps = settings.camera.fps if live else None
 
     def record(step: Step) -> None:
         if step.camera not in writers:
             own = path.with_stem(f"{path.stem}-{step.camera}") if step.camera else path
-            writers[step.camera] = _recording_one(stack.enter_context(annotate.VideoFile(own)), show_faces)
+            writers[step.camera] = _recording_one(stack.enter_context(annotate.VideoFile(own, fps)), show_faces)
         writers[step.camera](step)
 
     return record

@@ -155,6 +155,31 @@ def test_a_video_reads_back_with_its_frames_colours_and_speed(tmp_path: Path) ->
     np.testing.assert_allclose(frames[0].mean(axis=(0, 1)), (200, 40, 30), atol=6)
 
 
+def shades(path: Path) -> list[int]:
+    """Which of the grey pictures (10 apart) each frame of a video is."""
+    return [round(float(frame.mean()) / 10) for frame in read_back(path)[0]]
+
+
+@pytest.mark.parametrize(
+    ("times_s", "seen"),
+    [
+        ([0, 0.1, 0.2, 0.3], [1, 2, 3, 4]),
+        ([0, 0.1, 0.13, 0.31], [1, 2, 3, 4]),  # uneven: what was newest at each time
+        ([0, 0.04, 0.1, 0.14, 0.2], [1, 3, 5]),  # faster than the video
+        ([0, 0.3, 0.4], [1, 1, 1, 2, 3]),  # slower
+        ([5, 65, 65.1], [1] * 20 + [2, 3]),  # a minute without pictures
+        ([9, 3, 3.1], [1, 3]),  # a time that runs back is no gap
+    ],
+)
+def test_a_live_cameras_video_keeps_the_frames_own_time(tmp_path: Path, times_s: list[float], seen: list[int]) -> None:
+    path = tmp_path / "seen.mp4"
+    with VideoFile(path, fps=10.0) as video:
+        for number, at_s in enumerate(times_s, 1):
+            video.write(np.full((48, 64, 3), 10 * number, np.uint8), at_s)
+    assert shades(path) == seen
+    assert read_back(path)[1] == pytest.approx(10)
+
+
 def test_a_video_of_one_frame_is_written_too(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "one.mp4") as video:
         video.write(texture(48, 64), 0.0)

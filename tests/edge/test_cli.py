@@ -302,6 +302,17 @@ def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> N
     ]
 
 
+def test_what_a_live_camera_showed_plays_as_long_as_it_took(tmp_path: Path) -> None:
+    """At the camera's speed, however its first frames came."""
+    clip = write_clip(tmp_path / "clip.avi", frames=40, fps=20)
+    seen = tmp_path / "seen.mp4"
+    found = fmd("run", "--source", clip, "--set", "camera.live=true", "--set", "camera.fps=10", "--annotate", seen)
+    assert found.returncode == 0, found.stderr
+    video = cv2.VideoCapture(str(seen))
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert 15 <= video.get(cv2.CAP_PROP_FRAME_COUNT) <= 25
+
+
 def scraped(port: int) -> bool:
     """Whether figures are served there before long."""
     for _ in range(int(PATIENCE_S / 0.1)):
