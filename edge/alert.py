@@ -116,6 +116,18 @@ class Alert:
             self._loud[signal.alarming].ask(self._now_s, {(camera, offender) for offender in offenders}, signal)
             self._drive()
 
+    def hold(self, now_s: float, camera: str) -> None:
+        """A camera's newest frame waits while others are worked on: what it asked for last lasts another ``lease_s``.
+
+        A lease that has run out stays so.
+        """
+        with self._lock:
+            self._pass(now_s)
+            lease, until_s = self._leases.get(camera), self._now_s + self._settings.lease_s
+            if lease is not None and self._now_s < lease.until_s:
+                lease.until_s, lease.progress_s = until_s, self._now_s
+            self._drive()
+
     def tick(self, now_s: float) -> None:
         """Let time pass: keeps the rhythm and ends a lease that nobody renewed."""
         with self._lock:

@@ -188,10 +188,15 @@ class Capture:
             return None
         return self._error or CameraError(self.health.reason)
 
-    def close(self, timeout_s: float) -> None:
-        """Stop reading and give the camera back; a read that hangs is left behind with its thread."""
+    def stop(self) -> None:
+        """Begin to close."""
         if self._try is not None:
             self._try.reader.stop()
+
+    def close(self, timeout_s: float) -> None:
+        """Stop reading and give the camera back; a read that hangs is left behind with its thread."""
+        self.stop()
+        if self._try is not None:
             self._try.reader.join(timeout_s)
 
     def _lost(self, attempt: _Try, error: Exception, now_s: float) -> None:

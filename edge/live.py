@@ -1,7 +1,8 @@
 """Live cameras, one or several: the newest frame of each in turn, and what to do while they give none.
 
 They take turns in one thread, so that one copy of each model does. Cameras are read in threads of their own and never
-waited for; each gets one frame a round, so that none waits longer for its turn than one step of every other.
+waited for; each gets one frame a round, so that none waits longer for its turn than one step of every other. What a
+camera asked of the alert holds until its next turn, however many slow steps of others come before it.
 """
 
 from __future__ import annotations
@@ -58,24 +59,43 @@ def watch(
     Raises CameraError where none of them can be opened, or all have been blind for ``camera.give_up_s``.
     """
     with ExitStack() as stack:
-        bell, eyes = world.bell(), []
+        bell, eyes = world.bell(), list[Eye]()
+        stack.callback(_let_go, eyes, max(camera.stall_s for camera in cameras.values()), world.clock)
         for name, camera in cameras.items():
-            capture = _capture(name, camera, world, bell)
-            stack.callback(capture.close, camera.stall_s)
-            eyes.append(Eye(capture, pipelines[name], alert, hooks))
+            eyes.append(Eye(_capture(name, camera, world, bell), pipelines[name], alert, hooks))
         ticker = stack.enter_context(world.ticking(alert, world.clock))
         # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
         stack.callback(alert.close)
         while not stopped() and not all(eye.ended for eye in eyes):
-            worked = [eye.turn(world.clock()) for eye in eyes]
+            worked = _round(eyes, world.clock)
             ticker.check()
             pulse.tell([eye.health for eye in eyes])
-            if any(worked):
+            if worked:
                 pulse.beat()
             else:
                 _rest(eyes, world, bell, pulse)
         for eye in eyes:
             eye.finish(world.clock())
+
+
+def _round(eyes: Sequence[Eye], clock: Callable[[], float]) -> bool:
+    """A turn for each; whether any had a frame."""
+    worked = False
+    for eye in eyes:
+        worked |= eye.turn(clock())
+        for other in eyes:
+            if other is not eye:
+                other.hold(clock())
+    return worked
+
+
+def _let_go(eyes: Sequence[Eye], within_s: float, clock: Callable[[], float]) -> None:
+    """All cameras at once: several that hang take no longer than one, which the unit's time to stop has room for."""
+    until_s = clock() + within_s
+    for eye in eyes:
+        eye.capture.stop()
+    for eye in eyes:
+        eye.capture.close(max(0.0, until_s - clock()))
 
 
 def _rest(eyes: Sequence[Eye], world: World, bell: Bell, pulse: Pulse) -> None:
@@ -108,25 +128,32 @@ class Eye:
     """One live camera with its pipeline."""
 
     def __init__(self, capture: Capture, pipeline: Pipeline, alert: Alert, hooks: Hooks) -> None:
-        self._capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
+        self.capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
+        self._gave = False
         self.health = capture.health
         self.given_up = capture.given_up
 
     @property
     def ended(self) -> bool:
         """Whether its source, a recording, is over."""
-        return self._capture.ended
+        return self.capture.ended
 
     def turn(self, now_s: float) -> bool:
         """Take the newest frame, if there is one, all the way; whether there was one."""
-        frame = self._capture.poll(now_s)
-        if self.health is not self._capture.health:
-            self._tell(self.health, self._capture.health)
+        frame = self.capture.poll(now_s)
+        if self.health is not self.capture.health:
+            self._tell(self.health, self.capture.health)
         alarm = frame is not None and self._step(frame)
         # A lens that is covered while somebody is in violation does not end the alarm.
         if self.health.blind and self.health.sight is not Sight.STARTING and not alarm:
             self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
-        return frame is not None
+        self._gave = frame is not None
+        return self._gave
+
+    def hold(self, now_s: float) -> None:
+        """Another camera had its turn, which may have taken long; this one has not stopped giving frames for that."""
+        if self._gave:
+            self._alert.hold(now_s, self.health.camera)
 
     def finish(self, now_s: float) -> None:
         """Everybody leaves."""
@@ -136,7 +163,7 @@ class Eye:
     def _step(self, frame: Frame) -> bool:
         step = self._pipeline.step(frame)
         decisions = tuple(map(self._signed, step.decisions))
-        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=self._capture.dropped)
+        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=self.capture.dropped)
         self._hooks.take(step)
         return step.alarm
 

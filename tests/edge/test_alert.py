@@ -175,6 +175,21 @@ def test_each_signal_is_its_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
             assert outputs.buzzer.on is lit(getattr(outputs.settings, f"buzzer_{name}"), now_s - 10)
 
 
+def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
+    outputs = Outputs(led_bare=[1.0], lease_s=1.0)
+    outputs.alert.renew(Signal.RUNNING, 0.0, camera="in")
+    outputs.alert.renew(Signal.BARE, 0.0, [1], camera="out")
+    outputs.alert.hold(0.9, "out")
+    outputs.alert.tick(1.8)
+    assert outputs.led.on
+    assert not outputs.heartbeat.states[-1]  # the other one was not held
+    outputs.alert.tick(1.95)
+    assert not outputs.led.on
+    outputs.alert.hold(2.0, "out")
+    outputs.alert.hold(2.0, "nobody")
+    assert not outputs.led.on
+
+
 def test_no_two_signals_look_alike() -> None:
     settings = Outputs().settings
     names = {signal.pattern for signal in Signal}

@@ -6,6 +6,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +18,10 @@ import pytest
 from edge import config, drivers, service
 from edge.alert import Alert
 from edge.config import Settings
-from edge.contracts import Decision, Health, Sight, Step
+from edge.contracts import Camera, Decision, Face, Frame, Health, Sight, Step
 from edge.errors import CameraError, OutputError
 from edge.pipeline import Pipeline
+from edge.world import Bell, Ticker, World
 from tests.edge.parts import (
     LED,
     MASKED,
@@ -25,10 +29,13 @@ from tests.edge.parts import (
     Systemd,
     assert_off_and_released,
     classifier_of,
+    face,
+    frame_of,
     levels,
     nothing,
     pipeline_of,
     settings_for,
+    texture,
     write_clip,
 )
 
@@ -205,6 +212,122 @@ def test_a_clip_played_as_if_live_takes_its_own_time_and_ends(tmp_path: Path, mo
     )
     assert 0.9 <= times[-1] - before_s < 5
     assert times == sorted(times)
+
+
+class Clock:
+    """Simulated seconds, and the alert that ticks with them."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.alert: Alert | None = None
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def work(self, for_s: float) -> None:
+        """Somebody works for so long; the alert's time is kept meanwhile."""
+        for _ in range(round(for_s / 0.01)):
+            self.now_s += 0.01
+            if self.alert is not None:
+                self.alert.tick(self.now_s)
+
+
+class Fresh:
+    """A reader that always has a new picture, and takes all the time it is given to end."""
+
+    dropped, running = 0, True
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self.stopped, self.taken = clock, False, 0
+        self.others: list[Fresh] = []
+
+    def take(self) -> Frame | None:
+        self.taken += 1
+        return frame_of(texture(64, 64, self.taken), self._clock(), self.taken)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def join(self, timeout_s: float) -> None:
+        assert all(other.stopped for other in self.others)
+        self._clock.now_s += timeout_s
+
+
+class Slow:
+    """A detector that takes ``takes_s`` of simulated time for every picture, and sees the same ``faces`` in each."""
+
+    def __init__(self, clock: Clock, takes_s: float, faces: tuple[Face, ...]) -> None:
+        self._clock, self._takes_s, self._faces = clock, takes_s, faces
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        self._clock.work(self._takes_s)
+        return self._faces
+
+
+class Turns:
+    """Cameras in a simulated world, a step of whose pipelines takes each its time; the first sees somebody bare.
+
+    Ends after some steps.
+    """
+
+    def __init__(self, takes_s: Mapping[str, float], steps: int) -> None:
+        self.clock, self.steps = Clock(), list[Step]()
+        self.readers: list[Fresh] = []
+        self._left = list(takes_s.values())
+        self._stop_after = steps
+        world = World(self.clock, self._bell, self._read, self._ticking)
+        sources = dict.fromkeys(takes_s, "doorway")
+        # The lamp is for the alarm alone: noise makes poor looks, and people unsure for a while.
+        changed = {"detect.every_s": 0.0, "classify.every_s": 0.0, "watch.gate": False, "alert.led_unsure": []}
+        settings = config.load(None, {"camera.sources": sources, "alert.driver": "gpiozero", **changed})
+        service.run(settings, self._on_step, nothing, self._build, world=world)
+
+    def _bell(self) -> Bell:
+        return Bell()
+
+    def _read(self, open_camera: Callable[[], Camera], ring: Callable[[], None]) -> Fresh:
+        self.readers.append(Fresh(self.clock))
+        for reader in self.readers:
+            reader.others = self.readers
+        return self.readers[-1]
+
+    @contextmanager
+    def _ticking(self, alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
+        self.clock.alert = alert
+        yield Ticker()
+
+    def _build(self, settings: Settings, alert: Alert) -> Pipeline:
+        first = len(self._left) == len(settings.camera.sources)
+        return pipeline_of(
+            settings, alert, detector=Slow(self.clock, self._left.pop(0), (face(32, 32, 24),) if first else ())
+        )
+
+    def _on_step(self, step: Step) -> None:
+        self.steps.append(step)
+        if len(self.steps) == self._stop_after:
+            self.end_s = self.clock()
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_slow_camera_takes_no_more_turns_than_others_and_none_from_them(mock_pins: Any) -> None:
+    turns = Turns({"quick": 0.01, "slow": 0.9, "other": 0.01}, 60)
+    assert [step.camera for step in turns.steps] == ["quick", "slow", "other"] * 20
+    times = [step.frame.captured_s for step in turns.steps if step.camera == "quick"]
+    assert max(after - before for before, after in pairwise(times)) == pytest.approx(0.92)
+
+
+def test_an_alarm_does_not_flicker_while_its_camera_waits_for_its_turn(mock_pins: Any) -> None:
+    """A round takes 1.2 s, the lease is 1 s."""
+    turns = Turns({"a": 0.4, "b": 0.4, "c": 0.4}, 60)
+    assert turns.end_s > 20
+    lit = levels(mock_pins, LED)
+    assert lit[lit.index(True) :] == [True, False]
+    assert_off_and_released(mock_pins)
+
+
+def test_cameras_that_hang_take_no_longer_to_end_than_one(mock_pins: Any) -> None:
+    turns = Turns({"a": 0.1, "b": 0.1, "c": 0.1}, 6)
+    assert turns.clock() - turns.end_s <= 0.1 + config.load().camera.stall_s + 1e-6
 
 
 def masked_pipeline(settings: Settings, alert: Alert) -> Pipeline:
