@@ -39,7 +39,7 @@ def picture() -> str:
         55,
         660,
         55,
-        "cli, commands, service",
+        "cli, commands, service, live",
         "settings, signals, readiness, watchdog; they wire the rest",
         WIRING,
     )

@@ -64,13 +64,13 @@ def test_every_module_of_edge_imports_without_tensorflow_keras_and_converter() -
 
 @pytest.mark.parametrize("stage", [*STAGES, "contracts", "bundle", "config", "errors", "pipeline", "sight"])
 def test_no_stage_imports_a_driver_or_what_wires_them(stage: str) -> None:
-    wiring = ("edge.drivers", "edge.service", "edge.cli", "edge.commands")
+    wiring = ("edge.drivers", "edge.service", "edge.live", "edge.pulse", "edge.world", "edge.cli", "edge.commands")
     assert [name for name in imported(EDGE / f"{stage}.py") if name.startswith(wiring)] == []
 
 
 @pytest.mark.parametrize("path", sorted((EDGE / "drivers").glob("*.py")), ids=lambda path: path.stem)
 def test_no_driver_imports_a_stage(path: Path) -> None:
-    stages = tuple(f"edge.{name}" for name in [*STAGES, "pipeline", "service", "cli", "commands", "bundle"])
+    stages = tuple(f"edge.{name}" for name in [*STAGES, "pipeline", "service", "live", "cli", "commands", "bundle"])
     assert [name for name in imported(path) if name.startswith(stages)] == []
 
 

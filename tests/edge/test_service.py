@@ -233,8 +233,17 @@ def test_settings_that_cannot_be_run_are_left_for_those_before(
 
     settings = settings_for(clip, camera__loop=True)
     reloading = Reloading(lambda: settings_for(clip, alert__led_pin=5))
+    begun: list[Settings] = []
     with DigitalOutputDevice(5):
-        service.run(settings, reloading.on_step, nothing, build=pipeline_of, reread=reloading)
+        service.run(
+            settings,
+            reloading.on_step,
+            nothing,
+            build=pipeline_of,
+            reread=reloading,
+            on_settings=begun.append,
+        )
+    assert begun == [settings, settings]
     assert reloading.steps == 12
     assert "the new settings cannot be run, going on with those before: " in caplog.text
     assert True in levels(mock_pins, LED)
