@@ -52,13 +52,15 @@ class _State:
         x, y = speed_x * (now_s - self.seen_s), speed_y * (now_s - self.seen_s)
         return Box(self.whole.xmin + x, self.whole.ymin + y, self.whole.xmax + x, self.whole.ymax + y)
 
-    def meet(self, face: Face, now_s: float, whole: bool) -> None:
-        """Take the face found; ``whole`` is false where somebody may hide a part of it."""
+    def meet(self, face: Face, now_s: float, surely: bool, whole: bool) -> None:
+        """Take the face found, by the detector ``surely``; ``whole`` is false where somebody may hide a part of it."""
         after_s = now_s - self.seen_s
         if after_s > 0:
             box = face.box if whole else _completed(self.expected(now_s), face.box)
             (x, y), (old_x, old_y) = box.centre, self.whole.centre
-            self._learn((x - old_x) / after_s, (y - old_y) / after_s, after_s)
+            # The last that is seen of somebody hidden is faint, and as often their hair.
+            if surely:
+                self._learn((x - old_x) / after_s, (y - old_y) / after_s, after_s)
             self.whole = box
         self.face, self.seen_s, self.missed = face, now_s, 0
 
@@ -128,9 +130,8 @@ class Tracker:
             if i not in met and k not in taken:
                 met.add(i)
                 taken.add(k)
-                # A faint face is the half of one, as a rule.
-                whole = surely and not any(_beside(faces[k].box, other.box) for other in faces if other is not faces[k])
-                states[i].meet(faces[k], now_s, whole)
+                hidden = any(_beside(faces[k].box, other.box) for other in faces if other is not faces[k])
+                states[i].meet(faces[k], now_s, surely, surely and not hidden)
         return [face for k, face in enumerate(faces) if k not in taken]
 
     def _cost(self, state: _State, face: Face, now_s: float, surely: bool) -> float:

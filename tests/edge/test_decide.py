@@ -279,6 +279,19 @@ def test_what_is_no_face_is_no_look_however_bare_it_seems() -> None:
     assert (door.passages[0].looks, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
 
 
+@pytest.mark.parametrize(("score", "background", "looks"), [(0.9, 0.3, 5), (0.4, 0.3, 0), (0.4, 0.02, 5), (0.9, 0.6, 0)])
+def test_a_doubt_whether_it_is_a_face_is_none_where_the_detector_is_sure(
+    score: float, background: float, looks: int
+) -> None:
+    door = Door()
+    for i in range(5):
+        now_s = i * TICK_S
+        seen = Track(1, Box(0, 0, 40, 40), score, 0.0, now_s, 0)
+        door.passages, _ = door.decider.update([seen], {1: Verdict(BARE, 0.7, background)}, now_s)
+    assert door.passages[0].looks == looks
+    assert (door.passages[0].outcome is Outcome.VIOLATION) is bool(looks)
+
+
 def test_poor_looks_let_nobody_in_however_many_they_are() -> None:
     """The back of a head: a mask, says the classifier, of what the detector hardly takes for a face."""
     door = Door()

@@ -222,6 +222,14 @@ def test_somebody_standing_half_hidden_is_where_they_are(clock: Clock) -> None:
     assert track.box.centre[0] == pytest.approx(115, abs=10)
 
 
+def test_what_is_faintly_left_of_somebody_hidden_tells_nothing_of_their_speed(clock: Clock) -> None:
+    for x in (100, 130, 160, 190):
+        clock.tick(face(x))
+    clock.tick(face(200, width=24, score=0.2))
+    (track,) = clock.tick(after_s=3 * TICK_S)
+    assert track.box.centre[0] == pytest.approx(220 + 3 * 30, abs=15)
+
+
 def test_a_faint_box_off_the_way_takes_nobody_along(clock: Clock) -> None:
     for x in (100, 120, 140):
         clock.tick(face(x))
