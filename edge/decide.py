@@ -19,7 +19,8 @@ from edge.contracts import INCORRECT, Change, Decision, Outcome, Passage, Signal
 MOST_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
 GOOD_LOOK = 0.7
-"""Nobody is let in before one look was this good. The back of a head looks like a mask, and gives many poor looks."""
+"""Nobody is let in before one look was this good, or of a sure face. The back of a head looks like a mask, and gives
+many poor looks; a blurred face is a face all the same."""
 SURE_FACE = 0.55
 """Where the detector is this sure of a face, the classifier has to hold it for none rather than only have its doubt:
 of looks in doubt (0.07 to 0.5) at passages composed from the validation split, 192 were at people and 1 was not. Who
@@ -39,7 +40,7 @@ class _State:
     outcome: Outcome = Outcome.UNDECIDED
     evidence: float = 0.0  # log odds of a violation
     looks: int = 0
-    best: float = 0.0  # quality of the best look
+    best: float = 0.0  # quality of the best look; of a sure face it counts as good
     looked_s: float = float("-inf")
     violated: bool = False
     badly: float = 0.0  # log odds of a mask worn badly against none at all
@@ -84,7 +85,7 @@ class Decider:
             state = self._states.setdefault(track.id, _State(track.id, track.entered_s, now_s, track.seen_s))
             state.seen_s = track.seen_s
             if track.id in verdicts and _of_a_face(verdicts[track.id], track):
-                self._look(state, verdicts[track.id], now_s)
+                self._look(state, verdicts[track.id], track.score >= SURE_FACE, now_s)
             if change := self._judge(state, now_s):
                 decisions.append(Decision(change, state.passage(), now_s))
         decisions += self._departures({track.id for track in tracks}, now_s)
@@ -116,7 +117,7 @@ class Decider:
             return state.signal
         return self._incorrect if state.badly > 0 else Signal.BARE
 
-    def _look(self, state: _State, verdict: Verdict, now_s: float) -> None:
+    def _look(self, state: _State, verdict: Verdict, surely: bool, now_s: float) -> None:
         wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)
         badly = 0.0 if INCORRECT in self._accepted else verdict.probabilities.get(INCORRECT, 0.0)
         # Looks in quick succession see the same picture; only time makes them independent.
@@ -129,7 +130,8 @@ class Decider:
             # Halved at every full look, so that the label told is of now and not of when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
         state.looks += 1
-        state.best = max(state.best, verdict.quality)
+        good = GOOD_LOOK if surely and verdict.is_face and verdict.quality else 0.0
+        state.best = max(state.best, verdict.quality, good)
         state.looked_s = now_s
 
     def _added(self, sum_: float, weight: float, log_odds: float) -> float:
