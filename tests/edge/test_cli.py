@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -319,7 +318,7 @@ def scraped(port: int) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
                 return b"fmd_frames_total" in answer.read()
-        except urllib.error.URLError:
+        except OSError:
             threading.Event().wait(0.1)
     return False
 

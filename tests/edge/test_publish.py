@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -203,7 +202,7 @@ def is_served(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             return b"fmd_uptime_seconds" in answer.read()
-    except urllib.error.URLError:
+    except OSError:  # refused, or hung up on in the midst
         return False
 
 
