@@ -21,6 +21,10 @@ from edge.contracts import Box, Face, Track
 
 SPEED_MEMORY_S = 0.2
 """Time constant with which speed is learnt: a box's edges jitter by a few per cent of a face from look to look."""
+HIDDEN_PACE = 0.5
+"""Share of its time that a look at somebody who may be half hidden counts for in learning their speed."""
+LEAST_PART = 1 / 3
+"""Of somebody who comes out from behind another at least this share of the width is seen."""
 STOPPING = 0.5
 """Face widths that a face found where somebody was counts as further off than one where they should be: people stop
 dead, but more often two cross, and each is where the other was."""
@@ -60,13 +64,13 @@ class _State:
             (x, y), (old_x, old_y) = box.centre, self.whole.centre
             # The last that is seen of somebody hidden is faint, and as often their hair.
             if surely:
-                self._learn((x - old_x) / after_s, (y - old_y) / after_s, after_s)
+                self._learn((x - old_x) / after_s, (y - old_y) / after_s, after_s if whole else after_s * HIDDEN_PACE)
             self.whole = box
         self.face, self.seen_s, self.missed = face, now_s, 0
 
-    def _learn(self, x: float, y: float, after_s: float) -> None:
+    def _learn(self, x: float, y: float, for_s: float) -> None:
         old_x, old_y = self.speed or (x, y)
-        share = 1 - math.exp(-after_s / SPEED_MEMORY_S)
+        share = 1 - math.exp(-for_s / SPEED_MEMORY_S)
         self.speed = old_x + share * (x - old_x), old_y + share * (y - old_y)
 
 
@@ -118,11 +122,14 @@ class Tracker:
 
     def _pair(self, faces: Sequence[Face], states: Sequence[_State], now_s: float, surely: bool = True) -> list[Face]:
         """Give each of ``states`` its face, best pairs first; returns the faces nobody took."""
+        whole = [
+            surely and not any(_beside(face.box, other.box) for other in faces if other is not face) for face in faces
+        ]
         pairs = sorted(
             (cost, i, k)
             for i, state in enumerate(states)
             for k, face in enumerate(faces)
-            if (cost := self._cost(state, face, now_s, surely)) < math.inf
+            if (cost := self._cost(state, face, now_s, surely, whole[k])) < math.inf
         )
         met: set[int] = set()
         taken: set[int] = set()
@@ -130,19 +137,23 @@ class Tracker:
             if i not in met and k not in taken:
                 met.add(i)
                 taken.add(k)
-                hidden = any(_beside(faces[k].box, other.box) for other in faces if other is not faces[k])
-                states[i].meet(faces[k], now_s, surely, surely and not hidden)
+                states[i].meet(faces[k], now_s, surely, whole[k])
         return [face for k, face in enumerate(faces) if k not in taken]
 
-    def _cost(self, state: _State, face: Face, now_s: float, surely: bool) -> float:
+    def _cost(self, state: _State, face: Face, now_s: float, surely: bool, whole: bool) -> float:
         """How badly a face fits somebody: where they would be by now, or where they were."""
         reach = self._settings.reach
         if not surely:
             reach *= FAINT_REACH
         elif state.speed is None and not state.missed:
             reach *= FIRST_REACH
-        there = _misfit(state.expected(now_s), face.box, reach)
-        return min(there, _misfit(state.whole, face.box, reach) + STOPPING)
+        expected = state.expected(now_s)
+        there = min(_misfit(expected, face.box, reach), _misfit(state.whole, face.box, reach) + STOPPING)
+        share = face.box.width / max(expected.width, 1e-6)
+        if surely and not whole and state.missed and LEAST_PART < share < 1:
+            # Out from behind somebody: what is seen is a part, and the whole of it has to fit.
+            there = min(there, _misfit(expected, _completed(expected, face.box), reach) - math.log(share))
+        return there
 
 
 def _completed(expected: Box, part: Box) -> Box:

@@ -204,6 +204,25 @@ def test_two_people_who_cross_are_two_people_however_much_one_hides(clock: Clock
     }
 
 
+def test_the_first_edge_that_comes_out_from_behind_somebody_is_theirs(clock: Clock) -> None:
+    for x in (100, 130, 160, 190):
+        clock.tick(face(x, width=60), face(310, width=60))
+    for _ in range(5):
+        clock.tick(face(310, width=60))
+    tracks = clock.tick(face(388, width=24), face(310, width=60))  # of 340 to 400, the last two fifths
+    assert [(track.id, track.missed) for track in tracks] == [(1, 0), (2, 0)]
+
+
+def test_a_part_of_somebody_hidden_is_no_better_than_the_whole_of_another(clock: Clock) -> None:
+    """Somebody small walks into where somebody large is hidden: each keeps their name."""
+    for step in range(4):
+        clock.tick(face(100 + 30 * step, width=80), face(500 - 30 * step, width=50))
+    for step in range(4, 7):
+        clock.tick(face(500 - 30 * step, width=50), face(300, y=190, width=50))
+    tracks = clock.tick(face(302, width=50), face(300, y=190, width=50))
+    assert {track.id: track.box.centre[0] for track in tracks if not track.missed} == {2: 302, 3: 300}
+
+
 def test_two_people_each_where_the_other_was_are_not_taken_for_one_another(clock: Clock) -> None:
     for step in range(-3, 1):
         clock.tick(face(308 + 45 * step, width=67), face(395 - 40 * step, width=60))
