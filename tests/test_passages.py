@@ -140,11 +140,11 @@ def test_cards_are_cut_around_the_face_alone() -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_220_passages_of_the_test_split() -> None:
-    """Aimed at: alarms of a violation 1, flips 0. Measured: right 0.892, alarms 1.024, flips 0.015, 2 for nobody."""
+    """Aimed at: alarms of a violation 1, flips 0. Measured: right 0.908, alarms 1.008, flips 0.004, 2 for nobody."""
     seen, spurious = rehearse(list(passages_of(cards_of(BOXES, "test"), 220)), config.load())
     told = summary(seen)
     raised = [one.alarms for one in seen if one.person.violates and one.alarms]
-    assert sum(one.right for one in seen) >= 0.88 * len(seen), told
-    assert sum(raised) <= 1.05 * len(raised), told
-    assert sum(one.flips for one in seen) <= 0.02 * len(seen), told
+    assert sum(one.right for one in seen) >= 0.89 * len(seen), told
+    assert sum(raised) <= 1.02 * len(raised), told
+    assert sum(one.flips for one in seen) <= 0.01 * len(seen), told
     assert spurious <= 4
