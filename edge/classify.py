@@ -132,6 +132,21 @@ class MaskClassifier:
             verdict, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if mirrored else values)
         )
 
+    def classify_twice(self, frame: Frame, face: Face) -> Verdict:
+        """The mean of a look and one at the mirror image: at the door looks take turns, a single picture has but one.
+
+        The heat map, where there is one, is the plain look's.
+        """
+        looks = [self.classify(frame, face, mirrored) for mirrored in (False, True)]
+        background = sum(look.background for look in looks) / 2
+        shares = [(1 - look.background) / (2 * max(1 - background, 1e-9)) for look in looks]
+        probabilities = {
+            label: sum(share * look.probabilities[label] for share, look in zip(shares, looks, strict=True))
+            for label in looks[0].probabilities
+        }
+        quality = sum(look.quality for look in looks) / 2
+        return Verdict(probabilities, quality, background, looks[0].heat)
+
 
 def heat_of(maps: Floats, label: int) -> Floats:
     """The map (h, w) of one label, by its index, of maps (h, w, neurons): a sigmoid's one neuron speaks for label 1."""

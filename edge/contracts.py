@@ -119,7 +119,7 @@ class Track(msgspec.Struct, frozen=True):
 
 INCORRECT = "with_incorrect_mask"
 """The label of a mask worn badly, which has signals of its own."""
-MOST_BACKGROUND = 0.07
+MOST_BACKGROUND = 0.06
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
 

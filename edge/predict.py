@@ -73,7 +73,7 @@ class Predictor:
         return [(face, self._judged(frame, face)) for face in self._detector.detect(frame)]
 
     def _judged(self, frame: Frame, face: Face) -> Verdict | None:
-        verdict = self._classifier.classify(frame, face) if face.score >= self._label_from else None
+        verdict = self._classifier.classify_twice(frame, face) if face.score >= self._label_from else None
         return verdict if verdict and verdict.is_face else None
 
     def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:

@@ -6,6 +6,7 @@ fmd-train detector    train the face detector, from boxes
 fmd-train shape       a trained detector for pictures of another size or shape
 fmd-train thin        a trained detector with fewer channels, to train on
 fmd-train classifier  train the mask classifier, from boxes, class folders, or both
+fmd-train average     one network of several runs' weights
 fmd-train evaluate    how good they are, by face size, and their worst mistakes
 fmd-train papers      the papers' networks beside ours, on one split
 fmd-train bench       how long ours take beside their peers
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("thin", help="drop the channels of a trained detector that the others can stand in for")
     )
     _add_classifier(commands.add_parser("classifier", help="train the mask classifier"))
+    _add_average(commands.add_parser("average", help="one network of several runs' weights"))
     _add_evaluate(commands.add_parser("evaluate", help="figures, curves and the worst mistakes"))
     _add_papers(commands.add_parser("papers", help="compare the papers' networks on one split"))
     _add_bench(commands.add_parser("bench", help="time beside YuNet and MobileNetV2, on one thread"))
@@ -311,6 +313,21 @@ def _classifier(arguments: argparse.Namespace) -> int:
         raise DataError("give --folders DIR or --boxes CSV to learn from")
     pictures = [picture for table in _corrected(tables, arguments) for picture in table]
     print(f"best: {train.train_classifier(_recipe(arguments), pictures, labels, arguments.sigmoid)}")
+    return EXIT_OK
+
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", type=Path, nargs="+", help="best.keras of runs that began with the same weights")
+    parser.add_argument("--out", type=Path, required=True, help="the .keras to write")
+    parser.set_defaults(run=_average)
+
+
+def _average(arguments: argparse.Namespace) -> int:
+    _check_tensorflow()
+    from models.average import averaged
+
+    averaged(arguments.runs).save(arguments.out)
+    print(f"{arguments.out}: the mean of {len(arguments.runs)} networks")
     return EXIT_OK
 
 

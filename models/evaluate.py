@@ -227,14 +227,19 @@ def evaluate_folders(pictures: Sequence[Picture], classifier: Model, out: Path) 
 
 
 def folder_probabilities(pictures: Sequence[Picture], classifier: Model) -> dict[str, Floats]:
-    """Probabilities (pictures, labels): of the whole pictures, and by how many pixels they were first shrunk to."""
+    """Probabilities (pictures, labels): of the whole pictures, and by how many pixels they were first shrunk to.
+
+    Two looks at each, plain and mirrored, as :mod:`edge.predict` takes them.
+    """
     size = classifier.contract.input.width
     out: dict[str, list[list[float]]] = {"whole": [], **{f"shrunk to {side} px": [] for side in SHRUNK_TO}}
     for picture in with_progress(pictures, "looking at"):
         image = read_rgb(picture.path)
         for name, seen in zip(out, (image, *(shrunk(image, side) for side in SHRUNK_TO)), strict=True):
-            (output,) = classifier.run(stretched(seen, size))
-            out[name].append(list(probabilities_of(output, classifier.contract).values()))
+            plain = stretched(seen, size)
+            looks = [classifier.run(np.ascontiguousarray(image)) for image in (plain, plain[:, ::-1])]
+            told = [list(probabilities_of(outputs[0], classifier.contract).values()) for outputs in looks]
+            out[name].append(np.mean(told, axis=0).tolist())
     return {name: np.array(rows, np.float32) for name, rows in out.items()}
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge.bundle import Bundle, Model
@@ -16,7 +19,7 @@ from edge.classify import (
     quality_of,
     verdict_of,
 )
-from edge.contracts import Box, Face, Image
+from edge.contracts import Box, Face, Image, Stored, TensorSpec
 from edge.errors import BundleError
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
 
@@ -125,6 +128,33 @@ def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_ri
     assert mirrored.heat is not None
     np.testing.assert_array_equal(mirrored.heat.values, plain.heat.values[:, ::-1])
     assert mirrored.quality == plain.quality
+
+
+class Lopsided(StubInterpreter):
+    """Answers by which half of the picture is the brighter one."""
+
+    def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
+        self.seen.append(tensor)
+        left, right = np.split(np.asarray(tensor, np.float64), 2, axis=2)
+        return [self.answers[0] if left.mean() > right.mean() else self.answers[1]]
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return super().outputs[:1]
+
+
+def test_two_looks_are_weighed_by_how_far_each_shows_a_face() -> None:
+    labels = ("with_mask", "without_mask", "not_a_face")
+    answers = Lopsided([np.array([[0.9, 0.1, 0.0]], np.float32), np.array([[0.1, 0.4, 0.5]], np.float32)])
+    spec = contract("classifier", labels=labels, background="not_a_face")
+    classifier = MaskClassifier(Model(Bundle(b"", spec, {}), answers, "stub"))
+    picture = texture(100, 100)
+    picture[:, :50] = 250
+    verdict = classifier.classify_twice(frame_of(picture), Face(Box(30, 30, 70, 70), 0.9))
+    assert len(answers.seen) == 2
+    assert verdict.background == pytest.approx(0.25)
+    # (0.9 + 0.1) and (0.1 + 0.4), of 1.5 that is of a face.
+    assert dict(verdict.probabilities) == pytest.approx({"with_mask": 1 / 1.5, "without_mask": 0.5 / 1.5}, abs=1e-6)
 
 
 def test_one_neurons_map_speaks_for_the_second_label() -> None:
