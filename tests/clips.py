@@ -76,10 +76,11 @@ def _with_person(scene: Image, image: Image, face: LabelledFace, width: float, a
     source = cv2.GaussianBlur(image, (0, 0), 0.4 / scale) if scale < 0.7 else image
     card = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_CONSTANT)
     inside = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), matrix, (WIDTH, HEIGHT))
-    # Only what surrounds the face: other people in the picture were not asked to walk.
+    # Head and shoulders alone: others in the picture, labelled or not, were not asked to walk.
     around = np.zeros((HEIGHT, WIDTH), np.uint8)
-    half = int(width * 1.6)
-    cv2.rectangle(around, (int(x) - half, int(HEIGHT * 0.42) - half), (int(x) + half, HEIGHT), 255, -1)
+    middle, chin = (round(x), round(HEIGHT * 0.42)), round(HEIGHT * 0.42 + width)
+    cv2.ellipse(around, middle, (round(0.9 * width), round(1.3 * width)), 0, 0, 360, 255, -1)
+    cv2.rectangle(around, (round(x - 1.2 * width), chin), (round(x + 1.2 * width), HEIGHT), 255, -1)
     return np.where(((inside > 127) & (around > 0))[:, :, None], card, scene)
 
 
