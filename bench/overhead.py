@@ -136,11 +136,11 @@ def streams_of(frame: Image) -> Streams:
     height, width = frame.shape[:2]
     size = lores_size(config.load(None, {"camera.width": width, "camera.height": height}).camera)
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    return Streams(frame, np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2YUV_I420), np.uint8), size)
+    return Streams(frame.copy(), np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2YUV_I420), np.uint8), size)
 
 
 CAMERAS = {
-    "opencv": Driver(lambda frame: frame, frame_of_bgr),
+    "opencv": Driver(np.copy, frame_of_bgr),
     "picamera2": Driver(streams_of, frame_of_streams),
 }
 
@@ -148,11 +148,12 @@ CAMERAS = {
 def measured(clip: clips.Clip, driver: Driver, threads: int, rounds: int) -> Timing:
     """Time every frame that had any inference; ``rounds`` times over the clip."""
     settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
-    given = [driver.given(frame) for frame in clip.frames]
-    recorded = recorded_calls(given, clip.fps, driver, settings)
+    recorded = recorded_calls(clip, driver, settings)
     timing = Timing(calls=rounds * sum(map(len, recorded)))
     for turn in range(rounds):
         loop = FmdLoop(open_pipeline(settings), clip.fps, driver.frame_of)
+        # As a live camera's library just wrote it: from a clip held whole every frame would come out of cold memory.
+        given = map(driver.given, clip.frames)
         _walk(loop, zip(given, recorded, strict=True), timing, turn)
     return timing
 
@@ -167,18 +168,18 @@ def _walk(loop: FmdLoop[Any], frames: Iterable[tuple[Any, list[Call]]], timing: 
             take()
 
 
-def recorded_calls(given: Iterable[Any], fps: float, driver: Driver, settings: config.Settings) -> list[list[Call]]:
+def recorded_calls(clip: clips.Clip, driver: Driver, settings: config.Settings) -> list[list[Call]]:
     """The inferences each frame led to. A step depends on its frames alone, so the next walk makes the same ones."""
     calls: list[Call] = []
 
     def recording(data: bytes, threads: int, runtime: str) -> Interpreter:
         return Recorder(drivers.open_interpreter(data, threads, runtime), bare_interpreter(data, threads), calls)
 
-    loop = FmdLoop(open_pipeline(settings, recording), fps, driver.frame_of)
+    loop = FmdLoop(open_pipeline(settings, recording), clip.fps, driver.frame_of)
     calls.clear()  # those were golden inputs
     frames = []
-    for frame in given:
-        loop.step(frame)
+    for frame in clip.frames:
+        loop.step(driver.given(frame))
         frames.append(calls.copy())
         calls.clear()
     return frames

@@ -53,7 +53,7 @@ def test_bare_calls_are_those_the_step_made_and_cost_less(camera: str, tmp_path:
         None, {"alert.driver": "console", "model.threads": 1, "watch.gate": False, "detect.every_s": 0}
     )
     driver = overhead.CAMERAS[camera]
-    calls = overhead.recorded_calls([driver.given(frame) for frame in clip.frames], clip.fps, driver, settings)
+    calls = overhead.recorded_calls(clip, driver, settings)
     assert [len(made) >= 1 for made in calls] == [True] * 6
     assert {call.tensor.dtype for made in calls for call in made} == {np.dtype(np.uint8)}
     timing = overhead.measured(clip, driver, threads=1, rounds=1)
