@@ -104,7 +104,7 @@ def _made_by(sources: Sources, epochs: int, picture: str) -> Iterator[str]:
     recipe = record.get("recipe", {})
     if recipe:
         yield f"Seed {recipe['seed']}. " + ", ".join(f"{k} {v}" for k, v in record.get("versions", {}).items()) + "."
-    yield from (f"{epochs} epochs; the file shipped is the best of them on the validation split.", "")
+    yield from (f"{epochs} epochs in the last run, of which the best on the validation split was kept.", "")
     yield from (f"![loss and validation figures by epoch]({picture})", "")
 
 
