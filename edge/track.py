@@ -25,6 +25,9 @@ HIDDEN_PACE = 0.5
 """Share of its time that a look at somebody who may be half hidden counts for in learning their speed."""
 LEAST_PART = 1 / 3
 """Of somebody who comes out from behind another at least this share of the width is seen."""
+LEAST_OF_WHOLE = 0.5
+"""A face seen at less than this share of the whole both ways is no part of it: somebody hidden loses their width or
+their height, somebody who goes away loses both."""
 STOPPING = 0.5
 """Face widths that a face found where somebody was counts as further off than one where they should be: people stop
 dead, but more often two cross, and each is where the other was."""
@@ -59,6 +62,8 @@ class _State:
     def meet(self, face: Face, now_s: float, surely: bool, whole: bool) -> None:
         """Take the face found, by the detector ``surely``; ``whole`` is false where somebody may hide a part of it."""
         after_s = now_s - self.seen_s
+        if surely and not self.missed:
+            whole = whole or _share(face.box, self.whole) < LEAST_OF_WHOLE
         if after_s > 0:
             box = face.box if whole else _completed(self.expected(now_s), face.box)
             (x, y), (old_x, old_y) = box.centre, self.whole.centre
@@ -150,7 +155,10 @@ class Tracker:
         expected = state.expected(now_s)
         there = min(_misfit(expected, face.box, reach), _misfit(state.whole, face.box, reach) + STOPPING)
         share = face.box.width / max(expected.width, 1e-6)
-        if surely and not whole and state.missed and LEAST_PART < share < 1:
+        if surely and not whole and not state.missed:
+            # Beside somebody, and not hidden by them: who goes away has long been smaller than the whole remembered.
+            there = min(there, _misfit(state.face.box, face.box, reach) + STOPPING)
+        elif surely and not whole and LEAST_PART < share < 1:
             # Out from behind somebody: what is seen is a part, and the whole of it has to fit.
             there = min(there, _misfit(expected, _completed(expected, face.box), reach) - math.log(share))
         return there
@@ -168,6 +176,11 @@ def _span(low: float, high: float, part_low: float, part_high: float) -> tuple[f
         return part_low, part_high
     shift = min(part_low - low, part_high - high, key=abs)
     return low + shift, high + shift
+
+
+def _share(box: Box, whole: Box) -> float:
+    """Of the whole's width or height, whichever is seen more of."""
+    return max(box.width / max(whole.width, 1e-6), box.height / max(whole.height, 1e-6))
 
 
 def _beside(box: Box, other: Box) -> bool:

@@ -259,3 +259,21 @@ def test_a_faint_box_off_the_way_takes_nobody_along(clock: Clock) -> None:
 
 def test_a_second_box_inside_a_face_is_nobody(clock: Clock) -> None:
     assert ids(clock.tick(face(100, width=80), face(105, y=110, width=40))) == [1]
+
+
+@pytest.mark.parametrize("gap", [0.2, 0.5, 0.8, 1.5])
+def test_two_people_who_walk_away_side_by_side_stay_the_same_two(clock: Clock, gap: float) -> None:
+    width = 150.0
+    while width > 30:
+        apart = width * (1 + gap) / 2
+        tracks = clock.tick(face(320 - apart, width=width), face(320 + apart, width=width))
+        assert ids(tracks) == [1, 2]
+        width *= 0.97
+
+
+def test_somebody_who_leaves_past_somebody_standing_stays_one_person(clock: Clock) -> None:
+    width = 150.0
+    while width > 40:
+        tracks = clock.tick(face(640 - width / 2, width=width), face(700, width=80))
+        assert ids(tracks) == [1, 2]
+        width *= 0.97
