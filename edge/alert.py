@@ -126,6 +126,8 @@ class Alert:
             lease, until_s = self._leases.get(camera), self._now_s + self._settings.lease_s
             if lease is not None and self._now_s < lease.until_s:
                 lease.until_s, lease.progress_s = until_s, self._now_s
+            if lease is not None and self._now_s < lease.blind_until_s:
+                lease.blind_until_s = until_s
             self._drive()
 
     def tick(self, now_s: float) -> None:

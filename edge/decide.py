@@ -22,9 +22,9 @@ GOOD_LOOK = 0.7
 """Nobody is let in before one look was this good, or of a sure face. The back of a head looks like a mask, and gives
 many poor looks; a blurred face is a face all the same."""
 SURE_FACE = 0.55
-"""Where the detector is this sure of a face, the classifier has to hold it for none rather than only have its doubt:
-of looks in doubt (0.07 to 0.5) at passages composed from the validation split, 192 were at people and 1 was not. Who
-walks by blurred gives nothing but such looks."""
+"""Where the detector is this sure of a face, the classifier has to hold it for none (0.5) rather than only have its
+doubt: of looks that a classifier gave 0.07 to 0.5 at passages composed from the validation split, 192 were at people
+and 1 was not. Who walks by blurred gives nothing but such looks."""
 
 ON_UNSURE = {"alarm": Signal.BARE, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
 ON_INCORRECT = {"alarm": Signal.INCORRECT, "signal": Signal.REMINDER, "admit": Signal.BARE}

@@ -53,7 +53,9 @@ class Watch:
     def due(self, frame: Frame, presence: Presence) -> bool:
         """Whether the detector should look at this frame. True counts as looked at."""
         now_s = frame.captured_s
-        every_s = self._detect.undecided_s if presence is Presence.OPEN else self._detect.every_s
+        every_s = self._detect.every_s
+        if presence is Presence.OPEN:
+            every_s = min(every_s, self._detect.undecided_s)
         if now_s - max(self._looked_s, self._compared_s) < every_s - SLACK_S:
             return False
         if self._settings.gate and not self._worth_a_look(frame, presence):

@@ -190,6 +190,16 @@ def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
     assert not outputs.led.on
 
 
+def test_a_blind_camera_that_waits_stays_blind_and_beats_no_heart() -> None:
+    outputs = Outputs(led_blind=[1.0], led_running=[], lease_s=1.0)
+    outputs.alert.renew(Signal.BLIND, 0.0, camera="in")
+    outputs.alert.renew(Signal.RUNNING, 0.5, camera="in")
+    outputs.alert.hold(0.9, "in")
+    outputs.alert.tick(1.8)
+    assert outputs.led.on
+    assert not any(outputs.heartbeat.states)
+
+
 def test_no_two_signals_look_alike() -> None:
     settings = Outputs().settings
     names = {signal.pattern for signal in Signal}

@@ -93,6 +93,8 @@ def test_it_goes_on_looking_for_a_while_after_a_change_then_sleeps() -> None:
 def test_somebody_undecided_keeps_it_looking_and_somebody_settled_now_and_then() -> None:
     assert len(looks(settled(**NEVER), room(3.0, from_s=5.0), Presence.OPEN)) == 45
     assert len(looks(settled(detect__undecided_s=0.1, **NEVER), room(3.0, from_s=5.0), Presence.OPEN)) >= 22
+    every = settled(detect__undecided_s=0.5, detect__every_s=0.0, **NEVER)
+    assert len(looks(every, room(3.0, from_s=5.0), Presence.OPEN)) == 45
     still = looks(settled(watch__still_s=0.5), room(3.0, from_s=5.0), Presence.SETTLED)
     assert 5 <= len(still) <= 7
 
