@@ -158,8 +158,8 @@ class Tracker:
         if surely and not whole and not state.missed:
             # Beside somebody, and not hidden by them: who goes away has long been smaller than the whole remembered.
             there = min(there, _misfit(state.face.box, face.box, reach) + STOPPING)
-        elif surely and not whole and LEAST_PART < share < 1:
-            # Out from behind somebody: what is seen is a part, and the whole of it has to fit.
+        elif surely and not whole and LEAST_PART < share < 1 and expected.ymin < face.box.centre[1] < expected.ymax:
+            # Out from behind somebody, at the height it went: what is seen is a part, and the whole of it has to fit.
             there = min(there, _misfit(expected, _completed(expected, face.box), reach) - math.log(share))
         return there
 

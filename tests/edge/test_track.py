@@ -213,6 +213,16 @@ def test_the_first_edge_that_comes_out_from_behind_somebody_is_theirs(clock: Clo
     assert [(track.id, track.missed) for track in tracks] == [(1, 0), (2, 0)]
 
 
+def test_what_shows_below_somebody_hidden_is_not_a_part_of_them(clock: Clock) -> None:
+    """As a print on the shirt of whoever hides them: a face comes out at the height it went."""
+    for x in (100, 130, 160, 190):
+        clock.tick(face(x, width=60), face(310, width=60))
+    for _ in range(2):
+        clock.tick(face(310, width=60))
+    tracks = clock.tick(face(285, y=150, width=26), face(310, width=60))
+    assert [(track.id, bool(track.missed)) for track in tracks] == [(1, True), (2, False), (3, False)]
+
+
 def test_a_part_of_somebody_hidden_is_no_better_than_the_whole_of_another(clock: Clock) -> None:
     """Somebody small walks into where somebody large is hidden: each keeps their name."""
     for step in range(4):
