@@ -205,7 +205,8 @@ class Reporter:
             self._figures_due.clear()
             if self._done:
                 return
-            self._post(Kind.FIGURES, "", plain(self.snapshot()))
+            if any(self._outboxes):
+                self._post(Kind.FIGURES, "", plain(self.snapshot()))
 
     def _post(
         self, kind: Kind, camera: str, values: Mapping[str, Any], picture: Callable[[], bytes] | None = None
@@ -260,27 +261,35 @@ class Served:
     def open(self, settings: MetricsSettings | None) -> None:
         """Serve there and nowhere else; waits for a request under way. Raises OutputError where it cannot be served."""
         self._wanted = settings
-        with self._lock:
-            if self._now == self._wanted:
-                return
-            if self._server is not None:
-                self._server.close()
-            self._server, self._now = None, self._wanted
-            if self._now is not None and self._now.port:
-                self._server = drivers.open_metrics(self._now, self._snapshot)
+        self._serve()
 
     def follow(self, settings: MetricsSettings) -> threading.Thread:
         """The same, for a loop that neither waits nor ends for it: in the thread that is returned."""
+        # Before the thread begins: whoever was asked last counts, whichever thread is first.
+        self._wanted = settings
 
         def work() -> None:
             try:
-                self.open(settings)
+                self._serve()
             except FmdError as error:
                 log.error("no figures are served: %s", error)
 
         thread = threading.Thread(target=work, name="metrics reload", daemon=True)
         thread.start()
         return thread
+
+    def _serve(self) -> None:
+        with self._lock:
+            wanted = self._wanted
+            if self._now == wanted:
+                return
+            if self._server is not None:
+                self._server.close()
+            # Until it is served it is not: a port that is taken is tried again with the next reload.
+            self._server = self._now = None
+            if wanted is not None and wanted.port:
+                self._server = drivers.open_metrics(wanted, self._snapshot)
+            self._now = wanted
 
 
 @contextmanager

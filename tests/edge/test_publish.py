@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ from edge.contracts import (
     Step,
     Track,
 )
-from edge.errors import SettingsError
+from edge.errors import OutputError, SettingsError
 from edge.outbox import Outbox
-from edge.publish import Reporter, check, open_reporter, plain
-from tests.edge.parts import Taking, frame_of, pipeline_of, texture, wait_for, write_clip
+from edge.publish import Reporter, Served, check, open_reporter, plain
+from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture, wait_for, write_clip
 
 PERSON = Box(100, 80, 180, 160)
 
@@ -192,6 +193,31 @@ def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(receiv
     told.all()
 
 
+def test_where_nobody_is_told_no_figures_are_gathered() -> None:
+    read: list[Board] = []
+    asked = threading.Event()
+
+    class Nobody:
+        def __iter__(self) -> Iterator[Outbox]:
+            asked.set()
+            return iter(())
+
+    def read_board() -> Board:
+        read.append(Board(None, None, None))
+        return read[-1]
+
+    before = set(threading.enumerate())
+    settings = config.load()
+    reporter = Reporter(settings.publish, Nobody(), read_board=read_board)
+    mine = set(threading.enumerate()) - before
+    reporter.follow(settings)
+    assert asked.wait(PATIENCE_S)
+    reporter.close()
+    for thread in mine:
+        thread.join(PATIENCE_S)
+    assert read == []
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -225,6 +251,45 @@ def test_figures_move_with_the_settings_and_a_port_that_is_taken_ends_nothing(
         wait_for(lambda: is_served(first))
         follow(config.load())
         wait_for(lambda: not is_served(first))
+
+
+def test_a_port_that_was_taken_is_tried_again_with_the_next_reload(told: Told) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    served = Served(told.reporter.snapshot)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = config.load(None, {"metrics.port": taken.getsockname()[1]}).metrics
+        with pytest.raises(OutputError, match=r"metrics\.port"):
+            served.open(settings)
+    served.follow(settings).join(PATIENCE_S)
+    assert is_served(settings.port)
+    served.open(None)
+    told.all()
+
+
+def test_of_two_reloads_the_later_counts_and_none_after_the_end(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However late their threads begin, and in whatever order."""
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    start, started = threading.Thread.start, list[threading.Thread]()
+    served = Served(told.reporter.snapshot)
+    first, second, third = (config.load(None, {"metrics.port": free_port()}).metrics for _ in range(3))
+    with monkeypatch.context() as held:
+        held.setattr(threading.Thread, "start", lambda thread: started.append(thread))
+        for settings in (first, second):
+            served.follow(settings)
+    for thread in reversed(started):
+        start(thread)
+        thread.join(PATIENCE_S)
+    assert (is_served(first.port), is_served(second.port)) == (False, True)
+    with monkeypatch.context() as held:
+        held.setattr(threading.Thread, "start", lambda thread: None)
+        late = served.follow(third)
+    served.open(None)
+    start(late)
+    late.join(PATIENCE_S)
+    assert (is_served(second.port), is_served(third.port)) == (False, False)
+    told.all()
 
 
 def test_receivers_that_cannot_be_opened_in_a_reload_leave_those_before(caplog: pytest.LogCaptureFixture) -> None:
