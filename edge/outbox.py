@@ -110,14 +110,27 @@ class Outbox:
         messenger: Messenger | None = self._messenger
         while messenger is not None:
             self._messenger = messenger
-            self._messenger.open()
-            self._deliver()
+            if self._begin():
+                self._deliver()
             try:
                 self._messenger.close()
-            except FmdError as error:
+            except Exception as error:  # noqa: BLE001 - see _send
                 log.debug("%s: %s", self.name, error)
             with self._changed:
                 messenger, self._following = self._following, None
+
+    def _begin(self) -> bool:
+        """Open the messenger, again and again if need be; false where it is another's turn before that, or nobody's."""
+        wait_s = self._retry_s
+        while True:
+            try:
+                self._messenger.open()
+                return True
+            except Exception as error:  # noqa: BLE001 - see _send
+                self._tell(error)
+            if not self._rest(wait_s):
+                return False
+            wait_s = min(2 * wait_s, LONGEST_RETRY_S)
 
     def _deliver(self) -> None:
         """Send what comes until the end, or until another messenger is to go on."""
@@ -158,11 +171,14 @@ class Outbox:
             self._trouble = ""
         return True
 
-    def _failed(self, message: Message, error: Exception) -> None:
+    def _tell(self, error: Exception) -> None:
         trouble = str(error) if isinstance(error, FmdError) else f"{type(error).__name__}: {error}"
         if trouble != self._trouble:
             log.warning("%s: %s; trying again", self.name, trouble)
             self._trouble = trouble
+
+    def _failed(self, message: Message, error: Exception) -> None:
+        self._tell(error)
         self.failed += 1
         with self._changed:
             outdated = message.kind in NEWEST_ONLY and any(

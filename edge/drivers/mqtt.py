@@ -77,10 +77,14 @@ class MqttMessenger:
 
     def close(self) -> None:
         """Say offline, as an orderly end sends no last will."""
-        if self._client.is_connected():
-            self._client.publish(f"{self._base}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
-        self._client.disconnect()
-        self._client.loop_stop()
+        try:
+            if self._client.is_connected():
+                self._client.publish(f"{self._base}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
+        finally:
+            try:
+                self._client.disconnect()
+            finally:
+                self._client.loop_stop()
 
     def _publish(self, message: Message) -> Any:
         if message.picture is not None:

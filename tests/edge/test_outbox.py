@@ -167,6 +167,54 @@ def test_what_another_is_to_send_is_sent_at_the_end_as_well(receiver: Taking) ->
     assert (numbers(other), other.closed) == ([0], True)
 
 
+class Broken(Taking):
+    """One that cannot say goodbye, and opens only at the third try."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.opening = error, 0
+
+    def open(self) -> None:
+        self.opening += 1
+        if self.opening < 3:
+            raise self.error
+        super().open()
+
+    def close(self) -> None:
+        super().close()
+        raise self.error
+
+
+ERRORS = [PublishError("refused"), RuntimeError("a defect of theirs")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_one_that_cannot_be_opened_is_tried_again_and_told_once(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Broken(error)
+    outbox = Outbox("mqtt", broken, 10, retry_s=0.01)
+    outbox.post(message(number=1))
+    wait_for(lambda: outbox.sent == 1)
+    outbox.close()
+    assert (numbers(broken), broken.opening, broken.closed) == ([1], 3, True)
+    assert len([r for r in caplog.records if "trying again" in r.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("retry_s", [0.01, 3600.0])
+def test_whatever_breaks_in_one_the_next_in_its_place_goes_on(error: Exception, retry_s: float) -> None:
+    """Whether it was open by then or not."""
+    broken, other = Broken(error), Taking()
+    outbox = Outbox("mqtt", broken, 10, retry_s=retry_s)
+    wait_for(lambda: broken.opened or (retry_s > 1 and broken.opening == 1))
+    outbox.exchange(other)
+    outbox.post(message(number=1))
+    wait_for(lambda: numbers(other) == [1])
+    outbox.close()
+    assert (broken.closed, other.closed, outbox.waiting) == (True, True, 0)
+
+
 def test_a_shorter_queue_keeps_the_newest(receiver: Taking) -> None:
     outbox = hanging(receiver, 10)
     for number in range(6):

@@ -375,6 +375,48 @@ def test_a_broker_that_takes_the_connection_and_never_answers_stops_nobody() -> 
     assert outbox.dropped >= 994
 
 
+class Deaf(threading.Thread):
+    """A broker (MQTT 3.1.1) that takes the connection, lets Home Assistant ask who is there ``asks`` times, and never
+    acknowledges what it is sent."""
+
+    def __init__(self, asks: int) -> None:
+        super().__init__(daemon=True)
+        self._listening, self._asks = socket.create_server(("127.0.0.1", 0)), asks
+        self.port = int(self._listening.getsockname()[1])
+        self.heard = b""
+        self.hung_up = False
+        self.start()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the last question has been dealt with: it is acknowledged afterwards."""
+        return b"\x40\x02" + self._asks.to_bytes(2, "big") in self.heard
+
+    def run(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection, self._listening:
+            connection.recv(4096)
+            connection.sendall(b"\x20\x02\x00\x00")  # CONNACK, then PUBLISH at QoS 1
+            topic = b"homeassistant/status"
+            for number in range(1, self._asks + 1):
+                body = len(topic).to_bytes(2, "big") + topic + number.to_bytes(2, "big") + b"online"
+                connection.sendall(bytes([0x32, len(body)]) + body)
+            while part := connection.recv(4096):
+                self.heard += part
+        self.hung_up = True
+
+
+def test_one_whose_goodbye_is_not_taken_hangs_up_all_the_same() -> None:
+    before, broker = set(threading.enumerate()), Deaf(asks=20)
+    messenger = opened(settings_for(broker.port), "m")
+    wait_for(lambda: broker.asked)
+    with pytest.raises(ValueError, match="QUEUE_SIZE"):
+        messenger.close()
+    wait_for(lambda: broker.hung_up)
+    assert broker.heard.endswith(b"\xe0\x00")  # DISCONNECT
+    assert set(threading.enumerate()) - before <= {broker}
+
+
 @needs_broker
 def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
     made = shutil.which("mosquitto_passwd")
