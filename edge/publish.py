@@ -245,8 +245,7 @@ def _jpeg(step: Step) -> bytes:
 
 
 def _accuses(decision: Decision) -> bool:
-    told = decision.passage
-    return decision.change is not Change.LEFT and told.outcome is Outcome.VIOLATION and told.signal.alarming
+    return decision.change is not Change.LEFT and decision.passage.signal.alarming
 
 
 class Served:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.config import NotifySettings
-from edge.contracts import Kind, Message
+from edge.contracts import Kind, Message, Outcome, Signal
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 
 EVENTS = {
@@ -88,8 +88,10 @@ class AppriseMessenger:
     def _sentence(self, event: str, message: Message) -> str:
         values = message.values
         at = time.strftime("%H:%M:%S", time.localtime(message.at))
+        unclear = values.get("outcome") == Outcome.UNSURE.value
+        alarm = "the alarm is on for somebody who could not be judged"
         said = {
-            "violation": f"somebody without a proper mask ({values.get('label')})",
+            "violation": alarm if unclear else f"somebody without a proper mask ({values.get('label')})",
             "reminder": "somebody with a mask worn badly",
             "compliant": "somebody with a mask",
             "unsure": "somebody could not be judged",
@@ -114,7 +116,10 @@ def event_of(message: Message) -> str:
         return {"seeing": "seeing", "starting": ""}.get(str(values["sight"]), "blind")
     if values["change"] == "left":
         return ""
-    return "reminder" if values["signal"] == "reminder" else str(values["outcome"])
+    signal = Signal[str(values["signal"]).upper()]
+    if signal.alarming:  # with decide.on_unsure = "alarm" somebody unclear as well
+        return "violation"
+    return "reminder" if signal is Signal.REMINDER else str(values["outcome"])
 
 
 def urls_of(settings: NotifySettings) -> Iterator[str]:

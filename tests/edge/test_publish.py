@@ -39,7 +39,12 @@ from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture,
 PERSON = Box(100, 80, 180, 160)
 
 
-def passage(outcome: Outcome = Outcome.VIOLATION, violated: bool = False, signal: Signal = Signal.BARE) -> Passage:
+SHOWN = {Outcome.VIOLATION: Signal.BARE, Outcome.UNSURE: Signal.UNSURE}
+"""By default."""
+
+
+def passage(outcome: Outcome = Outcome.VIOLATION, violated: bool = False, signal: Signal | None = None) -> Passage:
+    signal = SHOWN.get(outcome, Signal.RUNNING) if signal is None else signal
     return Passage(1, outcome, "without_mask", 0.99, 5, violated, 1.0, 2.0, 3.5, signal)
 
 
@@ -348,6 +353,13 @@ def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Taking) -
     heard = told.all()
     assert [values["signal"] for values in heard.told(Kind.DECISION)] == ["reminder"]
     assert pictures(heard) == []
+
+
+def test_a_picture_is_told_of_somebody_unclear_where_that_is_an_alarm(receiver: Taking) -> None:
+    told = Told(receiver, pictures="blurred")
+    told.reporter.on_decision(decision(outcome=Outcome.UNSURE, signal=Signal.BARE))
+    told.reporter.on_step(step(Signal.BARE))
+    assert len(pictures(told.all())) == 1
 
 
 def tell_everything(told: Told, seed: int = 0) -> Taking:

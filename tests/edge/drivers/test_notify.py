@@ -70,8 +70,9 @@ def messenger(url: str, clock: Clock | None = None, **changed: Any) -> AppriseMe
 
 
 def decided(
-    outcome: str = "violation", change: str = "decided", camera: str = "", picture: bytes = b"", signal: str = "bare"
+    outcome: str = "violation", change: str = "decided", camera: str = "", picture: bytes = b"", signal: str = ""
 ) -> Message:
+    signal = signal or {"violation": "bare", "unsure": "unsure"}.get(outcome, "running")
     values = {"outcome": outcome, "change": change, "label": "without_mask", "signal": signal}
     return Message(Kind.DECISION, 1.8e9, camera, values, (lambda: picture) if picture else None)
 
@@ -100,7 +101,10 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
         (decided("violation"), "violation"),
         (decided("violation", signal="reminder"), "reminder"),
         (decided("compliant", "revised"), "compliant"),
+        (decided("violation", signal="incorrect"), "violation"),
         (decided("unsure"), "unsure"),
+        (decided("unsure", signal="bare"), "violation"),
+        (decided("unsure", signal="running"), "unsure"),
         (health("dark", "the picture is black"), "blind"),
         (health("gone"), "blind"),
         (health("seeing"), "seeing"),
@@ -108,8 +112,15 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
 )
 def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> None:
     messenger(web.url, on=[event]).send(told)
+    assert len(web.got) == 1
     messenger(web.url, on=[other for other in EVENTS if other != event]).send(told)
     assert len(web.got) == 1
+
+
+def test_an_alarm_for_somebody_unclear_accuses_nobody_of_wearing_no_mask(web: Web) -> None:
+    messenger(web.url).send(decided("unsure", signal="bare"))
+    assert web.got[0]["message"].endswith(": the alarm is on for somebody who could not be judged")
+    assert web.got[0]["type"] == "warning"
 
 
 @pytest.mark.parametrize("told", [decided(change="left"), health("starting")])
