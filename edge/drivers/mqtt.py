@@ -45,7 +45,8 @@ class MqttMessenger:
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fmd-{name}")
-        self._client.max_queued_messages_set(64)
+        # What is too much paho drops without a word; announcements are made all at once.
+        self._client.max_queued_messages_set(64 + len(self._announced))
         self._client.reconnect_delay_set(1, 60)
         self._client.will_set(f"{self._base}/status", "offline", qos=1, retain=True)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect

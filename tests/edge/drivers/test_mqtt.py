@@ -264,6 +264,18 @@ def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path
     broker.stop()
 
 
+@needs_broker
+def test_of_many_cameras_every_one_is_announced(broker: Broker, subscriber: Subscriber) -> None:
+    cameras = [f"camera{number}" for number in range(40)]
+    messenger = MqttMessenger(settings_for(broker.port), "many", cameras=cameras)
+    messenger.open()
+    wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
+    topics = discovery(settings_for(broker.port), "many", cameras=cameras)
+    assert len(topics) > 120
+    wait_for(lambda: all(subscriber.on(topic) for topic in topics))
+    messenger.close()
+
+
 @pytest.mark.parametrize(("sight", "blind"), [("seeing", "OFF"), ("dark", "ON"), ("gone", "ON")])
 def test_a_cameras_blindness_is_its_health(sight: str, blind: str) -> None:
     jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
