@@ -379,6 +379,8 @@ class Kind(Enum):
     """``sight`` of a camera and the ``reason``."""
     FIGURES = "figures"
     """Counts and the board's readings, flat."""
+    REMOVED = "removed"
+    """Nothing: the camera is watched no longer, and what was told of it alone is to be forgotten."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

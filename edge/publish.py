@@ -157,6 +157,7 @@ class Reporter:
     def _forget(self, camera: str) -> None:
         """One that is watched no longer must not be the worst one for ever, nor its last frame the oldest."""
         self._tell_state(camera, "off")
+        self._post(Kind.REMOVED, camera, {})
         del self._states[camera]
         with self._lock:
             self._cameras.pop(camera, None)

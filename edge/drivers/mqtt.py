@@ -39,7 +39,8 @@ class MqttMessenger:
 
     def __init__(self, settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> None:
         mqtt = _library()
-        self._settings, self._announced = settings, discovery(settings, name, pictures, cameras)
+        self._settings, self._name = settings, name
+        self._announced = discovery(settings, name, pictures, cameras)
         self._base = f"{settings.topic}/{name}"
         self._states: dict[str, str] = {}
         self._pending: tuple[Message, Any] | None = None
@@ -88,11 +89,25 @@ class MqttMessenger:
                 self._client.loop_stop()
 
     def _publish(self, message: Message) -> Any:
+        if message.kind is Kind.REMOVED:
+            return self._clear(message.camera)
         if message.picture is not None:
             picture = f"{self._base}/picture" + (f"/{message.camera}" if message.camera else "")
             self._client.publish(picture, message.picture(), qos=1, retain=True)
         retain = message.kind in RETAINED
         return self._client.publish(f"{self._base}/{_topic(message)}", _payload(message), qos=1, retain=retain)
+
+    def _clear(self, camera: str) -> Any:
+        """Empty all that is retained of this camera alone: so a broker and Home Assistant forget it."""
+        settings, name = self._settings, self._name
+        topics = [f"{self._base}/{what}/{camera}" for what in ("state", "health", "picture")]
+        if not camera:  # the state is the door's, which goes on
+            topics = [f"{self._base}/{what}" for what in ("health", "picture")]
+        if settings.discovery:
+            own = discovery(settings, name, True, [camera] if camera else []).keys() - discovery(settings, name).keys()
+            # A camera that is back by now stays announced.
+            topics = [*sorted(own - self._announced.keys()), *topics]
+        return [self._client.publish(topic, "", qos=1, retain=True) for topic in topics][-1]
 
     def _set_credentials(self) -> None:
         settings = self._settings

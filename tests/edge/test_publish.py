@@ -174,6 +174,7 @@ def test_a_camera_that_a_reload_takes_away_is_off_and_holds_nothing_back(told: T
     told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2"}}))
     told.reporter.on_step(step(camera="in"))
     assert list(told.reporter.snapshot().frame_age_s) == ["in"]
+    wait_for(lambda: told.outbox.waiting == 0)  # of states only the newest waits
     states = [(m.camera, m.values["state"]) for m in told.all().got if m.kind is Kind.STATE]
     assert states[-4:] == [("out", "off"), ("", "running"), ("in", "off"), ("", "off")]
 

@@ -264,6 +264,64 @@ def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path
     broker.stop()
 
 
+def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: dict[str, str]) -> None:
+    """A reload from some cameras, all blind, to others without the last of them; heard when it returns."""
+    changed = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "less", "publish.pictures": "blurred"}
+    settings = config.load(None, {**changed, "camera.sources": before})
+    with publish.open_reporter(settings) as (reporter, follow):
+        for camera in config.cameras(settings.camera):
+            reporter.on_health(Health(camera, Sight.GONE, 1.0, "unplugged"))
+            decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
+            reporter.on_decision(decision)
+            frame = frame_of(texture(64, 64))
+            reporter.on_step(Step(frame, True, (), (), {}, (), (decision,), True, {}, camera=camera))
+            picture = f"fmd/less/picture/{camera}".rstrip("/")
+            wait_for(lambda topic=picture: subscriber.on(topic))
+        follow(config.load(None, {**changed, "camera.sources": after}))
+        wait_for(lambda: subscriber.on(picture)[-1] == b"")  # that of the last one, and the last thing that is told
+
+
+@needs_broker
+def test_a_camera_that_a_reload_takes_away_is_forgotten_by_the_broker(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    subscriber = Subscriber(broker.port)
+    follow_to(broker.port, subscriber, {"in": "picamera2", "out": "rtsp://x/"}, {"in": "picamera2"})
+    gone = {topic for topic, _, _ in subscriber.heard if topic.endswith("/out") or "/fmd_less-out/" in topic}
+    assert len(gone) == 3 + 4
+    assert {subscriber.on(topic)[-1] for topic in gone} == {b""}
+    kept = {topic for topic, _, _ in subscriber.heard} - gone
+    assert {"fmd/less/state/in", "fmd/less/health/in", "homeassistant/image/fmd_less-in/picture/config"} <= kept
+    assert b"" not in {subscriber.on(topic)[-1] for topic in kept}
+    subscriber.close()
+    broker.stop()
+
+
+@needs_broker
+def test_where_one_camera_becomes_several_what_was_its_own_is_forgotten_and_the_door_goes_on(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    subscriber = Subscriber(broker.port)
+    follow_to(broker.port, subscriber, {}, {"in": "picamera2", "out": "rtsp://x/"})
+    assert {topic for topic, payload, _ in subscriber.heard if payload == b""} == {
+        "fmd/less/health",
+        "fmd/less/picture",
+        "homeassistant/image/fmd_less/picture/config",
+    }
+    subscriber.close()
+    broker.stop()
+
+
+@needs_broker
+def test_a_camera_that_is_back_stays_announced(broker: Broker, subscriber: Subscriber) -> None:
+    """The word of its removal waited for a broker that was away."""
+    messenger = MqttMessenger(settings_for(broker.port), "back", True, ["in", "out"])
+    messenger.open()
+    wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
+    messenger.send(message(Kind.REMOVED, "out"))
+    wait_for(lambda: subscriber.on("fmd/back/picture/out") == [b""])
+    messenger.close()
+    assert {topic for topic, payload, _ in subscriber.heard if payload == b"" and "fmd_back" in topic} == set()
+
+
 @needs_broker
 def test_of_many_cameras_every_one_is_announced(broker: Broker, subscriber: Subscriber) -> None:
     cameras = [f"camera{number}" for number in range(40)]
