@@ -13,26 +13,18 @@ import keras
 import numpy as np
 
 from edge.errors import DataError
+from models.train import load_network
 
 
 def averaged(paths: Sequence[Path]) -> keras.Model:
     """A model with the mean of the weights of all ``paths`` (.keras), which must be of one shape."""
-    first, *others = [_load(path) for path in paths]
+    first, *others = [load_network(path, "average:") for path in paths]
     if not others:
-        raise DataError(f"{paths[0]}: one network is its own mean; give two or more")
+        raise DataError(f"average: {paths[0]}: one network is its own mean; give two or more")
     rows = [first.get_weights()]
     for path, other in zip(paths[1:], others, strict=True):
         rows.append(other.get_weights())
         if [w.shape for w in rows[-1]] != [w.shape for w in rows[0]]:
-            raise DataError(f"{path}: not of the shape of {paths[0]}; average runs of the same network")
+            raise DataError(f"average: {path}: not of the shape of {paths[0]}; average runs of the same network")
     first.set_weights([np.mean(column, axis=0) for column in zip(*rows, strict=True)])
     return first
-
-
-def _load(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give the best.keras of an earlier run")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except ValueError as error:
-        raise DataError(f"{path}: not a Keras model: {str(error).splitlines()[0]}") from error

@@ -259,13 +259,18 @@ def _check_is_there(path: Path, option: str) -> None:
         raise DataError(f"{option} {path}: no such file; give the best.keras of an earlier run")
 
 
-def load_detector(path: Path, option: str) -> keras.Model:
-    """A detector as a run left it. Raises DataError, naming ``option``, where the file is none."""
+def load_network(path: Path, option: str) -> keras.Model:
+    """A network as a run left it. Raises DataError, naming ``option``, where the file holds none."""
     _check_is_there(path, option)
     try:
-        model = keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except ValueError as error:
         raise DataError(f"{option} {path}: not a Keras model: {str(error).splitlines()[0]}") from error
+
+
+def load_detector(path: Path, option: str) -> keras.Model:
+    """A detector as a run left it. Raises DataError, naming ``option``, where the file is none."""
+    model = load_network(path, option)
     if not {"logits", "boxes"} <= {layer.name for layer in model.layers}:
         raise DataError(f"{option} {path}: not a network of this kind: got {model.name}, expected a fmd_face_detector")
     return model
