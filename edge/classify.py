@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import msgspec
@@ -20,6 +20,8 @@ GOOD_WIDTH = 48.0
 DOUBTFUL_SCORE, SURE_SCORE = 0.15, 0.45
 """Detector's confidence up to which a look counts nothing and from which it counts fully; chosen on passages composed
 from the validation split, of which 0.938 were decided right with these (0.919 with 0.3 and 0.6)."""
+PLAIN_AND_MIRRORED = (False, True)
+"""The looks at a picture that stands alone."""
 SHARP_SIDE = 64
 SHARP_VARIANCE = 40.0
 """Variance of the Laplacian (Pech-Pacheco et al. 2000) of a face of so many pixels, green, from which it is sharp."""
@@ -57,6 +59,16 @@ def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
         values = [1 - values[0], values[0]]
     total = sum(values) or 1.0
     return {label: value / total for label, value in zip(contract.labels, values, strict=True)}
+
+
+def looked_at(model: Model, crop: Image, looks: Sequence[bool]) -> tuple[dict[str, float], Sequence[Floats]]:
+    """The mean of a classifier's ``looks`` at a crop of its size, mirrored where one is true: a probability for each
+    label of its contract, and the outputs of the first look."""
+    answers = [model.run(cv2.flip(crop, 1) if mirrored else crop) for mirrored in looks]
+    told, *others = [probabilities_of(outputs[0], model.contract) for outputs in answers]
+    if others:
+        told = {label: sum(look[label] for look in (told, *others)) / len(looks) for label in told}
+    return told, answers[0]
 
 
 def quality_of(crop: Image, margin: float, face: Face, full: Box) -> float:
@@ -118,34 +130,29 @@ class MaskClassifier:
 
     def classify(self, frame: Frame, face: Face, mirrored: bool = False) -> Verdict:
         """One look at a face of ``frame``, or at its mirror image."""
-        contract = self._model.contract
-        crop = crop_face(frame.image, face.box, contract.crop_margin, self._size)
-        outputs = self._model.run(cv2.flip(crop, 1) if mirrored else crop)
-        height, width = frame.image.shape[:2]
-        quality = quality_of(crop, contract.crop_margin, face, Box(0, 0, width, height))
-        verdict = verdict_of(probabilities_of(outputs[0], contract), quality, contract.background)
-        if not contract.heatmap:
-            return verdict
-        x, y, side = crop_square(face.box, contract.crop_margin)
-        values = heat_of(outputs[1][0], contract.labels.index(verdict.label))
-        return msgspec.structs.replace(
-            verdict, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if mirrored else values)
-        )
+        return self._judged(frame, face, (mirrored,))
 
     def classify_twice(self, frame: Frame, face: Face) -> Verdict:
         """The mean of a look and one at the mirror image: at the door looks take turns, a single picture has but one.
 
         The heat map, where there is one, is the plain look's.
         """
-        looks = [self.classify(frame, face, mirrored) for mirrored in (False, True)]
-        background = sum(look.background for look in looks) / 2
-        shares = [(1 - look.background) / (2 * max(1 - background, 1e-9)) for look in looks]
-        probabilities = {
-            label: sum(share * look.probabilities[label] for share, look in zip(shares, looks, strict=True))
-            for label in looks[0].probabilities
-        }
-        quality = sum(look.quality for look in looks) / 2
-        return Verdict(probabilities, quality, background, looks[0].heat)
+        return self._judged(frame, face, PLAIN_AND_MIRRORED)
+
+    def _judged(self, frame: Frame, face: Face, looks: Sequence[bool]) -> Verdict:
+        contract = self._model.contract
+        crop = crop_face(frame.image, face.box, contract.crop_margin, self._size)
+        probabilities, outputs = looked_at(self._model, crop, looks)
+        height, width = frame.image.shape[:2]
+        quality = quality_of(crop, contract.crop_margin, face, Box(0, 0, width, height))
+        verdict = verdict_of(probabilities, quality, contract.background)
+        if not contract.heatmap:
+            return verdict
+        x, y, side = crop_square(face.box, contract.crop_margin)
+        values = heat_of(outputs[1][0], contract.labels.index(verdict.label))
+        return msgspec.structs.replace(
+            verdict, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if looks[0] else values)
+        )
 
 
 def heat_of(maps: Floats, label: int) -> Floats:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import Model
-from edge.classify import MaskClassifier, probabilities_of
+from edge.classify import PLAIN_AND_MIRRORED, MaskClassifier, looked_at
 from edge.contracts import Box, Floats, Frame
 from edge.detect import FaceDetector
 from edge.errors import DataError
@@ -236,10 +236,8 @@ def folder_probabilities(pictures: Sequence[Picture], classifier: Model) -> dict
     for picture in with_progress(pictures, "looking at"):
         image = read_rgb(picture.path)
         for name, seen in zip(out, (image, *(shrunk(image, side) for side in SHRUNK_TO)), strict=True):
-            plain = stretched(seen, size)
-            looks = [classifier.run(np.ascontiguousarray(image)) for image in (plain, plain[:, ::-1])]
-            told = [list(probabilities_of(outputs[0], classifier.contract).values()) for outputs in looks]
-            out[name].append(np.mean(told, axis=0).tolist())
+            told, _ = looked_at(classifier, stretched(seen, size), PLAIN_AND_MIRRORED)
+            out[name].append(list(told.values()))
     return {name: np.array(rows, np.float32) for name, rows in out.items()}
 
 
