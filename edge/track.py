@@ -132,9 +132,9 @@ class Tracker:
         ]
         pairs = sorted(
             (cost, i, k)
-            for i, state in enumerate(states)
+            for i, (state, expected) in enumerate([(state, state.expected(now_s)) for state in states])
             for k, face in enumerate(faces)
-            if (cost := self._cost(state, face, now_s, surely, whole[k])) < math.inf
+            if (cost := self._cost(state, expected, face, surely, whole[k])) < math.inf
         )
         met: set[int] = set()
         taken: set[int] = set()
@@ -145,14 +145,13 @@ class Tracker:
                 states[i].meet(faces[k], now_s, surely, whole[k])
         return [face for k, face in enumerate(faces) if k not in taken]
 
-    def _cost(self, state: _State, face: Face, now_s: float, surely: bool, whole: bool) -> float:
-        """How badly a face fits somebody: where they would be by now, or where they were."""
+    def _cost(self, state: _State, expected: Box, face: Face, surely: bool, whole: bool) -> float:
+        """How badly a face fits somebody: where they are ``expected`` by now, or where they were."""
         reach = self._settings.reach
         if not surely:
             reach *= FAINT_REACH
         elif state.speed is None and not state.missed:
             reach *= FIRST_REACH
-        expected = state.expected(now_s)
         there = min(_misfit(expected, face.box, reach), _misfit(state.whole, face.box, reach) + STOPPING)
         share = face.box.width / max(expected.width, 1e-6)
         if surely and not whole and not state.missed:
