@@ -37,7 +37,8 @@ class Outbox:
     ) -> None:
         self.name = name
         self.sent = self.failed = self.dropped = 0
-        self._messenger, self._size, self._clock, self._retry_s = messenger, size, clock, retry_s
+        self._messenger, self._size, self._clock = messenger, size, clock
+        self._retry_s = self._wait_s = retry_s
         self._following: Messenger | None = None
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
@@ -95,10 +96,13 @@ class Outbox:
         return len(self._queue)
 
     def _replace(self, message: Message) -> None:
-        for waiting in self._queue:
-            if (waiting.kind, waiting.camera) == (message.kind, message.camera):
-                self._queue.remove(waiting)
-                return
+        if (outdated := self._waiting_like(message)) is not None:
+            self._queue.remove(outdated)
+
+    def _waiting_like(self, message: Message) -> Message | None:
+        """The first that waits of the same kind, of the same camera."""
+        like = message.kind, message.camera
+        return next((waiting for waiting in self._queue if (waiting.kind, waiting.camera) == like), None)
 
     def _strip(self) -> None:
         """A picture holds a whole frame in memory: of those that wait only the newest message keeps its."""
@@ -121,26 +125,24 @@ class Outbox:
 
     def _begin(self) -> bool:
         """Open the messenger, again and again if need be; false where it is another's turn before that, or nobody's."""
-        wait_s = self._retry_s
+        self._wait_s = self._retry_s
         while True:
             try:
                 self._messenger.open()
-                return True
             except Exception as error:  # noqa: BLE001 - see _send
                 self._tell(error)
-            if not self._rest(wait_s):
+            else:
+                self._wait_s = self._retry_s
+                return True
+            if not self._rest():
                 return False
-            wait_s = min(2 * wait_s, LONGEST_RETRY_S)
 
     def _deliver(self) -> None:
         """Send what comes until the end, or until another messenger is to go on."""
-        wait_s = self._retry_s
         while (message := self._next()) is not None:
             if self._send(message):
-                wait_s = self._retry_s
-            elif self._rest(wait_s):
-                wait_s = min(2 * wait_s, LONGEST_RETRY_S)
-            else:
+                self._wait_s = self._retry_s
+            elif not self._rest():
                 break
 
     def _next(self) -> Message | None:
@@ -181,18 +183,16 @@ class Outbox:
         self._tell(error)
         self.failed += 1
         with self._changed:
-            outdated = message.kind in NEWEST_ONLY and any(
-                (waiting.kind, waiting.camera) == (message.kind, message.camera) for waiting in self._queue
-            )
-            if outdated:
+            if message.kind in NEWEST_ONLY and self._waiting_like(message) is not None:
                 return
             if len(self._queue) >= self._size:
                 self.dropped += 1
             else:
                 self._queue.appendleft(message)
 
-    def _rest(self, wait_s: float) -> bool:
-        """Wait before the next try; false where it is another's, or nobody's."""
+    def _rest(self) -> bool:
+        """Wait before the next try, longer each time; false where that is another's, or nobody's."""
+        wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, LONGEST_RETRY_S)
         with self._changed:
             self._changed.wait_for(lambda: self._ending, wait_s)
             return not self._ending
