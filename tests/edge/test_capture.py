@@ -104,6 +104,15 @@ class Rig:
         self.after(1.0)
         return self
 
+    def hanging_for_ever(self, reader: DeviceReader, for_s: float) -> None:
+        """The device stalls, and is back after ``for_s`` but for the one thread that read it."""
+        self.device.brings, self.device.hangs = nothing, True
+        self.until(Sight.STALLED)
+        self.after(for_s)
+        reader.hangs_for_ever = True
+        self.device.brings, self.device.hangs = self.device.fresh, False
+        self.seeing()
+
 
 def nothing() -> None:
     return None
@@ -246,13 +255,7 @@ def test_reads_that_hang_do_not_cost_a_thread_a_try_for_ever() -> None:
 def test_a_dark_camera_is_not_let_go_of_when_too_many_threads_hang_to_open_it_again() -> None:
     rig = Rig(open_s=1.0).seeing()
     for _ in range(MOST_STUCK):
-        reader = rig.device.readers[-1]
-        rig.device.brings, rig.device.hangs = nothing, True
-        rig.until(Sight.STALLED)
-        rig.after(0.2)
-        reader.hangs_for_ever = True
-        rig.device.brings, rig.device.hangs = rig.device.fresh, False
-        rig.seeing()
+        rig.hanging_for_ever(rig.device.readers[-1], 0.2)
     opened = len(rig.device.readers)
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
     rig.until(Sight.DARK)
@@ -273,13 +276,7 @@ def test_a_camera_we_still_hold_ourselves_is_not_called_gone() -> None:
 
 def test_one_thread_that_hangs_for_ever_hides_no_later_fault() -> None:
     rig = Rig().seeing()
-    hanging = rig.device.readers[0]
-    rig.device.brings, rig.device.hangs = nothing, True
-    rig.until(Sight.STALLED)
-    rig.after(1.0)
-    hanging.hangs_for_ever = True
-    rig.device.brings, rig.device.hangs = rig.device.fresh, False
-    rig.seeing()
+    rig.hanging_for_ever(rig.device.readers[0], 1.0)
     rig.device.error = CameraError("unplugged")
     assert rig.until(Sight.GONE) <= 2 * TURN_S
     rig.after(3.0)
