@@ -1,6 +1,7 @@
 """What is held of the people at the door -> LED, buzzer, relay, voice and heartbeat.
 
-An alert is a lease: it goes off by itself unless somebody keeps renewing it. LED and buzzer show each
+An alert is a lease: it goes off by itself unless somebody keeps renewing it. On a machine that takes long for a frame
+the lease is longer, within a bound: it is to end where the loop hangs, not where it works. LED and buzzer show each
 :class:`edge.contracts.Signal` in its pattern; the buzzer falls silent after the longest time allowed, and sounds anew
 for a person it has not sounded for. The heartbeat beats only while frames go all the way through every camera's
 pipeline, so that dark (and lit without beating) means broken. All outputs are off before the first signal, when the
@@ -25,6 +26,13 @@ HEARTBEAT = (0.2, 1.3)
 """Seconds lit and dark. No whole number of frames a second makes a stuck loop look like it."""
 REFRESH_S = 1.0
 """Every output is driven at least this often, changed or not: a pin that is gone must be noticed before an alarm."""
+ROOM = 2.0
+"""A lease is at least this many times as long as the longest wait between two renewals lately: a step may have more
+faces in it than any before."""
+LONGEST_LEASE_S = 5.0
+"""However slow the machine, a lease grows no longer than this; systemd's watchdog waits 15 s."""
+HALF_LIFE_S = 30.0
+"""The longest wait counts half as much after this."""
 MOST_HEARD = 32
 """People of one long alarm that the buzzer remembers having sounded for."""
 
@@ -55,15 +63,25 @@ class _Lease:
     signal: Signal = Signal.RUNNING
     until_s: float = float("-inf")
     blind_until_s: float = float("-inf")
-    progress_s: float = float("-inf")
+    progress_until_s: float = float("-inf")
+    renewed_s: float | None = None
+    longest_wait_s: float = 0.0
+
+    def lasts_until_s(self, now_s: float, lease_s: float) -> float:
+        """When what is said now ends, unless it is said again before."""
+        if self.renewed_s is not None:
+            wait_s = min(now_s - self.renewed_s, LONGEST_LEASE_S)
+            self.longest_wait_s = max(wait_s, self.longest_wait_s * 0.5 ** (wait_s / HALF_LIFE_S))
+        self.renewed_s = now_s
+        return now_s + max(lease_s, min(ROOM * self.longest_wait_s, LONGEST_LEASE_S))
 
     def shown(self, now_s: float) -> Signal | None:
         """The worst of what is leased now; None where nothing is."""
         leased = [(Signal.BLIND, self.blind_until_s), (self.signal, self.until_s)]
         return max((signal for signal, until_s in leased if now_s < until_s), default=None)
 
-    def progressing(self, now_s: float, lease_s: float) -> bool:
-        return now_s >= self.blind_until_s and now_s - self.progress_s < lease_s
+    def progressing(self, now_s: float) -> bool:
+        return self.blind_until_s <= now_s < self.progress_until_s
 
 
 class Alert:
@@ -98,7 +116,8 @@ class Alert:
     def renew(
         self, signal: Signal, now_s: float, offenders: Collection[int] = (), cleared: bool = False, camera: str = ""
     ) -> None:
-        """Say what one frame led to; it is shown for another ``lease_s``, or until said otherwise.
+        """Say what one frame led to; it is shown for another ``lease_s`` (more where frames take long), or until said
+        otherwise.
 
         ``offenders`` are the ids of those the signal is for, ``cleared`` is true where somebody was just let in,
         ``camera`` tells several cameras on one alert apart. BLIND is shown beside what the frames say, and
@@ -106,28 +125,30 @@ class Alert:
         """
         with self._lock:
             self._pass(now_s)
-            lease, until_s = self._leases.setdefault(camera, _Lease()), self._now_s + self._settings.lease_s
+            lease = self._leases.setdefault(camera, _Lease())
+            until_s = lease.lasts_until_s(self._now_s, self._settings.lease_s)
             if signal is Signal.BLIND:
                 lease.blind_until_s = until_s
             else:
-                lease.signal, lease.until_s, lease.progress_s = signal, until_s, self._now_s
+                lease.signal, lease.until_s, lease.progress_until_s = signal, until_s, until_s
             if cleared:
                 self._open_until_s = self._now_s + self._settings.strike_s
             self._loud[signal.alarming].ask(self._now_s, {(camera, offender) for offender in offenders}, signal)
             self._drive()
 
     def hold(self, now_s: float, camera: str) -> None:
-        """A camera's newest frame waits while others are worked on: what it asked for last lasts another ``lease_s``.
+        """A camera's newest frame waits while others are worked on: what it asked for last lasts another lease.
 
         A lease that has run out stays so.
         """
         with self._lock:
             self._pass(now_s)
-            lease, until_s = self._leases.get(camera), self._now_s + self._settings.lease_s
-            if lease is not None and self._now_s < lease.until_s:
-                lease.until_s, lease.progress_s = until_s, self._now_s
-            if lease is not None and self._now_s < lease.blind_until_s:
-                lease.blind_until_s = until_s
+            if (lease := self._leases.get(camera)) is not None:
+                until_s = lease.lasts_until_s(self._now_s, self._settings.lease_s)
+                if self._now_s < lease.until_s:
+                    lease.until_s = lease.progress_until_s = until_s
+                if self._now_s < lease.blind_until_s:
+                    lease.blind_until_s = until_s
             self._drive()
 
     def tick(self, now_s: float) -> None:
@@ -196,7 +217,7 @@ class Alert:
 
     def _progressing(self) -> bool:
         leases = self._leases.values()
-        return bool(leases) and all(lease.progressing(self._now_s, self._settings.lease_s) for lease in leases)
+        return bool(leases) and all(lease.progressing(self._now_s) for lease in leases)
 
 
 class _Budget:

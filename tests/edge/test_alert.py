@@ -179,15 +179,60 @@ def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
     outputs = Outputs(led_bare=[1.0], lease_s=1.0)
     outputs.alert.renew(Signal.RUNNING, 0.0, camera="in")
     outputs.alert.renew(Signal.BARE, 0.0, [1], camera="out")
-    outputs.alert.hold(0.9, "out")
-    outputs.alert.tick(1.8)
+    outputs.alert.hold(0.4, "out")
+    outputs.alert.tick(1.35)
     assert outputs.led.on
     assert not outputs.heartbeat.states[-1]  # the other one was not held
-    outputs.alert.tick(1.95)
+    outputs.alert.tick(1.45)
     assert not outputs.led.on
     outputs.alert.hold(2.0, "out")
     outputs.alert.hold(2.0, "nobody")
     assert not outputs.led.on
+
+
+def renewed_every(wait_s: float, times: int, signal: Signal = Signal.BARE, **changed: Any) -> tuple[Outputs, float]:
+    """Outputs of a loop whose every frame takes that long, ticked meanwhile, and when the last one was through."""
+    outputs = Outputs(led_bare=[1.0], buzzer_bare=[1.0], led_blind=[1.0], **changed)
+    now_s = 0.0
+    for _ in range(times):
+        for tick in range(round(wait_s / 0.05)):
+            outputs.alert.tick(now_s + tick * 0.05)
+        now_s += wait_s
+        outputs.alert.renew(signal, now_s, [1])
+    return outputs, now_s
+
+
+@pytest.mark.parametrize("signal", [Signal.BARE, Signal.BLIND])
+def test_an_alarm_lasts_however_long_each_frame_takes(signal: Signal) -> None:
+    outputs, _ = renewed_every(2.4, 10, signal, lease_s=1.0)
+    assert outputs.led.states == [False, True, False, True]  # the first wait only is not known yet
+
+
+def test_the_heart_of_a_slow_loop_beats() -> None:
+    outputs, now_s = renewed_every(2.0, 10, Signal.RUNNING, lease_s=1.0)
+    beats = []
+    for tick in range(30):
+        outputs.alert.tick(now_s + tick * 0.05)
+        beats.append(outputs.heartbeat.on)
+    assert {True, False} == set(beats)
+
+
+@pytest.mark.parametrize(("wait_s", "ends_s"), [(0.1, 1.0), (0.4, 1.0), (1.2, 2.4), (3.0, 5.0), (60.0, 5.0)])
+def test_the_lease_of_a_loop_that_hangs_ends_on_any_machine(wait_s: float, ends_s: float) -> None:
+    outputs, now_s = renewed_every(wait_s, 4, lease_s=1.0)
+    outputs.alert.tick(now_s + ends_s - 0.05)
+    assert outputs.on == (True, True)
+    outputs.alert.tick(now_s + ends_s + 0.01)
+    assert outputs.on == (False, False)
+
+
+def test_one_slow_frame_is_forgotten_after_some_minutes() -> None:
+    outputs, now_s = renewed_every(4.0, 2, lease_s=1.0)
+    for frame in range(1000):
+        now_s += 0.1
+        outputs.alert.renew(Signal.BARE, now_s)
+    outputs.alert.tick(now_s + 1.0)
+    assert outputs.on == (False, False)
 
 
 def test_a_blind_camera_that_waits_stays_blind_and_beats_no_heart() -> None:

@@ -325,6 +325,12 @@ def test_an_alarm_does_not_flicker_while_its_camera_waits_for_its_turn(mock_pins
     assert_off_and_released(mock_pins)
 
 
+def test_an_alarm_does_not_flicker_where_every_step_takes_longer_than_the_lease(mock_pins: Any) -> None:
+    Turns({"a": 1.3}, 20)
+    lit = levels(mock_pins, LED)
+    assert lit[lit.index(True) :] == [True, False]
+
+
 def test_cameras_that_hang_take_no_longer_to_end_than_one(mock_pins: Any) -> None:
     turns = Turns({"a": 0.1, "b": 0.1, "c": 0.1}, 6)
     assert turns.clock() - turns.end_s <= 0.1 + config.load().camera.stall_s + 1e-6
