@@ -228,7 +228,7 @@ def test_the_lease_of_a_loop_that_hangs_ends_on_any_machine(wait_s: float, ends_
 
 def test_one_slow_frame_is_forgotten_after_some_minutes() -> None:
     outputs, now_s = renewed_every(4.0, 2, lease_s=1.0)
-    for frame in range(1000):
+    for _ in range(1000):
         now_s += 0.1
         outputs.alert.renew(Signal.BARE, now_s)
     outputs.alert.tick(now_s + 1.0)
