@@ -5,6 +5,7 @@
     cli, commands    argv, and what each command does
     service          models, stages, outputs and signals around the pipeline
     live, pulse      live cameras in turn; what systemd hears
+    pace             does the machine keep up with what the settings ask?
     world            time, and the threads beside a run
     sight            does a camera's picture show anything, or is it frozen, black, covered?
     faults           what can go wrong with a camera, to be rehearsed

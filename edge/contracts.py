@@ -258,6 +258,8 @@ class Step:
     signal: Signal = Signal.RUNNING
     dropped: int = 0
     """How many frames of a live camera were stale so far before their turn came."""
+    late_s: float | None = None
+    """From the picture to the end of its step, seconds; None where the source is not live."""
 
 
 class Sight(Enum):
@@ -277,13 +279,15 @@ class Health:
 
     STALLED gives no new picture, FROZEN the same one again and again, DARK a black one or one without any contrast
     (covered lens), GONE is unplugged, off the network, or cannot be opened. ``reason`` says it in one line for the
-    person who mends it; ``since_s`` is when the sight became what it is. ``camera`` names one of several.
+    person who mends it; ``since_s`` is when the sight became what it is. ``camera`` names one of several. ``slow`` says
+    why looks at what a seeing camera gives come more rarely than the settings ask for; it is empty where they do not.
     """
 
     camera: str
     sight: Sight
     since_s: float
     reason: str = ""
+    slow: str = ""
 
     @property
     def blind(self) -> bool:

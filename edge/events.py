@@ -257,7 +257,7 @@ def of_decision(decision: Decision) -> dict[str, Any]:
 
 def of_health(health: Health) -> dict[str, Any]:
     """What is kept of a change in what a camera gives."""
-    return {"camera": health.camera, "sight": health.sight.value, "reason": health.reason}
+    return {"camera": health.camera, "sight": health.sight.value, "reason": health.reason or health.slow}
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from edge import drivers
+from edge import config, drivers
 from edge.alert import Alert
 from edge.capture import Capture
 from edge.config import CameraSettings, Settings
 from edge.contracts import Decision, Frame, Health, Sight, Signal, Step
+from edge.pace import Pace
 from edge.pipeline import Pipeline
 from edge.pulse import Pulse
 from edge.world import Bell, World
@@ -46,7 +47,7 @@ class Hooks:
 
 
 def watch(
-    cameras: Mapping[str, CameraSettings],
+    settings: Settings,
     pipelines: Mapping[str, Pipeline],
     alert: Alert,
     world: World,
@@ -54,20 +55,23 @@ def watch(
     pulse: Pulse,
     stopped: Callable[[], bool],
 ) -> None:
-    """Until ``stopped``, which is asked once a round, or until every camera, a recording, is over.
+    """All cameras of ``settings``: until ``stopped``, which is asked once a round, or until each, a recording, is over.
 
     Raises CameraError where none of them can be opened, or all have been blind for ``camera.give_up_s``.
     """
+    # More often than there are frames nobody can look.
+    asked_s = max(settings.detect.every_s, 1 / settings.camera.fps)
     with ExitStack() as stack:
         bell, eyes = world.bell(), list[Eye]()
-        stack.callback(_let_go, eyes, max(camera.stall_s for camera in cameras.values()), world.clock)
-        for name, camera in cameras.items():
-            eyes.append(Eye(_capture(name, camera, world, bell), pipelines[name], alert, hooks))
+        stack.callback(_let_go, eyes, settings.camera.stall_s, world.clock)
+        for name, camera in config.cameras(settings.camera).items():
+            capture = _capture(name, camera, world, bell)
+            eyes.append(Eye(capture, pipelines[name], alert, hooks, Pace(asked_s), world.clock))
         ticker = stack.enter_context(world.ticking(alert, world.clock))
         # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
         stack.callback(alert.close)
         while not stopped() and not all(eye.ended for eye in eyes):
-            worked = _round(eyes, world.clock)
+            worked = _round(eyes)
             ticker.check()
             pulse.tell([eye.health for eye in eyes])
             if worked:
@@ -75,17 +79,17 @@ def watch(
             else:
                 _rest(eyes, world, bell, pulse)
         for eye in eyes:
-            eye.finish(world.clock())
+            eye.finish()
 
 
-def _round(eyes: Sequence[Eye], clock: Callable[[], float]) -> bool:
+def _round(eyes: Sequence[Eye]) -> bool:
     """A turn for each; whether any had a frame."""
     worked = False
     for eye in eyes:
-        worked |= eye.turn(clock())
+        worked |= eye.turn()
         for other in eyes:
             if other is not eye:
-                other.hold(clock())
+                other.hold()
     return worked
 
 
@@ -127,10 +131,19 @@ class _Share:
 class Eye:
     """One live camera with its pipeline."""
 
-    def __init__(self, capture: Capture, pipeline: Pipeline, alert: Alert, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        pipeline: Pipeline,
+        alert: Alert,
+        hooks: Hooks,
+        pace: Pace,
+        clock: Callable[[], float],
+    ) -> None:
         self.capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
+        self._pace, self._clock = pace, clock
         self._gave = False
-        self.health = capture.health
+        self.health = self._seen = capture.health
         self.given_up = capture.given_up
 
     @property
@@ -138,32 +151,42 @@ class Eye:
         """Whether its source, a recording, is over."""
         return self.capture.ended
 
-    def turn(self, now_s: float) -> bool:
+    def turn(self) -> bool:
         """Take the newest frame, if there is one, all the way; whether there was one."""
+        now_s = self._clock()
         frame = self.capture.poll(now_s)
-        if self.health is not self.capture.health:
-            self._tell(self.health, self.capture.health)
-        alarm = frame is not None and self._step(frame)
+        if frame is not None:
+            self._pace.turn(now_s, self.capture.dropped)
+        if self._seen is not self.capture.health or self.health.slow != self._slow:
+            self._seen = self.capture.health
+            self._tell(self.health, replace(self._seen, slow=self._slow))
+        alarm = frame is not None and self._step(frame, now_s)
         # A lens that is covered while somebody is in violation does not end the alarm.
         if self.health.blind and self.health.sight is not Sight.STARTING and not alarm:
             self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
         self._gave = frame is not None
         return self._gave
 
-    def hold(self, now_s: float) -> None:
+    def hold(self) -> None:
         """Another camera had its turn, which may have taken long; this one has not stopped giving frames for that."""
         if self._gave:
-            self._alert.hold(now_s, self.health.camera)
+            self._alert.hold(self._clock(), self.health.camera)
 
-    def finish(self, now_s: float) -> None:
+    def finish(self) -> None:
         """Everybody leaves."""
-        for decision in self._pipeline.finish(now_s):
+        for decision in self._pipeline.finish(self._clock()):
             self._hooks.on_decision(self._signed(decision))
 
-    def _step(self, frame: Frame) -> bool:
+    @property
+    def _slow(self) -> str:
+        return self._pace.slow if self.capture.health.sight is Sight.SEEING else ""
+
+    def _step(self, frame: Frame, began_s: float) -> bool:
         step = self._pipeline.step(frame)
-        decisions = tuple(map(self._signed, step.decisions))
-        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=self.capture.dropped)
+        self._pace.took(step.looked, began_s)
+        decisions, late_s = tuple(map(self._signed, step.decisions)), self._clock() - frame.captured_s
+        dropped = self.capture.dropped
+        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=dropped, late_s=late_s)
         self._hooks.take(step)
         return step.alarm
 
@@ -172,8 +195,13 @@ class Eye:
 
     def _tell(self, before: Health, now: Health) -> None:
         self.health = now
+        camera = now.camera and f"{now.camera} "
         if now.blind:
-            log.warning("camera %s%s: %s", now.camera and f"{now.camera} ", now.sight.value, now.reason)
+            log.warning("camera %s%s: %s", camera, now.sight.value, now.reason)
+        elif now.slow:
+            log.warning("camera %swatched, but %s", camera, now.slow)
+        elif before.slow:
+            log.info("camera %swatched as often as asked for again", camera)
         elif before.sight is not Sight.STARTING:
-            log.info("camera %ssees again after %.1f s", now.camera and f"{now.camera} ", now.since_s - before.since_s)
+            log.info("camera %ssees again after %.1f s", camera, now.since_s - before.since_s)
         self._hooks.on_health(now)

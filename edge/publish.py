@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -34,9 +35,13 @@ STATES = ("off", *(signal.name.lower() for signal in Signal))
 """The better before the worse."""
 
 
+LATE_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, float("inf"))
+"""Frames are counted by how late their steps ended, up to each of these."""
+
+
 @dataclass(slots=True)
 class Figures:
-    """What is counted of one camera since the start."""
+    """What is counted of one camera since the start. ``late`` counts each frame once, under the next of LATE_S."""
 
     frames: int = 0
     awake: int = 0
@@ -45,6 +50,9 @@ class Figures:
     alarm: bool = False
     blind: bool = False
     blind_times: int = 0
+    slow: bool = False
+    late: dict[float, int] = field(default_factory=lambda: dict.fromkeys(LATE_S, 0))
+    late_sum_s: float = 0.0
     frame_s: float | None = None
     decisions: Counter[str] = field(default_factory=Counter)
     passages: Counter[str] = field(default_factory=Counter)
@@ -96,6 +104,9 @@ class Reporter:
             figures.frame_s = self._clock()
             figures.alarms += step.alarm and not figures.alarm
             figures.alarm = step.alarm
+            if step.late_s is not None:
+                figures.late[LATE_S[bisect_left(LATE_S, step.late_s)]] += 1
+                figures.late_sum_s += step.late_s
             for stage, seconds in step.timings_s.items():
                 figures.stage_s[stage] = figures.stage_s.get(stage, 0.0) + seconds
         self._tell_state(step.camera, "blind" if figures.blind and not step.alarm else step.signal.name.lower())
@@ -113,12 +124,15 @@ class Reporter:
         self._untold.append(decision)
 
     def on_health(self, health: Health) -> None:
-        """A camera's sight has changed."""
+        """A camera's sight has changed, or whether the machine keeps up with it, which figures alone tell."""
         with self._lock:
             figures = self._cameras.setdefault(health.camera, Figures())
             figures.blind_times += health.blind and not figures.blind
-            figures.blind = health.blind
-        self._post(Kind.HEALTH, health.camera, {"sight": health.sight.value, "reason": health.reason})
+            figures.blind, figures.slow = health.blind, bool(health.slow)
+        values = {"sight": health.sight.value, "reason": health.reason}
+        told = self._newest.get((Kind.HEALTH, health.camera))
+        if told is None or told.values != values:
+            self._post(Kind.HEALTH, health.camera, values)
         if health.blind:
             self._tell_state(health.camera, "blind")
 
@@ -229,6 +243,7 @@ def plain(snapshot: Snapshot) -> dict[str, Any]:
         "frame_age_s": round(max(snapshot.frame_age_s.values(), default=0.0), 2),
         "alarms": sum(figures.alarms for figures in cameras),
         "blind_times": sum(figures.blind_times for figures in cameras),
+        "too_slow": any(figures.slow for figures in cameras),
         "messages_dropped": sum(box["dropped"] for box in snapshot.outboxes.values()),
     }
     for outcome in ("violated", Outcome.COMPLIANT.value, Outcome.UNSURE.value):

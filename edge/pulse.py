@@ -74,7 +74,9 @@ class Pulse:
 
 
 def _in_words(health: Health) -> str:
-    said = "watching" if health.sight is Sight.SEEING else "starting"
+    said = "starting"
+    if health.sight is Sight.SEEING:
+        said = f"watching, but {health.slow}" if health.slow else "watching"
     if health.blind and health.sight is not Sight.STARTING:
         said = f"blind, camera {health.sight.value}: {' '.join(health.reason.split())}"
     return f"{health.camera}: {said}" if health.camera else said

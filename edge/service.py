@@ -249,7 +249,7 @@ def _run_once(
         pipelines = {name: build(settings, live.named(alert, name)) for name in cameras}
         hooks.on_settings(settings)
         if all(map(drivers.is_live, cameras.values())):
-            live.watch(cameras, pipelines, alert, world, hooks, beat, stopped)
+            live.watch(settings, pipelines, alert, world, hooks, beat, stopped)
         else:
             _play(settings, world, pipelines[""], hooks, beat, stopped)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from edge import board
 from edge.doctor.facts import Facts
 from edge.doctor.findings import Finding, fail, note, ok, warn
+from edge.pace import TOO_SLOW
 
 HOT_C, TOO_HOT_C = 70.0, 80.0
 """A Raspberry Pi slows down from 80 degrees on (60 on a 3B+ until told otherwise)."""
@@ -144,6 +145,9 @@ def service(facts: Facts) -> Iterator[Finding]:
         yield note("service", "no systemd here to ask")
     elif told.get("LoadState") != "loaded":
         yield note("service", "fmd.service is not installed; fmd runs only while somebody starts it")
+    elif state == "active" and TOO_SLOW in told.get("StatusText", ""):
+        cure = "fewer cameras in camera.sources, cooling, or a quicker board; or rarer looks: a larger detect.every_s"
+        yield warn("service", f"active: {told['StatusText']}", cure)
     elif state == "active":
         yield ok("service", f"active: {told.get('StatusText') or 'no word yet'}")
     else:

@@ -7,9 +7,11 @@ long it may take: whoever connects and says nothing costs one thread that waits,
 from __future__ import annotations
 
 import importlib
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -120,6 +122,14 @@ class _Collector:
                 for value, count in getattr(figures, key).items():
                     family.add_metric([camera, value], count)
             yield family
+        late = self._core.HistogramMetricFamily(
+            "fmd_late_seconds", "From the picture to the end of its step", labels=["camera"]
+        )
+        for camera, figures in now.cameras.items():
+            counts = zip(figures.late, accumulate(figures.late.values()), strict=True)
+            buckets = [("+Inf" if most_s == math.inf else f"{most_s:g}", count) for most_s, count in counts]
+            late.add_metric([camera], buckets, figures.late_sum_s)
+        yield late
         age = self._core.GaugeMetricFamily(
             "fmd_frame_age_seconds", "Since the last frame went all the way through", labels=["camera"]
         )
@@ -151,6 +161,7 @@ COUNTERS = {
 GAUGES = {
     "fmd_alarm": ("1 while somebody is in violation", "alarm"),
     "fmd_blind": ("1 while the camera gives no usable picture", "blind"),
+    "fmd_too_slow": ("1 while looks come more rarely than the settings ask for", "slow"),
 }
 BY_LABEL = {
     "fmd_decisions": ("Decisions made, by outcome", "decisions", "outcome"),

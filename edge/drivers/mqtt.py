@@ -244,6 +244,12 @@ def _of_door(base: str, pictures: bool) -> Entities:
             "device_class": "problem",
             "value_template": "{{ 'ON' if value_json.under_voltage | default(false) else 'OFF' }}",
         },
+        "binary_sensor/too_slow": {
+            **figure,
+            "name": "Too slow",
+            "device_class": "problem",
+            "value_template": "{{ 'ON' if value_json.too_slow | default(false) else 'OFF' }}",
+        },
     }
     if pictures:
         entities["image/picture"] = {"name": "Last violation", "image_topic": f"{base}/picture"}

@@ -19,6 +19,7 @@ from edge.doctor import command
 from edge.doctor.devices import holder_of
 from edge.doctor.facts import Facts, Python, Ran
 from edge.doctor.findings import Finding, Status
+from edge.pace import TOO_SLOW
 from tests.edge.parts import ROOT, environment, fmd
 
 GPIOINFO_1 = """gpiochip0 - 54 lines:
@@ -242,6 +243,16 @@ ILLS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
     "a service that failed": (
         lambda m: answering(m, "systemctl show", Ran(0, "LoadState=loaded\nActiveState=failed\nResult=watchdog\n")),
         *("service", Status.FAIL, "failed, watchdog", "journalctl"),
+    ),
+    "a service on too slow a board": (
+        lambda m: answering(
+            m,
+            "systemctl show",
+            Ran(
+                0, f"LoadState=loaded\nActiveState=active\nNRestarts=0\nStatusText=watching, but {TOO_SLOW}: 2 looks\n"
+            ),
+        ),
+        *("service", Status.WARN, "2 looks", "fewer cameras"),
     ),
     "a service that keeps failing": (
         lambda m: answering(m, "systemctl show", Ran(0, "LoadState=loaded\nActiveState=active\nNRestarts=7\n")),

@@ -233,13 +233,17 @@ class Clock:
 
 
 class Fresh:
-    """A reader that always has a new picture, and takes all the time it is given to end."""
+    """A reader that always has a new picture (of 15 a second), and takes all the time it is given to end."""
 
-    dropped, running = 0, True
+    running = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self.stopped, self.taken = clock, False, 0
         self.others: list[Fresh] = []
+
+    @property
+    def dropped(self) -> int:
+        return max(0, int(self._clock() * 15) - self.taken)
 
     def take(self) -> Frame | None:
         self.taken += 1
@@ -271,7 +275,7 @@ class Turns:
     """
 
     def __init__(self, takes_s: Mapping[str, float], steps: int) -> None:
-        self.clock, self.steps = Clock(), list[Step]()
+        self.clock, self.steps, self.healths = Clock(), list[Step](), list[Health]()
         self.readers: list[Fresh] = []
         self._left = list(takes_s.values())
         self._stop_after = steps
@@ -280,7 +284,7 @@ class Turns:
         # The lamp is for the alarm alone: noise makes poor looks, and people unsure for a while.
         changed = {"detect.every_s": 0.0, "classify.every_s": 0.0, "watch.gate": False, "alert.led_unsure": []}
         settings = config.load(None, {"camera.sources": sources, "alert.driver": "gpiozero", **changed})
-        service.run(settings, self._on_step, nothing, self._build, world=world)
+        service.run(settings, self._on_step, nothing, self._build, self.healths.append, world)
 
     def _bell(self) -> Bell:
         return Bell()
@@ -329,6 +333,26 @@ def test_an_alarm_does_not_flicker_where_every_step_takes_longer_than_the_lease(
     Turns({"a": 1.3}, 20)
     lit = levels(mock_pins, LED)
     assert lit[lit.index(True) :] == [True, False]
+
+
+def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_of_no_other(
+    mock_pins: Any, systemd: Systemd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Looks are asked for at every one of 15 frames a second."""
+    turns = Turns({"a": 0.1, "b": 0.1, "c": 0.1}, 120)
+    slow = [health for health in turns.healths if health.slow]
+    assert [(health.camera, health.sight) for health in slow] == [(name, Sight.SEEING) for name in "abc"]
+    assert [record.message for record in caplog.records if "too slow" in record.message] == [
+        f"camera {name} watched, but too slow: 3.3 looks a second where 15.0 are asked for; is it hot, or busy with "
+        "something else? Fewer cameras, or a quicker board"
+        for name in "abc"
+    ]
+    assert Turns({"a": 0.1}, 120).healths == [Health("a", Sight.SEEING, 0.0)]
+
+
+def test_how_late_a_step_ended_is_told_with_it(mock_pins: Any) -> None:
+    steps = Turns({"a": 0.1, "b": 0.3}, 8).steps
+    assert [step.late_s for step in steps] == pytest.approx([0.1, 0.3] * 4)
 
 
 def test_cameras_that_hang_take_no_longer_to_end_than_one(mock_pins: Any) -> None:

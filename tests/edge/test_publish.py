@@ -135,6 +135,13 @@ def test_blindness_is_told_with_its_reason_and_is_a_state(told: Told) -> None:
     assert [values["state"] for values in heard.told(Kind.STATE)][-3:] == ["blind", "running", "off"]
 
 
+def test_a_machine_that_does_not_keep_up_is_told_in_figures_and_sees_nothing_again(told: Told) -> None:
+    for slow in ("", "too slow: 2 looks a second", ""):
+        told.reporter.on_health(Health("", Sight.SEEING, 5.0, slow=slow))
+        assert plain(told.reporter.snapshot())["too_slow"] is bool(slow)
+    assert told.all().told(Kind.HEALTH) == [{"sight": "seeing", "reason": ""}]
+
+
 def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
     told.reporter.on_step(step(Signal.RUNNING, camera="in"))
     told.reporter.on_step(step(Signal.BARE, camera="out"))
@@ -307,7 +314,7 @@ def test_receivers_that_cannot_be_opened_in_a_reload_leave_those_before(caplog: 
 
 def test_figures_are_counted(told: Told) -> None:
     for i, signal in enumerate([Signal.RUNNING, Signal.BARE, Signal.BARE, Signal.RUNNING, Signal.INCORRECT]):
-        told.reporter.on_step(step(signal, dropped=i))
+        told.reporter.on_step(step(signal, dropped=i, late_s=(0.01, 0.05, 0.06, 9.0, None)[i]))
     told.reporter.on_decision(decision())
     told.reporter.on_decision(decision(Change.LEFT, violated=True))
     told.reporter.on_decision(decision(Change.LEFT, Outcome.COMPLIANT))
@@ -318,6 +325,8 @@ def test_figures_are_counted(told: Told) -> None:
     assert (figures.frames, figures.awake, figures.dropped, figures.alarms) == (5, 5, 4, 2)
     assert (figures.alarm, figures.blind, figures.blind_times) == (True, True, 1)
     assert figures.stage_s == pytest.approx({"watch": 0.005, "detect": 0.05})
+    assert {most_s: count for most_s, count in figures.late.items() if count} == {0.05: 2, 0.1: 1, float("inf"): 1}
+    assert figures.late_sum_s == pytest.approx(9.12)
     assert figures.decisions == {"violation": 1}
     assert figures.passages == {"violated": 1, "compliant": 1}
     assert now.frame_age_s == {"": 4.0}

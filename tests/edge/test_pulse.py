@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge import service
-from edge.contracts import Step
+from edge.contracts import Health, Sight, Step
 from edge.pulse import Pulse, notify
 from tests.edge.parts import Systemd, nothing, pipeline_of, settings_for
 
@@ -56,6 +56,13 @@ def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
     notify("READY=1")
     monkeypatch.delenv("NOTIFY_SOCKET")
     notify("READY=1")
+
+
+def test_a_camera_watched_too_rarely_is_said_to_be(systemd: Systemd) -> None:
+    pulse = Pulse()
+    pulse.beat()
+    pulse.tell([Health("in", Sight.SEEING, 1.0, slow="too slow: 2 looks a second"), Health("out", Sight.SEEING, 1.0)])
+    assert systemd.heard()[-1] == "STATUS=in: watching, but too slow: 2 looks a second; out: watching"
 
 
 def test_a_system_manager_that_does_not_read_holds_nothing_up(systemd: Systemd) -> None:
