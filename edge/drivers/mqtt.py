@@ -3,7 +3,8 @@
 Topics below ``TOPIC/NAME``: ``status`` (online, offline by last will), ``state``, ``health``, ``figures`` and
 ``picture`` (JPEG) are retained, so that whoever subscribes later knows; ``decision`` is not. Sent at least once.
 paho keeps the connection in a thread of its own and comes back by itself; what was announced is announced again then,
-as a broker may have forgotten.
+as a broker may have forgotten. What it has not forgotten of an earlier run, with other cameras, or with pictures that
+are no longer wanted, is emptied: the broker itself is asked what it keeps of this door.
 """
 
 from __future__ import annotations
@@ -40,9 +41,13 @@ class MqttMessenger:
     def __init__(self, settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> None:
         mqtt = _library()
         self._settings, self._name = settings, name
-        self._announced = discovery(settings, name, pictures, cameras)
+        self._announced = discovery(settings, name, pictures, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
-        self._states: dict[str, str] = {}
+        self._cameras = cameras or [""]
+        self._told = {f"{self._base}/{what}" for what in ("status", "state", "figures")}
+        self._told |= {topic for camera in self._cameras for topic in self._fed(camera, pictures)}
+        self._kept_by_broker = [f"{self._base}/+", f"{self._base}/+/+"]
+        self._kept_by_broker += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fmd-{name}")
@@ -99,15 +104,34 @@ class MqttMessenger:
 
     def _clear(self, camera: str) -> Any:
         """Empty all that is retained of this camera alone: so a broker and Home Assistant forget it."""
+        own = sorted(self._entities(camera)) if self._settings.discovery else []
+        return [self._client.publish(topic, "", qos=1, retain=True) for topic in [*own, *self._fed(camera)]][-1]
+
+    def _fed(self, camera: str, pictures: bool = True) -> list[str]:
+        """The topics of one camera alone; where there is but one, the state is the door's."""
+        kinds = ["state"] * bool(camera) + ["health"] + ["picture"] * pictures
+        return [f"{self._base}/{kind}" + (f"/{camera}" if camera else "") for kind in kinds]
+
+    def _entities(self, camera: str) -> set[str]:
+        """The topics that have announced one camera alone; but a camera that is there, or back by now, stays so."""
         settings, name = self._settings, self._name
-        topics = [f"{self._base}/{what}/{camera}" for what in ("state", "health", "picture")]
-        if not camera:  # the state is the door's, which goes on
-            topics = [f"{self._base}/{what}" for what in ("health", "picture")]
-        if settings.discovery:
-            own = discovery(settings, name, True, [camera] if camera else []).keys() - discovery(settings, name).keys()
-            # A camera that is back by now stays announced.
-            topics = [*sorted(own - self._announced.keys()), *topics]
-        return [self._client.publish(topic, "", qos=1, retain=True) for topic in topics][-1]
+        own = discovery(settings, name, True, [camera] if camera else []).keys() - discovery(settings, name).keys()
+        return own - self._announced.keys()
+
+    def _forget(self, topic: str) -> None:
+        """The broker keeps this below one of ours: emptied, with all else of its camera, where nobody feeds it now."""
+        if topic in self._told or topic in self._announced:
+            return
+        topics = {topic}
+        if topic.startswith(f"{self._base}/"):
+            kind, _, camera = topic.removeprefix(f"{self._base}/").partition("/")
+            if kind not in ("state", "health", "picture"):
+                return
+            if camera not in self._cameras:
+                topics |= self._entities(camera)
+        for each in topics:
+            # Not to be lost only as long as the connection is not: the next one asks again.
+            self._client.publish(each, "", qos=0, retain=True)
 
     def _set_credentials(self) -> None:
         settings = self._settings
@@ -125,15 +149,22 @@ class MqttMessenger:
             return
         self._trouble = ""
         log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
+        client.subscribe([(topic, 1) for topic in self._kept_by_broker])
         client.publish(f"{self._base}/status", "online", qos=1, retain=True)
         if self._settings.discovery:
             client.subscribe(f"{self._settings.discovery_topic}/status")
             self._announce()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
-        """Home Assistant has started and asks who is there."""
-        if message.payload == b"online":
-            self._announce()
+        if message.topic == f"{self._settings.discovery_topic}/status":
+            # Home Assistant has started and asks who is there.
+            if message.payload == b"online":
+                self._announce()
+        elif message.retain:
+            self._forget(message.topic)
+        elif message.topic == f"{self._base}/status":
+            # Our own word, sent after asking what the broker keeps: that has come by now, and the rest is our own, too.
+            client.unsubscribe(self._kept_by_broker)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         # A broker that refuses says why and then hangs up; the first is what helps.
@@ -158,15 +189,20 @@ def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras
 
     A device for the door, and one more for each of several ``cameras``.
     """
-    base, id_ = f"{settings.topic}/{name}", f"fmd_{name.replace('-', '_')}"
+    base, id_ = f"{settings.topic}/{name}", _id(name)
     device = {"identifiers": [id_], "name": f"fmd {name}", "manufacturer": "fmd", "sw_version": _version()}
     topics = _announced(settings, base, id_, device, _of_door(base, pictures and not cameras))
     for camera in cameras:
-        # The door's id holds no "-": no other door's can be the same.
-        own = f"{id_}-{camera}"
+        own = _id(name, camera)
         part = {**device, "identifiers": [own], "name": f"fmd {name} {camera}", "via_device": id_}
         topics |= _announced(settings, base, own, part, _of_camera(base, camera, pictures))
     return topics
+
+
+def _id(name: str, camera: str = "") -> str:
+    """The device of a door, or of one of its cameras; a door's holds no "-", so that no other's can be the same."""
+    id_ = f"fmd_{name.replace('-', '_')}"
+    return f"{id_}-{camera}" if camera else id_
 
 
 def _announced(settings: MqttSettings, base: str, id_: str, device: Mapping[str, Any], entities: Entities) -> Entities:

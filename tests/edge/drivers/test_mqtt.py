@@ -87,8 +87,14 @@ class Subscriber:
     def on(self, topic: str) -> list[bytes]:
         return [payload for heard, payload, _ in self.heard if heard == topic]
 
-    def publish(self, topic: str, payload: str) -> None:
-        self._client.publish(topic, payload, qos=1).wait_for_publish(PATIENCE_S)
+    @property
+    def kept(self) -> set[str]:
+        """The topics that the broker keeps something under; decisions are not kept."""
+        newest = {topic: payload for topic, payload, _ in list(self.heard)}
+        return {topic for topic, payload in newest.items() if payload and not topic.endswith("/decision")}
+
+    def publish(self, topic: str, payload: str, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -307,6 +313,88 @@ def test_where_one_camera_becomes_several_what_was_its_own_is_forgotten_and_the_
         "homeassistant/image/fmd_less/picture/config",
     }
     subscriber.close()
+    broker.stop()
+
+
+def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
+    """A run that tells everything of each of its cameras; what the broker keeps in the end."""
+    about = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "again", "publish.pictures": "blurred"}
+    settings = config.load(None, {**about, **{key.replace("__", "."): value for key, value in changed.items()}})
+    before = len(subscriber.heard)
+    with publish.open_reporter(settings) as (reporter, follow):
+        for camera in config.cameras(settings.camera):
+            reporter.on_health(Health(camera, Sight.SEEING, 1.0))
+            decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
+            reporter.on_decision(decision)
+            told = len(subscriber.on("fmd/again/decision"))
+            reporter.on_step(
+                Step(frame_of(texture(64, 64)), True, (), (), {}, (), (decision,), True, {}, camera=camera)
+            )
+            wait_for(lambda count=told: len(subscriber.on("fmd/again/decision")) > count)
+        follow(settings)
+        wait_for(lambda: "fmd/again/figures" in {topic for topic, _, _ in subscriber.heard[before:]})
+    wait_for(lambda: ("fmd/again/status", b"offline", False) in subscriber.heard[before:])
+    return subscriber.kept
+
+
+TWO = {"in": "picamera2", "out": "rtsp://x/"}
+
+
+@needs_broker
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"camera__sources": TWO}, {"camera__sources": {"in": "picamera2"}}),
+        ({"camera__sources": TWO}, {}),
+        ({}, {"camera__sources": TWO}),
+        ({}, {"publish__pictures": "none"}),
+        ({"camera__sources": TWO}, {"camera__sources": TWO, "publish__pictures": "none"}),
+        ({}, {"mqtt__discovery": False}),
+        ({"camera__sources": TWO}, {"camera__sources": {"out": "rtsp://x/"}, "mqtt__discovery": False}),
+    ],
+)
+def test_after_a_restart_the_broker_keeps_what_it_would_had_there_been_no_run_before(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    kept = []
+    for runs in ([after], [before, after]):
+        broker = Broker(tmp_path)
+        subscriber = Subscriber(broker.port)
+        subscriber.publish("fmd/others/state", "of another door", retain=True)
+        subscriber.publish("fmd/again/note/out", "of somebody else", retain=True)
+        kept.append([a_run(broker.port, subscriber, **run) for run in runs])
+        subscriber.close()
+        broker.stop()
+    (alone,), (first, second) = kept
+    assert second == alone
+    assert first - second, "the first run left nothing that the second one does not feed"
+    assert {"fmd/others/state", "fmd/again/note/out"} < second
+
+
+@needs_broker
+def test_once_it_knows_what_the_broker_keeps_it_is_not_sent_its_own_messages(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch(mode=0o666)
+    broker = Broker(tmp_path, f"allow_anonymous true\nlog_dest file {log}\nlog_type all")
+    messenger = connected(broker.port, "echo")
+    wait_for(lambda: "UNSUBACK to fmd-echo" in log.read_text())
+    messenger.send(message(Kind.STATE, state="bare"))
+    messenger.send(message(Kind.HEALTH, "yard", sight="dark", reason=""))
+    messenger.close()
+    broker.stop()
+    after = log.read_text().partition("UNSUBACK to fmd-echo")[2]
+    assert "Received PUBLISH from fmd-echo" in after
+    assert "Sending PUBLISH to fmd-echo" not in after
+
+
+@needs_broker
+def test_a_door_that_may_not_read_on_its_broker_tells_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic write fmd/#\ntopic write homeassistant/#\n")
+    (tmp_path / "acl").chmod(0o600)
+    broker = Broker(tmp_path, f"allow_anonymous true\nacl_file {tmp_path / 'acl'}")
+    messenger = connected(broker.port, "mute")
+    messenger.send(message(Kind.STATE, state="bare"))
+    messenger.close()
     broker.stop()
 
 
