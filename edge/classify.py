@@ -11,7 +11,7 @@ import numpy as np
 from edge.bundle import Contract, Model
 from edge.contracts import Box, Face, Floats, Frame, Heat, Image, Verdict
 from edge.errors import BundleError
-from edge.pixels import resized
+from edge.pixels import bordered, resized
 
 CROP_MARGIN = 0.2
 """Share of a face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
@@ -48,13 +48,13 @@ def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> I
     if inner.size == 0:
         return np.zeros((height, width, 3), np.uint8)
     if left or top or right or bottom:
-        inner = cv2.copyMakeBorder(np.ascontiguousarray(inner), top, bottom, left, right, cv2.BORDER_REPLICATE)
+        inner = bordered(inner, top, bottom, left, right)
     return resized(inner, width, height)
 
 
 def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
     """A classifier's raw output (1, n) as a probability for each label of the contract."""
-    values = [float(v) for v in output.reshape(-1)]
+    values: list[float] = output.ravel().tolist()
     if contract.output == "sigmoid":
         values = [1 - values[0], values[0]]
     total = sum(values) or 1.0

@@ -35,6 +35,14 @@ def resized(image: Image, width: int, height: int, into: Image | None = None) ->
     return made
 
 
+def bordered(image: Image, top: int, bottom: int, left: int, right: int) -> Image:
+    """(H, W, 3) with so many pixels more on each side that repeat its edges; colours lie in memory as they did."""
+    backwards = image.strides[-1] < 0
+    source = image[:, :, ::-1] if backwards else image
+    made = np.asarray(cv2.copyMakeBorder(source, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+    return made[:, :, ::-1] if backwards else made
+
+
 def without_pool() -> None:
     """Keep OpenCV to the calling thread, in the whole process: of pictures this small, sharing takes longer than it
     saves, and the cores are the networks'."""

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.pixels import resized
+from edge.pixels import bordered, resized
 from tests.edge.parts import texture
 
 
@@ -32,3 +32,11 @@ def test_no_part_of_the_picture_is_passed_over(width: int, height: int) -> None:
 def test_a_view_of_bgr_memory_gives_what_its_rgb_copy_gives(width: int) -> None:
     bgr = texture(40, 60)
     np.testing.assert_array_equal(resized(bgr[:, :, ::-1], width, 20), resized(bgr[:, :, ::-1].copy(), width, 20))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_border_repeats_the_edge_whichever_way_colours_lie_in_memory(backwards: bool) -> None:
+    image = texture(6, 4)
+    view = image[:, :, ::-1] if backwards else image
+    np.testing.assert_array_equal(bordered(view, 1, 2, 3, 0), np.pad(view, ((1, 2), (3, 0), (0, 0)), "edge"))
+    assert (bordered(view, 1, 2, 3, 0).strides[-1] < 0) is backwards
