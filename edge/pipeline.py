@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.alert import Alert
-from edge.classify import MaskClassifier
+from edge.classify import Look, MaskClassifier
 from edge.config import ClassifySettings
 from edge.contracts import Change, Decision, Detector, Face, Frame, Signal, Step, Track, Verdict
 from edge.decide import Decider
@@ -96,13 +96,14 @@ class Pipeline:
         due = [t for t in tracks if not t.missed and now_s - self._looked_s[t.id] >= self._interval_s(t, now_s) - 1e-6]
         due.sort(key=lambda t: self._looked_s[t.id])
         self._mirrored = {t.id: self._mirrored.get(t.id, True) for t in tracks}
-        verdicts = {}
-        for track in due[: self._settings.at_once]:
+        due = due[: self._settings.at_once]
+        if not due:
+            return {}
+        for track in due:
             self._mirrored[track.id] = not self._mirrored[track.id]
-            face = Face(track.box, track.score)
-            verdicts[track.id] = self._classifier.classify(frame, face, self._mirrored[track.id])
             self._looked_s[track.id] = now_s
-        return verdicts
+        looks = [Look(Face(track.box, track.score), self._mirrored[track.id]) for track in due]
+        return dict(zip((track.id for track in due), self._classifier.classify(frame, looks), strict=True))
 
     def _interval_s(self, track: Track, now_s: float) -> float:
         settled = self._decider.settled(track.id, now_s)

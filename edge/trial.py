@@ -8,12 +8,13 @@ it, the next start is without.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from edge.bundle import Model
-from edge.classify import MaskClassifier
+from edge.classify import Look, MaskClassifier
 from edge.contracts import Face, Frame, Verdict
 from edge.detect import FaceDetector
 
@@ -113,15 +114,16 @@ class TriedClassifier(MaskClassifier):
         super().__init__(model)
         self._new, self._trial = new, trial
 
-    def classify(self, frame: Frame, face: Face, mirrored: bool = False) -> Verdict:
-        """The old one's verdict. They agree where both say that the mask is worn as it should be, or both do not."""
-        verdict = super().classify(frame, face, mirrored)
+    def classify(self, frame: Frame, looks: Sequence[Look]) -> list[Verdict]:
+        """The old one's verdicts. They agree where both say that the mask is worn as it should be, or both do not."""
+        verdicts = super().classify(frame, looks)
         if self._trial.due(frame.captured_s):
             try:
-                self._compare(verdict, self._new.classify(frame, face, mirrored))
+                for old, new in zip(verdicts, self._new.classify(frame, looks), strict=True):
+                    self._compare(old, new)
             except Exception as error:  # noqa: BLE001  whatever the new one does, the door stays watched
                 self._trial.fail(error)
-        return verdict
+        return verdicts
 
     def _compare(self, old: Verdict, new: Verdict) -> None:
         same = (old.label == self.compliant) == (new.label == self._new.compliant)

@@ -11,6 +11,7 @@ from edge.bundle import Bundle, Model
 from edge.classify import (
     DOUBTFUL_SCORE,
     SURE_SCORE,
+    Look,
     MaskClassifier,
     crop_face,
     crop_square,
@@ -99,7 +100,7 @@ def test_a_model_with_other_outputs_than_labels_is_refused(output: str, labels: 
 
 
 def test_a_look_gives_every_label_and_a_quality() -> None:
-    verdict = classifier_of(BARE).classify(frame_of(texture(200, 200)), Face(Box(50, 50, 110, 110), 0.9))
+    (verdict,) = classifier_of(BARE).classify(frame_of(texture(200, 200)), [Look(Face(Box(50, 50, 110, 110), 0.9))])
     assert dict(verdict.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
     assert verdict.quality == 1.0
 
@@ -109,11 +110,12 @@ def test_a_look_tells_where_the_model_looked_for_its_label() -> None:
     spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True, crop_margin=0.25)
     answers = [np.array([[0.1, 0.9]], np.float32), maps]
     classifier = MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter(answers), "stub"))
-    verdict = classifier.classify(frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9))
+    looked_at = frame_of(texture(100, 100)), [Look(Face(Box(10, 20, 50, 60), 0.9))]
+    (verdict,) = classifier.classify(*looked_at)
     assert verdict.heat is not None
     assert verdict.heat.square == Box(0, 10, 60, 70)  # 40 pixels, a quarter more on every side
     np.testing.assert_array_equal(verdict.heat.values, [[1, 3], [5, 7]])
-    assert classifier_of(BARE).classify(frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9)).heat is None
+    assert classifier_of(BARE).classify(*looked_at)[0].heat is None
 
 
 def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_right_one() -> None:
@@ -121,8 +123,8 @@ def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_ri
     spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True)
     answers = StubInterpreter([np.array([[0.1, 0.9]], np.float32), maps])
     classifier = MaskClassifier(Model(Bundle(b"", spec, {}), answers, "stub"))
-    looked_at = frame_of(texture(100, 100)), Face(Box(10, 20, 50, 60), 0.9)
-    plain, mirrored = classifier.classify(*looked_at), classifier.classify(*looked_at, mirrored=True)
+    face = Face(Box(10, 20, 50, 60), 0.9)
+    plain, mirrored = classifier.classify(frame_of(texture(100, 100)), [Look(face), Look(face, mirrored=True)])
     np.testing.assert_array_equal(answers.seen[1][0], answers.seen[0][0][:, ::-1])
     assert plain.heat is not None
     assert mirrored.heat is not None
@@ -172,7 +174,7 @@ def test_the_square_a_look_was_taken_of_is_the_one_that_is_cut() -> None:
 def test_a_label_for_what_is_no_face_is_kept_apart_from_those_of_a_face() -> None:
     classifier = classifier_of({"with_mask": 0.3, "not_a_face": 0.4, "without_mask": 0.3}, background="not_a_face")
     assert classifier.labels == ("with_mask", "without_mask")
-    verdict = classifier.classify(frame_of(texture(200, 200)), Face(Box(50, 50, 110, 110), 0.9))
+    (verdict,) = classifier.classify(frame_of(texture(200, 200)), [Look(Face(Box(50, 50, 110, 110), 0.9))])
     assert dict(verdict.probabilities) == pytest.approx({"with_mask": 0.5, "without_mask": 0.5})
     assert verdict.background == pytest.approx(0.4)
     assert verdict.quality == pytest.approx(0.6)

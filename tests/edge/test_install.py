@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from edge import bundle, cli, install, service, trial
-from edge.contracts import Face, Frame
+from edge.classify import Look
+from edge.contracts import Frame
 from edge.errors import SettingsError
 from edge.install import SHIPPED, Store
 from edge.trial import Request, Trial, TriedClassifier, TriedDetector
@@ -114,7 +115,7 @@ def test_the_old_classifier_decides_and_the_new_one_is_counted(tmp_path: Path) -
     answer = tmp_path / "trial.json"
     begun = Trial(Request("new.tflite", "classifier", 1.0), answer)
     tried = TriedClassifier(classifier_of(MASKED)._model, classifier_of(BARE), begun)
-    verdicts = [tried.classify(frame, face(32, 32, 24)) for frame in frames(20)]
+    verdicts = [tried.classify(frame, [Look(face(32, 32, 24))])[0] for frame in frames(20)]
     assert {verdict.label for verdict in verdicts} == {"with_mask"}
     told = trial.told(answer)
     assert told is not None
@@ -135,7 +136,7 @@ def test_detectors_are_compared_face_by_face() -> None:
 class Broken:
     compliant = "with_mask"
 
-    def classify(self, frame: Frame, face: Face, mirrored: bool) -> None:
+    def classify(self, frame: Frame, looks: Sequence[Look]) -> None:
         raise ZeroDivisionError("a defect")
 
 
@@ -143,7 +144,8 @@ def test_a_new_model_that_breaks_does_not_take_the_old_one_with_it(tmp_path: Pat
     begun = Trial(Request("new.tflite", "classifier", 10.0), tmp_path / "trial.json")
     tried = TriedClassifier(classifier_of(MASKED)._model, Broken(), begun)  # type: ignore[arg-type]
     for frame in frames(3):
-        assert tried.classify(frame, face(32, 32, 24)).label == "with_mask"
+        (verdict,) = tried.classify(frame, [Look(face(32, 32, 24))])
+        assert verdict.label == "with_mask"
     told = trial.told(tmp_path / "trial.json")
     assert told is not None
     assert (told.error, told.looks) == ("ZeroDivisionError: a defect", 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from edge import config
 from edge.alert import Alert
+from edge.classify import Look
 from edge.config import Settings
 from edge.contracts import Box, Face, Frame, Outcome, Signal, Verdict
 from edge.pipeline import Pipeline
@@ -96,10 +97,10 @@ class Looks:
         self.mirrored: list[bool] = []
         self.probabilities = MASKED
 
-    def classify(self, frame: Frame, face: Face, mirrored: bool) -> Verdict:
-        self.at.append(round(face.box.centre[0]))
-        self.mirrored.append(mirrored)
-        return Verdict(self.probabilities, 1.0)
+    def classify(self, frame: Frame, looks: Sequence[Look]) -> list[Verdict]:
+        self.at += [round(face.box.centre[0]) for face, _ in looks]
+        self.mirrored += [mirrored for _, mirrored in looks]
+        return [Verdict(self.probabilities, 1.0) for _ in looks]
 
 
 def test_a_face_is_looked_at_no_more_often_than_the_settings_say() -> None:
