@@ -57,9 +57,16 @@ def test_bare_calls_are_those_the_step_made_and_cost_less(camera: str, tmp_path:
     assert [len(made) >= 1 for made in calls] == [True] * 6
     assert {call.tensor.dtype for made in calls for call in made} == {np.dtype(np.uint8)}
     timing = overhead.measured(clip, driver, threads=1, rounds=1)
-    names = [figure.name.split(": ")[1] for figure in overhead.figures_of("clip", timing)]
+    names = [figure.name.split(": ")[1] for figure in overhead.figures_of("clip", timing, rounds=1)]
     assert names[-1] == "whole step / bare inference"
     assert sum(timing.step_cpu_s) > sum(timing.bare_cpu_s)
+
+
+def test_a_disturbed_round_does_not_count_for_the_quickest() -> None:
+    timing = overhead.Timing([1.0, 2.0, 9.0, 2.0], [1.0, 1.0, 1.0, 8.0], [1.0] * 4, [1.0] * 4, calls=4)
+    *_, quickest, judged = overhead.figures_of("clip", timing, rounds=2)
+    assert quickest.value == pytest.approx(3 / 2)
+    assert judged.value == pytest.approx(14 / 11)
 
 
 def test_ours_and_theirs_are_set_side_by_side() -> None:
