@@ -1,11 +1,12 @@
 """The whole step over the bare inference calls on the same frames: what everything but the networks costs.
 
 Every frame goes through the driver's frame-making and the whole step, and what its networks were given goes, byte for
-byte, through bare interpreters of the same runtime (set_tensor, invoke, get_tensor, nothing else). Who goes first
-changes with every frame, so that neither always finds the caches warm. One thread, so that no spinning pool counts on
-either side. The bar is on the processor seconds of all rounds; wall-clock seconds stand beside them, and the same
-ratio of every frame's quickest round: what shares this machine's caches slows the step, whose code is large and cold
-after every inference, far more than it slows the inference.
+byte, through bare interpreters of the same runtime (set_tensor, invoke, get_tensor, nothing else). The two take turns
+clip by clip, for a door never runs a second copy of its networks between two frames, and whoever does drives the step
+out of the caches; who goes first changes. One thread, so that no spinning pool counts on either side. The bar is on the
+processor seconds of all rounds; wall-clock seconds stand beside them, and the same ratio of every frame's quickest
+round: what shares this machine's caches slows the step, whose code is large and cold after every inference, far more
+than it slows the inference.
 
 With ``--camera picamera2`` the frames are what that driver gets: the picture and, beside it, a small YUV420 one for
 gate and detector, which on a Raspberry Pi the camera's own image processor makes, and here nobody is charged for.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -98,7 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clips", nargs="*", default=[clips.SCENE], help="clips with people (default: the built-in scene)"
     )
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--camera", choices=list(CAMERAS), default="opencv", help="the driver whose frames these are")
 
@@ -156,20 +157,26 @@ def measured(clip: clips.Clip, driver: Driver, threads: int, rounds: int) -> Tim
     timing = Timing(calls=rounds * sum(map(len, recorded)))
     for turn in range(rounds):
         loop = FmdLoop(open_pipeline(settings), clip.fps, driver.frame_of)
-        # As a live camera's library just wrote it: from a clip held whole every frame would come out of cold memory.
-        given = map(driver.given, clip.frames)
-        _walk(loop, zip(given, recorded, strict=True), timing, turn)
+        halves = [partial(_steps, loop, driver, clip, recorded, timing), partial(_bares, recorded, timing)]
+        for walk in reversed(halves) if turn % 2 else halves:
+            walk()
     return timing
 
 
-def _walk(loop: FmdLoop[Any], frames: Iterable[tuple[Any, list[Call]]], timing: Timing, turn: int) -> None:
-    for i, (frame, calls) in enumerate(frames, turn):
-        if not calls:
+def _steps(
+    loop: FmdLoop[Any], driver: Driver, clip: clips.Clip, recorded: Sequence[list[Call]], timing: Timing
+) -> None:
+    # As a live camera's library just wrote it: from a clip held whole every frame would come out of cold memory.
+    for frame, calls in zip(map(driver.given, clip.frames), recorded, strict=True):
+        if calls:
+            timing.add_step(partial(loop.step, frame))
+        else:
             loop.step(frame)
-            continue
-        turns = [partial(timing.add_step, partial(loop.step, frame)), partial(timing.add_bare, partial(again, calls))]
-        for take in reversed(turns) if i % 2 else turns:
-            take()
+
+
+def _bares(recorded: Sequence[list[Call]], timing: Timing) -> None:
+    for calls in filter(None, recorded):
+        timing.add_bare(partial(again, calls))
 
 
 def recorded_calls(clip: clips.Clip, driver: Driver, settings: config.Settings) -> list[list[Call]]:
