@@ -5,16 +5,23 @@ or not. The person is bare-faced until the lamp goes on and masked until it goes
 lamp is one edge. Its latency runs from the moment the frame that led to it was captured (before the driver turned its
 bytes into a frame) to the moment recorded by the pin. The bar is one frame interval (a frame may wait while the one
 before is worked on) and one and a half times what detection and classification took (medians of the same run).
+
+With ``--cameras`` others take turns with that one, each with somebody masked in view, and every camera is looked at as
+often as settings allow, as if nobody ever stood still (``watch.gate`` is off). The bar has a detection and a
+classification of each in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,14 +40,14 @@ BARE_S, MASKED_S = clips.Span(3.2, 5.4), clips.Span(6.0, 8.8)
 
 
 class TogglingCamera:
-    """Live: a frame every ``1 / fps`` seconds, bare-faced or masked; see :class:`edge.contracts.Camera`."""
+    """Live: a frame every ``1 / fps`` seconds, bare-faced or ``masked``; see :class:`edge.contracts.Camera`."""
 
     live = True
 
-    def __init__(self, clip: clips.Clip, fps: float) -> None:
+    def __init__(self, clip: clips.Clip, fps: float, masked: bool = False) -> None:
         self._scenes = [self._swaying(clip, span) for span in (BARE_S, MASKED_S)]
         self._interval_s, self._due_s, self._index = 1 / fps, time.monotonic(), 0
-        self.masked = False
+        self.masked = masked
 
     @staticmethod
     def _swaying(clip: clips.Clip, span: clips.Span) -> Iterator[Image]:
@@ -62,28 +69,47 @@ class TogglingCamera:
 
 @dataclass
 class Witness:
-    """What the steps told: the frames that changed the alarm, and how long the networks took."""
+    """What the steps told: the frames that changed the alarm, and how long the networks took.
+
+    ``dropped`` and ``looks`` are by camera.
+    """
 
     wanted: int
     toggle: Callable[[bool], None]
     changed_s: list[float] = field(default_factory=list)
     detect_s: list[float] = field(default_factory=list)
     classify_s: list[float] = field(default_factory=list)
-    dropped: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    looks: Counter[str] = field(default_factory=Counter)
     alarm: bool = False
+    began_s: float = math.nan
+    began_processor_s: float = math.nan
+    lasted_s: float = math.nan
+    processor_s: float = math.nan
 
     def take(self, step: Step) -> None:
         """Note one step; raises EnoughError after as many edges as were wanted."""
         if step.verdicts:
             self.detect_s.append(step.timings_s.get("detect", 0.0))
             self.classify_s.append(step.timings_s["classify"] / len(step.verdicts))
-        self.dropped = step.dropped
+        if not self.looks:
+            self.began_s, self.began_processor_s = time.monotonic(), time.process_time()
+        self.dropped[step.camera] = step.dropped
+        self.looks[step.camera] += step.looked
+        if step.camera not in ("", FIRST):
+            return
         if step.alarm is not self.alarm:
             self.alarm = step.alarm
             self.toggle(step.alarm)
             self.changed_s.append(step.frame.captured_s)
             if len(self.changed_s) == self.wanted:
+                self.lasted_s = time.monotonic() - self.began_s
+                self.processor_s = time.process_time() - self.began_processor_s
                 raise EnoughError
+
+
+FIRST = "1"
+"""Of several cameras, the one that the lamp's edges are of."""
 
 
 class EnoughError(Exception):
@@ -94,43 +120,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edges", type=int, default=200, help="changes of the lamp; about one a second")
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--threads", type=int, default=2, help="model.threads (default: 2, as fmd's)")
+    parser.add_argument("--cameras", type=int, default=1)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, judge."""
-    latency_s, witness = measured(clips.read(clips.SCENE), arguments.edges, arguments.fps, arguments.threads)
-    return report(figures_of(latency_s, witness, 1 / arguments.fps))
+    clip, fps = clips.read(clips.SCENE), arguments.fps
+    latency_s, witness = measured(clip, arguments.edges, fps, arguments.threads, arguments.cameras)
+    return report(figures_of(latency_s, witness, 1 / fps, arguments.cameras))
 
 
-def figures_of(latency_s: list[float], witness: Witness, interval_s: float) -> list[Figure]:
+def figures_of(latency_s: list[float], witness: Witness, interval_s: float, cameras: int = 1) -> list[Figure]:
     """Median and 99th percentile, against the interval and the networks' own time."""
     networks_s = float(np.median(witness.detect_s) + np.median(witness.classify_s))
+    frames = cameras * witness.lasted_s / interval_s
     return [
         Figure("edges of the lamp", len(latency_s), ""),
-        Figure("frames dropped as stale", witness.dropped, ""),
+        Figure("frames dropped as stale", 100 * sum(witness.dropped.values()) / frames, "%"),
+        Figure("looks a second and camera", witness.looks.total() / cameras / witness.lasted_s, ""),
+        Figure("processor time", 100 * witness.processor_s / witness.lasted_s, "% of one core"),
         Figure("detect + classify, median", 1000 * networks_s, "ms"),
         Figure("frame to GPIO edge, median", 1000 * float(np.median(latency_s)), "ms"),
         Figure(
             "frame to GPIO edge, 99th percentile",
             1000 * float(np.percentile(latency_s, 99)),
             "ms",
-            1000 * (interval_s + 1.5 * networks_s),
+            1000 * (interval_s + 1.5 * cameras * networks_s),
         ),
     ]
 
 
-def measured(clip: clips.Clip, edges: int, fps: float, threads: int) -> tuple[list[float], Witness]:
-    """Seconds from capture to edge, for every change of the lamp."""
+def measured(clip: clips.Clip, edges: int, fps: float, threads: int, cameras: int = 1) -> tuple[list[float], Witness]:
+    """Seconds from capture to edge, for every change of the lamp, with so many cameras taking turns."""
     factory = _recording_pins()
-    settings = config.load(
-        None, {"alert.driver": "gpiozero", "camera.source": "v4l2", "camera.fps": fps, "model.threads": threads}
-    )
+    changed: dict[str, Any] = {
+        "alert.driver": "gpiozero",
+        "camera.source": "v4l2",
+        "camera.fps": fps,
+        "model.threads": threads,
+    }
+    if cameras > 1:
+        changed["watch.gate"] = False
+        changed["camera.sources"] = {str(number): "v4l2" for number in range(1, cameras + 1)}
+    settings = config.load(None, changed)
     camera = TogglingCamera(clip, fps)
+    others = (TogglingCamera(clip, fps, masked=True) for _ in range(cameras - 1))
+    opened = itertools.chain([camera], others)
     witness = Witness(edges, lambda alarm: setattr(camera, "masked", alarm))
     pin = factory.pin(settings.alert.led_pin)
     pin.clear_states()
     began_s = factory.ticks()
-    world = World(reader=lambda open_camera, ring: ThreadReader(lambda: camera, ring))
+    world = World(reader=lambda open_camera, ring: ThreadReader(partial(next, opened), ring))
     try:
         service.run(settings, witness.take, lambda decision: None, world=world)
     except EnoughError:

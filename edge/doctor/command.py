@@ -115,7 +115,7 @@ def wanted(facts: Facts, told: Told) -> list[software.Library]:
 
 
 def models(probe: Probe, told: Told) -> Iterator[Finding]:
-    """Golden inputs replayed on this machine, and whether it is quick enough for what the settings ask."""
+    """Golden inputs replayed on this machine, and whether it is quick enough for what the settings ask of it."""
     ran = probe("models")
     if ran.code != 0:
         yield fail(
@@ -127,10 +127,14 @@ def models(probe: Probe, told: Told) -> Iterator[Finding]:
         yield ok("models", f"{task} answers as it should on {model['runtime']}, {model['ms']:.1f} ms")
     look_s = told["settings"]["detect"].get("every_s", 0.0)
     asked_ms = 1000 * max(look_s, 1 / told["settings"]["camera"]["fps"])
-    needed_ms = sum(model["ms"] for model in found.values())
+    cameras = len(told["settings"]["camera"].get("sources") or [""])
+    needed_ms = cameras * sum(model["ms"] for model in found.values())
     if needed_ms > asked_ms:
+        each = f" at each of {cameras} cameras" if cameras > 1 else ""
         cure = f"detect.every_s = {needed_ms / 800:.1f}, or a lower camera.fps; frames it cannot take are dropped"
-        yield warn("models", f"a look takes {needed_ms:.0f} ms, {asked_ms:.0f} ms are left for it", cure)
+        if cameras > 1:
+            cure = f"{max(1, int(cameras * asked_ms / needed_ms))} of them here, the others on another board; or {cure}"
+        yield warn("models", f"a look{each} takes {needed_ms:.0f} ms, {asked_ms:.0f} ms are left for it", cure)
 
 
 def extras(probe: Probe) -> Iterator[Finding]:

@@ -45,6 +45,7 @@ TOLD: dict[str, Any] = {
     "live": True,
 }
 MODELS = {task: {"source": task, "runtime": "ai-edge-litert 2.3.0", "ms": 20.0} for task in ("detector", "classifier")}
+FOUR = dict.fromkeys("abcd", "rtsp://x/")
 PICTURE = {"seconds": 1.2, "size": [160, 120], "brightness": 120.0, "contrast": 40.0}
 
 
@@ -185,6 +186,10 @@ ILLS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
     "a slow board": (
         lambda m: answering(m, "probes models", Ran(0, json.dumps({"d": {**MODELS["detector"], "ms": 300.0}}))),
         *("models", Status.WARN, "300 ms", "detect.every_s = 0.4"),
+    ),
+    "a board for fewer cameras": (
+        lambda m: telling(m, settings={**TOLD["settings"], "camera": {**TOLD["settings"]["camera"], "sources": FOUR}}),
+        *("models", Status.WARN, "a look at each of 4 cameras takes 160 ms, 67 ms", "1 of them here"),
     ),
     "no camera": (
         lambda m: answering(m, "probes camera", Ran(1, "", "error: no camera number 0")),
