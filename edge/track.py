@@ -7,7 +7,8 @@ kept without taking curtains for people.
 
 Whoever walks behind somebody is seen in part, then not at all, then in part again, and their box shrinks towards the
 edge that still shows. A track remembers the whole face and lays it beside that edge, so that it goes on at the speed
-the person has and meets them on the far side.
+the person has and meets them on the far side. Where that misses them, because what was seen last was their hair, they
+are whoever appears beside somebody, at their height and size, soon after they went.
 """
 
 from __future__ import annotations
@@ -39,11 +40,19 @@ MOST_SIZE_CHANGE = 2.0
 """Between two looks a face grows or shrinks by no more than this factor."""
 MOST_MISSED = 3
 """Faint faces continue a person seen this many looks ago: behind a longer gap they are as likely somebody's ear."""
+HIDDEN_REACH = 4.0
+"""Who comes out from behind somebody does so within so many face widths, sideways, of where they went or should be."""
+HIDER_REACH = 3.0
+"""And within so many of the wider face of whom they were behind: people hide more than their face does."""
+SAME_HEIGHT = 0.5
+"""And at their height: of the one face's or the other's, whichever is less, at least this share is common to both."""
+YOUNG_S = 0.3
+"""A track this young may still turn out to be somebody who was hidden: an edge that comes out is not at once a face."""
 MOST_SHARED = 0.5
 """Of two boxes that share more than this of the smaller one only one is a person."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _State:
     id: int
     face: Face
@@ -63,7 +72,8 @@ class _State:
         """Take the face found, by the detector ``surely``; ``whole`` is false where somebody may hide a part of it."""
         after_s = now_s - self.seen_s
         if surely and not self.missed:
-            whole = whole or _share(face.box, self.whole) < LEAST_OF_WHOLE
+            # Who goes away does so step by step; what halves at once is hidden.
+            whole = whole or _share(face.box, self.whole) < LEAST_OF_WHOLE < _share(face.box, self.face.box)
         if after_s > 0:
             box = face.box if whole else _completed(self.expected(now_s), face.box)
             (x, y), (old_x, old_y) = box.centre, self.whole.centre
@@ -72,6 +82,19 @@ class _State:
                 self._learn((x - old_x) / after_s, (y - old_y) / after_s, after_s if whole else after_s * HIDDEN_PACE)
             self.whole = box
         self.face, self.seen_s, self.missed = face, now_s, 0
+
+    def hidden_from(self, face: Face, now_s: float) -> float:
+        """Face widths, sideways, from where they went or should be to where a face came out; infinite if not theirs."""
+        low, high = max(self.whole.ymin, face.box.ymin), min(self.whole.ymax, face.box.ymax)
+        share = face.box.width / max(self.whole.width, 1e-6)
+        if high - low < SAME_HEIGHT * min(self.whole.height, face.box.height):
+            return math.inf
+        if not LEAST_PART < share < MOST_SIZE_CHANGE:
+            return math.inf
+        x = face.box.centre[0]
+        went, should = self.whole.centre[0], self.expected(now_s).centre[0]
+        away = min(abs(x - went), abs(x - should)) / max(1.0, self.whole.width)
+        return away if away < HIDDEN_REACH else math.inf
 
     def _learn(self, x: float, y: float, for_s: float) -> None:
         old_x, old_y = self.speed or (x, y)
@@ -95,11 +118,13 @@ class Tracker:
         new = self._pair(sure, self._states, now_s)
         for state in self._states:
             state.missed += state.seen_s < now_s
-        self._continue([face for face in faces if face.score < self._start_score], now_s)
+        if len(sure) < len(faces):
+            self._continue([face for face in faces if face.score < self._start_score], now_s)
         for face in new:
             if not _lies_on(face.box, self._seen(now_s)):
                 self._states.append(_State(self._next_id, face, face.box, now_s, now_s))
                 self._next_id += 1
+        self._reunite(now_s)
         return self.expected(now_s)
 
     def expected(self, now_s: float) -> tuple[Track, ...]:
@@ -122,6 +147,27 @@ class Tracker:
         seen = self._seen(now_s)
         self._pair([face for face in faint if not _lies_on(face.box, seen)], unmet, now_s, surely=False)
 
+    def _reunite(self, now_s: float) -> None:
+        """Let who has just come out from behind somebody be who went in."""
+        hidden = [state for state in self._states if state.missed > 1]
+        if not hidden:
+            return
+        for new in [s for s in self._states if not s.missed and now_s - s.entered_s <= YOUNG_S]:
+            if not any(
+                _beside(new.face.box, s.face.box, HIDER_REACH) for s in self._states if s is not new and not s.missed
+            ):
+                continue
+            away, old = min(
+                ((s.hidden_from(new.face, now_s), s) for s in hidden if s.seen_s < new.entered_s),
+                key=lambda pair: pair[0],
+                default=(math.inf, new),
+            )
+            if away < math.inf:
+                new.id, new.entered_s = old.id, old.entered_s
+                hidden.remove(old)
+                self._states.remove(new)
+                self._states[self._states.index(old)] = new
+
     def _seen(self, now_s: float) -> list[Box]:
         return [state.face.box for state in self._states if state.seen_s == now_s]
 
@@ -132,11 +178,15 @@ class Tracker:
         whole = [
             surely and not any(_beside(face.box, other.box) for other in faces if other is not face) for face in faces
         ]
+        expected = [state.expected(now_s) for state in states]
+        there = [box for state, box in zip(states, expected, strict=True) if not state.missed]
         pairs = sorted(
             (cost, i, k)
-            for i, (state, expected) in enumerate([(state, state.expected(now_s)) for state in states])
+            for i, state in enumerate(states)
             for k, face in enumerate(faces)
-            if (cost := self._cost(state, expected, face, surely, whole[k])) < math.inf
+            if (cost := self._cost(state, expected[i], face, surely, whole[k])) < math.inf
+            # Nobody who is hidden is seen on the face of somebody who was seen a look ago.
+            and not (state.missed and surely and _lies_on(face.box, there))
         )
         met: set[int] = set()
         taken: set[int] = set()
@@ -166,10 +216,15 @@ class Tracker:
 
 
 def _completed(expected: Box, part: Box) -> Box:
-    """Where the whole face is of which ``part`` is seen: the edge that is nearest to where it should be is seen."""
+    """Where the whole face is of which ``part`` is seen: the side that is nearest to where it should be is seen.
+
+    Upwards and downwards it stays where it should be unless the part shows that it is not.
+    """
     xmin, xmax = _span(expected.xmin, expected.xmax, part.xmin, part.xmax)
-    ymin, ymax = _span(expected.ymin, expected.ymax, part.ymin, part.ymax)
-    return Box(xmin, ymin, xmax, ymax)
+    if part.height >= expected.height:
+        return Box(xmin, part.ymin, xmax, part.ymax)
+    shift = min(0.0, part.ymin - expected.ymin) + max(0.0, part.ymax - expected.ymax)
+    return Box(xmin, expected.ymin + shift, xmax, expected.ymax + shift)
 
 
 def _span(low: float, high: float, part_low: float, part_high: float) -> tuple[float, float]:
@@ -184,14 +239,16 @@ def _share(box: Box, whole: Box) -> float:
     return max(box.width / max(whole.width, 1e-6), box.height / max(whole.height, 1e-6))
 
 
-def _beside(box: Box, other: Box) -> bool:
-    """Whether there is less than a face between the two, so that one may hide a part of the other."""
+def _beside(box: Box, other: Box, reach: float = 2.0) -> bool:
+    """Whether the two are within ``reach`` of the larger one's width and height, so that one may hide a part of the
+    other; by default there is less than a face between two of one size."""
     xmin, ymin, xmax, ymax = box
     other_xmin, other_ymin, other_xmax, other_ymax = other
-    width, height = xmax - xmin + other_xmax - other_xmin, ymax - ymin + other_ymax - other_ymin
-    return abs(xmin + xmax - other_xmin - other_xmax) < 2 * width and (
-        abs(ymin + ymax - other_ymin - other_ymax) < 2 * height
-    )
+    apart = abs(xmin + xmax - other_xmin - other_xmax) / (2 * reach)
+    if apart >= xmax - xmin and apart >= other_xmax - other_xmin:
+        return False
+    apart = abs(ymin + ymax - other_ymin - other_ymax) / (2 * reach)
+    return apart < ymax - ymin or apart < other_ymax - other_ymin
 
 
 def _lies_on(box: Box, others: Sequence[Box]) -> bool:

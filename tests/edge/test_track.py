@@ -287,3 +287,80 @@ def test_somebody_who_leaves_past_somebody_standing_stays_one_person(clock: Cloc
         tracks = clock.tick(face(640 - width / 2, width=width), face(700, width=80))
         assert ids(tracks) == [1, 2]
         width *= 0.97
+
+
+def walk_behind(clock: Clock, *, hidden_ticks: int = 4) -> None:
+    """Somebody, 1, walks to the right and goes out of sight behind somebody who stands, 2."""
+    for x in (40, 70, 100, 130, 160, 190):
+        clock.tick(face(x, width=60), face(310, width=60))
+    for _ in range(hidden_ticks):
+        clock.tick(face(310, width=60))
+
+
+def test_whoever_comes_out_from_behind_somebody_is_who_went_in_however_late(clock: Clock) -> None:
+    """They stopped behind them: they should have come out further on long ago."""
+    walk_behind(clock, hidden_ticks=11)
+    assert ids(clock.tick(face(310, width=60), face(425, width=60))) == [1, 2]
+
+
+def test_whoever_turns_back_behind_somebody_is_who_went_in(clock: Clock) -> None:
+    walk_behind(clock, hidden_ticks=9)
+    assert ids(clock.tick(face(310, width=60), face(180, width=60))) == [1, 2]
+
+
+def test_an_edge_too_narrow_to_be_somebody_is_theirs_once_it_is_a_face(clock: Clock) -> None:
+    walk_behind(clock, hidden_ticks=11)
+    assert ids(clock.tick(face(310, width=60), face(410, width=18))) == [1, 2, 3]
+    assert ids(clock.tick(face(310, width=60), face(415, width=30))) == [1, 2]
+
+
+def test_somebody_new_beside_others_is_somebody_new(clock: Clock) -> None:
+    """Nobody of those who were there is out of sight."""
+    for _ in range(5):
+        clock.tick(face(200, width=60), face(310, width=60))
+    assert ids(clock.tick(face(200, width=60), face(310, width=60), face(420, width=60))) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("new", [face(430, y=180, width=60), face(430, width=140), face(500, width=60)])
+def test_somebody_new_is_not_who_is_hidden(clock: Clock, new: Face) -> None:
+    """At another height, of another size, apart from who hides them."""
+    walk_behind(clock)
+    assert ids(clock.tick(face(310, width=60), new)) == [1, 2, 3]
+
+
+def test_somebody_right_behind_another_is_somebody_new(clock: Clock) -> None:
+    """The first leaves the view, the second comes after a face's width behind: two people, each with a name."""
+    names: dict[int, int] = {}
+    for step in range(30):
+        xs = {who: 30 * step - 90 * who for who in range(3)}
+        present = {who: x for who, x in xs.items() if 0 <= x <= 640}
+        for track in clock.tick(*(face(x, width=60) for x in present.values())):
+            if not track.missed:
+                who = min(present, key=lambda w: abs(present[w] - track.box.centre[0]))
+                assert names.setdefault(track.id, who) == who
+    assert len(names) == 3
+
+
+def test_two_who_come_out_from_behind_one_are_the_two_who_went_in(clock: Clock) -> None:
+    for x in (10, 40, 70, 100):
+        clock.tick(face(x, y=60, width=60), face(x + 80, y=150, width=60), face(310, width=80))
+    for _ in range(8):
+        clock.tick(face(310, width=80))
+    assert ids(clock.tick(face(440, y=60, width=60), face(450, y=150, width=60), face(310, width=80))) == [1, 2, 3]
+
+
+def test_who_is_hidden_is_not_seen_on_the_face_of_who_hides_them(clock: Clock) -> None:
+    """A box of half of the nearer face, whose own was not found in this look."""
+    for x in (100, 130, 160, 190, 220):
+        clock.tick(face(x, width=40), face(310, width=90))
+    clock.tick(face(310, width=90))
+    tracks = clock.tick(face(290, width=44))
+    assert {track.id: bool(track.missed) for track in tracks}[1]
+
+
+def test_half_a_face_does_not_tell_that_somebody_stoops(clock: Clock) -> None:
+    for x in (100, 130, 160, 190):
+        clock.tick(face(x, width=60), face(310, width=60))
+    clock.tick(face(207, y=108, width=34), face(310, width=60))
+    (track, _) = clock.tick(face(310, width=60), after_s=5 * TICK_S)
+    assert track.box.centre[1] == pytest.approx(100, abs=4)
