@@ -63,6 +63,11 @@ def model_path(settings: ModelSettings, task: str) -> Path:
     return Path(named) if named else Store().chosen(task) or shipped_model(task)
 
 
+def is_onnx(settings: ModelSettings) -> bool:
+    """Whether the detector is YuNet's file, which carries no contract, and not one of fmd's."""
+    return settings.detector.lower().endswith(".onnx")
+
+
 def shipped_model(task: str) -> Path:
     """Where the model for ``task`` lies that fmd ships."""
     path = Path(str(resources.files("models"))) / SHIPPED[task]
@@ -110,7 +115,7 @@ def open_detector(
     settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
 ) -> Detector:
     """The detector the settings name: one of fmd's model files, or YuNet's ONNX."""
-    if settings.model.detector.lower().endswith(".onnx"):
+    if is_onnx(settings.model):
         return drivers.open_onnx_detector(Path(settings.model.detector), settings.detect.min_score)
     pixels.without_pool()  # which YuNet computes with
     model, min_score = load_model(settings.model, "detector", opened), settings.detect.min_score
