@@ -335,8 +335,8 @@ def test_an_alarm_does_not_flicker_where_every_step_takes_longer_than_the_lease(
     assert lit[lit.index(True) :] == [True, False]
 
 
-def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_of_no_other(
-    mock_pins: Any, systemd: Systemd, caplog: pytest.LogCaptureFixture
+def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_a_quicker_one_does_not(
+    mock_pins: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Looks are asked for at every one of 15 frames a second."""
     turns = Turns({"a": 0.1, "b": 0.1, "c": 0.1}, 120)
