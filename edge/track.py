@@ -25,7 +25,7 @@ SPEED_MEMORY_S = 0.2
 HIDDEN_PACE = 0.5
 """Share of its time that a look at somebody who may be half hidden counts for in learning their speed."""
 LEAST_PART = 1 / 3
-"""Of somebody who comes out from behind another at least this share of the width is seen."""
+"""Of somebody who comes out from behind another, or goes behind them, at least this share of the width is seen."""
 LEAST_OF_WHOLE = 0.5
 """A face seen at less than this share of the whole both ways is no part of it: somebody hidden loses their width or
 their height, somebody who goes away loses both."""
@@ -89,7 +89,8 @@ class _State:
         share = face.box.width / max(self.whole.width, 1e-6)
         if high - low < SAME_HEIGHT * min(self.whole.height, face.box.height):
             return math.inf
-        if not LEAST_PART < share < MOST_SIZE_CHANGE:
+        # Either may be a part: what was seen last, and what is seen first.
+        if not LEAST_PART < share < 1 / LEAST_PART:
             return math.inf
         x = face.box.centre[0]
         went, should = self.whole.centre[0], self.expected(now_s).centre[0]
@@ -148,17 +149,13 @@ class Tracker:
         self._pair([face for face in faint if not _lies_on(face.box, seen)], unmet, now_s, surely=False)
 
     def _reunite(self, now_s: float) -> None:
-        """Let who has just come out from behind somebody be who went in."""
+        """Let who has just come out from behind somebody be who went in, and who turns back who turned away."""
         hidden = [state for state in self._states if state.missed > 1]
         if not hidden:
             return
         for new in [s for s in self._states if not s.missed and now_s - s.entered_s <= YOUNG_S]:
-            if not any(
-                _beside(new.face.box, s.face.box, HIDER_REACH) for s in self._states if s is not new and not s.missed
-            ):
-                continue
             away, old = min(
-                ((s.hidden_from(new.face, now_s), s) for s in hidden if s.seen_s < new.entered_s),
+                ((s.hidden_from(new.face, now_s), s) for s in hidden if self._may_be(new, s, now_s)),
                 key=lambda pair: pair[0],
                 default=(math.inf, new),
             )
@@ -167,6 +164,15 @@ class Tracker:
                 hidden.remove(old)
                 self._states.remove(new)
                 self._states[self._states.index(old)] = new
+
+    def _may_be(self, new: _State, old: _State, now_s: float) -> bool:
+        """Whether somebody came in sight where ``old`` could: from behind others, or, alone, where they turned away."""
+        if old.seen_s >= new.entered_s:
+            return False
+        box, others = new.face.box, [s for s in self._states if s is not new and s.missed <= 1]
+        if any(_beside(box, s.face.box, HIDER_REACH) for s in others if not s.missed):
+            return True
+        return _lies_on(box, [old.whole, old.expected(now_s)]) and not _lies_on(box, [s.whole for s in others])
 
     def _seen(self, now_s: float) -> list[Box]:
         return [state.face.box for state in self._states if state.seen_s == now_s]

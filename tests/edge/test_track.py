@@ -321,7 +321,7 @@ def test_somebody_new_beside_others_is_somebody_new(clock: Clock) -> None:
     assert ids(clock.tick(face(200, width=60), face(310, width=60), face(420, width=60))) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("new", [face(430, y=180, width=60), face(430, width=140), face(500, width=60)])
+@pytest.mark.parametrize("new", [face(430, y=180, width=60), face(470, width=190), face(500, width=60)])
 def test_somebody_new_is_not_who_is_hidden(clock: Clock, new: Face) -> None:
     """At another height, of another size, apart from who hides them."""
     walk_behind(clock)
@@ -364,3 +364,22 @@ def test_half_a_face_does_not_tell_that_somebody_stoops(clock: Clock) -> None:
     clock.tick(face(207, y=108, width=34), face(310, width=60))
     (track, _) = clock.tick(face(310, width=60), after_s=5 * TICK_S)
     assert track.box.centre[1] == pytest.approx(100, abs=4)
+
+
+def test_somebody_who_turns_back_is_who_turned_away(clock: Clock) -> None:
+    """Of a face turned away an ear is seen, of one that turns back the eyes first."""
+    for _ in range(6):
+        clock.tick(face(300, width=150))
+    for _ in range(4):
+        clock.tick()
+    assert ids(clock.tick(face(310, y=80, width=44))) == [1, 2]
+    assert ids(clock.tick(face(305, y=90, width=80))) == [1]
+    assert ids(clock.tick(face(300, width=150))) == [1]
+
+
+def test_somebody_new_apart_from_who_turned_away_is_somebody_new(clock: Clock) -> None:
+    for _ in range(6):
+        clock.tick(face(300, width=60))
+    for _ in range(4):
+        clock.tick()
+    assert ids(clock.tick(face(380, width=60))) == [1, 2]
