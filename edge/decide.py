@@ -25,6 +25,9 @@ SURE_FACE = 0.55
 """Where the detector is this sure of a face, the classifier has to hold it for none (0.5) rather than only have its
 doubt: of looks that a classifier gave 0.07 to 0.5 at passages composed from the validation split, 192 were at people
 and 1 was not. Who walks by blurred gives nothing but such looks."""
+TO_CLEAR = 2.0
+"""Who was held to be in violation is cleared on this many times the evidence that clears anybody else: a mask worn
+badly looks right in some looks, one after the other, and an alarm that ends half a second later does no harm."""
 
 ON_UNSURE = {"alarm": Signal.BARE, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
 ON_INCORRECT = {"alarm": Signal.INCORRECT, "signal": Signal.REMINDER, "admit": Signal.BARE}
@@ -123,7 +126,7 @@ class Decider:
         # Looks in quick succession see the same picture; only time makes them independent.
         fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)
         weight = verdict.quality * fresh
-        state.evidence = self._added(state.evidence, weight, _log_odds(wrong, 1 - wrong))
+        state.evidence = self._added(state.evidence, weight, _log_odds(wrong, 1 - wrong), -self._to_clear(state))
         # A look at a mask worn well says nothing about how badly another is worn.
         state.badly = self._added(state.badly, weight * wrong, _log_odds(badly, wrong - badly))
         for label, p in verdict.probabilities.items():
@@ -134,13 +137,20 @@ class Decider:
         state.best = max(state.best, verdict.quality, good)
         state.looked_s = now_s
 
-    def _added(self, sum_: float, weight: float, log_odds: float) -> float:
-        return max(-self._threshold, min(self._threshold, sum_ + weight * log_odds))
+    def _to_clear(self, state: _State) -> float:
+        """Evidence against a violation on which somebody is cleared."""
+        return self._threshold * (TO_CLEAR if state.outcome is Outcome.VIOLATION else 1)
+
+    def _added(self, sum_: float, weight: float, log_odds: float, least: float | None = None) -> float:
+        least = -self._threshold if least is None else least
+        return max(least, min(self._threshold, sum_ + weight * log_odds))
 
     def _judge(self, state: _State, now_s: float) -> Change | None:
         """Set the outcome the evidence calls for, and its signal; what to tell of it, if anything."""
         held, shown = state.outcome, state.signal
         state.outcome = self._outcome(state, now_s)
+        # However much it took to clear them, taking the mask off is noticed as soon.
+        state.evidence = max(state.evidence, -self._to_clear(state))
         state.signal = self._signal(state, held)
         if state.outcome is held and state.signal.alarming is shown.alarming:
             return None
@@ -151,7 +161,7 @@ class Decider:
     def _outcome(self, state: _State, now_s: float) -> Outcome:
         if state.evidence >= self._threshold - 1e-9:
             return Outcome.VIOLATION
-        if state.evidence <= -self._threshold + 1e-9 and state.best >= GOOD_LOOK - 1e-9:
+        if state.evidence <= -self._to_clear(state) + 1e-9 and state.best >= GOOD_LOOK - 1e-9:
             return Outcome.COMPLIANT
         late = now_s - state.entered_s >= self._settings.unsure_after_s
         if state.outcome is Outcome.UNDECIDED and state.best and late:

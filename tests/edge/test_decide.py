@@ -121,6 +121,27 @@ def test_a_mask_put_on_ends_the_alarm_and_the_violation_stays_known() -> None:
     assert door.passages[0].label == "with_mask"
 
 
+def test_looks_that_clear_anybody_else_do_not_clear_who_is_in_violation() -> None:
+    """A mask worn badly looks right in some looks, one after the other."""
+    door = Door()
+    door.ticks(10, {1: BARE})
+    door.ticks(8, {1: MASKED, 2: MASKED})
+    assert door.told() == [("decided", "violation"), ("decided", "compliant")]
+    assert [decision.passage.id for decision in door.decisions] == [1, 2]
+    assert door.alarm
+
+
+def test_a_mask_put_on_and_taken_off_again_is_noticed_as_soon_as_any() -> None:
+    """It takes more to clear them than anybody else, and no more to alarm again."""
+    door = Door()
+    door.ticks(10, {1: BARE})
+    door.ticks(20, {1: MASKED})
+    off_s = door.now_s
+    door.ticks(10, {1: BARE})
+    assert door.told() == [("decided", "violation"), ("revised", "compliant"), ("revised", "violation")]
+    assert door.decisions[-1].at_s - off_s <= 1.0
+
+
 def test_looks_in_quick_succession_weigh_by_time_not_by_number() -> None:
     """The same second, at 10 and at 100 looks: the same evidence."""
     slow, fast = Door(error_rate=0.0001), Door(error_rate=0.0001)
