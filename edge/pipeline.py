@@ -58,7 +58,8 @@ class Pipeline:
             self._alert.renew(Signal.RUNNING, now_s)
             self._lap("alert")
             return Step(frame, False, (), (), {}, (), (), False, self._timings_s, looked=False)
-        self._tracks = self._tracker.update(faces, now_s) if looked else self._tracker.expected(now_s)
+        height, width = frame.image.shape[:2]
+        self._tracks = self._tracker.update(faces, now_s, (width, height)) if looked else self._tracker.expected(now_s)
         self._lap("track")
         if looked:
             verdicts = self._look(frame, self._tracks)

@@ -68,6 +68,11 @@ class _State:
         x, y = speed_x * (now_s - self.seen_s), speed_y * (now_s - self.seen_s)
         return Box(self.whole.xmin + x, self.whole.ymin + y, self.whole.xmax + x, self.whole.ymax + y)
 
+    def is_outside(self, now_s: float, width: float, height: float) -> bool:
+        """Whether they should have left the picture by now, with more than half of their face."""
+        x, y = self.expected(now_s).centre
+        return not (0 <= x <= width and 0 <= y <= height)
+
     def meet(self, face: Face, now_s: float, surely: bool, whole: bool) -> None:
         """Take the face found, by the detector ``surely``; ``whole`` is false where somebody may hide a part of it."""
         after_s = now_s - self.seen_s
@@ -111,21 +116,29 @@ class Tracker:
         self._states: list[_State] = []
         self._next_id = 1
 
-    def update(self, faces: Sequence[Face], now_s: float) -> tuple[Track, ...]:
-        """All people held to be present at ``now_s``, oldest first."""
-        # Before pairing: whoever comes after a pause that long is somebody new, however near.
-        self._states = [s for s in self._states if now_s - s.seen_s <= self._settings.lost_s]
+    def update(
+        self, faces: Sequence[Face], now_s: float, size: tuple[float, float] = (math.inf, math.inf)
+    ) -> tuple[Track, ...]:
+        """All people held to be present at ``now_s``, oldest first. ``size`` is the picture's width and height."""
+        # Before pairing: whoever comes after a pause that long is somebody new, however near, and so is whoever comes
+        # in where another has just gone out.
+        lost_s = self._settings.lost_s
+        self._states = [
+            s for s in self._states if now_s - s.seen_s <= lost_s and not (s.missed and s.is_outside(now_s, *size))
+        ]
         sure = [face for face in faces if face.score >= self._start_score]
         new = self._pair(sure, self._states, now_s)
-        for state in self._states:
-            state.missed += state.seen_s < now_s
-        if len(sure) < len(faces):
+        unmet = [state for state in self._states if state.seen_s < now_s]
+        for state in unmet:
+            state.missed += 1
+        if unmet and len(sure) < len(faces):
             self._continue([face for face in faces if face.score < self._start_score], now_s)
         for face in new:
             if not _lies_on(face.box, self._seen(now_s)):
                 self._states.append(_State(self._next_id, face, face.box, now_s, now_s))
                 self._next_id += 1
-        self._reunite(now_s)
+        if unmet:
+            self._reunite(now_s)
         return self.expected(now_s)
 
     def expected(self, now_s: float) -> tuple[Track, ...]:

@@ -114,6 +114,13 @@ def test_the_gate_lets_nobody_through_unseen(gated: tuple[list[Seen], int], day:
     assert spurious == 0
 
 
+def test_whoever_comes_in_where_somebody_has_just_gone_out_has_an_alarm_of_their_own(drawn: Mapping[str, Card]) -> None:
+    bare, back = [(0.0, drawn[BARE])], walking_past(90, -1.0, 2.4)
+    entering = Person(bare, lambda at_s: back(at_s - 2.4))
+    seen, _ = line([Passage("counter", [Person(bare, walking_past(90, 1.0, 2.4)), entering], 4.8)])
+    assert [_fate(one) for one in seen] == [("violation", 1, 0), ("violation", 1, 0)], summary(seen)
+
+
 def _fate(one: Seen) -> tuple[str, int, int]:
     return one.outcome, one.alarms, one.flips
 

@@ -383,3 +383,20 @@ def test_somebody_new_apart_from_who_turned_away_is_somebody_new(clock: Clock) -
     for _ in range(4):
         clock.tick()
     assert ids(clock.tick(face(380, width=60))) == [1, 2]
+
+
+@pytest.mark.parametrize("edge", [0.0, 640.0])
+def test_whoever_comes_in_where_somebody_has_just_gone_out_is_somebody_new(settings: Settings, edge: float) -> None:
+    tracker, inwards = Tracker(settings.track, settings.detect), 1.0 if edge == 0 else -1.0
+    out = [face(edge + inwards * (120 - 30 * step), width=60) for step in range(5)]
+    back = [face(edge + inwards * 30 * step, width=60) for step in range(4)]
+    for step, there in enumerate([*((f,) for f in out), (), (), (), *((f,) for f in back)]):
+        tracks = tracker.update(there, 0.1 * step, (640, 480))
+    assert ids(tracks) == [2]
+
+
+def test_who_stands_at_the_edge_of_the_picture_has_not_left_it(settings: Settings) -> None:
+    tracker = Tracker(settings.track, settings.detect)
+    for step in range(20):
+        half = face(625, width=30) if step % 3 else face(620, width=40)
+        assert ids(tracker.update([half] if step % 4 != 3 else [], 0.1 * step, (640, 480))) == [1]
