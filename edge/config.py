@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
-from edge import faults, migrate
+from edge import address, faults, migrate
 from edge.contracts import INCORRECT
 from edge.errors import SettingsError
 
@@ -237,7 +237,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """``section.key=value`` from a command line, the value in TOML (a bare word counts as a string)."""
     key, sign, value = text.partition("=")
     if not sign or "." not in key:
-        raise SettingsError(f"command line: --set {text}: expected section.key=value, as in alert.led_pin=22")
+        raise SettingsError(
+            f"command line: --set {address.hidden(text)}: expected section.key=value, as in alert.led_pin=22"
+        )
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -271,8 +273,9 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
         if section not in values:
             raise SettingsError(f"{where}: unknown section [{section}]{_did_you_mean(section, values)}")
         if not isinstance(keys, Mapping):
+            shown = address.hidden(keys)
             raise SettingsError(
-                f"{where}: {section}: got {keys!r}, expected a section: write [{section}] on its own line"
+                f"{where}: {section}: got {shown!r}, expected a section: write [{section}] on its own line"
             )
         for key, value in keys.items():
             if key not in values[section]:
@@ -294,7 +297,8 @@ def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     choices = get_args(get_type_hints(get_type_hints(Settings)[section])[name])
     if message.startswith("Invalid enum value"):
         message = f"Expected one of {', '.join(str(choice) for choice in choices)}"
-    return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {values[section][name]!r}"
+    shown = address.hidden(values[section][name])
+    return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {shown!r}"
 
 
 def _origin(origins: Mapping[str, str], *keys: str) -> str:
@@ -303,6 +307,11 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
 
 
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
+    for key, source in _addresses(settings.camera):
+        try:
+            address.place(source)
+        except SettingsError as error:
+            raise SettingsError(f"{_origin(origins, key)}: {key}: {error}") from None
     if INCORRECT in settings.decide.accept:
         raise SettingsError(
             f"{_origin(origins, 'decide.accept')}: decide.accept: {INCORRECT} is decided by another key; "
@@ -334,6 +343,12 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             f"expected less than track.lost_s ({settings.track.lost_s:g}): whoever stands still "
             "would be lost between two looks"
         )
+
+
+def _addresses(settings: CameraSettings) -> Iterator[tuple[str, str]]:
+    """The key and address of every network camera."""
+    key = "camera.sources" if settings.sources else "camera.source"
+    yield from ((key, camera.source) for camera in cameras(settings).values() if "://" in camera.source)
 
 
 def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]) -> None:

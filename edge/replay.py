@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from edge import config, drivers, service
+from edge import address, config, drivers, service
 from edge.config import Settings
 from edge.contracts import Change, Decision, Outcome, Step
 from edge.errors import SettingsError
@@ -125,7 +125,9 @@ def watched(
     Raises SettingsError where the source is a live camera: tomorrow it would show something else.
     """
     if drivers.is_live(settings.camera):
-        raise SettingsError(f"{settings.camera.source}: a live camera; replay wants a clip, or a folder of pictures")
+        raise SettingsError(
+            f"{address.told(settings.camera.source)}: a live camera; replay wants a clip, or a folder of pictures"
+        )
     recorder = Recorder()
 
     def on_each_decision(decision: Decision) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edge import address
 from edge.doctor import devices, machine, software
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, Status, fail, note, ok, warn
@@ -87,7 +88,7 @@ def settings(probe: Probe, told: dict[str, Any]) -> Iterator[Finding]:
         return
     told.update(devices.decoded(ran))
     its = told["settings"]
-    yield ok("settings", f"camera {its['camera']['source']}, outputs by {its['alert']['driver']}")
+    yield ok("settings", f"camera {address.told(its['camera']['source'])}, outputs by {its['alert']['driver']}")
 
 
 def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iterator[Finding]:

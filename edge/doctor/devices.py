@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from edge import address
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, fail, note, ok, warn
 from edge.doctor.machine import accessible, is_watching
@@ -25,7 +26,7 @@ NETWORK = "is the address right, the camera on, the network up? Under systemd: f
 def camera(facts: Facts, told: Mapping[str, Any], probe: Callable[[str], Ran]) -> Iterator[Finding]:
     """The camera is opened as the service would, unless the service has it."""
     kind, name = told["camera"]
-    source = told["settings"]["camera"]["source"]
+    source = address.told(told["settings"]["camera"]["source"])
     devices = [f"/dev/{path.name}" for path in sorted((facts.root / "dev").glob("video*"))]
     if told["live"] and is_watching(facts):
         yield ok("camera", f"{source}: not opened, the running service has it")

@@ -21,7 +21,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from edge import config, drivers, publish, service
+from edge import address, config, drivers, publish, service
 from edge.classify import Look, MaskClassifier
 from edge.config import CameraSettings, Settings
 from edge.contracts import Box, Face, Frame
@@ -81,7 +81,7 @@ def _first_picture(its: CameraSettings) -> dict[str, Any]:
     with closing(drivers.open_camera(its, time.monotonic)) as opened:
         frame: Frame | None = opened.read()
     if frame is None:
-        raise CameraError(f"camera.source: {its.source}: no picture in it")
+        raise CameraError(f"camera.source: {address.told(its.source)}: no picture in it")
     return {
         "seconds": time.monotonic() - began_s,
         "size": [frame.luma.shape[1], frame.luma.shape[0]],

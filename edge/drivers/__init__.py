@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import faults
+from edge import address, faults
 from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
 from edge.contracts import Camera, Detector, Interpreter, Output, Receiver
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
@@ -131,8 +131,8 @@ def camera_kind(source: str) -> tuple[str, str]:
     if path.exists():
         return "file", source
     raise CameraError(
-        f"camera.source: no such file or folder: {source}; give auto, picamera2, csi, /dev/videoN, rtsp://..., a clip "
-        "or a folder"
+        f"camera.source: no such file or folder: {address.told(source)}; give auto, picamera2, csi, /dev/videoN, "
+        "rtsp://..., a clip or a folder"
     )
 
 

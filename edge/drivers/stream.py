@@ -1,7 +1,7 @@
 """A camera on the network: RTSP, as most CCTV speaks it, or MJPEG over HTTP.
 
 Decoded by the FFmpeg in OpenCV's wheels. RTSP goes over TCP: over UDP a lost packet is a smeared picture, and faces in
-it are judged. Passwords in the address are never told.
+it are judged.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from urllib.parse import SplitResult, urlsplit
 
 import cv2
 
+from edge import address
 from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.pixels import frame_of_bgr
 from edge.errors import CameraError
 
-PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-"""Where a server listens that the address names no port of; also all the schemes there are."""
 KNOCK_S = 1.0
 """How long a server on the same network may take to answer at all."""
 OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|analyzeduration;200000"
@@ -60,9 +58,8 @@ class StreamCamera:
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
-        address = urlsplit(name)
-        self._name = without_password(name)
-        _knock(address, self._name)
+        self._name = address.told(name)
+        _knock(name)
         # Both bounded, so that a thread comes back and need not be left behind.
         patience_ms = [int(seconds * 1000) for seconds in (settings.open_s, settings.stall_s)]
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience_ms[0], cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience_ms[1]]
@@ -88,26 +85,18 @@ class StreamCamera:
         self._capture.release()
 
 
-def without_password(address: str) -> str:
-    """The address as it may be told: what stands before the @ is dropped but for the user's name."""
-    parts = urlsplit(address)
-    who, sign, where = parts.netloc.rpartition("@")
-    user = who.partition(":")[0]
-    return parts._replace(netloc=f"{user}:***@{where}" if sign else where, query="", fragment="").geturl()
-
-
-def _knock(address: SplitResult, name: str) -> None:
+def _knock(source: str) -> None:
     """Find out in a second what FFmpeg would take its whole patience for: nobody there."""
+    host, port = address.place(source)
     try:
-        port = address.port or PORTS[address.scheme]
-        if not address.hostname:
-            raise ValueError("no host in it")
-    except (ValueError, KeyError) as error:
-        raise CameraError(f"camera.source: {name}: not an address ({error}); as in rtsp://host:554/path") from error
-    try:
-        socket.create_connection((address.hostname, port), KNOCK_S).close()
-    except OSError as error:
-        raise CameraError(
-            f"{name}: nobody answers at {address.hostname} port {port} ({error.strerror or error}); is the camera on, "
-            "and in this network?"
-        ) from error
+        socket.create_connection((host, port), KNOCK_S).close()
+    # Beside the system's own: a host that is none in any language (UnicodeError).
+    except (OSError, UnicodeError) as error:
+        raise CameraError(f"{address.told(source)}: {_nobody(source, host, port, error)}") from error
+
+
+def _nobody(source: str, host: str, port: int, error: Exception) -> str:
+    if address.is_doubtful(source):  # then host and port may be user and password
+        return f"nobody answers there; {address.HINT}"
+    why = getattr(error, "strerror", None) or "no such host"
+    return f"nobody answers at {host} port {port} ({why}); is the camera on, and in this network?"
