@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.annotate:
             on_step.append(_recording(stack, settings, arguments.annotate, arguments.show_faces))
 
-        kept = stack.enter_context(events.keeping(events.state_folder(), settings.events))
+        kept = stack.enter_context(events.keeping(events.state_folder(), settings.events, runtime=off.runtime_folder()))
         note = kept.add if kept else lambda kind, facts: None
         note("started", {})
 

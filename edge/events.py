@@ -2,8 +2,9 @@
 
 One line of JSON an event, appended to ``events.jsonl`` in the state directory, never a picture. SD cards die from small
 writes, so events wait in memory and are written together, each batch synced before it counts as kept; what a batch
-costs the card is counted, and no more than a day's budget is spent in any 24 hours. A power cut loses what was not kept
-yet, and nothing else: half a line at the end is cut off at the next start.
+costs the card is counted, and no more than a day's budget is spent in any 24 hours, however often fmd is started anew.
+A power cut loses what was not kept yet, and nothing else: half a line at the end is cut off at the next start, and what
+is damaged elsewhere is passed over.
 """
 
 from __future__ import annotations
@@ -37,15 +38,28 @@ DAY_S = 86400.0
 STOP_S = 3.0
 """How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
 MB = 1_000_000
+PIECE = 1 << 16
+"""Bytes of the log in memory at one time; a longer line is none of ours."""
+SPENT = "events-budget.json"
+"""In the runtime directory, which is memory: what is left of the budget, for the process after this one."""
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """Of the budget ``left`` bytes at ``at_s``, on the clock that all processes of one boot share."""
+
+    left: float
+    at_s: float
 
 
 class Budget:
     """Bytes that may be written: at most ``a_day`` in any 24 hours, a 24th of it at once."""
 
-    def __init__(self, a_day: float, now_s: float) -> None:
+    def __init__(self, a_day: float, now_s: float, memory: Path | None = None) -> None:
+        """``memory`` is the file in which a process leaves word of what it spent; full where there is none."""
         self._burst = a_day / 24
         self._rate = (a_day - self._burst) / DAY_S
-        self._left, self._at_s = self._burst, now_s
+        self._memory, before = memory, _spent_before(memory)
+        self._left, self._at_s = (before.left, before.at_s) if before else (self._burst, now_s)
 
     def left(self, now_s: float) -> float:
         """Bytes that may be written now."""
@@ -61,6 +75,21 @@ class Budget:
     def spend(self, cost: float) -> None:
         """Take ``cost`` of what is left."""
         self._left -= cost
+        if self._memory is None:
+            return
+        try:
+            unfinished = self._memory.with_suffix(".part")
+            unfinished.write_bytes(msgspec.json.encode(Spent(self._left, self._at_s)))
+            unfinished.replace(self._memory)
+        except OSError as error:
+            log.warning("%s: %s; a restart will have the whole budget again", self._memory, error.strerror)
+
+
+def _spent_before(memory: Path | None) -> Spent | None:
+    try:
+        return msgspec.json.decode(memory.read_bytes(), type=Spent) if memory else None
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 class EventLog:
@@ -70,10 +99,21 @@ class EventLog:
     power cut cannot take any more, ``lost`` counts those that had to make room; gaps in the numbers tell of them, too.
     """
 
-    def __init__(self, folder: Path, settings: EventSettings, wall: Callable[[], float], now_s: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: EventSettings,
+        wall: Callable[[], float],
+        now_s: float,
+        runtime: Path | None = None,
+    ) -> None:
+        """``runtime`` outlasts a restart of the service and costs the card nothing; None where there is no such folder.
+
+        Raises OSError where the log cannot be read or mended.
+        """
         self._path, self._older = folder / NAME, folder / OLDER
         self._settings, self._wall = settings, wall
-        self._budget = Budget(settings.mb_a_day * MB, now_s)
+        self._budget = Budget(settings.mb_a_day * MB, now_s, runtime / SPENT if runtime else None)
         self._due_s = now_s
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
@@ -135,12 +175,16 @@ class EventLog:
             self.lost += 1
 
     def _write(self, batch: bytes) -> None:
+        there = self._path.stat().st_size if self._path.exists() else 0
+        if there < self._size:  # somebody made room; where that tore a line, it ends here
+            log.warning("%s: shorter than it was left, %d bytes of %d", self._path, there, self._size)
+            self._size, batch = there, b"\n" + batch if there else batch
         if self._size and self._size + len(batch) > self._settings.mb_kept * MB / 2:
             self._path.replace(self._older)
             self._size = 0
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            if os.fstat(handle).st_size != self._size:  # half a batch, of a disk that was full
+            if os.fstat(handle).st_size > self._size:  # half a batch, of a disk that was full
                 os.ftruncate(handle, self._size)
             done = 0
             while done < len(batch):
@@ -155,17 +199,12 @@ class EventLog:
     def _recover(self) -> None:
         """Cut off what a power cut left half written, and go on counting where the log ends."""
         for path in (self._older, self._path):
-            data = path.read_bytes() if path.exists() else b""
-            whole = 0
-            for line in data.splitlines(keepends=True):
-                number = _number(line)
-                if number is None:
-                    break
-                whole, self.kept = whole + len(line), number
-            if whole < len(data) and path == self._path:
-                log.warning("%s: cut off %d bytes that were not whole", path, len(data) - whole)
-                os.truncate(path, whole)
-            self._size = whole
+            self._size, number = _last_whole(path) if path.exists() else (0, None)
+            self.kept = self.kept if number is None else number
+        torn = path.stat().st_size - self._size if path.exists() else 0
+        if torn:
+            log.warning("%s: cut off %d bytes that were not whole", path, torn)
+            os.truncate(path, self._size)
 
     def _say(self, trouble: str) -> None:
         """Once, not every minute of a full disk."""
@@ -189,6 +228,32 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _last_whole(path: Path) -> tuple[int, int | None]:
+    """Where the last whole line ends, and its event's number; 0 and None where none is whole. Reads from the end."""
+    with path.open("rb") as handle:
+        end = os.fstat(handle.fileno()).st_size
+        while end:
+            start = max(0, end - PIECE)
+            handle.seek(start)
+            piece = handle.read(end - start)
+            begun = start and piece.find(b"\n", 0, -1) + 1  # of a line that began before, the rest says nothing
+            at = end
+            for line in reversed(piece[begun:].splitlines(keepends=True)):
+                if (number := _number(line)) is not None:
+                    return at, number
+                at -= len(line)
+            end = start + begun
+    return 0, None
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Line after line, pieces of those that are too long; nothing where there is no such file."""
+    if path.exists():
+        with path.open("rb") as handle:
+            while line := handle.readline(PIECE):
+                yield line
+
+
 def _number(line: bytes) -> int | None:
     """The event's number; None where the line is not whole."""
     try:
@@ -210,6 +275,7 @@ def keeping(
     settings: EventSettings,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
+    runtime: Path | None = None,
 ) -> Iterator[EventLog | None]:
     """An open log, written in a thread of its own: a card that takes seconds for a sync does not hold up the loop.
 
@@ -219,7 +285,7 @@ def keeping(
         yield None
         return
     try:
-        events = EventLog(folder, settings, wall, clock())
+        events = EventLog(folder, settings, wall, clock(), runtime)
     except OSError as error:
         log.warning("%s: %s; no events are kept", error.filename or folder, error.strerror)
         yield None
@@ -261,8 +327,8 @@ def of_health(health: Health) -> dict[str, Any]:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every event kept, oldest first."""
+    """Every event kept, oldest first; what is damaged is passed over."""
     for path in (folder / OLDER, folder / NAME):
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        for line in _lines(path):
             if _number(line) is not None:
                 yield msgspec.json.decode(line)

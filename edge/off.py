@@ -2,7 +2,7 @@
 
 The settings may have changed since fmd started, or no longer be readable at all; so fmd leaves word in its runtime
 directory of what it drives, and that is switched off whatever the settings say now. The folder is systemd's
-($RUNTIME_DIRECTORY), in memory, and gone with the unit.
+($RUNTIME_DIRECTORY), in memory, and gone with the unit, though not with a restart of it.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ def settings(**changed: Any) -> EventSettings:
     return config.load(None, {f"events.{key}": value for key, value in changed.items()}).events
 
 
-def opened(folder: Path, now_s: float = 0.0, **changed: Any) -> EventLog:
-    return EventLog(folder, settings(**changed), lambda: EPOCH_S, now_s)
+def opened(folder: Path, now_s: float = 0.0, runtime: Path | None = None, **changed: Any) -> EventLog:
+    return EventLog(folder, settings(**changed), lambda: EPOCH_S, now_s, runtime)
 
 
 def numbers(folder: Path) -> list[int]:
@@ -118,6 +119,90 @@ def test_no_kept_event_is_lost_wherever_a_power_cut_tears_the_file(tmp_path: Pat
         again.add("started", {})
         assert again.keep(0.0)
         assert numbers(tmp_path) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("seconds", [20.0, 600.0])
+def test_the_budget_holds_over_restarts(tmp_path: Path, seconds: float) -> None:
+    """A day of a service that comes and goes every so often, as one whose pins are taken does."""
+    spent = 0
+    for now_s in range(0, int(DAY_S / 4), int(seconds)):
+        log = opened(tmp_path, float(now_s), tmp_path, mb_a_day=4.0)
+        before = (tmp_path / NAME).stat().st_size if (tmp_path / NAME).exists() else 0
+        log.add("started", {})
+        if log.keep(now_s + 1.0, at_once=True):
+            spent += events.cost(before, (tmp_path / NAME).stat().st_size - before)
+    assert 0.2 * MB < spent <= 1.2 * MB
+
+
+def test_what_is_left_of_the_budget_is_no_reason_to_keep_nothing(tmp_path: Path) -> None:
+    for said in (b"", b"[1", b'{"left": "x"}'):
+        (tmp_path / events.SPENT).write_bytes(said)
+        log = opened(tmp_path, 0.0, tmp_path)
+        log.add("started", {})
+        assert log.keep(0.0)
+    log = opened(tmp_path, 0.0, tmp_path / "missing")
+    log.add("started", {})
+    assert log.keep(0.0)
+
+
+@pytest.mark.parametrize("left", [None, 0, 1, 45, 150])
+def test_a_log_deleted_or_cut_short_under_the_service_loses_nothing_more(tmp_path: Path, left: int | None) -> None:
+    log = opened(tmp_path, every_s=1)
+    for now_s in range(3):
+        log.add("decision", {"person": now_s})
+        log.keep(float(now_s))
+    if left is None:
+        (tmp_path / NAME).unlink()
+    else:
+        os.truncate(tmp_path / NAME, left)
+    before = numbers(tmp_path)
+    for now_s in range(3, 6):
+        log.add("decision", {"person": now_s})
+        assert log.keep(float(now_s))
+    assert numbers(tmp_path) == [*before, 4, 5, 6]
+    assert b"\0" not in (tmp_path / NAME).read_bytes()
+    again = opened(tmp_path)
+    assert (again.kept, numbers(tmp_path)) == (6, [*before, 4, 5, 6])
+
+
+def test_a_log_deleted_when_its_older_half_is_about_to_go_is_begun_anew(tmp_path: Path) -> None:
+    log = opened(tmp_path, mb_kept=1, mb_a_day=10000, every_s=0.001)
+    for now_s in range(2):
+        (tmp_path / NAME).unlink(missing_ok=True)
+        for _ in range(1000):
+            log.add("decision", {"label": "x" * 200})
+        assert log.keep(float(now_s))
+    assert numbers(tmp_path) == list(range(1001, 2001))
+
+
+@pytest.mark.parametrize("at", [0, 100, 5000])
+def test_a_few_bad_bytes_cost_the_lines_they_stand_in_and_no_other(tmp_path: Path, at: int) -> None:
+    log = opened(tmp_path, every_s=1)
+    for now_s in range(100):
+        log.add("decision", {"person": now_s})
+    log.keep(0.0)
+    whole = (tmp_path / NAME).read_bytes()
+    for bad in (b"\xff\xfe\x00\x01", b"\n\n\r\n"):
+        (tmp_path / NAME).write_bytes(whole[:at] + bad + whole[at + 4 :])
+        again = opened(tmp_path)
+        assert again.kept == 100
+        assert len(numbers(tmp_path)) >= 98
+        assert numbers(tmp_path)[-1] == 100
+
+
+def test_a_large_log_does_not_come_into_memory_as_a_whole(tmp_path: Path) -> None:
+    """Its last whole line lies before 8 MB of zeros, as a card that lost power may leave them."""
+    line = b'{"n": 7, "event": "decision"}\n'
+    (tmp_path / OLDER).write_bytes(line * 40_000)
+    (tmp_path / NAME).write_bytes(line * 3 + bytes(8_000_000))
+    tracemalloc.start()
+    log = opened(tmp_path)
+    found = sum(1 for _ in events.read(tmp_path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (log.kept, found) == (7, 40_003)
+    assert (tmp_path / NAME).stat().st_size == 3 * len(line)
+    assert peak < 1_000_000
 
 
 def test_a_full_disk_keeps_events_waiting_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
