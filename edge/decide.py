@@ -29,6 +29,10 @@ TO_CLEAR = 2.0
 """Who was held to be in violation is cleared on this many times the evidence that clears anybody else: a mask worn
 badly looks right in some looks, one after the other, and an alarm that ends half a second later does no harm."""
 
+STALE_S = 1.0
+"""What was seen of somebody undecided counts for so long, and half as much with every such span after that: who shows
+the back of the head may take the mask off meanwhile."""
+
 ON_UNSURE = {"alarm": Signal.BARE, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
 ON_INCORRECT = {"alarm": Signal.INCORRECT, "signal": Signal.REMINDER, "admit": Signal.BARE}
 """What a violation shows that looks like a mask worn badly; where those are admitted, they are none."""
@@ -123,6 +127,8 @@ class Decider:
     def _look(self, state: _State, verdict: Verdict, surely: bool, now_s: float) -> None:
         wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)
         badly = 0.0 if INCORRECT in self._accepted else verdict.probabilities.get(INCORRECT, 0.0)
+        if state.outcome in (Outcome.UNDECIDED, Outcome.UNSURE):
+            state.evidence *= 0.5 ** max(0.0, (now_s - state.looked_s) / STALE_S - 1)
         # Looks in quick succession see the same picture; only time makes them independent.
         fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)
         weight = verdict.quality * fresh

@@ -127,7 +127,9 @@ def _fate(one: Seen) -> tuple[str, int, int]:
 
 @needs_clips
 @pytest.mark.data
-@pytest.mark.parametrize("clip", ["three_people_approach", "cctv_entry"])
+@pytest.mark.parametrize(
+    "clip", ["three_people_approach", "cctv_entry", "classroom", "two_heads_tilting", "empty_room_then_people"]
+)
 def test_the_gate_changes_no_decision_on_real_clips(clip: str) -> None:
     gated, ungated = (decisions_on(CLIPS / f"{clip}.mp4", watch__gate=gate) for gate in (True, False))
     assert gated == ungated

@@ -152,6 +152,17 @@ def test_looks_in_quick_succession_weigh_by_time_not_by_number() -> None:
     assert fast.passages[0].looks == 21
 
 
+def test_what_was_seen_of_somebody_undecided_long_ago_clears_nobody() -> None:
+    """They showed a mask, then the back of their head for ten seconds; one more look is one look."""
+    door = Door()
+    door.ticks(2, {1: MASKED})
+    door.ticks(100, {1: None})
+    door.tick({1: MASKED})
+    assert door.told() == [("decided", "unsure")]
+    door.ticks(5, {1: MASKED})
+    assert door.told() == [("decided", "unsure"), ("revised", "compliant")]
+
+
 def test_a_certain_network_still_needs_several_looks() -> None:
     door = Door()
     certain = {"with_mask": 0.0, "without_mask": 1.0, "with_incorrect_mask": 0.0}
