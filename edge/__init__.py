@@ -8,6 +8,7 @@
     pace             does the machine keep up with what the settings ask?
     world            time, and the threads beside a run
     sight            does a camera's picture show anything, or is it frozen, black, covered?
+    address          where a network camera is, and what of that may be told
     faults           what can go wrong with a camera, to be rehearsed
     contracts        what passes between the stages: shapes, units, colour order
     bundle, config   a model file and the contract in it; the settings

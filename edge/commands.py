@@ -29,7 +29,17 @@ from edge import (
     service,
 )
 from edge.contracts import Change, Decision, Health, Image, Step
-from edge.errors import EXIT_INTERRUPTED, EXIT_KNOWN, EXIT_OK, CameraError, FmdError, OutputError, SettingsError
+from edge.drivers.folder import ENDINGS
+from edge.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_KNOWN,
+    EXIT_OK,
+    CameraError,
+    FmdError,
+    OutputError,
+    SettingsError,
+    naming_stdout,
+)
 
 log = logging.getLogger("fmd")
 
@@ -51,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
     install.Store().settle()
-    tally, timings = Tally(), Timings()
+    teller, tally, timings = Teller(), Tally(), Timings()
     with ExitStack() as stack:
         reporter, follow = stack.enter_context(publish.open_reporter(settings))
         on_step: list[Callable[[Step], None]] = [reporter.on_step]
@@ -65,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         note("started", {})
 
         def on_decision(decision: Decision) -> None:
-            tell(decision)
+            teller.tell(decision)
             tally.add(decision)
             reporter.on_decision(decision)
             note("decision", events.of_decision(decision))
@@ -115,22 +125,40 @@ def _exit_code(stopped_by: int | None) -> int:
 
 
 def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_faces: bool) -> Callable[[Step], None]:
-    """Open a video on ``stack`` and return what writes a step into it."""
-    if path.exists() and path.resolve() == Path(settings.camera.source).resolve():
-        raise SettingsError(f"--annotate {path}: the same file as camera.source, which it would overwrite")
+    """Open a video on ``stack``, of each of several cameras its own, and return what writes a step into it."""
+    cameras = config.cameras(settings.camera)
+    files = {name: path.with_stem(f"{path.stem}-{name}") if name else path for name in cameras}
+    for file in files.values():
+        _check_spares("--annotate", file, *_recordings(settings))
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
     writers: dict[str, Callable[[Step], None]] = {}
-    live = all(map(drivers.is_live, config.cameras(settings.camera).values()))
-    fps = settings.camera.fps if live else None
+    fps = settings.camera.fps if all(map(drivers.is_live, cameras.values())) else None
 
     def record(step: Step) -> None:
         if step.camera not in writers:
-            own = path.with_stem(f"{path.stem}-{step.camera}") if step.camera else path
-            writers[step.camera] = _recording_one(stack.enter_context(annotate.VideoFile(own, fps)), show_faces)
+            video = stack.enter_context(annotate.VideoFile(files[step.camera], fps))
+            writers[step.camera] = _recording_one(video, show_faces)
         writers[step.camera](step)
 
     return record
+
+
+def _recordings(settings: config.Settings) -> Iterator[Path]:
+    """The clips and folders that these settings read."""
+    for camera in config.cameras(settings.camera).values():
+        kind, name = drivers.camera_kind(camera.source)
+        if kind in ("file", "folder"):
+            yield Path(name)
+
+
+def _check_spares(option: str, path: Path, *sources: Path) -> None:
+    """Raise SettingsError where ``path``, about to be written, is what is read: a slip must not destroy a clip."""
+    for source in sources:
+        is_picture = source.is_dir() and path.suffix.lower() in ENDINGS
+        read = source / path.name if is_picture else source
+        if path.exists() and read.exists() and path.samefile(read):
+            raise SettingsError(f"{option} {path}: the same file as {read}, which it would overwrite; name another")
 
 
 def _recording_one(video: annotate.VideoFile, show_faces: bool) -> Callable[[Step], None]:
@@ -160,6 +188,25 @@ def tell(decision: Decision) -> None:
         f"({passage.label}, {passage.looks} looks, {passage.seen_s - passage.entered_s:.1f} s)",
         flush=True,
     )
+
+
+class Teller:
+    """:func:`tell`, but a full disk behind standard output does not end the watch: it is said once."""
+
+    def __init__(self) -> None:
+        self._trouble = ""
+
+    def tell(self, decision: Decision) -> None:
+        """Print, if that can be done. A reader that went away (``| head``) ends the run as it ends every command."""
+        try:
+            tell(decision)
+            self._trouble = ""
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._trouble != str(error):
+                log.warning("standard output: %s; watching goes on without it", error.strerror)
+            self._trouble = str(error)
 
 
 class Tally:
@@ -237,7 +284,7 @@ def predict_each(arguments: argparse.Namespace) -> int:
     unreadable = Unreadable()
     # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
     frames = predict.named_frames(arguments.source, settings.camera, unreadable.add)
-    _check_csv(arguments.csv)
+    _check_csv(arguments.csv, arguments.source)
     predictor = predict.Predictor(
         service.open_detector(settings), service.open_classifier(settings), settings.detect.start_score
     )
@@ -278,10 +325,11 @@ class Unreadable:
             )
 
 
-def _check_csv(path: Path | None) -> None:
+def _check_csv(path: Path | None, source: Path) -> None:
     """Complain before the models are loaded; what is there already stays as it is."""
     if path is None:
         return
+    _check_spares("--csv", path, source)
     there = path.exists()
     with _csv_file(path, "a"):
         pass
@@ -293,7 +341,8 @@ def _check_csv(path: Path | None) -> None:
 def _csv_file(path: Path | None, mode: Literal["w", "a"] = "w") -> Iterator[TextIO]:
     """``path`` opened for rows, or standard output; a full disk is told with the file's name."""
     if path is None:
-        yield sys.stdout
+        with naming_stdout():
+            yield sys.stdout
         return
     try:
         with path.open(mode, newline="") as handle:
@@ -365,6 +414,8 @@ def replay_clip(arguments: argparse.Namespace) -> int:
     """A clip through the whole service, against what is expected of it; exit code 1 where something else came."""
     named = dict(config.parse_assignment(text) for text in arguments.set)
     settings = replay.settings_for(arguments.clip, arguments.config, named)
+    if arguments.write:
+        _check_spares("--expect", arguments.expect, *_recordings(settings))
     # Before the clip, which takes its time: a mistyped file should not.
     expected = replay.read(arguments.expect) if arguments.expect and not arguments.write else None
     course, stopped_by = replay.watched(settings, tell)

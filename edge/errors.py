@@ -25,7 +25,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 EXIT_OK, EXIT_KNOWN, EXIT_USAGE, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -94,7 +95,8 @@ def exit_code_of(main: Callable[[], int]) -> int:
     try:
         code = main()
         # Here and not when Python ends: a full disk behind standard output must reach this handler.
-        sys.stdout.flush()
+        with naming_stdout():
+            sys.stdout.flush()
         return code
     except FmdError as error:
         return _told(f"error: {error}", EXIT_KNOWN)
@@ -115,6 +117,17 @@ def exit_code_of(main: Callable[[], int]) -> int:
         return _told(
             f"unexpected error, please report it: {what} (run again with --verbose for where)", EXIT_UNEXPECTED
         )
+
+
+@contextmanager
+def naming_stdout() -> Iterator[None]:
+    """Give an error of writing to standard output, which names no file, a name."""
+    try:
+        yield
+    except (FmdError, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or "standard output") from error
 
 
 def _told(line: str, code: int) -> int:

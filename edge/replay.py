@@ -233,8 +233,9 @@ def write(path: Path, course: Course, clip: str) -> None:
 
 def _as_toml(course: Course, clip: str) -> str:
     alarms = ", ".join(f"[{from_s}, {to_s}]" for from_s, to_s in course.alarms)
+    named = "".join(c if c.isprintable() else "?" for c in clip)  # TOML's comments hold nothing else, nor does UTF-8
     lines = [
-        f"# What fmd must make of {clip}, as recorded by fmd replay --write.",
+        f"# What fmd must make of {named}, as recorded by fmd replay --write.",
         "# Look at the clip, and correct here what is wrong.",
         f"format = {course.format}",
         "# Times may be this many seconds off.",

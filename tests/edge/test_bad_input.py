@@ -133,6 +133,30 @@ def test_a_mistyped_source_does_not_empty_the_csv_of_an_earlier_run(folder: Path
     assert kept.read_text() == "an hour's work\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("run --source mine.mp4 --annotate mine.mp4", "--annotate mine.mp4"),
+        ("run --source file:mine.mp4 --annotate ./mine.mp4", "--annotate mine.mp4"),
+        ("run --config two.toml --annotate out.mp4", "--annotate out-b.mp4"),
+        ("replay mine.mp4 --expect link.mp4 --write", "--expect link.mp4"),
+        ("replay pictures --expect pictures/a.png --write", "--expect pictures/a.png"),
+        ("predict mine.mp4 --csv mine.mp4", "--csv mine.mp4"),
+        ("predict pictures --csv pictures/a.png", "--csv pictures/a.png"),
+    ],
+)
+def test_nothing_is_written_over_what_is_read(tmp_path: Path, arguments: str, option: str) -> None:
+    clips = [write_clip(tmp_path / name) for name in ("mine.mp4", "out-b.mp4")]
+    (tmp_path / "link.mp4").hardlink_to(clips[0])
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), texture(64, 64))
+    (tmp_path / "two.toml").write_text('[camera]\nsources = { a = "mine.mp4", b = "out-b.mp4" }\n')
+    files = [*clips, tmp_path / "pictures" / "a.png"]
+    before = [file.read_bytes() for file in files]
+    assert_one_line(fmd(*arguments.split(), cwd=tmp_path), f"{option}: the same file as ")
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_pins_that_are_not_there(folder: Path) -> None:
     """No simulated pins: this machine has none, or its user may not have them."""
     if any(Path("/dev").glob("gpiochip*")) or Path("/proc/device-tree/model").exists():
@@ -156,7 +180,25 @@ def test_a_full_disk_under_standard_output(folder: Path) -> None:
             cwd=folder,
             env=environment(),
         )
-    assert_one_line(found, "No space left on device")
+    assert_one_line(found, "standard output: No space left on device")
+
+
+def test_a_watch_goes_on_where_its_lines_cannot_be_printed(folder: Path) -> None:
+    """The built-in scene's alarm comes, is not printed, and goes off again; the end says what was lost."""
+    pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            command("run", "--source", "doorway", "--set", "alert.driver=console"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=environment(PYTHONUNBUFFERED=""),
+        )
+    assert found.stderr.count("standard output: No space left on device; watching goes on without it") == 1
+    assert "passages: 1, of them had violated: 1" in found.stderr
+    assert_one_line(found, "standard output: No space left on device")
 
 
 @pytest.fixture

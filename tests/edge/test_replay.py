@@ -82,6 +82,12 @@ def test_a_course_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
     assert replay.read(tmp_path / name) == course
 
 
+def test_a_clip_of_any_name_is_written_down(tmp_path: Path) -> None:
+    replay.write(tmp_path / "course.toml", COURSE, "d\u00f6or\n= 1\x7f\udcff.mp4")
+    assert replay.read(tmp_path / "course.toml") == COURSE
+    assert "d\u00f6or?= 1??.mp4," in (tmp_path / "course.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
