@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edge import config, drivers, service
@@ -34,6 +35,8 @@ from edge.alert import Alert
 from edge.config import Settings
 from edge.contracts import Decision, Frame, Health, Image, Sight, Signal, Step
 from edge.drivers.console import ConsoleOutput
+from edge.drivers.doorway import draw_doorway
+from edge.drivers.faulty import spoilt
 from edge.errors import CameraError
 from edge.faults import Fault, active
 from edge.world import Ticker, World
@@ -116,17 +119,19 @@ class Device:
         self._hung.add(fault)
         return new
 
-    def picture(self, kind: str | None) -> Image:
-        picture = self._rng.integers(0, 4, (24, 32), dtype=np.uint8)
-        if kind == "freeze":
-            self._still = SCENE + picture if self._still is None else self._still
-            return self._still
-        self._still = None
-        return picture if kind == "dark" else picture + (np.uint8(70) if kind == "cover" else SCENE)
+    def frame(self, kind: str | None, now_s: float, index: int) -> Frame:
+        if kind in ("dark", "cover"):
+            return spoilt(Frame(SCENE, None, now_s, int(self._rng.integers(1 << 30))), kind)
+        if kind != "freeze":
+            self._still = None
+        elif self._still is not None:
+            return Frame(self._still, None, now_s, index)
+        picture = SCENE + self._rng.integers(0, 4, SCENE.shape, dtype=np.uint8)
+        self._still = picture if kind == "freeze" else None
+        return Frame(picture, None, now_s, index)
 
 
-SCENE: Image = np.tile(np.arange(32, dtype=np.uint8) * 7, (24, 1))
-IMAGE: Image = np.zeros((1, 1, 3), np.uint8)
+SCENE: Image = cv2.resize(draw_doorway(), (80, 60), interpolation=cv2.INTER_AREA)
 
 
 class SimulatedReader:
@@ -160,7 +165,7 @@ class SimulatedReader:
         if index == self._given:
             return None
         self._given = index
-        return Frame(IMAGE, self._device.picture(kind), now_s, index)
+        return self._device.frame(kind, now_s, index)
 
     def _break(self, fault: Fault) -> None:
         if fault.kind == "hang":

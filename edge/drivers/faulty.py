@@ -12,8 +12,10 @@ from edge.contracts import Camera, Frame, Image
 from edge.errors import CameraError
 from edge.faults import Fault, active
 
-COVERED = 70
-"""Brightness of a lens with a hand on it."""
+NOISE = 35
+"""So many values has the noise of a sensor at full gain, as in the dark it is: standard deviation 10, mean 17."""
+COVERED = (40, 80)
+"""Brightness from left to right of a lens with a hand on it, and light from one side; the noise comes on top."""
 
 
 class Faults:
@@ -93,8 +95,10 @@ class FaultyCamera:
 
 def spoilt(frame: Frame, kind: str) -> Frame:
     """The frame as a ``dark`` or covered (``cover``) lens would give it, the noise of the sensor included."""
-    noise = np.random.default_rng(frame.index).integers(0, 4, frame.image.shape, dtype=np.uint8)
-    return replace(frame, image=noise + (0 if kind == "dark" else COVERED), given_luma=None, small=None)
+    picture = np.random.default_rng(frame.index).integers(0, NOISE, frame.image.shape, dtype=np.uint8)
+    if kind == "cover":
+        picture += np.linspace(*COVERED, picture.shape[1], dtype=np.uint8)[:, np.newaxis]
+    return replace(frame, image=picture, given_luma=None, small=None)
 
 
 class Paced:

@@ -13,6 +13,7 @@ from edge import config
 from edge.capture import MOST_STUCK, Capture, ThreadReader
 from edge.contracts import Frame, Image, Sight
 from edge.errors import CameraError, SourceEndedError
+from edge.sight import LOOK_S
 from tests.edge.parts import frame_of, texture
 
 PATIENCE_S = 10.0
@@ -197,7 +198,7 @@ def test_a_frozen_picture_is_withheld_and_the_camera_opened_again_ever_more_rare
 def test_dark_pictures_are_passed_on_but_not_called_seeing() -> None:
     rig = Rig(dark_s=1.0).seeing()
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
-    assert rig.until(Sight.DARK) <= 1.0 + 2 * TURN_S
+    assert rig.until(Sight.DARK) <= 1.0 + LOOK_S + 2 * TURN_S
     assert rig.capture.health.blind
     got = rig.got
     assert rig.after(100.0) is Sight.DARK

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from edge import config
-from edge.contracts import Image, Sight
+from edge.contracts import Image, Sight, luma_of
 from edge.drivers.doorway import draw_doorway
-from edge.sight import Judge
+from edge.sight import LOOK_S, Judge, shows_nothing
 from tests.edge.parts import frame_of
 
 FPS = 10.0
@@ -59,27 +62,74 @@ def test_a_single_pixel_that_flickers_is_a_living_sensor() -> None:
     assert set(told(judge(), pictures)) == {Sight.SEEING}
 
 
+LEFT_TO_RIGHT, TOP_DOWN = np.linspace(-1, 1, SCENE.shape[1])[:, np.newaxis], np.linspace(-1, 1, SCENE.shape[0])
+ROUND = LEFT_TO_RIGHT**2 + TOP_DOWN[:, np.newaxis, np.newaxis] ** 2
+
+
 @pytest.mark.parametrize(
     ("name", "picture", "strength"),
     [
         ("black", plain(0), 0.0),
         ("black in video range", plain(16), 1.5),
-        ("black with the noise of a sensor at full gain", plain(6), 4.0),
+        ("black with the noise of a sensor at full gain", plain(16), 10.0),
+        ("a dark room with more noise still", plain(20), 12.0),
         ("a hand on the lens", plain(60), 1.5),
-        ("a white sticker on the lens", plain(230), 1.5),
+        ("a hand on the lens, and the sensor at full gain", plain(70), 10.0),
+        ("a white sticker on the lens", plain(230), 5.0),
+        ("a hand, and light from one side", 45 + 15 * LEFT_TO_RIGHT + plain(0), 10.0),
+        ("a hand that lets light in all round", 40 + 15 * ROUND + plain(0), 4.0),
     ],
 )
-def test_a_black_or_covered_lens_is_dark_in_time(name: str, picture: Image, strength: float) -> None:
-    sights = told(judge(dark_s=1.0), [noisy(picture, i, strength) for i in range(25)])
-    assert sights.index(Sight.DARK) / FPS == pytest.approx(1.0, abs=0.01), name
+@pytest.mark.parametrize("written", [False, True])
+def test_a_black_or_covered_lens_is_dark_in_time(name: str, picture: Image, strength: float, written: bool) -> None:
+    pictures = [noisy(picture, i, strength) for i in range(25)]
+    for at in pictures if written else ():
+        for text, place in (("2026-11-20 21:15:02", (16, 36)), ("Camera 01", (480, 465))):
+            cv2.putText(at, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
+    sights = told(judge(dark_s=1.0), pictures)
+    assert 1.0 <= sights.index(Sight.DARK) / FPS <= 1.01 + LOOK_S, name
     assert Sight.FROZEN not in sights
 
 
-def test_a_clock_written_into_a_black_picture_does_not_help_it() -> None:
+def test_light_again_is_known_with_the_first_picture() -> None:
+    one = judge(dark_s=1.0)
+    assert told(one, [noisy(plain(16), i, 10.0) for i in range(25)])[-1] is Sight.DARK
+    assert told(one, [noisy(SCENE, 30)], start_s=2.5) == [Sight.SEEING]
+
+
+def test_a_white_bar_in_a_black_picture_does_not_help_it() -> None:
     pictures = [noisy(plain(8), i) for i in range(20)]
     for picture in pictures:
         picture[450:470, 480:630] = 255  # 1 % of the picture
     assert told(judge(), pictures)[-1] is Sight.DARK
+
+
+@pytest.mark.parametrize(("wall", "contrast", "noise"), [(130, 1.0, 3.0), (50, 0.4, 5.0)])
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_somebody_before_a_bare_wall_is_something_to_see(wall: int, contrast: float, noise: float, width: int) -> None:
+    def shade(by: float) -> list[float]:
+        return [wall + contrast * by] * 3
+
+    picture, half = plain(wall), width // 2
+    picture[200 + 2 * width :, 300 - 5 * half // 2 : 300 + 5 * half // 2] = shade(-50)
+    cv2.ellipse(picture, (300, 200), (half, 13 * half // 10), 0, 0, 360, shade(40), -1)
+    cv2.ellipse(picture, (300, 200 - half), (half, half // 2), 0, 0, 360, shade(-70), -1)
+    assert set(told(judge(), [noisy(picture, i, noise) for i in range(15)])) == {Sight.SEEING}
+
+
+@pytest.mark.skipif("FMD_DATA" not in os.environ, reason="needs the clips under FMD_DATA")
+@pytest.mark.parametrize("light", [1.0, 0.3])
+def test_no_real_scene_shows_nothing_even_in_poor_light(light: float) -> None:
+    clips = sorted(Path(os.environ["FMD_DATA"]).glob("video/*.mp4"))
+    assert len(clips) >= 5
+    settings = config.load().camera
+    for clip in clips:
+        capture = cv2.VideoCapture(str(clip))
+        while (read := capture.read())[0]:
+            frame = noisy(np.asarray(light * luma_of(read[1])), 0, 4.0)
+            assert not shows_nothing(frame, settings), clip
+            for _ in range(9):
+                capture.grab()
 
 
 def test_a_dim_room_in_which_things_are_to_be_seen_is_not_dark() -> None:
