@@ -146,6 +146,7 @@ class Capture:
         self._rest_s = RARELY_S[0]
         self._dropped = 0
         self._worked_s: float | None = None
+        self._began_s = now_s
         self._error: Exception | None = None
         self.health = Health(name, Sight.STARTING, now_s)
         self.ended = False
@@ -177,14 +178,17 @@ class Capture:
         self._try.fresh_s = now_s
         return self._judged(frame, now_s)
 
-    def given_up(self, now_s: float) -> Exception | None:
-        """Why it is no use to go on: it failed before its first picture, or has given none for ``give_up_s``.
+    def given_up(self, now_s: float, patience_s: float = 0.0) -> Exception | None:
+        """Why it is no use to go on: it has given no picture for ``give_up_s``, or no first one for ``patience_s``.
 
         A dark camera is never given up: another process would see no more.
         """
         if self.health.sight in (Sight.SEEING, Sight.DARK, Sight.STARTING):
             return None
-        if self._worked_s is not None and now_s - self._worked_s < self._settings.give_up_s:
+        since_s, most_s = self._began_s, patience_s
+        if self._worked_s is not None:
+            since_s, most_s = self._worked_s, self._settings.give_up_s
+        if now_s - since_s < most_s:
             return None
         return self._error or CameraError(self.health.reason)
 

@@ -54,10 +54,12 @@ def watch(
     hooks: Hooks,
     pulse: Pulse,
     stopped: Callable[[], bool],
+    patience_s: float = 0.0,
 ) -> None:
     """All cameras of ``settings``: until ``stopped``, which is asked once a round, or until each, a recording, is over.
 
-    Raises CameraError where none of them can be opened, or all have been blind for ``camera.give_up_s``.
+    Raises CameraError where none of them has given a picture for ``camera.give_up_s``, or a first one for
+    ``patience_s``.
     """
     # More often than there are frames nobody can look.
     asked_s = max(settings.detect.every_s, 1 / settings.camera.fps)
@@ -77,7 +79,7 @@ def watch(
             if worked:
                 pulse.beat()
             else:
-                _rest(eyes, world, bell, pulse)
+                _rest(eyes, world, bell, pulse, patience_s)
         for eye in eyes:
             eye.finish()
 
@@ -102,9 +104,9 @@ def _let_go(eyes: Sequence[Eye], within_s: float, clock: Callable[[], float]) ->
         eye.capture.close(max(0.0, until_s - clock()))
 
 
-def _rest(eyes: Sequence[Eye], world: World, bell: Bell, pulse: Pulse) -> None:
+def _rest(eyes: Sequence[Eye], world: World, bell: Bell, pulse: Pulse, patience_s: float) -> None:
     """No camera has given anything: until one does, for a short while, unless it is no use."""
-    errors = [eye.given_up(world.clock()) for eye in eyes]
+    errors = [eye.given_up(world.clock(), patience_s) for eye in eyes]
     if errors[0] and all(errors):
         raise errors[0]
     pulse.rest(world.clock())

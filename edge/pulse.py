@@ -1,7 +1,8 @@
 """What systemd hears of the service: ready, alive, and the state in words.
 
 "Alive" means one thing here: a frame went all the way through. That reports READY and feeds the watchdog
-(sd_notify(3)), so a loop that hangs anywhere is restarted by systemd.
+(sd_notify(3)), so a loop that hangs anywhere is restarted by systemd. One that waits for a camera that has been away
+for long is "activating" and no more, and killed where it hangs, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ log = logging.getLogger("fmd")
 
 REST_S = 1.0
 """How often the watchdog is fed while cameras are opened again."""
+HANG_S = 15.0
+"""Before the first frame: a loop that is silent for so long hangs; the unit's WatchdogSec counts from READY on."""
 
 
 class Pulse:
@@ -28,8 +31,9 @@ class Pulse:
     ends. The words never say "watching" of a camera that is blind.
     """
 
-    def __init__(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        self.ready, self._on_ready, self.began = False, on_ready, False
+    def __init__(self, on_ready: Callable[[], None] = lambda: None, patient: bool = False) -> None:
+        """``patient``: nobody waits for the first frame, which may be long in coming."""
+        self.ready, self._on_ready, self.began, self._patient = False, on_ready, False, patient
         self._rested_s = float("-inf")
         self._status = self._said = "watching"
 
@@ -50,10 +54,11 @@ class Pulse:
             self.ready = self._say("READY=1\n")
 
     def rest(self, now_s: float) -> None:
-        """No frame came, and somebody sees to that. Nothing is said before the first frame ever."""
-        if self.ready and now_s - self._rested_s >= REST_S:
-            self._rested_s = now_s
-            notify("WATCHDOG=1")
+        """No frame came, and somebody sees to that. Before the first frame ever only the patient ask for more time."""
+        if now_s - self._rested_s < REST_S or not (self.ready or self._patient):
+            return
+        self._rested_s = now_s
+        notify("WATCHDOG=1" if self.ready else f"EXTEND_TIMEOUT_USEC={HANG_S * 1e6:.0f}\nSTATUS={self._status}")
 
     def reloading(self, now_s: float) -> None:
         """Settings are about to be read again; READY=1 follows, from here or from the first frame with new ones."""

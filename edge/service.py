@@ -24,7 +24,7 @@ from edge.config import ModelSettings, Settings
 from edge.contracts import Decision, Detector, Health, Interpreter, Output, Step
 from edge.decide import Decider
 from edge.detect import FaceDetector
-from edge.errors import BundleError, FmdError
+from edge.errors import BundleError, CameraError, FmdError
 from edge.install import TASKS, Store
 from edge.live import Hooks
 from edge.pipeline import Pipeline
@@ -35,6 +35,12 @@ from edge.watch import Watch
 from edge.world import World
 
 log = logging.getLogger("fmd")
+
+AWAY = "camera-away"
+"""In the runtime directory: the process before this one ended because its camera was not there."""
+PATIENCE_S = 600.0
+"""How long such a one is waited for: long, for outputs are dark from one process to the next; not for ever, for a
+library may know only the cameras that were there when it was loaded."""
 
 SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 
@@ -197,7 +203,8 @@ def run(
     ``on_step`` sees every frame's step, ``on_health`` every change of what a live camera gives, ``on_settings`` those
     that watching begins with, at the start and after every reload. Whatever is raised, the
     outputs are off and released first. Raises CameraError where a camera cannot be opened at all, or has been blind for
-    ``camera.give_up_s``: then another process may do better.
+    ``camera.give_up_s``: then another process may do better. That one, started by systemd and not by somebody who waits
+    for an answer, goes on for PATIENCE_S without a first picture, blind and not ready.
     """
     world, hooks = world or World(), Hooks(on_step, on_decision, on_health, on_settings)
     with stop_on_signals(reread) as stopping:
@@ -215,31 +222,63 @@ Build = Callable[[Settings, Alert], Pipeline]
 def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks) -> None:
     """With ``settings``, and with those that each reload brings, until there is an end."""
     before: Settings | None = None
+    away = Away(off.runtime_folder())
     while True:
-        beat = Pulse(partial(_proven, settings.model))
+        patience_s = PATIENCE_S if away.known and before is None else 0.0
+        beat = Pulse(partial(_proven, settings.model, away), patience_s > 0)
         try:
-            _run_once(settings, world, stopping, build, hooks, beat)
+            _run_once(settings, world, stopping, build, hooks, beat, patience_s)
         except FmdError as error:
             if before is None or beat.began:
+                away.tell(isinstance(error, CameraError))
                 raise
             log.error("the new settings cannot be run, going on with those before: %s", error)
             settings, before = before, None
             continue
         if stopping.following is None:
+            away.tell(False)
             return
         log.info("settings read again")
         settings, before, stopping.following = stopping.following, settings, None
 
 
-def _proven(settings: ModelSettings) -> None:
+class Away:
+    """What a process that ends for its camera's sake leaves word of in ``folder``, for the one after it."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._word = folder / AWAY if folder else None
+
+    @property
+    def known(self) -> bool:
+        """Whether the camera is known to be away."""
+        return self._word is not None and self._word.exists()
+
+    def tell(self, away: bool) -> None:
+        """Leave word, or take it back."""
+        if self._word is None:
+            return
+        try:
+            self._word.touch() if away else self._word.unlink(missing_ok=True)
+        except OSError as error:  # then outputs are dark now and then, which is all
+            log.warning("%s: %s", self._word, error.strerror)
+
+
+def _proven(settings: ModelSettings, away: Away) -> None:
     """The first frame is through: the models in use are good, and who asks which they are shall know."""
+    away.tell(False)
     for task in TASKS:
         Store().prove(task)
     install.tell_in_use(off.runtime_folder(), *(model_path(settings, task) for task in TASKS))
 
 
 def _run_once(
-    settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks, beat: Pulse
+    settings: Settings,
+    world: World,
+    stopping: Stopping,
+    build: Build | None,
+    hooks: Hooks,
+    beat: Pulse,
+    patience_s: float,
 ) -> None:
     """Open all, watch until the source ends or a signal has come, close all."""
     # Several cameras take turns in one thread, so that one copy of each model does.
@@ -254,7 +293,7 @@ def _run_once(
         pipelines = {name: build(settings, live.named(alert, name)) for name in cameras}
         hooks.on_settings(settings)
         if all(map(drivers.is_live, cameras.values())):
-            live.watch(settings, pipelines, alert, world, hooks, beat, stopped)
+            live.watch(settings, pipelines, alert, world, hooks, beat, stopped, patience_s)
         else:
             _play(settings, world, pipelines[""], hooks, beat, stopped)
 

@@ -218,6 +218,22 @@ def test_a_dark_camera_that_stalls_is_no_longer_called_dark() -> None:
     assert rig.capture.given_up(rig.now_s) is not None
 
 
+def test_one_that_was_away_before_is_given_up_when_patience_ends() -> None:
+    rig = Rig(give_up_s=20.0)
+    rig.device.error = CameraError("gone")
+    rig.after(599.0)
+    assert rig.capture.given_up(rig.now_s, 600.0) is None
+    rig.after(2.0)
+    assert isinstance(rig.capture.given_up(rig.now_s, 600.0), CameraError)
+    rig.device.error = None
+    rig.seeing()
+    rig.device.error = CameraError("gone again")
+    rig.after(19.0)
+    assert rig.capture.given_up(rig.now_s, 600.0) is None
+    rig.after(2.0)
+    assert isinstance(rig.capture.given_up(rig.now_s, 600.0), CameraError)
+
+
 @pytest.mark.parametrize("sight", [Sight.STALLED, Sight.GONE, Sight.FROZEN])
 def test_a_blind_camera_is_given_up_when_its_time_is_over_and_not_before(sight: Sight) -> None:
     rig = Rig(give_up_s=20.0).seeing()

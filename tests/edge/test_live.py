@@ -166,6 +166,33 @@ def test_a_camera_that_never_opens_ends_the_run_at_once_and_is_never_ready(
     assert systemd.heard() == ["STOPPING=1"]
 
 
+def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
+    systemd: Systemd, clip: Path, mock_pins: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody at a terminal has an answer at once; the LED says blind for as long as the camera is away."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with pytest.raises(CameraError, match="unplugged"):
+        service.run(settings_for(clip, camera__simulate="unplug@0+60"), nothing, nothing, build=pipeline_of)
+    assert systemd.heard() == ["STOPPING=1"]
+
+    lit: list[bool] = []
+
+    def on_step(step: Step) -> None:
+        lit.extend(levels(mock_pins, LED))
+        signal.raise_signal(signal.SIGTERM)
+
+    settings = settings_for(clip, camera__simulate="unplug@0+1.6", camera__give_up_s=1.0, **SHORT)
+    mock_pins.reset()
+    assert service.run(settings, on_step, nothing, build=masked_pipeline) == signal.SIGTERM
+    blind = "EXTEND_TIMEOUT_USEC=15000000\nSTATUS=blind, camera gone: the camera is unplugged (simulated)"
+    assert systemd.heard() == [blind, blind, "READY=1\nSTATUS=watching", "STOPPING=1"]
+    assert lit.count(True) >= 2
+    assert_off_and_released(mock_pins)
+    with pytest.raises(CameraError, match="unplugged"):
+        service.run(settings_for(clip, camera__simulate="unplug@0+60"), nothing, nothing, build=pipeline_of)
+    assert "EXTEND" not in "".join(systemd.heard())
+
+
 def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, tmp_path: Path, mock_pins: Any) -> None:
     clips = {name: str(write_clip(tmp_path / f"{name}.avi", frames=30, seed=i)) for i, name in enumerate(["a", "b"])}
     sources = {"camera.sources": {**clips, "c": "/dev/video99"}, "alert.driver": "gpiozero", "camera.loop": True}
