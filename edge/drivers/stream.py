@@ -60,8 +60,9 @@ class StreamCamera:
         self._clock, self._index = clock, 0
         self._name = address.told(name)
         _knock(name)
-        # Both bounded, so that a thread comes back and need not be left behind.
-        patience_ms = [int(seconds * 1000) for seconds in (settings.open_s, settings.stall_s)]
+        # Both bounded, so that a thread comes back and need not be left behind. A read that runs out of its time gives
+        # an old picture before it fails; nobody takes it, because by then a stall has long been noticed.
+        patience_ms = [int(seconds * 1000) for seconds in (settings.open_s, 2 * settings.stall_s)]
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience_ms[0], cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience_ms[1]]
         with _options:
             self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
