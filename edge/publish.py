@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from edge import annotate, board, config, drivers
+from edge import annotate, board, config, drivers, off
 from edge.board import Board
 from edge.config import MetricsSettings, PublishSettings, Settings
 from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Signal, Step
@@ -317,7 +317,7 @@ def open_reporter(settings: Settings) -> Iterator[tuple[Reporter, Callable[[Sett
     with ExitStack() as stack:
         outboxes = Outboxes()
         stack.callback(outboxes.close)
-        outboxes.follow(drivers.receivers(settings), settings.publish.queue)
+        outboxes.follow(drivers.receivers(settings, off.runtime_folder()), settings.publish.queue)
         reporter = Reporter(settings.publish, outboxes)
         served = Served(reporter.snapshot)
         stack.callback(served.open, None)
@@ -327,7 +327,7 @@ def open_reporter(settings: Settings) -> Iterator[tuple[Reporter, Callable[[Sett
         def follow(settings: Settings) -> None:
             fresh: Iterable[Outbox] = ()
             try:
-                fresh = outboxes.follow(drivers.receivers(settings), settings.publish.queue)
+                fresh = outboxes.follow(drivers.receivers(settings, off.runtime_folder()), settings.publish.queue)
             except FmdError as error:
                 log.error("those who were told before are told on: %s", error)
             reporter.follow(settings, fresh)

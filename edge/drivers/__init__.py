@@ -168,8 +168,11 @@ def open_voice(settings: VoiceSettings, file: Path) -> Output:
     return VoiceOutput(settings, file)
 
 
-def receivers(settings: Settings) -> Iterator[Receiver]:
-    """Everybody the settings want told. Nobody's network is waited for."""
+def receivers(settings: Settings, runtime: Path | None = None) -> Iterator[Receiver]:
+    """Everybody the settings want told. Nobody's network is waited for.
+
+    What they were told is remembered in ``runtime``, which outlasts a restart; None where there is no such folder.
+    """
     name = settings.publish.name
     if settings.mqtt.host:
         from edge.drivers.mqtt import MqttMessenger
@@ -183,7 +186,9 @@ def receivers(settings: Settings) -> Iterator[Receiver]:
         rest = (settings.notify.on, settings.notify.every_s, name)
         for number, url in enumerate(urls_of(settings.notify), 1):
             scheme = url.partition(":")[0]
-            yield Receiver(f"{scheme} {number}", (url, *rest), partial(AppriseMessenger, settings.notify, url, name))
+            memory = runtime / f"notify-{number}.json" if runtime else None
+            opened = partial(AppriseMessenger, settings.notify, url, name, memory=memory)
+            yield Receiver(f"{scheme} {number}", (url, *rest), opened)
 
 
 def _as_of(path: str) -> tuple[int, int] | None:

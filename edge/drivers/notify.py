@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge.config import NotifySettings
 from edge.contracts import Kind, Message, Outcome, Signal
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
+
+log = logging.getLogger("fmd")
 
 EVENTS = {
     "violation": "warning",
@@ -29,13 +33,30 @@ EVENTS = {
 """What may be told, and Apprise's type for it."""
 
 
+class Told(msgspec.Struct):
+    """What one URL was told: ``at_s`` by event, on the clock that all processes of one boot share."""
+
+    where: str
+    at_s: dict[str, float] = {}
+    blind: set[str] = set()
+    """Cameras last told to be blind."""
+
+
 class AppriseMessenger:
-    """One URL. Tells what ``notify.on`` names, each no more often than ``every_s``."""
+    """One URL. Tells what ``notify.on`` names, each no more often than ``every_s``, and of a blindness once.
+
+    ``memory`` is a file that outlasts the process: one started anew, for a camera that stays away, says nothing twice.
+    """
 
     kinds = frozenset({Kind.DECISION, Kind.HEALTH})
 
     def __init__(
-        self, settings: NotifySettings, url: str, name: str, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: NotifySettings,
+        url: str,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        memory: Path | None = None,
     ) -> None:
         self._library = _library()
         self._settings, self._name, self._clock = settings, name, clock
@@ -47,7 +68,7 @@ class AppriseMessenger:
             raise SettingsError(
                 f"notify.urls: Apprise makes nothing of the URL {url.partition(':')[0]}://... ({'; '.join(reasons)})"
             )
-        self._told_s: dict[str, float] = {}
+        self._memory, self._told = memory, _told_before(memory, self.where)
         self._left_out = Counter[str]()
 
     @property
@@ -61,10 +82,15 @@ class AppriseMessenger:
     def send(self, message: Message) -> None:
         """Raises PublishError where the service did not take it."""
         event = event_of(message)
+        if not self._is_news(event, message.camera):
+            return
         if event not in self._settings.on:
+            self._remember(event, message.camera)
             return
         if self._too_soon(event):
             self._left_out[event] += 1
+            if event == "seeing":
+                self._remember(event, message.camera)
             return
         reasons: list[str] = []
         with _Listening(reasons):
@@ -76,14 +102,33 @@ class AppriseMessenger:
             )
         if not taken:
             raise PublishError(reasons[-1] if reasons else "the message was not taken")
-        self._told_s[event] = self._clock()
+        self._told.at_s[event] = self._clock()
         del self._left_out[event]
+        self._remember(event, message.camera)
 
     def close(self) -> None:
         """Nothing to close."""
 
+    def _is_news(self, event: str, camera: str) -> bool:
+        """A camera is blind once, however often it is found to be, and sees again only after that."""
+        return event not in ("blind", "seeing") or (camera in self._told.blind) == (event == "seeing")
+
     def _too_soon(self, event: str) -> bool:
-        return self._clock() - self._told_s.get(event, float("-inf")) < self._settings.every_s
+        return self._clock() - self._told.at_s.get(event, float("-inf")) < self._settings.every_s
+
+    def _remember(self, event: str, camera: str) -> None:
+        if event == "blind":
+            self._told.blind.add(camera)
+        if event == "seeing":
+            self._told.blind.discard(camera)
+        if self._memory is None:
+            return
+        try:
+            unfinished = self._memory.with_suffix(".part")
+            unfinished.write_bytes(msgspec.json.encode(self._told))
+            unfinished.replace(self._memory)
+        except OSError as error:
+            log.warning("%s: %s; after a restart some may be told again", self._memory, error.strerror)
 
     def _sentence(self, event: str, message: Message) -> str:
         values = message.values
@@ -107,6 +152,15 @@ class AppriseMessenger:
             return None
         memory = importlib.import_module("apprise.attachment.memory")
         return memory.AttachMemory(content=message.picture(), name="door.jpg", mimetype="image/jpeg")
+
+
+def _told_before(memory: Path | None, where: str) -> Told:
+    """By the process before this one; nothing where that told somebody else."""
+    try:
+        told = msgspec.json.decode(memory.read_bytes(), type=Told) if memory else Told(where)
+    except (OSError, msgspec.MsgspecError):
+        return Told(where)
+    return told if told.where == where else Told(where)
 
 
 def event_of(message: Message) -> str:

@@ -64,9 +64,9 @@ class Clock:
         return self.now_s
 
 
-def messenger(url: str, clock: Clock | None = None, **changed: Any) -> AppriseMessenger:
+def messenger(url: str, clock: Clock | None = None, memory: Path | None = None, **changed: Any) -> AppriseMessenger:
     settings = config.load(None, {f"notify.{key}": value for key, value in changed.items()}).notify
-    return AppriseMessenger(settings, url, "door", clock or Clock())
+    return AppriseMessenger(settings, url, "door", clock or Clock(), memory)
 
 
 def decided(
@@ -77,8 +77,8 @@ def decided(
     return Message(Kind.DECISION, 1.8e9, camera, values, (lambda: picture) if picture else None)
 
 
-def health(sight: str, reason: str = "") -> Message:
-    return Message(Kind.HEALTH, 1.8e9, "", {"sight": sight, "reason": reason})
+def health(sight: str, reason: str = "", camera: str = "") -> Message:
+    return Message(Kind.HEALTH, 1.8e9, camera, {"sight": sight, "reason": reason})
 
 
 def test_a_webhook_is_told_of_a_violation_in_a_sentence(web: Web) -> None:
@@ -111,7 +111,10 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
     ],
 )
 def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> None:
-    messenger(web.url, on=[event]).send(told)
+    asked = messenger(web.url, on=[event])
+    if event == "seeing":
+        asked.send(health("gone"))
+    asked.send(told)
     assert len(web.got) == 1
     messenger(web.url, on=[other for other in EVENTS if other != event]).send(told)
     assert len(web.got) == 1
@@ -127,6 +130,64 @@ def test_an_alarm_for_somebody_unclear_accuses_nobody_of_wearing_no_mask(web: We
 def test_departures_and_starts_are_no_news(web: Web, told: Message) -> None:
     messenger(web.url, on=list(EVENTS)).send(told)
     assert web.got == []
+
+
+def words(web: Web) -> list[str]:
+    return [each["message"].partition(": ")[2].partition(":")[0] for each in web.got]
+
+
+def test_a_camera_that_begins_to_see_is_no_news_unless_it_was_blind(web: Web) -> None:
+    told = messenger(web.url, every_s=0.0)
+    for sight in ("seeing", "gone", "stalled", "gone", "seeing", "seeing"):
+        told.send(health(sight))
+    assert words(web) == ["the camera is blind", "the camera sees again"]
+    told.send(health("dark", camera="yard"))
+    told.send(health("seeing"))
+    told.send(health("seeing", camera="yard"))
+    assert words(web)[2:] == ["the camera is blind", "the camera sees again"]
+
+
+def test_a_blindness_is_told_once_however_often_fmd_is_started_anew(web: Web, tmp_path: Path) -> None:
+    clock, memory = Clock(), tmp_path / "notify-1.json"
+    for sight in ["gone"] * 20 + ["seeing"] * 3:
+        clock.now_s += 60.0
+        messenger(web.url, clock, memory, every_s=10.0).send(health(sight))
+    assert words(web) == ["the camera is blind", "the camera sees again"]
+
+
+def test_a_violation_in_a_while_is_told_once_however_often_fmd_is_started_anew(web: Web, tmp_path: Path) -> None:
+    clock, memory = Clock(), tmp_path / "notify-1.json"
+    for _ in range(12):
+        clock.now_s += 6.0
+        messenger(web.url, clock, memory, every_s=60.0).send(decided())
+    assert len(web.got) == 2
+
+
+def test_what_was_not_taken_is_told_by_the_next_process(web: Web, tmp_path: Path) -> None:
+    memory = tmp_path / "notify-1.json"
+    web.status = 500
+    with pytest.raises(PublishError):
+        messenger(web.url, memory=memory).send(health("gone"))
+    web.status = 200
+    messenger(web.url, memory=memory).send(health("gone"))
+    assert words(web) == ["the camera is blind"] * 2
+
+
+def test_a_memory_that_is_somebody_elses_or_no_good_hides_nothing(web: Web, tmp_path: Path) -> None:
+    memory = tmp_path / "notify-1.json"
+    messenger("json://127.0.0.1:9/other", memory=memory, on=["seeing"]).send(health("gone"))
+    assert memory.exists()
+    messenger(web.url, memory=memory).send(health("gone"))
+    memory.write_bytes(b'{"where": 1')
+    messenger(web.url, memory=memory).send(health("gone"))
+    messenger(web.url, memory=tmp_path / "missing" / "notify-1.json").send(health("gone"))
+    assert len(web.got) == 3
+
+
+def test_no_secret_of_a_url_is_remembered(web: Web, tmp_path: Path) -> None:
+    url = web.url.replace("://", "://user:Secret7@")
+    messenger(url, memory=tmp_path / "notify-1.json").send(health("gone"))
+    assert "Secret7" not in (tmp_path / "notify-1.json").read_text()
 
 
 def test_one_message_in_a_while_of_each_and_the_next_says_how_many_were_left_out(web: Web) -> None:
