@@ -7,18 +7,25 @@ for a person it has not sounded for. The heartbeat beats only while frames go al
 pipeline, so that dark (and lit without beating) means broken. All outputs are off before the first signal, when the
 lease runs out, and after :meth:`Alert.close`, which the service passes through however it ends; where it is killed
 outright, its unit runs ``fmd off``.
+
+An output that fails ends the run, as an alarm that cannot fire must not count as alive; but an alarm that is being
+given by another sounds first. Heartbeat and voice are no alarm: watching goes on without them.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from edge.config import AlertSettings
 from edge.contracts import Output, Signal
+from edge.errors import OutputError
+
+log = logging.getLogger("fmd")
 
 REST_S = 5.0
 """After this long without an alarm the buzzer may sound for its longest time again; a flickering alarm gets no more."""
@@ -33,6 +40,8 @@ LONGEST_LEASE_S = 5.0
 """However slow the machine, a lease grows no longer than this; systemd's watchdog waits 15 s."""
 HALF_LIFE_S = 30.0
 """The longest wait counts half as much after this."""
+AGAIN_S = 30.0
+"""An output that watching does without is tried again this often."""
 MOST_HEARD = 32
 """People of one long alarm that the buzzer remembers having sounded for."""
 
@@ -84,6 +93,54 @@ class _Lease:
         return self.blind_until_s <= now_s < self.progress_until_s
 
 
+def alarms(settings: AlertSettings) -> set[str]:
+    """The outputs that give an alarm; a strike opens a door, and a voice or heartbeat may fail."""
+    return {"led", "buzzer"} | ({"relay"} if settings.relay != "strike" else set())
+
+
+class Dispensable:
+    """An output that watching does without: where it cannot be had, or fails, that is told, and it is tried again.
+
+    ``open_output`` is called for that, and must not wait; ``clock`` gives seconds. Nothing here raises OutputError.
+    """
+
+    def __init__(self, name: str, open_output: Callable[[], Output], clock: Callable[[], float]) -> None:
+        self._name, self._open, self._clock = name, open_output, clock
+        self._output: Output | None = None
+        self._again_s = float("-inf")
+        self._trouble = ""
+        self.set(False)
+
+    def set(self, on: bool) -> None:
+        """Switch, if it is there."""
+        if self._output is None and self._clock() < self._again_s:
+            return
+        try:
+            if self._output is None:
+                self._output = self._open()
+            self._output.set(on)
+        except OutputError as error:
+            self._lost(str(error))
+        else:
+            if self._trouble:
+                log.info("%s works again", self._name)
+            self._trouble = ""
+
+    def close(self) -> None:
+        """Switch off, if it is there."""
+        if self._output is not None:
+            with suppress(OutputError):
+                self._output.close()
+        self._output, self._again_s = None, float("inf")
+
+    def _lost(self, trouble: str) -> None:
+        self.close()
+        self._again_s = self._clock() + AGAIN_S
+        if trouble != self._trouble:
+            log.warning("%s; watching goes on without it, and tries it again", trouble)
+        self._trouble = trouble
+
+
 class Alert:
     """Drives the outputs. Calls may come from the cameras' loops and from a ticking thread at once.
 
@@ -112,6 +169,7 @@ class Alert:
         self._shown_s = 0.0
         self._loud = {True: _Budget(), False: _Budget()}
         self._closed = False
+        self._trouble = ""
 
     def renew(
         self, signal: Signal, now_s: float, offenders: Collection[int] = (), cleared: bool = False, camera: str = ""
@@ -183,14 +241,29 @@ class Alert:
         changed = [name for name in self._outputs if self._driven.get(name) is not wanted[name]]
         if not changed:
             return
+        errors: list[OutputError] = []
         with ExitStack() as stack:  # a lamp that fails must not leave the buzzer sounding
             for name in changed:
-                stack.callback(self._set, name, self._outputs[name], wanted[name])
+                stack.callback(self._set, name, self._outputs[name], wanted[name], errors)
+        if errors and not (self._is_loud() and alarms(self._settings) & self._driven.keys()):
+            raise errors[0]
+        if errors and str(errors[0]) != self._trouble:
+            self._trouble = str(errors[0])
+            log.error("%s; the alarm goes on with the other outputs, then fmd ends", self._trouble)
 
-    def _set(self, name: str, output: Output, on: bool) -> None:
+    def _set(self, name: str, output: Output, on: bool, errors: list[OutputError]) -> None:
         self._driven.pop(name, None)  # where it fails it is tried again at once
-        output.set(on)
-        self._driven[name] = on
+        try:
+            output.set(on)
+        except OutputError as error:
+            errors.append(error)
+        else:
+            self._driven[name] = on
+
+    def _is_loud(self) -> bool:
+        """Whether an alarm is given that has not lasted for its longest time yet."""
+        alarming = self._shown is not None and self._shown.alarming
+        return alarming and self._loud[True].since(self._now_s) < self._settings.longest_s
 
     def _wanted(self) -> Mapping[str, bool]:
         """Every output's state as of now."""

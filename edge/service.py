@@ -16,8 +16,10 @@ from importlib import resources
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from edge import bundle, config, drivers, install, live, off, pixels, pulse, speech, trial
-from edge.alert import Alert
+from edge.alert import Alert, Dispensable, alarms
 from edge.bundle import Model
 from edge.classify import MaskClassifier
 from edge.config import ModelSettings, Settings
@@ -168,18 +170,25 @@ def _check_labels(settings: Settings, classifier: MaskClassifier) -> None:
         raise BundleError(f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(classifier.labels)}")
 
 
+def _openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Output]]]:
+    """Every output by its name, the voice last; no heartbeat is waited for."""
+    at_once = msgspec.structs.replace(settings.alert, busy_s=0.0)
+    for name, pin in config.wired(settings.alert):
+        yield name, partial(drivers.open_output, at_once if name == "heartbeat" else settings.alert, name, pin)
+    if settings.voice.enabled:
+        yield "voice", partial(open_voice, settings)
+
+
 @contextmanager
-def open_alert(settings: Settings) -> Iterator[Alert]:
+def open_alert(settings: Settings, clock: Callable[[], float]) -> Iterator[Alert]:
     """All outputs, off; whatever happens inside, they are off and released afterwards."""
     with ExitStack() as stack:
         off.remember(settings.alert, off.runtime_folder())
-        outputs = {}
-        for name, pin in config.wired(settings.alert):
-            outputs[name] = drivers.open_output(settings.alert, name, pin)
+        outputs: dict[str, Output] = {}
+        for name, open_output in _openers(settings):
+            spare = name == "heartbeat" or (name == "voice" and alarms(settings.alert) & outputs.keys())
+            outputs[name] = Dispensable(name, open_output, clock) if spare else open_output()
             stack.callback(outputs[name].close)
-        if settings.voice.enabled:
-            outputs["voice"] = open_voice(settings)
-            stack.callback(outputs["voice"].close)
         alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)
         yield alert
@@ -288,7 +297,7 @@ def _run_once(
         _take_up(stopping, beat, world.clock())
         return stopping.asked()
 
-    with open_alert(settings) as alert:
+    with open_alert(settings, world.clock) as alert:
         cameras = config.cameras(settings.camera)
         pipelines = {name: build(settings, live.named(alert, name)) for name in cameras}
         hooks.on_settings(settings)

@@ -6,6 +6,7 @@ write are for a udev rule to set.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edge.errors import OutputError
@@ -23,7 +24,12 @@ class LedFileOutput:
     def set(self, on: bool) -> None:
         """Switch. Raises OutputError where the file cannot be written."""
         try:
-            self._path.write_text(f"{int(on is self._active_high)}\n")
+            # Never made anew: a plain file in place of a lamp that is gone would be no lamp.
+            lamp = os.open(self._path, os.O_WRONLY | os.O_TRUNC)
+            try:
+                os.write(lamp, f"{int(on is self._active_high)}\n".encode())
+            finally:
+                os.close(lamp)
         except OSError as error:
             raise OutputError(
                 f"alert.{self._name}_pin: {self._path}: {error.strerror}; let fmd's user write it by a udev rule"

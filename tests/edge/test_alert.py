@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from edge import config
-from edge.alert import REST_S, Alert, lit
+from edge.alert import AGAIN_S, REST_S, Alert, Dispensable, lit
 from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
+from edge.errors import OutputError
 from tests.edge.parts import RecordingOutput
 
 
@@ -469,3 +470,87 @@ def test_an_output_that_failed_is_driven_again_at_the_next_tick() -> None:
     led.fails = False
     alert.tick(1.15)
     assert not led.on
+
+
+class Loose(RecordingOutput):
+    """An output whose wire comes and goes."""
+
+    loose = False
+
+    def set(self, on: bool) -> None:
+        if self.loose:
+            raise OutputError(f"alert.{self.name}_pin: wire came off")
+        super().set(on)
+
+
+@pytest.mark.parametrize("broken", ["led", "buzzer"])
+def test_an_alarm_that_one_output_still_gives_is_given_before_the_failure_of_another_ends_the_run(
+    broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
+    alert = Alert(Outputs(buzzer_bare=[0.5, 0.5], led_bare=[0.5, 0.5]).settings, led, buzzer)
+    failing, working = (led, buzzer) if broken == "led" else (buzzer, led)
+    alert.renew(Signal.BARE, 1.0, [1])
+    failing.loose = True
+    for tenth in range(1, 30):
+        alert.renew(Signal.BARE, 1.0 + tenth / 10, [1])
+    assert working.states == [False, True, False, True, False, True, False]
+    assert [record.message for record in caplog.records] == [
+        f"alert.{broken}_pin: wire came off; the alarm goes on with the other outputs, then fmd ends"
+    ]
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.RUNNING, 4.0)
+    assert not working.on
+
+
+def test_an_alarm_without_end_does_not_hide_for_longer_than_its_longest_time_that_an_output_failed() -> None:
+    led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
+    alert = Alert(Outputs(longest_s=2.0).settings, led, buzzer)
+    alert.renew(Signal.BARE, 1.0, [1])
+    led.loose = True
+    alert.renew(Signal.BARE, 2.9, [1])
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.BARE, 3.1, [1])
+
+
+def test_an_alarm_that_nothing_gives_any_more_ends_the_run_at_once() -> None:
+    led, relay = Loose("led", 17, True), RecordingOutput("relay", 22, True)
+    alert = Alert(Outputs(relay="strike").settings, led, None, relay)
+    led.loose = True
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.BARE, 1.0, [1])
+
+
+def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    now_s, lamp, tries = [0.0], Loose("heartbeat", 23, True), list[float]()
+
+    def opened() -> Loose:
+        tries.append(now_s[0])
+        lamp.set(False)
+        return lamp
+
+    lamp.loose = True
+    output = Dispensable("heartbeat", opened, lambda: now_s[0])
+    for second in range(100):
+        now_s[0] = float(second)
+        lamp.loose = second < 50
+        output.set(second % 2 == 1)
+    assert tries == [0.0, AGAIN_S, 2 * AGAIN_S]
+    assert lamp.on
+    lamp.loose = True
+    output.set(False)
+    output.close()
+    now_s[0] += 10 * AGAIN_S
+    output.set(True)
+    assert len(tries) == 3
+    warned = "alert.heartbeat_pin: wire came off; watching goes on without it, and tries it again"
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [warned, warned]
+
+
+def test_an_output_that_can_be_done_without_is_switched_off_at_the_end() -> None:
+    lamp = RecordingOutput("heartbeat", 23, True)
+    output = Dispensable("heartbeat", lambda: lamp, lambda: 0.0)
+    output.set(True)
+    output.close()
+    assert lamp.closed
+    assert not lamp.on

@@ -27,6 +27,7 @@ from tests.edge.parts import (
     pipeline_of,
     settings_for,
     stages_of,
+    write_clip,
 )
 
 
@@ -157,9 +158,41 @@ def test_the_voice_is_heard_while_somebody_is_bare_and_ends_with_the_service(
 
 
 def test_outputs_are_released_where_the_voice_cannot_be_had(clip: Path, mock_pins: Any) -> None:
-    wanted = settings_for(clip, voice__enabled=True, voice__file=str(clip))
+    """Where nothing else gives an alarm, a voice must."""
+    alone = {"alert__led_pin": "", "alert__buzzer_pin": "", "alert__relay_pin": 22, "alert__relay": "strike"}
     with pytest.raises(OutputError, match=r"voice\."):
-        service.run(wanted, nothing, nothing, build=pipeline_of)
+        service.run(
+            settings_for(clip, voice__enabled=True, voice__file=str(clip), **alone), nothing, nothing, build=pipeline_of
+        )
+    assert not mock_pins.pin(22).state
+
+
+def test_a_voice_and_a_heartbeat_that_cannot_be_had_leave_the_door_watched(
+    clip: Path, tmp_path: Path, mock_pins: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = {"voice__enabled": True, "voice__file": str(clip), "alert__heartbeat_pin": str(tmp_path / "gone")}
+    service.run(settings_for(clip, **broken), nothing, nothing, build=pipeline_of)
+    assert True in levels(mock_pins, LED)
+    for output in ("alert.heartbeat_pin: no such file: ", "voice."):
+        assert len([r for r in caplog.records if r.message.startswith(output) and "goes on without" in r.message]) == 1
+    assert_off_and_released(mock_pins)
+
+
+def test_a_heartbeat_that_goes_while_the_door_is_watched_does_not_end_it(
+    tmp_path: Path, mock_pins: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = write_clip(tmp_path / "clip.avi", frames=12)
+    lamp, steps = tmp_path / "brightness", list[Step]()
+    lamp.write_text("0\n")
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        lamp.unlink(missing_ok=True)
+
+    service.run(settings_for(clip, alert__heartbeat_pin=str(lamp)), on_step, nothing, build=pipeline_of)
+    assert len(steps) == 12
+    assert "alert.heartbeat_pin" in caplog.text
+    assert not lamp.exists()
     assert_off_and_released(mock_pins)
 
 
