@@ -113,10 +113,10 @@ def test_a_loop_whose_alarm_cannot_fire_ends_and_is_not_called_alive(
     assert not any("READY" in said or "WATCHDOG" in said for said in systemd.heard())
 
 
-SHORT = {"camera__stall_s": 0.3, "camera__frozen_s": 0.3, "camera__dark_s": 0.2, "camera__loop": True}
+SHORT = {"camera__stall_s": 0.6, "camera__frozen_s": 0.6, "camera__dark_s": 0.3, "camera__loop": True}
 
 
-REHEARSED = "stall@0.4+0.7,unplug@1.6+0.4,freeze@2.6+0.6,cover@3.7+0.5,crash@4.8+0.1,dark@5.5+0.4"
+REHEARSED = "stall@0.4+1.1,unplug@2.1+0.5,freeze@3.4+1.0,cover@4.9+0.8,crash@6.3+0.4,dark@7.0+0.8"
 
 
 def test_every_fault_of_a_camera_is_named_told_and_overcome_in_real_time(
@@ -127,7 +127,7 @@ def test_every_fault_of_a_camera_is_named_told_and_overcome_in_real_time(
 
     def on_step(step: Step) -> None:
         heard.extend(systemd.heard())
-        if step.frame.captured_s > healths[0].since_s + 6.3:
+        if step.frame.captured_s > healths[0].since_s + 8.3:
             signal.raise_signal(signal.SIGTERM)
 
     settings = settings_for(clip, camera__simulate=REHEARSED, camera__give_up_s=5.0, **SHORT)
@@ -274,7 +274,7 @@ class Fresh:
 
     def take(self) -> Frame | None:
         self.taken += 1
-        return frame_of(texture(64, 64, self.taken), self._clock(), self.taken)
+        return frame_of(texture(96, 96, self.taken), self._clock(), self.taken)
 
     def stop(self) -> None:
         self.stopped = True
@@ -330,7 +330,7 @@ class Turns:
     def _build(self, settings: Settings, alert: Alert) -> Pipeline:
         first = len(self._left) == len(settings.camera.sources)
         return pipeline_of(
-            settings, alert, detector=Slow(self.clock, self._left.pop(0), (face(32, 32, 24),) if first else ())
+            settings, alert, detector=Slow(self.clock, self._left.pop(0), (face(48, 48, 60),) if first else ())
         )
 
     def _on_step(self, step: Step) -> None:
