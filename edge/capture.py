@@ -5,7 +5,8 @@ reach. :class:`Capture` looks at what the thread has brought, names what is wron
 where the camera must be opened again; it never waits and reads no clock.
 
     no picture for stall_s, or an error   opened again at once, then RETRY_S after each failure
-    the same picture for frozen_s         not passed on; opened again at once, then ever more rarely
+    the same picture for frozen_s         not passed on until it has changed twice; opened again at once, then ever
+                                          more rarely, unless it has worked for a minute
     black, or covered, for dark_s         passed on (a dark room may hold somebody); opened again ever more rarely
 
 A thread whose read never comes back cannot be ended: it is left behind, and closes its camera should it return.
@@ -30,6 +31,8 @@ RETRY_S = 0.4
 """Between two tries to open a camera that is gone. A try costs little; its return must be noticed within a second."""
 RARELY_S = (10.0, 600.0)
 """First and longest wait before a camera that does give pictures, but frozen or dark ones, is opened once more."""
+STEADY_S = 60.0
+"""One that has worked for so long since then is opened again as if for the first time."""
 POLITE_S = 1.0
 """How long a camera just let go of may take to close before it is opened again all the same."""
 MOST_STUCK = 3
@@ -143,7 +146,7 @@ class Capture:
         self._left_behind: list[Reader] = []
         self._before: Reader | None = None
         self._again_s = self._polite_until_s = float("inf")
-        self._rest_s = RARELY_S[0]
+        self._rest_s, self._rested_s = RARELY_S[0], float("-inf")
         self._dropped = 0
         self._worked_s: float | None = None
         self._began_s = now_s
@@ -225,11 +228,15 @@ class Capture:
 
     def _judged(self, frame: Frame, now_s: float) -> Frame | None:
         sight = self._judge.of(frame, now_s)
+        if sight is Sight.SEEING and self.health.sight is Sight.FROZEN and not self._judge.lively(now_s):
+            sight = Sight.FROZEN
         if sight is Sight.SEEING:
             self._error, self._again_s = None, float("inf")
         elif self.health.sight is not sight:
-            self._rest_s = RARELY_S[0]
-            self._again_s = now_s + (0.0 if sight is Sight.FROZEN else self._rest_s)
+            steady = now_s - self._rested_s >= STEADY_S
+            if steady:
+                self._rest_s = RARELY_S[0]
+            self._again_s = now_s + (0.0 if steady and sight is Sight.FROZEN else self._rest_s)
         self._tell(sight, REASONS.get(sight, ""), now_s)
         if sight is Sight.FROZEN:
             return None
@@ -249,7 +256,7 @@ class Capture:
             return
         self._try, self._again_s = _Try(self._start(), now_s), float("inf")
         if self.health.sight in (Sight.FROZEN, Sight.DARK):
-            self._again_s = now_s + self._rest_s
+            self._rested_s, self._again_s = now_s, now_s + self._rest_s
             self._rest_s = min(2 * self._rest_s, RARELY_S[1])
 
     def _let_go(self, now_s: float) -> None:

@@ -25,6 +25,8 @@ STROKES = 5
 """Side of the median filter, in points of a plane LUMA_WIDTH wide, that takes written-in strokes away."""
 LOOK_S = 0.15
 """Looked for darkness at most this often while there is none: it need not be known sooner."""
+LIVELY_S = 5.0
+"""Two changes of the picture that are no further apart, nor than a picture may stay the same, are a living camera's."""
 FITS = 3
 """How often the surface is laid anew through the better part of the spots, without what is written in a corner."""
 
@@ -71,11 +73,18 @@ class Judge:
         self._last: Image | None = None
         self._same_since_s = self._dark_since_s = float("inf")
         self._look_s = float("-inf")
+        self._changes_s = float("-inf"), float("-inf")
+
+    def lively(self, now_s: float) -> bool:
+        """Whether the picture has just changed twice. Some frozen cameras give one new picture whenever opened."""
+        return now_s - self._changes_s[0] <= min(self._frozen_s, LIVELY_S)
 
     def of(self, frame: Frame, now_s: float) -> Sight:
         """SEEING, FROZEN or DARK."""
         same = self._last is not None and np.array_equal(frame.luma, self._last)
         self._last = frame.luma
+        if not same:
+            self._changes_s = self._changes_s[1], now_s
         self._same_since_s = min(self._same_since_s, now_s) if same else float("inf")
         dark = self._is_dark(frame.luma, now_s)
         self._dark_since_s = min(self._dark_since_s, now_s) if dark else float("inf")

@@ -195,6 +195,44 @@ def test_a_frozen_picture_is_withheld_and_the_camera_opened_again_ever_more_rare
     assert rig.until(Sight.SEEING) <= 2 * TURN_S
 
 
+def test_a_frozen_camera_that_gives_one_new_picture_at_each_opening_is_not_called_seeing() -> None:
+    rig = Rig().seeing()
+    rig.device.brings = lambda: frame(0, texture(24, 32, 1000 + len(rig.device.readers)))
+    rig.until(Sight.FROZEN)
+    got, since_s = rig.got, rig.capture.health.since_s
+    rig.after(29.0)
+    assert rig.capture.given_up(rig.now_s) is None
+    rig.after(300.0)
+    assert (rig.sight, rig.capture.health.since_s, rig.got) == (Sight.FROZEN, since_s, got)
+    assert len(rig.device.readers) <= 7
+    assert isinstance(rig.capture.given_up(rig.now_s), CameraError)
+    rig.device.brings = rig.device.fresh
+    assert rig.after(2 * TURN_S) is Sight.SEEING
+
+
+def test_a_camera_that_freezes_soon_after_each_opening_is_opened_ever_more_rarely() -> None:
+    rig = Rig().seeing()
+
+    def bring() -> Frame:
+        rig.device.frames += rig.device.frames < 1000 * len(rig.device.readers)
+        return frame(0, texture(24, 32, rig.device.frames))
+
+    rig.device.frames, rig.device.brings = 980, bring  # 20 pictures more
+    for _ in range(6):
+        rig.until(Sight.FROZEN, 1000.0)
+        rig.device.frames = 1000 * (len(rig.device.readers) + 1) - 20
+        rig.until(Sight.SEEING, 1000.0)
+    assert rig.now_s > 10 + 20 + 40 + 80 + 160
+    rig.device.brings = rig.device.fresh
+    rig.after(400.0)
+    still = frame(0)
+    rig.device.brings = lambda: still
+    rig.until(Sight.FROZEN)
+    opened = len(rig.device.readers)
+    rig.after(1.0)
+    assert len(rig.device.readers) == opened + 1
+
+
 def test_dark_pictures_are_passed_on_but_not_called_seeing() -> None:
     rig = Rig(dark_s=1.0).seeing()
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
