@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge import address
 from edge.doctor import devices, machine, software
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, Status, fail, note, ok, warn
 from edge.errors import EXIT_KNOWN, EXIT_OK
 
 INSTALLED_SETTINGS = Path("etc/fmd/fmd.toml")
-Probe = Callable[[str], Ran]
+Probe = Callable[..., Ran]
 Told = Mapping[str, Any]
 
 
@@ -46,8 +45,8 @@ def examined(facts: Facts, options: Sequence[str], try_outputs: bool = False) ->
     """Every finding, as it is made; what cannot be looked at is told as that."""
     told: dict[str, Any] = {}
 
-    def probe(name: str) -> Ran:
-        return facts.run([facts.python.executable, "-m", "edge.doctor.probes", name, *options])
+    def probe(name: str, *more: str) -> Ran:
+        return facts.run([facts.python.executable, "-m", "edge.doctor.probes", name, *more, *options])
 
     checks: list[Callable[[], Iterator[Finding]]] = [
         *(partial(check, facts) for check in (machine.system, software.python, software.environment)),
@@ -87,8 +86,8 @@ def settings(probe: Probe, told: dict[str, Any]) -> Iterator[Finding]:
         )
         return
     told.update(devices.decoded(ran))
-    its = told["settings"]
-    yield ok("settings", f"camera {address.told(its['camera']['source'])}, outputs by {its['alert']['driver']}")
+    watched = ", ".join(one["source"] for one in told["cameras"])
+    yield ok("settings", f"camera {watched}, outputs by {told['settings']['alert']['driver']}")
 
 
 def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iterator[Finding]:
@@ -98,7 +97,7 @@ def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iter
         return
     yield from software.libraries(facts, wanted(facts, told))
     yield from models(probe, told)
-    yield from devices.camera(facts, told, probe)
+    yield from devices.cameras(facts, told, probe)
     yield from devices.pins(facts, told)
     yield from extras(probe)
     if try_outputs:
@@ -110,7 +109,8 @@ def wanted(facts: Facts, told: Told) -> list[software.Library]:
     kinds = {kind for _, _, kind in told["wired"]}
     found = [software.LGPIO] if "gpiozero" in kinds else []
     found += [software.GPIOD] if "gpiod" in kinds else []
-    if told["camera"][0] == "picamera2" or (told["camera"][0] == "auto" and facts.is_pi):
+    cameras = {its["kind"] for its in told["cameras"]}
+    if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
     return found
 
@@ -128,7 +128,7 @@ def models(probe: Probe, told: Told) -> Iterator[Finding]:
         yield ok("models", f"{task} answers as it should on {model['runtime']}, {model['ms']:.1f} ms")
     look_s = told["settings"]["detect"].get("every_s", 0.0)
     asked_ms = 1000 * max(look_s, 1 / told["settings"]["camera"]["fps"])
-    cameras = len(told["settings"]["camera"].get("sources") or [""])
+    cameras = len(told["cameras"])
     needed_ms = cameras * sum(model["ms"] for model in found.values())
     if needed_ms > asked_ms:
         each = f" at each of {cameras} cameras" if cameras > 1 else ""

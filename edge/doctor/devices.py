@@ -7,38 +7,43 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from edge import address
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, fail, note, ok, warn
 from edge.doctor.machine import accessible, is_watching
 from edge.doctor.software import how_it_ended
 
-DARK, FLAT = 24.0, 6.0
-"""Mean brightness and its deviation (0 to 255) under which a picture tells nothing."""
 RIBBON = (
     "a camera on the ribbon cable: is the cable seated, contacts towards the board? Does rpicam-hello --list-cameras "
     "list it? camera_auto_detect=1 in /boot/firmware/config.txt"
 )
 USB = "a USB camera: plug it in, and look for it with: v4l2-ctl --list-devices"
+CSI = "a camera on a Jetson's ribbon cable: is it seated? Often enough: sudo systemctl restart nvargus-daemon"
 NETWORK = "is the address right, the camera on, the network up? Under systemd: fmd-network.conf"
 
 
-def camera(facts: Facts, told: Mapping[str, Any], probe: Callable[[str], Ran]) -> Iterator[Finding]:
-    """The camera is opened as the service would, unless the service has it."""
-    kind, name = told["camera"]
-    source = address.told(told["settings"]["camera"]["source"])
-    devices = [f"/dev/{path.name}" for path in sorted((facts.root / "dev").glob("video*"))]
-    if told["live"] and is_watching(facts):
-        yield ok("camera", f"{source}: not opened, the running service has it")
-        return
-    for device in devices if kind in ("auto", "v4l2") else ():
-        yield from _video_device(facts, device, named=name == device)
-    ran = probe("camera")
-    if ran.code == 0:
-        yield from _picture(source, decoded(ran))
-    else:
-        cure = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "rtsp": NETWORK}.get(kind, "")
-        yield fail("camera", how_it_ended(ran), cure or "see the message")
+CURES = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "csi": CSI, "stream": NETWORK}
+"""By the kind of camera, as :func:`edge.drivers.camera_kind` names it."""
+
+
+def cameras(facts: Facts, told: Mapping[str, Any], probe: Callable[..., Ran]) -> Iterator[Finding]:
+    """Every camera is opened as the service would, unless the service has it."""
+    watching = is_watching(facts)
+    opened = [its for its in told["cameras"] if not (its["live"] and watching)]
+    if any(its["kind"] in ("auto", "v4l2") for its in opened):
+        for path in sorted((facts.root / "dev").glob("video*")):
+            device = f"/dev/{path.name}"
+            yield from _video_device(facts, device, named=any(its["device"] == device for its in opened))
+    for its in told["cameras"]:
+        who = f"{its['name']}: {its['source']}" if its["name"] else its["source"]
+        if its not in opened:
+            yield ok("camera", f"{who}: not opened, the running service has it")
+            continue
+        ran = probe("camera", "--camera", its["name"])
+        if ran.code == 0:
+            yield from _picture(who, decoded(ran))
+        else:
+            said = f"{its['name']}: {how_it_ended(ran)}" if its["name"] else how_it_ended(ran)
+            yield fail("camera", said, CURES.get(its["kind"], "see the message"))
 
 
 def decoded(ran: Ran) -> dict[str, Any]:
@@ -55,9 +60,9 @@ def _video_device(facts: Facts, device: str, named: bool) -> Iterator[Finding]:
         yield (fail if named else note)("camera", f"{device} ({model}) is held by {', '.join(by)}", "stop that first")
 
 
-def _picture(source: str, picture: Mapping[str, Any]) -> Iterator[Finding]:
-    said = f"{source}: first picture after {picture['seconds']:.1f} s"
-    if picture["brightness"] < DARK or picture["contrast"] < FLAT:
+def _picture(who: str, picture: Mapping[str, Any]) -> Iterator[Finding]:
+    said = f"{who}: first picture after {picture['seconds']:.1f} s"
+    if picture["blank"]:
         yield warn("camera", f"{said}, but it is dark or blank", "is the lens covered, or the light off?")
     else:
         yield ok("camera", f"{said}, brightness {picture['brightness']:.0f} of 255")

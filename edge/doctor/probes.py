@@ -1,6 +1,6 @@
 """What the doctor has other processes do: fmd's own settings, models, camera and outputs, tried as the service would.
 
-    python -m edge.doctor.probes settings|models|camera|extras|outputs [--config F] [--set KEY=VALUE]
+    python -m edge.doctor.probes settings|models|camera|extras|outputs [--config F] [--set KEY=VALUE] [--camera NAME]
 
 Prints one JSON object on standard output; what goes wrong is one line on standard error, as everywhere in fmd.
 """
@@ -27,6 +27,7 @@ from edge.config import CameraSettings, Settings
 from edge.contracts import Box, Face, Frame
 from edge.detect import FaceDetector
 from edge.errors import CameraError, exit_code_of
+from edge.sight import shows_nothing
 
 RUNS = 15
 SHOWN_S = 0.5
@@ -34,12 +35,17 @@ SHOWN_S = 0.5
 
 
 def settings(its: Settings) -> dict[str, Any]:
-    """The settings as plain values, what is wired, and by which driver each pin is driven."""
+    """The settings as plain values, the cameras, what is wired, and by which driver each pin is driven."""
     wired = [[name, pin, drivers.output_kind(its.alert.driver, pin)] for name, pin in config.wired(its.alert)]
-    first = next(iter(config.cameras(its.camera).values()))
-    kind, name = drivers.camera_kind(first.source)
+    cameras = [_named(name, one) for name, one in config.cameras(its.camera).items()]
     plain: dict[str, Any] = msgspec.to_builtins(its)
-    return {"settings": plain, "wired": wired, "camera": [kind, name], "live": drivers.is_live(first)}
+    return {"settings": plain, "wired": wired, "cameras": cameras}
+
+
+def _named(name: str, its: CameraSettings) -> dict[str, Any]:
+    kind, device = drivers.camera_kind(its.source)
+    told = {"name": name, "source": address.told(its.source), "live": drivers.is_live(its)}
+    return {**told, "kind": kind, "device": device if kind == "v4l2" else ""}
 
 
 def models(its: Settings) -> dict[str, Any]:
@@ -71,23 +77,21 @@ def _milliseconds(look: Callable[[], object]) -> float:
     return 1000 * statistics.median(took)
 
 
-def camera(its: Settings) -> dict[str, Any]:
-    """The camera opened, and its first picture; of several cameras the one that shows least. No pixel is passed on."""
-    return min(map(_first_picture, config.cameras(its.camera).values()), key=lambda found: float(found["contrast"]))
-
-
-def _first_picture(its: CameraSettings) -> dict[str, Any]:
-    began_s = time.monotonic()
-    with closing(drivers.open_camera(its, time.monotonic)) as opened:
+def camera(its: Settings, name: str) -> dict[str, Any]:
+    """The camera of a name opened, and its first picture. No pixel is passed on."""
+    one, began_s = config.cameras(its.camera)[name], time.monotonic()
+    with closing(drivers.open_camera(one, time.monotonic)) as opened:
         frame: Frame | None = opened.read()
-    if frame is None:
-        raise CameraError(f"camera.source: {address.told(its.source)}: no picture in it")
-    return {
-        "seconds": time.monotonic() - began_s,
-        "size": [frame.luma.shape[1], frame.luma.shape[0]],
-        "brightness": float(frame.luma.mean()),
-        "contrast": float(frame.luma.std()),
-    }
+        took_s = time.monotonic() - began_s
+        if frame is None:
+            raise CameraError(f"camera.source: {address.told(one.source)}: no picture in it")
+        # Many a camera's first pictures are black.
+        while blank := shows_nothing(frame.luma, one):
+            following = opened.read() if time.monotonic() - began_s - took_s < one.dark_s else None
+            if following is None:
+                break
+            frame = following
+    return {"seconds": took_s, "brightness": float(frame.luma.mean()), "blank": blank}
 
 
 def extras(its: Settings) -> dict[str, Any]:
@@ -112,7 +116,6 @@ def outputs(its: Settings) -> dict[str, Any]:
 PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "settings": settings,
     "models": models,
-    "camera": camera,
     "extras": extras,
     "outputs": outputs,
 }
@@ -121,7 +124,8 @@ PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="python -m edge.doctor.probes", description=__doc__)
-    parser.add_argument("probe", choices=PROBES)
+    parser.add_argument("probe", choices=[*PROBES, "camera"])
+    parser.add_argument("--camera", default="", help="which of several")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args(argv)
@@ -129,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         overrides = dict(config.parse_assignment(text) for text in arguments.set)
-        found = PROBES[arguments.probe](config.load(arguments.config, overrides))
+        its = config.load(arguments.config, overrides)
+        found = camera(its, arguments.camera) if arguments.probe == "camera" else PROBES[arguments.probe](its)
         print(msgspec.json.encode(found).decode())
         return 0
 

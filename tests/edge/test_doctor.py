@@ -12,13 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
-from edge import board
-from edge.doctor import command
+from edge import board, config
+from edge.doctor import command, probes
 from edge.doctor.devices import holder_of
 from edge.doctor.facts import Facts, Python, Ran
 from edge.doctor.findings import Finding, Status
+from edge.drivers.doorway import draw_doorway
 from edge.pace import TOO_SLOW
 from tests.edge.parts import ROOT, environment, fmd
 
@@ -41,12 +44,11 @@ TOLD: dict[str, Any] = {
         "detect": {"every_s": 0.0},
     },
     "wired": [["led", 17, "gpiozero"], ["buzzer", 27, "gpiozero"]],
-    "camera": ["picamera2", ""],
-    "live": True,
+    "cameras": [{"name": "", "kind": "picamera2", "device": "", "source": "picamera2", "live": True}],
 }
 MODELS = {task: {"source": task, "runtime": "ai-edge-litert 2.3.0", "ms": 20.0} for task in ("detector", "classifier")}
-FOUR = dict.fromkeys("abcd", "rtsp://x/")
-PICTURE = {"seconds": 1.2, "size": [160, 120], "brightness": 120.0, "contrast": 40.0}
+NETWORK = {"kind": "stream", "device": "", "source": "rtsp://x/", "live": True}
+PICTURE = {"seconds": 1.2, "brightness": 120.0, "blank": False}
 
 
 @dataclass
@@ -116,6 +118,11 @@ def telling(facts: Facts, **changed: Any) -> Facts:
     """The same machine with other settings."""
     told = {**TOLD, **{key: value for key, value in changed.items() if key in TOLD}}
     return answering(facts, "probes settings", Ran(0, json.dumps(told)))
+
+
+def _networked(facts: Facts) -> Facts:
+    """The same machine with two cameras on the network."""
+    return telling(facts, cameras=[{"name": name, **NETWORK} for name in ("door", "hall")])
 
 
 def with_python(facts: Facts, **changed: Any) -> Facts:
@@ -188,15 +195,27 @@ ILLS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
         *("models", Status.WARN, "300 ms", "detect.every_s = 0.4"),
     ),
     "a board for fewer cameras": (
-        lambda m: telling(m, settings={**TOLD["settings"], "camera": {**TOLD["settings"]["camera"], "sources": FOUR}}),
+        lambda m: telling(m, cameras=[{"name": name, **NETWORK} for name in "abcd"]),
         *("models", Status.WARN, "a look at each of 4 cameras takes 160 ms, 67 ms", "1 of them here"),
     ),
     "no camera": (
         lambda m: answering(m, "probes camera", Ran(1, "", "error: no camera number 0")),
         *("camera", Status.FAIL, "no camera number 0", "rpicam-hello"),
     ),
+    "no network camera": (
+        lambda m: answering(_networked(m), "probes camera --camera hall", Ran(1, "", "error: nobody answers at x")),
+        *("camera", Status.FAIL, "hall: nobody answers at x", "fmd-network.conf"),
+    ),
+    "no camera on a Jetson's ribbon": (
+        lambda m: answering(
+            telling(m, cameras=[{"name": "", "kind": "csi", "device": "", "source": "csi", "live": True}]),
+            "probes camera",
+            Ran(1, "", "error: csi: sensor 0 gives no picture"),
+        ),
+        *("camera", Status.FAIL, "sensor 0 gives no picture", "nvargus-daemon"),
+    ),
     "a covered lens": (
-        lambda m: answering(m, "probes camera", Ran(0, json.dumps({**PICTURE, "brightness": 3.0}))),
+        lambda m: answering(m, "probes camera", Ran(0, json.dumps({**PICTURE, "blank": True}))),
         *("camera", Status.WARN, "dark", "covered"),
     ),
     "a voice without a sound card": (
@@ -274,6 +293,13 @@ def test_every_ill_is_named_with_its_cure(pi: Facts, ill: str) -> None:
     assert all(f.cure for f in found)
 
 
+def test_every_camera_is_a_finding_of_its_own(pi: Facts) -> None:
+    door_answers = answering(_networked(pi), "probes camera --camera door", Ran(0, json.dumps(PICTURE)))
+    found = examined(answering(door_answers, "probes camera --camera hall", Ran(1, "", "error: nobody answers")))
+    told = [(f.status, f.said.partition(":")[0]) for f in found if f.check == "camera"]
+    assert told == [(Status.OK, "door"), (Status.FAIL, "hall")]
+
+
 def test_a_running_service_keeps_its_camera_and_its_pins(pi: Facts) -> None:
     pins_held = telling(pi, wired=[["led", 22, "gpiozero"]])
     found = examined(answering(answering(pins_held, "is-active", Ran(0)), "probes camera", Ran(1, "", "busy")))
@@ -286,7 +312,8 @@ def test_who_holds_a_device_is_named(pi: Facts) -> None:
     (process / "fd").mkdir()
     (process / "fd" / "3").symlink_to("/dev/video0")
     write(pi.root, "dev/video0", "")
-    facts = telling(pi, camera=["v4l2", "/dev/video0"])
+    named = {"name": "", "kind": "v4l2", "device": "/dev/video0", "source": "/dev/video0", "live": True}
+    facts = telling(pi, cameras=[named])
     assert any("held by motion (4711)" in f.said and f.status is Status.FAIL for f in examined(facts))
 
 
@@ -325,6 +352,19 @@ def test_this_machine_can_be_examined_and_told_as_json() -> None:
     well = {row["check"] for row in told["findings"] if row["status"] == "ok"}
     assert {"system", "libraries", "settings", "models", "camera"} <= well
     assert found.returncode == (0 if told["fit"] else 1)
+
+
+@pytest.mark.parametrize(("level", "blank"), [(16, True), (90, True), (0, False)])
+def test_a_picture_that_shows_nothing_is_told_by_the_judge_the_watch_has(
+    tmp_path: Path, level: int, blank: bool
+) -> None:
+    noise = np.random.default_rng(1).normal(0, 10, (480, 640, 3))
+    picture = np.clip((level or draw_doorway()) + noise, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), picture)
+    its = config.load(None, {"camera.sources": {"door": "doorway", "hall": str(tmp_path)}})
+    assert [row["name"] for row in probes.settings(its)["cameras"]] == ["door", "hall"]
+    assert probes.camera(its, "hall")["blank"] == blank
+    assert not probes.camera(its, "door")["blank"]
 
 
 def test_wrong_settings_are_one_finding_and_exit_code_one() -> None:
