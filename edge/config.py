@@ -307,11 +307,8 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
 
 
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
-    for key, source in _addresses(settings.camera):
-        try:
-            address.place(source)
-        except SettingsError as error:
-            raise SettingsError(f"{_origin(origins, key)}: {key}: {error}") from None
+    for name, camera in cameras(settings.camera).items():
+        _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
     if INCORRECT in settings.decide.accept:
         raise SettingsError(
             f"{_origin(origins, 'decide.accept')}: decide.accept: {INCORRECT} is decided by another key; "
@@ -345,10 +342,12 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         )
 
 
-def _addresses(settings: CameraSettings) -> Iterator[tuple[str, str]]:
-    """The key and address of every network camera."""
-    key = "camera.sources" if settings.sources else "camera.source"
-    yield from ((key, camera.source) for camera in cameras(settings).values() if "://" in camera.source)
+def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str]) -> None:
+    if "://" in source:
+        try:
+            address.place(source)
+        except SettingsError as error:
+            raise SettingsError(f"{_origin(origins, key)}: {key}: {camera and f'{camera}: '}{error}") from None
 
 
 def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]) -> None:

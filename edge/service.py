@@ -148,8 +148,8 @@ def open_classifier(
 def check(settings: Settings) -> None:
     """Everything that can be known of ``settings`` without opening a device; a service may run beside it.
 
-    Raises what :func:`run` would: BundleError and GoldenError of the models, CameraError of a source that is nothing,
-    OutputError of a voice that cannot be played.
+    Raises what :func:`run` would: BundleError and GoldenError of the models, CameraError of a source that is nothing;
+    and OutputError of a voice that cannot be played, which a run only warns of.
     """
     for camera in config.cameras(settings.camera).values():
         drivers.camera_kind(camera.source)
