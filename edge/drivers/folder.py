@@ -17,7 +17,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, in order of name; CameraError where there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
     if not found:
         raise CameraError(f"{folder}: no pictures in this folder (looked for {', '.join(ENDINGS)})")
     return found
@@ -49,7 +49,10 @@ class Folder:
 
 def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
     """One picture file as a frame."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # beyond OpenCV's largest size, or this machine's memory
+        raise CameraError(f"{path}: not a picture this machine can read, perhaps too large ({error.err})") from error
     if image is None:
         raise CameraError(f"{path}: not a picture this machine can read (empty, damaged, or of an unknown kind)")
     return frame_of_bgr(image, captured_s, index)

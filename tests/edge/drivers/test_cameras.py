@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,21 @@ def test_pictures_of_a_folder_come_in_order_and_unchanged(tmp_path: Path) -> Non
     camera = Folder(settings_of(), str(folder_of(tmp_path / "pictures", *pictures)), no_clock)
     for picture, frame in zip(pictures, frames_of(camera), strict=True):
         np.testing.assert_array_equal(frame.image, picture)
+
+
+def test_a_folder_named_like_a_picture_is_none(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pictures", texture(48, 64))
+    (folder / "0.jpg").mkdir()
+    assert len(frames_of(Folder(settings_of(), str(folder), no_clock))) == 1
+
+
+def test_a_picture_larger_than_opencv_takes_is_told(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
+    with pytest.raises(CameraError, match=r"1\.png: not a picture this machine can read, perhaps too large"):
+        frames_of(Folder(settings_of(), str(tmp_path), no_clock))
 
 
 def test_a_corrupt_picture_is_told_by_name(tmp_path: Path) -> None:
