@@ -11,6 +11,7 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -68,6 +69,10 @@ class MetricsServer:
 
 
 class _Server(WSGIServer):
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
     def server_bind(self) -> None:
         # The parent asks a name server for this machine's name, which takes its time where there is none.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,6 +87,19 @@ class _Server(WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_S
+
+    def handle(self) -> None:
+        """The time-out is for each read, of which a client that sends a byte a second needs many."""
+        late = threading.Timer(REQUEST_S, self._hang_up)
+        late.start()
+        try:
+            super().handle()
+        finally:
+            late.cancel()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):  # gone meanwhile
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """A line a scrape would fill the journal."""
