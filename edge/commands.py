@@ -63,16 +63,15 @@ def run(arguments: argparse.Namespace) -> int:
     install.Store().settle()
     teller, tally, timings = Teller(), Tally(), Timings()
     with ExitStack() as stack:
-        reporter, follow = stack.enter_context(publish.open_reporter(settings))
+        kept = stack.enter_context(events.keeping(events.state_folder(), settings.events, runtime=off.runtime_folder()))
+        note = kept.add if kept else lambda kind, facts: None
+        note("started", {})
+        reporter, follow = stack.enter_context(publish.open_reporter(settings, note))
         on_step: list[Callable[[Step], None]] = [reporter.on_step]
         if arguments.timings:
             on_step.append(timings.add)
         if arguments.annotate:
             on_step.append(_recording(stack, settings, arguments.annotate, arguments.show_faces))
-
-        kept = stack.enter_context(events.keeping(events.state_folder(), settings.events, runtime=off.runtime_folder()))
-        note = kept.add if kept else lambda kind, facts: None
-        note("started", {})
 
         def on_decision(decision: Decision) -> None:
             teller.tell(decision)

@@ -23,8 +23,8 @@ from typing import Any
 from edge import annotate, board, config, drivers, off
 from edge.board import Board
 from edge.config import MetricsSettings, PublishSettings, Settings
-from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Signal, Step
-from edge.errors import FmdError
+from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Sight, Signal, Step
+from edge.errors import FmdError, OutputError
 from edge.outbox import Clock, Outbox, Outboxes
 
 log = logging.getLogger("fmd")
@@ -34,6 +34,9 @@ RETOLD = frozenset({Kind.STATE, Kind.HEALTH})
 STATES = ("off", *(signal.name.lower() for signal in Signal))
 """The better before the worse."""
 
+
+AGAIN_S = 60.0
+"""How often a port that cannot be served is tried again: a network's address may come late, and another's port go."""
 
 LATE_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, float("inf"))
 """Frames are counted by how late their steps ended, up to each of these."""
@@ -80,9 +83,11 @@ class Reporter:
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
         read_board: Callable[[], Board] = board.read,
+        note: Callable[[str, Mapping[str, Any]], None] = lambda kind, facts: None,
     ) -> None:
+        """``note`` keeps what the board complains of; it is called in a thread of the reporter's own."""
         self._settings, self._clock, self._wall, self._read_board = settings, clock, wall, read_board
-        self._outboxes = outboxes
+        self._outboxes, self._note, self._complained = outboxes, note, set[str]()
         self._lock = threading.Lock()
         self._cameras: dict[str, Figures] = {}
         self._states: dict[str, str] = {}
@@ -129,6 +134,8 @@ class Reporter:
             figures = self._cameras.setdefault(health.camera, Figures())
             figures.blind_times += health.blind and not figures.blind
             figures.blind, figures.slow = health.blind, bool(health.slow)
+            # Without pictures nobody renews the alarm; a dark one may, in the step that follows.
+            figures.alarm = figures.alarm and health.sight in (Sight.SEEING, Sight.DARK)
         values = {"sight": health.sight.value, "reason": health.reason}
         told = self._newest.get((Kind.HEALTH, health.camera))
         if told is None or told.values != values:
@@ -220,8 +227,17 @@ class Reporter:
             self._figures_due.clear()
             if self._done:
                 return
+            self._tell_complaints(self._read_board().throttled or {})
             if any(self._outboxes):
                 self._post(Kind.FIGURES, "", plain(self.snapshot()))
+
+    def _tell_complaints(self, throttled: Mapping[str, bool]) -> None:
+        """Each once, whether it lasts or has only occurred: a power supply that is too weak stays so."""
+        now = {name.removesuffix("_occurred") for name, is_so in throttled.items() if is_so}
+        for name in sorted(now - self._complained):
+            log.warning("the board tells of %s since it was switched on; fmd doctor says what to do", _spaced(name))
+            self._note("board", {"trouble": name})
+        self._complained |= now
 
     def _post(
         self, kind: Kind, camera: str, values: Mapping[str, Any], picture: Callable[[], bytes] | None = None
@@ -256,6 +272,10 @@ def plain(snapshot: Snapshot) -> dict[str, Any]:
     return {**told, **(now.throttled or {})}
 
 
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _jpeg(step: Step) -> bytes:
     return annotate.encoded(annotate.unrecognisable(step))
 
@@ -267,31 +287,62 @@ def _accuses(decision: Decision) -> bool:
 class Served:
     """The figures where others come for them, at any time where the settings say; nowhere where those name no port."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
-        self._snapshot, self._lock = snapshot, threading.Lock()
+    def __init__(self, snapshot: Callable[[], Snapshot], again_s: float = AGAIN_S) -> None:
+        self._snapshot, self._again_s, self._lock = snapshot, again_s, threading.Lock()
         self._wanted: MetricsSettings | None = None
         self._now: MetricsSettings | None = None
         self._server: Any = None
+        self._other, self._said = threading.Event(), ""
 
     def open(self, settings: MetricsSettings | None) -> None:
         """Serve there and nowhere else; waits for a request under way. Raises OutputError where it cannot be served."""
-        self._wanted = settings
+        self._want(settings)
         self._serve()
+
+    def begin(self, settings: MetricsSettings) -> None:
+        """The same at the start, going on trying where it cannot be served now: the door is watched meanwhile.
+
+        Raises RuntimeMissingError where it never can.
+        """
+        try:
+            self.open(settings)
+        except OutputError as error:
+            self._tell(error)
+            self.follow(settings)
 
     def follow(self, settings: MetricsSettings) -> threading.Thread:
         """The same, for a loop that neither waits nor ends for it: in the thread that is returned."""
         # Before the thread begins: whoever was asked last counts, whichever thread is first.
-        self._wanted = settings
+        other = self._want(settings)
 
         def work() -> None:
-            try:
-                self._serve()
-            except FmdError as error:
-                log.error("no figures are served: %s", error)
+            while not other.is_set() and not self._can_serve():
+                other.wait(self._again_s)
 
         thread = threading.Thread(target=work, name="metrics reload", daemon=True)
         thread.start()
         return thread
+
+    def _can_serve(self) -> bool:
+        """Serve; where it cannot be, that is told."""
+        try:
+            self._serve()
+        except FmdError as error:
+            self._tell(error)
+            return False
+        return True
+
+    def _want(self, settings: MetricsSettings | None) -> threading.Event:
+        """What is set as soon as something else is wanted."""
+        self._wanted = settings
+        self._other.set()
+        self._other = threading.Event()
+        return self._other
+
+    def _tell(self, error: FmdError) -> None:
+        if str(error) != self._said:
+            self._said = str(error)
+            log.error("no figures are served: %s; trying again every %g s", error, self._again_s)
 
     def _serve(self) -> None:
         with self._lock:
@@ -300,28 +351,30 @@ class Served:
                 return
             if self._server is not None:
                 self._server.close()
-            # Until it is served it is not: a port that is taken is tried again with the next reload.
+            # Until it is served it is not: a port that is taken is tried again.
             self._server = self._now = None
             if wanted is not None and wanted.port:
                 self._server = drivers.open_metrics(wanted, self._snapshot)
-            self._now = wanted
+            self._now, self._said = wanted, ""
 
 
 @contextmanager
-def open_reporter(settings: Settings) -> Iterator[tuple[Reporter, Callable[[Settings], None]]]:
+def open_reporter(
+    settings: Settings, note: Callable[[str, Mapping[str, Any]], None] = lambda kind, facts: None
+) -> Iterator[tuple[Reporter, Callable[[Settings], None]]]:
     """Whoever the settings name is told of what the reporter inside is; no network is waited for, now or later.
 
-    With it comes what has all of that follow other settings. Raises SettingsError or RuntimeMissingError where a
-    messenger cannot even be tried.
+    With it comes what has all of that follow other settings; ``note`` is the :class:`Reporter`'s. Raises SettingsError
+    or RuntimeMissingError where a messenger cannot even be tried.
     """
     with ExitStack() as stack:
         outboxes = Outboxes()
         stack.callback(outboxes.close)
         outboxes.follow(drivers.receivers(settings, off.runtime_folder()), settings.publish.queue)
-        reporter = Reporter(settings.publish, outboxes)
+        reporter = Reporter(settings.publish, outboxes, note=note)
         served = Served(reporter.snapshot)
         stack.callback(served.open, None)
-        served.open(settings.metrics)
+        served.begin(settings.metrics)
         stack.callback(reporter.close)
 
         def follow(settings: Settings) -> None:

@@ -100,6 +100,7 @@ def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iter
     yield from devices.cameras(facts, told, probe)
     yield from devices.pins(facts, told)
     yield from extras(probe)
+    yield from metrics(facts, told, probe)
     if try_outputs:
         yield from devices.outputs(probe)
 
@@ -145,6 +146,18 @@ def extras(probe: Probe) -> Iterator[Finding]:
         yield ok("messages", "voice and messages, where turned on, can be played and sent from here")
     else:
         yield fail("messages", software.how_it_ended(ran), "see the message; or turn it off in the settings")
+
+
+def metrics(facts: Facts, told: Told, probe: Probe) -> Iterator[Finding]:
+    """Can figures be served where the settings say? Not asked while the service does."""
+    if not told["settings"]["metrics"]["port"] or machine.is_running(facts):
+        return
+    ran = probe("metrics")
+    if ran.code == 0:
+        yield ok("metrics", "figures for Prometheus can be served where the settings say")
+    else:
+        cure = "another metrics.port or metrics.address; the door is watched all the same"
+        yield warn("metrics", software.how_it_ended(ran), cure)
 
 
 def line_of(finding: Finding) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, fail, note, ok, warn
-from edge.doctor.machine import accessible, is_watching
+from edge.doctor.machine import accessible, is_running, is_watching
 from edge.doctor.software import how_it_ended
 
 RIBBON = (
@@ -110,7 +110,7 @@ def _held(facts: Facts, wired: Sequence[tuple[str, int | str]]) -> Iterator[Find
     if listed.code != 0:
         yield note("pins", "gpioinfo is missing; who holds a pin stays unknown", "sudo apt install gpiod")
         return
-    watching = is_watching(facts)
+    watching = is_running(facts)
     for name, pin in wired:
         line = f"GPIO{pin}" if isinstance(pin, int) else pin
         holder = holder_of(line, listed.out)

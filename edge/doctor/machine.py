@@ -161,6 +161,12 @@ def is_watching(facts: Facts) -> bool:
     return facts.run(["systemctl", "is-active", "--quiet", "fmd"]).code == 0
 
 
+def is_running(facts: Facts) -> bool:
+    """Whether the service has pins and ports, if not the camera: while that is away it is "activating" for long."""
+    ran = facts.run(["systemctl", "is-active", "fmd"])
+    return ran.code == 0 or ran.out.strip() == "activating"
+
+
 def accessible(facts: Facts, path: str) -> bool:
     """Whether whoever asks may read and write a device."""
     return os.access(facts.root / path.lstrip("/"), os.R_OK | os.W_OK)

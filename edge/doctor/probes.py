@@ -1,6 +1,7 @@
 """What the doctor has other processes do: fmd's own settings, models, camera and outputs, tried as the service would.
 
-    python -m edge.doctor.probes settings|models|camera|extras|outputs [--config F] [--set KEY=VALUE] [--camera NAME]
+    python -m edge.doctor.probes settings|models|camera|extras|metrics|outputs [--config F] [--set KEY=VALUE]
+        [--camera NAME]
 
 Prints one JSON object on standard output; what goes wrong is one line on standard error, as everywhere in fmd.
 """
@@ -102,6 +103,12 @@ def extras(its: Settings) -> dict[str, Any]:
     return {}
 
 
+def metrics(its: Settings) -> dict[str, Any]:
+    """The port for Prometheus, served for a moment to nobody."""
+    drivers.open_metrics(its.metrics, lambda: None).close()
+    return {"port": its.metrics.port}
+
+
 def outputs(its: Settings) -> dict[str, Any]:
     """Every wired output on for a moment, one after the other."""
     shown = []
@@ -117,6 +124,7 @@ PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "settings": settings,
     "models": models,
     "extras": extras,
+    "metrics": metrics,
     "outputs": outputs,
 }
 

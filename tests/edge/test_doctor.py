@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from edge.doctor.devices import holder_of
 from edge.doctor.facts import Facts, Python, Ran
 from edge.doctor.findings import Finding, Status
 from edge.drivers.doorway import draw_doorway
+from edge.errors import OutputError
 from edge.pace import TOO_SLOW
 from tests.edge.parts import ROOT, environment, fmd
 
@@ -42,6 +44,7 @@ TOLD: dict[str, Any] = {
         "camera": {"source": "picamera2", "fps": 15.0},
         "alert": {"driver": "auto"},
         "detect": {"every_s": 0.0},
+        "metrics": {"port": 0},
     },
     "wired": [["led", 17, "gpiozero"], ["buzzer", 27, "gpiozero"]],
     "cameras": [{"name": "", "kind": "picamera2", "device": "", "source": "picamera2", "live": True}],
@@ -222,6 +225,14 @@ ILLS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
         lambda m: answering(m, "probes extras", Ran(1, "", "error: voice.device: no sound card")),
         *("messages", Status.FAIL, "no sound card", "turn it off"),
     ),
+    "a port that is taken": (
+        lambda m: answering(
+            telling(m, settings={**TOLD["settings"], "metrics": {"port": 9817}}),
+            "probes metrics",
+            Ran(1, "", "error: metrics.port: 127.0.0.1:9817 cannot be served: Address already in use"),
+        ),
+        *("metrics", Status.WARN, "Address already in use", "another metrics.port"),
+    ),
     "no GPIO": (lambda m: without(m, "dev/gpiochip0"), "pins", Status.FAIL, "no /dev/gpiochip", "console"),
     "a pin of somebody else": (
         lambda m: telling(m, wired=[["led", 22, "gpiozero"]]),
@@ -304,6 +315,22 @@ def test_a_running_service_keeps_its_camera_and_its_pins(pi: Facts) -> None:
     pins_held = telling(pi, wired=[["led", 22, "gpiozero"]])
     found = examined(answering(answering(pins_held, "is-active", Ran(0)), "probes camera", Ran(1, "", "busy")))
     assert [f.status for f in found if f.check in ("camera", "pins")] == [Status.OK, Status.OK]
+
+
+def test_a_service_that_waits_for_its_camera_keeps_its_pins_and_its_port(pi: Facts) -> None:
+    held = telling(pi, wired=[["led", 22, "gpiozero"]], settings={**TOLD["settings"], "metrics": {"port": 9817}})
+    waiting = answering(held, "is-active", Ran(3, "activating\n"))
+    found = examined(answering(waiting, "probes camera", Ran(1, "", "error: no camera number 0")))
+    assert [f.status for f in found if f.check in ("camera", "pins", "metrics")] == [Status.FAIL, Status.OK]
+
+
+def test_the_port_for_figures_is_tried(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OutputError, match="in use"):
+            probes.metrics(config.load(None, {"metrics.port": port}))
+    assert probes.metrics(config.load(None, {"metrics.port": port})) == {"port": port}
 
 
 def test_who_holds_a_device_is_named(pi: Facts) -> None:

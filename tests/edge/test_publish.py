@@ -33,7 +33,7 @@ from edge.contracts import (
 )
 from edge.errors import OutputError, SettingsError
 from edge.outbox import Outbox
-from edge.publish import Reporter, Served, check, open_reporter, plain
+from edge.publish import Reporter, Served, Snapshot, check, open_reporter, plain
 from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture, wait_for, write_clip
 
 PERSON = Box(100, 80, 180, 160)
@@ -207,7 +207,7 @@ def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(receiv
 
 
 def test_where_nobody_is_told_no_figures_are_gathered() -> None:
-    read: list[Board] = []
+    gathered: list[Snapshot] = []
     asked = threading.Event()
 
     class Nobody:
@@ -215,20 +215,21 @@ def test_where_nobody_is_told_no_figures_are_gathered() -> None:
             asked.set()
             return iter(())
 
-    def read_board() -> Board:
-        read.append(Board(None, None, None))
-        return read[-1]
+    class Gathering(Reporter):
+        def snapshot(self) -> Snapshot:
+            gathered.append(super().snapshot())
+            return gathered[-1]
 
     before = set(threading.enumerate())
     settings = config.load()
-    reporter = Reporter(settings.publish, Nobody(), read_board=read_board)
+    reporter = Gathering(settings.publish, Nobody())
     mine = set(threading.enumerate()) - before
     reporter.follow(settings)
     assert asked.wait(PATIENCE_S)
     reporter.close()
     for thread in mine:
         thread.join(PATIENCE_S)
-    assert read == []
+    assert gathered == []
 
 
 def free_port() -> int:
@@ -264,6 +265,32 @@ def test_figures_move_with_the_settings_and_a_port_that_is_taken_ends_nothing(
         wait_for(lambda: is_served(first))
         follow(config.load())
         wait_for(lambda: not is_served(first))
+
+
+def test_a_port_that_is_taken_at_the_start_is_said_so_once_and_tried_again(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    served = Served(told.reporter.snapshot, again_s=0.02)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = config.load(None, {"metrics.port": taken.getsockname()[1]}).metrics
+        served.begin(settings)
+        threading.Event().wait(0.1)
+    wait_for(lambda: is_served(settings.port))
+    assert caplog.text.count("no figures are served: metrics.port") == 1
+    served.open(None)
+    assert not is_served(settings.port)
+    told.all()
+
+
+def test_a_port_that_is_taken_keeps_no_door_unwatched(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        open_reporter(config.load(None, {"metrics.port": taken.getsockname()[1]})) as (reporter, _),
+    ):
+        reporter.on_step(step())
+    assert "trying again every 60 s" in caplog.text
 
 
 def test_a_port_that_was_taken_is_tried_again_with_the_next_reload(told: Told) -> None:
@@ -323,7 +350,7 @@ def test_figures_are_counted(told: Told) -> None:
     now = told.reporter.snapshot()
     figures = now.cameras[""]
     assert (figures.frames, figures.awake, figures.dropped, figures.alarms) == (5, 5, 4, 2)
-    assert (figures.alarm, figures.blind, figures.blind_times) == (True, True, 1)
+    assert (figures.alarm, figures.blind, figures.blind_times) == (False, True, 1)
     assert figures.stage_s == pytest.approx({"watch": 0.005, "detect": 0.05})
     assert {most_s: count for most_s, count in figures.late.items() if count} == {0.05: 2, 0.1: 1, float("inf"): 1}
     assert figures.late_sum_s == pytest.approx(9.12)
@@ -334,6 +361,41 @@ def test_figures_are_counted(told: Told) -> None:
     assert (flat["memory_mb"], flat["temperature_c"], flat["alarms"], flat["passages_violated"]) == (123.0, 61.5, 2, 1)
     assert not [value for value in flat.values() if not isinstance(value, int | float | bool)]
     told.all()
+
+
+@pytest.mark.parametrize(("sight", "goes_on"), [(Sight.GONE, False), (Sight.FROZEN, False), (Sight.DARK, True)])
+def test_an_alarm_lasts_no_longer_than_there_are_pictures(told: Told, sight: Sight, goes_on: bool) -> None:
+    """A lens covered while somebody is in violation does not end it: such pictures are worked on."""
+    told.reporter.on_step(step(Signal.BARE))
+    told.reporter.on_health(Health("", sight, 5.0, "blind"))
+    figures = told.reporter.snapshot().cameras[""]
+    assert (figures.alarm, figures.blind) == (goes_on, True)
+    told.reporter.on_step(step(Signal.BARE))
+    assert told.reporter.snapshot().cameras[""].alarms == (1 if goes_on else 2)
+    told.all()
+
+
+def test_what_the_board_complains_of_is_told_and_noted_once(caplog: pytest.LogCaptureFixture) -> None:
+    noted: list[tuple[str, Any]] = []
+    said = [
+        {"under_voltage": False, "throttled_occurred": True},
+        {"under_voltage": True, "under_voltage_occurred": True, "throttled_occurred": True},
+        {"under_voltage": False, "under_voltage_occurred": True, "throttled_occurred": True},
+        {"under_voltage": True, "under_voltage_occurred": True, "throttled_occurred": True},
+    ]
+    reporter = Reporter(
+        config.load().publish,
+        read_board=lambda: Board(None, None, said.pop(0) if said else None),
+        note=lambda kind, facts: noted.append((kind, facts)),
+    )
+    for left in (3, 2, 1, 0):
+        reporter.follow(config.load())
+        wait_for(lambda left=left: len(said) == left)
+    wait_for(lambda: len(noted) == 2)
+    reporter.close()
+    assert noted == [("board", {"trouble": "throttled"}), ("board", {"trouble": "under_voltage"})]
+    assert caplog.text.count("the board tells of") == 2
+    assert "the board tells of under voltage since it was switched on" in caplog.text
 
 
 def test_a_snapshot_is_not_changed_by_what_comes_after(told: Told) -> None:
