@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.timings:
             on_step.append(timings.add)
         if arguments.annotate:
-            on_step.append(_recording(stack, settings, arguments.annotate, arguments.show_faces))
+            on_step.append(_recording(stack, settings, arguments))
 
         def on_decision(decision: Decision) -> None:
             teller.tell(decision)
@@ -123,12 +123,12 @@ def _exit_code(stopped_by: int | None) -> int:
     return EXIT_INTERRUPTED if stopped_by == signal.SIGINT else EXIT_OK
 
 
-def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_faces: bool) -> Callable[[Step], None]:
+def _recording(stack: ExitStack, settings: config.Settings, arguments: argparse.Namespace) -> Callable[[Step], None]:
     """Open a video on ``stack``, of each of several cameras its own, and return what writes a step into it."""
-    cameras = config.cameras(settings.camera)
+    path, cameras = arguments.annotate, config.cameras(settings.camera)
     files = {name: path.with_stem(f"{path.stem}-{name}") if name else path for name in cameras}
     for file in files.values():
-        _check_spares("--annotate", file, *_recordings(settings))
+        _check_spares("--annotate", file, *_read(arguments, settings))
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
     writers: dict[str, Callable[[Step], None]] = {}
@@ -137,14 +137,16 @@ def _recording(stack: ExitStack, settings: config.Settings, path: Path, show_fac
     def record(step: Step) -> None:
         if step.camera not in writers:
             video = stack.enter_context(annotate.VideoFile(files[step.camera], fps))
-            writers[step.camera] = _recording_one(video, show_faces)
+            writers[step.camera] = _recording_one(video, arguments.show_faces)
         writers[step.camera](step)
 
     return record
 
 
-def _recordings(settings: config.Settings) -> Iterator[Path]:
-    """The clips and folders that these settings read."""
+def _read(arguments: argparse.Namespace, settings: config.Settings) -> Iterator[Path]:
+    """What a run reads that a slip could name for writing: its settings, clips and folders."""
+    if arguments.config:
+        yield arguments.config
     for camera in config.cameras(settings.camera).values():
         kind, name = drivers.camera_kind(camera.source)
         if kind in ("file", "folder"):
@@ -283,7 +285,7 @@ def predict_each(arguments: argparse.Namespace) -> int:
     unreadable = Unreadable()
     # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
     frames = predict.named_frames(arguments.source, settings.camera, unreadable.add)
-    _check_csv(arguments.csv, arguments.source)
+    _check_csv(arguments.csv, arguments.source, *filter(None, [arguments.config]))
     predictor = predict.Predictor(
         service.open_detector(settings), service.open_classifier(settings), settings.detect.start_score
     )
@@ -324,11 +326,11 @@ class Unreadable:
             )
 
 
-def _check_csv(path: Path | None, source: Path) -> None:
+def _check_csv(path: Path | None, *sources: Path) -> None:
     """Complain before the models are loaded; what is there already stays as it is."""
     if path is None:
         return
-    _check_spares("--csv", path, source)
+    _check_spares("--csv", path, *sources)
     there = path.exists()
     with _csv_file(path, "a"):
         pass
@@ -414,7 +416,7 @@ def replay_clip(arguments: argparse.Namespace) -> int:
     named = dict(config.parse_assignment(text) for text in arguments.set)
     settings = replay.settings_for(arguments.clip, arguments.config, named)
     if arguments.write:
-        _check_spares("--expect", arguments.expect, *_recordings(settings))
+        _check_spares("--expect", arguments.expect, *_read(arguments, settings))
     # Before the clip, which takes its time: a mistyped file should not.
     expected = replay.read(arguments.expect) if arguments.expect and not arguments.write else None
     course, stopped_by = replay.watched(settings, tell)

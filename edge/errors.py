@@ -92,6 +92,8 @@ def exit_code_of(main: Callable[[], int]) -> int:
 
     An unexpected exception is a defect of ours: its traceback goes to the log at debug level, the line names it.
     """
+    if sys.stdout is None:  # closed by who started us (>&-): then nothing is to be printed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         code = main()
         # Here and not when Python ends: a full disk behind standard output must reach this handler.

@@ -10,6 +10,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,11 +126,9 @@ def camera_kind(source: str) -> tuple[str, str]:
     # /dev/video0, and /dev/v4l/by-id/..., which stays the same however often a camera is plugged in.
     if source.startswith("/dev/v") or source.isdigit():
         return "v4l2", f"/dev/video{source}" if source.isdigit() else source
-    path = Path(source)
-    if path.is_dir():
-        return "folder", source
-    if path.exists():
-        return "file", source
+    with suppress(OSError):  # longer than a name can be, and told whole by the system
+        if Path(source).exists():
+            return "folder" if Path(source).is_dir() else "file", source
     raise CameraError(
         f"camera.source: no such file or folder: {address.told(source)}; give auto, picamera2, csi, /dev/videoN, "
         "rtsp://..., a clip or a folder"

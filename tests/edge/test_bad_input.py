@@ -141,7 +141,9 @@ def test_a_mistyped_source_does_not_empty_the_csv_of_an_earlier_run(folder: Path
         ("run --config two.toml --annotate out.mp4", "--annotate out-b.mp4"),
         ("replay mine.mp4 --expect link.mp4 --write", "--expect link.mp4"),
         ("replay pictures --expect pictures/a.png --write", "--expect pictures/a.png"),
+        ("replay mine.mp4 --config two.toml --expect two.toml --write", "--expect two.toml"),
         ("predict mine.mp4 --csv mine.mp4", "--csv mine.mp4"),
+        ("predict mine.mp4 --config two.toml --csv two.toml", "--csv two.toml"),
         ("predict pictures --csv pictures/a.png", "--csv pictures/a.png"),
     ],
 )
@@ -151,7 +153,7 @@ def test_nothing_is_written_over_what_is_read(tmp_path: Path, arguments: str, op
     (tmp_path / "pictures").mkdir()
     cv2.imwrite(str(tmp_path / "pictures" / "a.png"), texture(64, 64))
     (tmp_path / "two.toml").write_text('[camera]\nsources = { a = "mine.mp4", b = "out-b.mp4" }\n')
-    files = [*clips, tmp_path / "pictures" / "a.png"]
+    files = [*clips, tmp_path / "pictures" / "a.png", tmp_path / "two.toml"]
     before = [file.read_bytes() for file in files]
     assert_one_line(fmd(*arguments.split(), cwd=tmp_path), f"{option}: the same file as ")
     assert [file.read_bytes() for file in files] == before
@@ -181,6 +183,18 @@ def test_a_full_disk_under_standard_output(folder: Path) -> None:
             env=environment(),
         )
     assert_one_line(found, "standard output: No space left on device")
+
+
+def test_a_closed_standard_output_is_no_error(folder: Path) -> None:
+    found = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command("predict", "corrupt/a.png")],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment(),
+    )
+    assert found.returncode == 0, found.stderr
 
 
 def test_a_watch_goes_on_where_its_lines_cannot_be_printed(folder: Path) -> None:
