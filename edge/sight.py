@@ -23,8 +23,8 @@ side, a clock and a name written in) no less than 0.95."""
 COLUMNS, ROWS = 20, 15
 STROKES = 5
 """Side of the median filter, in points of a plane LUMA_WIDTH wide, that takes written-in strokes away."""
-LOOK_S = 0.15
-"""Looked for darkness at most this often while there is none: it need not be known sooner."""
+LOOKS = 4
+"""So many times in ``dark_s`` is darkness looked for while there is none: the first of it need not be known sooner."""
 LIVELY_S = 5.0
 """Two changes of the picture that are no further apart, nor than a picture may stay the same, are a living camera's."""
 FITS = 3
@@ -98,5 +98,5 @@ class Judge:
     def _is_dark(self, luma: Image, now_s: float) -> bool:
         if now_s < min(self._look_s, self._dark_since_s):
             return False  # once dark, every picture is looked at: light again is known at once
-        self._look_s = now_s + LOOK_S
+        self._look_s = now_s + self._settings.dark_s / LOOKS
         return shows_nothing(luma, self._settings)

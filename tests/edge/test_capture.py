@@ -13,7 +13,7 @@ from edge import config
 from edge.capture import MOST_STUCK, Capture, ThreadReader
 from edge.contracts import Frame, Image, Sight
 from edge.errors import CameraError, SourceEndedError
-from edge.sight import LOOK_S
+from edge.sight import LOOKS
 from tests.edge.parts import frame_of, texture
 
 PATIENCE_S = 10.0
@@ -236,7 +236,7 @@ def test_a_camera_that_freezes_soon_after_each_opening_is_opened_ever_more_rarel
 def test_dark_pictures_are_passed_on_but_not_called_seeing() -> None:
     rig = Rig(dark_s=1.0).seeing()
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
-    assert rig.until(Sight.DARK) <= 1.0 + LOOK_S + 2 * TURN_S
+    assert rig.until(Sight.DARK) <= 1.0 + 1 / LOOKS + 2 * TURN_S
     assert rig.capture.health.blind
     got = rig.got
     assert rig.after(100.0) is Sight.DARK

@@ -13,7 +13,7 @@ import pytest
 from edge import config
 from edge.contracts import Image, Sight, luma_of
 from edge.drivers.doorway import draw_doorway
-from edge.sight import LOOK_S, Judge, shows_nothing
+from edge.sight import LOOKS, Judge, shows_nothing
 from tests.edge.parts import frame_of
 
 FPS = 10.0
@@ -87,7 +87,7 @@ def test_a_black_or_covered_lens_is_dark_in_time(name: str, picture: Image, stre
         for text, place in (("2026-11-20 21:15:02", (16, 36)), ("Camera 01", (480, 465))):
             cv2.putText(at, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
     sights = told(judge(dark_s=1.0), pictures)
-    assert 1.0 <= sights.index(Sight.DARK) / FPS <= 1.01 + LOOK_S, name
+    assert 1.0 <= sights.index(Sight.DARK) / FPS <= 1.01 + 1 / LOOKS, name
     assert Sight.FROZEN not in sights
 
 
