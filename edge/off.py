@@ -54,7 +54,8 @@ def recall(folder: Path | None) -> AlertSettings | None:
 def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:
     """Every output off that fmd drove or would drive, whatever becomes of the others.
 
-    Raises OutputError naming all that could not be switched off; SettingsError where nothing says what there is.
+    Raises OutputError naming all that could not be switched off, but for a heartbeat, which is warned of; SettingsError
+    where nothing says what there is.
     """
     troubles = []
     for settings in _told(load, recall(folder)):
@@ -62,7 +63,10 @@ def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:
             try:
                 drivers.open_output(settings, name, pin).close()
             except OutputError as error:
-                troubles.append(str(error))
+                if name == "heartbeat":  # watched without: a lamp that is gone is no failed stop of the unit
+                    log.warning("%s", error)
+                else:
+                    troubles.append(str(error))
     if troubles:
         raise OutputError("; ".join(dict.fromkeys(troubles)))
 

@@ -129,3 +129,16 @@ def test_the_runtime_folder_is_systemds_first(monkeypatch: pytest.MonkeyPatch) -
     assert off.runtime_folder() == Path("/run/fmd")
     monkeypatch.delenv("RUNTIME_DIRECTORY")
     assert off.runtime_folder() is None
+
+
+def test_a_heartbeat_that_is_gone_is_no_trouble_but_any_other_lamp_is(tmp_path: Path) -> None:
+    board = Board(tmp_path, "led", "heartbeat")
+    board.paths["led"].write_text("1\n")
+    board.paths["heartbeat"].unlink()
+    found = fmd("off", "--config", board.settings)
+    assert (found.returncode, board.on("led")) == (0, False)
+    assert "alert.heartbeat_pin: no such file" in found.stderr
+    board.paths["led"].unlink()
+    found = fmd("off", "--config", board.settings)
+    assert found.returncode == 1
+    assert "error: alert.led_pin: no such file" in found.stderr
