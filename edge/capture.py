@@ -4,7 +4,8 @@ A live camera is opened and read in a thread of its own, because both block in d
 reach. :class:`Capture` looks at what the thread has brought, names what is wrong with it, and starts another thread
 where the camera must be opened again; it never waits and reads no clock.
 
-    no picture for stall_s, or an error   opened again at once, then RETRY_S after each failure
+    no picture for stall_s, or an error   opened again at once, then RETRY_S after each failure; after a stall it sees
+                                          again with the second picture
     the same picture for frozen_s         not passed on until it has changed twice; opened again at once, then ever
                                           more rarely, unless it has worked for a minute
     black, or covered, for dark_s         passed on (a dark room may hold somebody); opened again ever more rarely
@@ -131,6 +132,7 @@ class _Try:
     since_s: float
     fresh_s: float | None = None
     """When its newest picture came; None before the first."""
+    pictures: int = 0
 
 
 class Capture:
@@ -179,6 +181,7 @@ class Capture:
             self._check_patience(self._try, now_s)
             return None
         self._try.fresh_s = now_s
+        self._try.pictures += 1
         return self._judged(frame, now_s)
 
     def given_up(self, now_s: float, patience_s: float = 0.0) -> Exception | None:
@@ -228,8 +231,8 @@ class Capture:
 
     def _judged(self, frame: Frame, now_s: float) -> Frame | None:
         sight = self._judge.of(frame, now_s)
-        if sight is Sight.SEEING and self.health.sight is Sight.FROZEN and not self._judge.lively(now_s):
-            sight = Sight.FROZEN
+        if sight is Sight.SEEING and not self._trusted(now_s):
+            return None if self.health.sight is Sight.FROZEN else frame
         if sight is Sight.SEEING:
             self._error, self._again_s = None, float("inf")
         elif self.health.sight is not sight:
@@ -242,6 +245,12 @@ class Capture:
             return None
         self._worked_s = now_s
         return frame
+
+    def _trusted(self, now_s: float) -> bool:
+        """Whether a good picture ends what was wrong: some cameras give one whenever they are opened, and no more."""
+        if self.health.sight is Sight.STALLED:
+            return self._try is None or self._try.pictures > 1
+        return self.health.sight is not Sight.FROZEN or self._judge.lively(now_s)
 
     def _open_again(self, now_s: float) -> None:
         self._left_behind = [reader for reader in self._left_behind if reader.running]

@@ -159,6 +159,30 @@ def test_a_stall_that_ends_is_over_within_a_second() -> None:
     assert rig.until(Sight.SEEING) <= 1.0
 
 
+def test_a_camera_that_gives_one_picture_at_each_opening_is_not_called_seeing() -> None:
+    rig = Rig().seeing()
+    rig.device.brings = nothing
+    rig.until(Sight.STALLED)
+    since_s, gave = rig.capture.health.since_s, {rig.device.readers[0]}
+
+    def bring() -> Frame | None:
+        reader = rig.device.readers[-1]
+        if reader in gave:
+            return None
+        gave.add(reader)
+        return rig.device.fresh()
+
+    rig.device.brings = bring
+    got = rig.got
+    rig.after(20.0)
+    assert (rig.sight, rig.capture.health.since_s) == (Sight.STALLED, since_s)
+    assert rig.got - got >= 10  # somebody may be in them
+    rig.after(10.0)
+    assert isinstance(rig.capture.given_up(rig.now_s), CameraError)
+    rig.device.brings = rig.device.fresh
+    assert rig.until(Sight.SEEING) <= 1.0
+
+
 def test_an_unplugged_camera_is_tried_again_until_it_is_back() -> None:
     rig = Rig().seeing()
     rig.device.error = CameraError("/dev/video0: the camera stopped giving pictures; is it unplugged?")
