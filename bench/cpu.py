@@ -1,8 +1,8 @@
 """Processor seconds a second of video: fmd beside the papers' loop, busy and idle, on the same frames.
 
 Both loops run over the whole clip in processes of their own, turn by turn. Decoding is left out of both; making a frame
-of the driver's B, G, R is counted in ours. ``--idle`` names
-seconds with nobody in view; they are measured as they stand, and played to and fro for a minute.
+of the driver's B, G, R is counted in ours. ``--idle`` names seconds with nobody in view; they are measured as they
+stand, and played to and fro for a minute.
 """
 
 from __future__ import annotations
