@@ -30,8 +30,8 @@ TO_CLEAR = 2.0
 badly looks right in some looks, one after the other, and an alarm that ends half a second later does no harm."""
 
 STALE_S = 1.0
-"""What was seen of somebody undecided counts for so long, and half as much with every such span after that: who shows
-the back of the head may take the mask off meanwhile."""
+"""What speaks for somebody undecided counts for so long, and half as much with every such span after that: who shows
+the back of the head may take the mask off meanwhile. What speaks against them does not fade, however slow the board."""
 
 ON_UNSURE = {"alarm": Signal.BARE, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
 ON_INCORRECT = {"alarm": Signal.INCORRECT, "signal": Signal.REMINDER, "admit": Signal.BARE}
@@ -127,7 +127,7 @@ class Decider:
     def _look(self, state: _State, verdict: Verdict, surely: bool, now_s: float) -> None:
         wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)
         badly = 0.0 if INCORRECT in self._accepted else verdict.probabilities.get(INCORRECT, 0.0)
-        if state.outcome in (Outcome.UNDECIDED, Outcome.UNSURE):
+        if state.evidence < 0 and state.outcome in (Outcome.UNDECIDED, Outcome.UNSURE):
             state.evidence *= 0.5 ** max(0.0, (now_s - state.looked_s) / STALE_S - 1)
         # Looks in quick succession see the same picture; only time makes them independent.
         fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)

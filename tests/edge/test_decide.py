@@ -163,6 +163,12 @@ def test_what_was_seen_of_somebody_undecided_long_ago_clears_nobody() -> None:
     assert door.told() == [("decided", "unsure"), ("revised", "compliant")]
 
 
+def test_poor_looks_of_a_slow_board_add_up_to_an_alarm() -> None:
+    door = Door()
+    door.ticks(12, {1: BARE}, quality=0.3, after_s=1.5)
+    assert ("decided", "violation") in door.told() or ("revised", "violation") in door.told()
+
+
 def test_a_certain_network_still_needs_several_looks() -> None:
     door = Door()
     certain = {"with_mask": 0.0, "without_mask": 1.0, "with_incorrect_mask": 0.0}
