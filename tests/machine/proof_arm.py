@@ -2,7 +2,7 @@
 
 On an arm64 Debian run by qemu-user: the package installs, the shipped models answer bit for bit as on x86 on the
 processors of a Pi 3, 4 and 5, and ``fmd demo`` runs. On an amd64 Debian under its own systemd: the unit starts, comes
-back after a kill and from hanging, and stops.
+back after a kill and from hanging, stops, and waits for a camera that is away for longer than a start may take.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.machine import namespaces, package, root, scene, userland
@@ -23,6 +24,9 @@ loop = true
 [alert]
 driver = "console"
 """
+AWAY_S = 75
+"""Longer than the unit's TimeoutStartSec."""
+AWAY = SETTINGS.replace("loop = true", f'loop = true\nsimulate = "unplug@0+{AWAY_S}"')
 
 
 def main() -> int:
@@ -108,7 +112,27 @@ def _check_unit(report: Report, tree: Path, work: Path) -> None:
             system.out("systemctl stop fmd")
             system.wait(state, "inactive")
             system.wait("systemctl show --property=Result --value fmd", "success")
+        _check_away(report, tree, system)
         report.say("systemd's own judgement: " + system.out("systemd-analyze security --no-pager fmd | tail -1"))
+
+
+def _check_away(report: Report, tree: Path, system: namespaces.System) -> None:
+    """Whoever starts the service has an answer, and what systemd starts after that waits."""
+    (tree / "etc/fmd/fmd.toml").write_text(AWAY)
+    show = "systemctl show --value fmd --property="
+    with report.step("a camera that is away: systemctl start fails"):
+        system.out("! systemctl start fmd")
+    with report.step("started again by systemd, fmd is activating and blind, and hangs on"):
+        system.wait(f"{show}StatusText | grep -c '^blind, camera gone'", "1")
+        began_s = time.monotonic()
+        system.wait(f"{show}ActiveState", "activating")
+    with report.step("the camera is back after longer than a start may take: active, in the same process"):
+        system.wait(f"{show}ActiveState", "active")
+        if time.monotonic() - began_s < AWAY_S - 10:
+            raise ProofError("it was there before its time")
+        system.wait(f"{show}NRestarts", "1")
+        system.wait(f"{show}StatusText", "watching")
+        system.out("systemctl stop fmd")
 
 
 if __name__ == "__main__":
