@@ -145,6 +145,9 @@ def service(facts: Facts) -> Iterator[Finding]:
         yield note("service", "no systemd here to ask")
     elif told.get("LoadState") != "loaded":
         yield note("service", "fmd.service is not installed; fmd runs only while somebody starts it")
+    elif "blind, " in told.get("StatusText", ""):
+        cure = "its cable and power, the lens, the light; it is watched again within a second of its return"
+        yield fail("service", f"{state}: {told['StatusText']}", cure)
     elif state == "active" and TOO_SLOW in told.get("StatusText", ""):
         cure = "fewer cameras in camera.sources, cooling, or a quicker board; or rarer looks: a larger detect.every_s"
         yield warn("service", f"active: {told['StatusText']}", cure)

@@ -289,6 +289,25 @@ ILLS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
         ),
         *("service", Status.WARN, "2 looks", "fewer cameras"),
     ),
+    "a service whose camera is blind": (
+        lambda m: answering(
+            m,
+            "systemctl show",
+            Ran(0, "LoadState=loaded\nActiveState=active\nStatusText=in: watching; out: blind, camera dark: covered\n"),
+        ),
+        *("service", Status.FAIL, "active: in: watching; out: blind, camera dark", "lens"),
+    ),
+    "a service that waits for its camera": (
+        lambda m: answering(
+            m,
+            "systemctl show",
+            Ran(
+                0,
+                "LoadState=loaded\nActiveState=activating\nResult=success\nStatusText=blind, camera gone: no device\n",
+            ),
+        ),
+        *("service", Status.FAIL, "activating: blind, camera gone: no device", "cable"),
+    ),
     "a service that keeps failing": (
         lambda m: answering(m, "systemctl show", Ran(0, "LoadState=loaded\nActiveState=active\nNRestarts=7\n")),
         *("service", Status.WARN, "7 times", "journalctl"),
