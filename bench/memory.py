@@ -2,6 +2,9 @@
 
 Measured from inside when the run has ended: VmHWM of /proc/self/status, the largest resident set there was, shared
 libraries and the model files' pages counted in. The source is a clip; a camera's driver has its buffers elsewhere.
+
+What of that is the process's own stands beside it: of files as much is resident as Linux finds worth mapping. Where the
+libraries have just been written (ext4, Linux 6.18), and until its cache has let go of them, that was 52 MB more.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 
@@ -26,7 +30,8 @@ COUNTED = """
 import sys
 from edge.cli import main
 code = main(sys.argv[1:])
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+kb = {words[0]: words[1] for words in map(str.split, open("/proc/self/status")) if len(words) > 1}
+print(kb["VmHWM:"], kb["RssFile:"])
 sys.exit(code)
 """
 
@@ -41,23 +46,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, judge."""
     with tempfile.TemporaryDirectory(prefix="fmd-bench-") as folder:
-        return report([_figure(source, Path(folder), arguments.set) for source in arguments.clips])
+        return report([f for source in arguments.clips for f in _figures(source, Path(folder), arguments.set)])
 
 
-def _figure(source: str, folder: Path, settings: Sequence[str]) -> Figure:
-    clip = scene_file(folder) if source == clips.SCENE else Path(source)
-    return Figure(f"{Path(source).name}: peak memory of fmd run", peak_mb(clip, settings), "MB", BAR_MB)
+def _figures(source: str, folder: Path, settings: Sequence[str]) -> list[Figure]:
+    peak = peak_of(scene_file(folder) if source == clips.SCENE else Path(source), settings)
+    return [
+        Figure(f"{Path(source).name}: of it the process's own", peak.own_mb, "MB"),
+        Figure(f"{Path(source).name}: peak memory of fmd run", peak.resident_mb, "MB", BAR_MB),
+    ]
 
 
-def peak_mb(clip: Path, settings: Sequence[str] = ()) -> float:
-    """Peak resident megabytes (10^6 bytes) of ``fmd run`` over a clip. Raises FmdError where it fails."""
+class Peak(NamedTuple):
+    """Megabytes (10^6 bytes) resident at most, and those of them that are no file's pages."""
+
+    resident_mb: float
+    own_mb: float
+
+
+def peak_of(clip: Path, settings: Sequence[str] = ()) -> Peak:
+    """Of ``fmd run`` over a clip. Raises FmdError where it fails."""
     options = [option for setting in ("alert.driver=console", *settings) for option in ("--set", setting)]
     command = [sys.executable, "-c", COUNTED, "run", "--source", str(clip), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise FmdError(f"fmd run --source {clip}: {lines[-1].removeprefix('error: ')}")
-    return int(done.stdout.split()[-1]) * 1024 / 1e6
+    resident_kb, of_files_kb = map(int, done.stdout.split()[-2:])
+    return Peak(resident_kb * 1024 / 1e6, (resident_kb - of_files_kb) * 1024 / 1e6)
 
 
 def scene_file(folder: Path) -> Path:
