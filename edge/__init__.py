@@ -22,6 +22,7 @@
     speech           the sound at the door, and how it is made
     board            temperature, throttling and memory
     off              outputs off after fmd was killed
+    word             what one process leaves for another to find
     replay           clips of a door, and what fmd must make of them
     doctor/          is this machine fit, and what cures it?
     predict, annotate   pictures instead of people; what was seen, drawn

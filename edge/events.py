@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from edge import word
 from edge.config import EventSettings
 from edge.contracts import Decision, Health
 
@@ -58,7 +59,7 @@ class Budget:
         """``memory`` is the file in which a process leaves word of what it spent; full where there is none."""
         self._burst = a_day / 24
         self._rate = (a_day - self._burst) / DAY_S
-        self._memory, before = memory, _spent_before(memory)
+        self._memory, before = memory, word.found(memory, Spent) if memory else None
         self._left, self._at_s = (before.left, before.at_s) if before else (self._burst, now_s)
 
     def left(self, now_s: float) -> float:
@@ -78,18 +79,9 @@ class Budget:
         if self._memory is None:
             return
         try:
-            unfinished = self._memory.with_suffix(".part")
-            unfinished.write_bytes(msgspec.json.encode(Spent(self._left, self._at_s)))
-            unfinished.replace(self._memory)
+            word.leave(self._memory, Spent(self._left, self._at_s))
         except OSError as error:
             log.warning("%s: %s; a restart will have the whole budget again", self._memory, error.strerror)
-
-
-def _spent_before(memory: Path | None) -> Spent | None:
-    try:
-        return msgspec.json.decode(memory.read_bytes(), type=Spent) if memory else None
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 class EventLog:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge import bundle
+from edge import bundle, word
 from edge.bundle import Bundle
 from edge.errors import SettingsError
 from edge.events import state_folder, sync_folder
@@ -136,10 +136,7 @@ def tell_in_use(folder: Path | None, detector: Path, classifier: Path) -> None:
     if folder is None:
         return
     try:
-        unfinished = folder / "in-use.part"
-        unfinished.write_bytes(msgspec.json.encode(InUse(os.getpid(), str(detector), str(classifier))))
-        unfinished.chmod(0o644)
-        unfinished.replace(folder / "in-use.json")
+        word.leave(folder / "in-use.json", InUse(os.getpid(), str(detector), str(classifier)), for_all=True)
     except OSError as error:
         log.warning("%s: %s", folder, error.strerror)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge import word
 from edge.bundle import Model
 from edge.classify import Look, MaskClassifier
 from edge.contracts import Face, Frame, Verdict
@@ -99,10 +100,7 @@ class Trial:
         if self._answer is None:
             return
         try:
-            unfinished = self._answer.with_suffix(".part")
-            unfinished.write_bytes(msgspec.json.encode(self.tally))
-            unfinished.chmod(0o644)
-            unfinished.replace(self._answer)
+            word.leave(self._answer, self.tally, for_all=True)
         except OSError as error:
             log.warning("%s: %s", self._answer, error.strerror)
 
@@ -161,10 +159,7 @@ class TriedDetector(FaceDetector):
 
 def ask(folder: Path, request: Request) -> None:
     """Have the next reload begin a trial; ``folder`` is the store's."""
-    unfinished = (folder / REQUEST).with_suffix(".part")
-    unfinished.write_bytes(msgspec.json.encode(request))
-    unfinished.chmod(0o644)
-    unfinished.replace(folder / REQUEST)
+    word.leave(folder / REQUEST, request, for_all=True)
 
 
 def take_up(folder: Path) -> Request | None:
@@ -179,7 +174,4 @@ def take_up(folder: Path) -> Request | None:
 
 def told(answer: Path) -> Tally | None:
     """How the service says it goes; None where it does not say."""
-    try:
-        return msgspec.json.decode(answer.read_bytes(), type=Tally)
-    except (OSError, msgspec.MsgspecError):
-        return None
+    return word.found(answer, Tally)

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from edge import word
 from edge.config import NotifySettings
 from edge.contracts import Kind, Message, Outcome, Signal
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
@@ -124,9 +125,7 @@ class AppriseMessenger:
         if self._memory is None:
             return
         try:
-            unfinished = self._memory.with_suffix(".part")
-            unfinished.write_bytes(msgspec.json.encode(self._told))
-            unfinished.replace(self._memory)
+            word.leave(self._memory, self._told)
         except OSError as error:
             log.warning("%s: %s; after a restart some may be told again", self._memory, error.strerror)
 
@@ -156,11 +155,8 @@ class AppriseMessenger:
 
 def _told_before(memory: Path | None, where: str) -> Told:
     """By the process before this one; nothing where that told somebody else."""
-    try:
-        told = msgspec.json.decode(memory.read_bytes(), type=Told) if memory else Told(where)
-    except (OSError, msgspec.MsgspecError):
-        return Told(where)
-    return told if told.where == where else Told(where)
+    told = word.found(memory, Told) if memory else None
+    return told if told and told.where == where else Told(where)
 
 
 def event_of(message: Message) -> str:
