@@ -132,9 +132,9 @@ class Decider:
         # Looks in quick succession see the same picture; only time makes them independent.
         fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)
         weight = verdict.quality * fresh
-        state.evidence = self._added(state.evidence, weight, _log_odds(wrong, 1 - wrong), -self._to_clear(state))
+        state.evidence += weight * _log_odds(wrong, 1 - wrong)
         # A look at a mask worn well says nothing about how badly another is worn.
-        state.badly = self._added(state.badly, weight * wrong, _log_odds(badly, wrong - badly))
+        state.badly = self._bounded(state.badly + weight * wrong * _log_odds(badly, wrong - badly), self._threshold)
         for label, p in verdict.probabilities.items():
             # Halved at every full look, so that the label told is of now and not of when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
@@ -147,16 +147,15 @@ class Decider:
         """Evidence against a violation on which somebody is cleared."""
         return self._threshold * (TO_CLEAR if state.outcome is Outcome.VIOLATION else 1)
 
-    def _added(self, sum_: float, weight: float, log_odds: float, least: float | None = None) -> float:
-        least = -self._threshold if least is None else least
-        return max(least, min(self._threshold, sum_ + weight * log_odds))
+    def _bounded(self, evidence: float, to_clear: float) -> float:
+        return max(-to_clear, min(self._threshold, evidence))
 
     def _judge(self, state: _State, now_s: float) -> Change | None:
         """Set the outcome the evidence calls for, and its signal; what to tell of it, if anything."""
         held, shown = state.outcome, state.signal
         state.outcome = self._outcome(state, now_s)
-        # However much it took to clear them, taking the mask off is noticed as soon.
-        state.evidence = max(state.evidence, -self._to_clear(state))
+        # By what holds now: however much it took to clear them, taking the mask off is noticed as soon.
+        state.evidence = self._bounded(state.evidence, self._to_clear(state))
         state.signal = self._signal(state, held)
         if state.outcome is held and state.signal.alarming is shown.alarming:
             return None
