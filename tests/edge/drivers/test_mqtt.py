@@ -115,6 +115,16 @@ def subscriber(broker: Broker) -> Iterator[Subscriber]:
     made.close()
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[tuple[Broker, Subscriber]]:
+    """A broker that no other test has told anything, and who hears all of it."""
+    broker = Broker(tmp_path)
+    subscriber = Subscriber(broker.port)
+    yield broker, subscriber
+    subscriber.close()
+    broker.stop()
+
+
 def settings_for(port: int, **changed: Any) -> config.MqttSettings:
     values = {"host": "127.0.0.1", "port": port, **changed}
     return config.load(None, {f"mqtt.{key}": value for key, value in values.items()}).mqtt
@@ -288,9 +298,8 @@ def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: 
 
 
 @needs_broker
-def test_a_camera_that_a_reload_takes_away_is_forgotten_by_the_broker(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
-    subscriber = Subscriber(broker.port)
+def test_a_camera_that_a_reload_takes_away_is_forgotten_by_the_broker(alone: tuple[Broker, Subscriber]) -> None:
+    broker, subscriber = alone
     follow_to(broker.port, subscriber, {"in": "picamera2", "out": "rtsp://x/"}, {"in": "picamera2"})
     gone = {topic for topic, _, _ in subscriber.heard if topic.endswith("/out") or "/fmd_less-out/" in topic}
     assert len(gone) == 3 + 4
@@ -298,22 +307,19 @@ def test_a_camera_that_a_reload_takes_away_is_forgotten_by_the_broker(tmp_path: 
     kept = {topic for topic, _, _ in subscriber.heard} - gone
     assert {"fmd/less/state/in", "fmd/less/health/in", "homeassistant/image/fmd_less-in/picture/config"} <= kept
     assert b"" not in {subscriber.on(topic)[-1] for topic in kept}
-    subscriber.close()
-    broker.stop()
 
 
 @needs_broker
-def test_where_one_camera_becomes_several_what_was_its_own_is_forgotten_and_the_door_goes_on(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
-    subscriber = Subscriber(broker.port)
+def test_where_one_camera_becomes_several_what_was_its_own_is_forgotten_and_the_door_goes_on(
+    alone: tuple[Broker, Subscriber],
+) -> None:
+    broker, subscriber = alone
     follow_to(broker.port, subscriber, {}, {"in": "picamera2", "out": "rtsp://x/"})
     assert {topic for topic, payload, _ in subscriber.heard if payload == b""} == {
         "fmd/less/health",
         "fmd/less/picture",
         "homeassistant/image/fmd_less/picture/config",
     }
-    subscriber.close()
-    broker.stop()
 
 
 def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
@@ -468,10 +474,11 @@ def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, capl
 
 
 @needs_broker
-def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_are(tmp_path: Path) -> None:
+def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_are(
+    alone: tuple[Broker, Subscriber],
+) -> None:
     """The first address was mistyped. What the door had to say since then reaches the right one."""
-    broker = Broker(tmp_path)
-    subscriber = Subscriber(broker.port)
+    broker, subscriber = alone
     changed = {"mqtt.host": "127.0.0.1", "publish.name": "moved"}
     with publish.open_reporter(config.load(None, {**changed, "mqtt.port": free_port()})) as (reporter, follow):
         reporter.on_health(Health("", Sight.SEEING, 1.0))
@@ -487,8 +494,6 @@ def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_a
     assert {json.loads(p)["sight"] for p in subscriber.on("fmd/moved/health")} == {"seeing"}
     assert "bare" in [json.loads(p)["state"] for p in subscriber.on("fmd/moved/state")]
     assert subscriber.on("fmd/moved/status") == [b"online", b"offline"]
-    subscriber.close()
-    broker.stop()
 
 
 def test_a_password_written_anew_is_another_receiver(tmp_path: Path) -> None:
