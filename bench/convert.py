@@ -87,8 +87,8 @@ def make(folder: Path) -> dict[str, float]:
     import keras
 
     from converter import draw
-    from models.backbone import mobilenet_v2
-    from models.papers import head
+    from training.backbone import mobilenet_v2
+    from training.papers import head
 
     keras.utils.set_random_seed(1)
     base = mobilenet_v2(SIZE, None)

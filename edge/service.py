@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import resources
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
-from edge import bundle, config, drivers, install, live, off, pixels, pulse, speech, trial
+from edge import bundle, config, drivers, install, live, off, paths, pixels, pulse, speech, trial
 from edge.alert import Alert, Dispensable, alarms
 from edge.bundle import Model
 from edge.classify import MaskClassifier
@@ -43,9 +42,6 @@ AWAY = "camera-away"
 PATIENCE_S = 600.0
 """How long such a one is waited for: long, for outputs are dark from one process to the next; not for ever, for a
 library may know only the cameras that were there when it was loaded."""
-
-SHIPPED = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
-
 
 Tried = tuple[Model, Trial]
 """A model on trial, and what becomes of it."""
@@ -78,7 +74,7 @@ def is_onnx(settings: ModelSettings) -> bool:
 
 def shipped_model(task: str) -> Path:
     """Where the model for ``task`` lies that fmd ships."""
-    path = Path(str(resources.files("models"))) / SHIPPED[task]
+    path = paths.shipped_model(task)
     if not path.is_file():
         raise BundleError(f"{path}: the shipped {task} is missing; install fmd again, or name one in model.{task}")
     return path

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from models.data import LabelledFace, Picture, load_faces, of_split, read_boxes
 
 from edge import config, service
 from edge.alert import Alert
@@ -33,7 +34,6 @@ from edge.drivers.doorway import draw_doorway
 from edge.pipeline import Pipeline
 from edge.track import Tracker
 from edge.watch import Watch
-from models.data import LabelledFace, Picture, load_faces, of_split, read_boxes
 from tests.edge.parts import RecordingOutput
 
 FPS = 15.0

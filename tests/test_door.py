@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from models.data import read_boxes
 
 from edge import config, service
 from edge.alert import Alert
 from edge.contracts import Decision, Outcome
-from models.data import read_boxes
 from tests.clips import ComposedCamera, Person, choose
 from tests.data_sets import DATA
 from tests.edge.parts import RecordingOutput

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from models.data import stretched
 
 from converter.calibrate import Fit
 from edge.classify import crop_face
 from edge.contracts import Box
 from edge.detect import letterbox
-from models.data import stretched
 from tests.edge.parts import texture
 
 

@@ -32,7 +32,6 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], Box]:
 def detector(seeded: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shape of ``fmd-train detector``'s models, tiny, trained for some seconds with its own loss and targets."""
     import keras
-
     from models.data import LabelledFace
     from models.detector import loss, targets
 

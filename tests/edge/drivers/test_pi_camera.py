@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-import models
-from edge import bundle, config
+from edge import bundle, config, paths
 from edge.contracts import Image
 from edge.drivers import fake_picamera2
 from edge.drivers.pi_camera import LORES_WIDTH, PiCamera, lores_size, whole_view
@@ -51,7 +49,7 @@ class Library:
 
 
 def test_the_small_stream_is_as_wide_as_the_shipped_detector_sees() -> None:
-    shipped = bundle.unpack(Path(models.__file__).with_name("face_detector.tflite"))
+    shipped = bundle.unpack(paths.shipped_model("detector"))
     assert shipped.contract.input.width == LORES_WIDTH
 
 

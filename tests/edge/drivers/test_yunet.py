@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models.data import load_faces, of_split, read_boxes
 
 from edge import config, service
 from edge.contracts import Box, Face, Frame
@@ -11,7 +12,6 @@ from edge.decide import SURE_FACE
 from edge.doctor import probes
 from edge.drivers.yunet import YuNetDetector
 from edge.errors import BundleError
-from models.data import load_faces, of_split, read_boxes
 from tests.data_sets import DATA
 from tests.edge.parts import texture
 

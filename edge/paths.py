@@ -1,0 +1,45 @@
+"""Where fmd's files are: on the board, in the package, and in a checkout. No other module knows these paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SETTINGS = Path("/etc/fmd/fmd.toml")
+"""The service's settings, for commands that run outside the service."""
+STATE = Path("/var/lib/fmd")
+"""The service's state directory, for commands that run outside the service."""
+RUNTIME = Path("/run/fmd")
+"""The service's runtime directory, for commands that run outside the service."""
+
+SHIPPED_MODELS = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
+"""Task -> file name of the model that fmd ships."""
+
+
+def runtime_folder() -> Path | None:
+    """Return the runtime directory that systemd gives this unit ($RUNTIME_DIRECTORY), or None outside systemd.
+
+    It is in memory, survives a restart of the unit, and is gone when the unit stops.
+    """
+    return _first_of("RUNTIME_DIRECTORY")
+
+
+def state_folder() -> Path | None:
+    """Return the directory that systemd lets this unit keep for good ($STATE_DIRECTORY), or None outside systemd."""
+    return _first_of("STATE_DIRECTORY")
+
+
+def shipped_model(task: str) -> Path:
+    """Return the path of the model that fmd ships for ``task`` ("detector" or "classifier"); it may not exist.
+
+    An installed fmd has its models inside the package (``edge/shipped``), a checkout has them beside it (``models``).
+    """
+    package = Path(__file__).parent
+    installed = package / "shipped"
+    return (installed if installed.is_dir() else package.parent / "models") / SHIPPED_MODELS[task]
+
+
+def _first_of(variable: str) -> Path | None:
+    """Systemd separates several directories by colons; fmd's unit names one of each kind."""
+    named = os.environ.get(variable, "").partition(":")[0]
+    return Path(named) if named else None

@@ -1,0 +1,88 @@
+"""The mask classifier: MobileNetV2, average pooling, softmax; small input, as faces at a door are small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge.classify import CROP_MARGIN, crop_face
+from edge.contracts import Box, Image
+from training import augment, backbone
+from training.data import stretched
+
+POOL = "pool"
+"""The layer between backbone and head."""
+
+
+def build(size: int, weights: str | None, outputs: int, alpha: float = 1.0) -> keras.Model:
+    """Input (n, size, size, 3) RGB 0..255 float; output (n, outputs) softmax, or (n, 1) sigmoid for ``outputs`` 1."""
+    base = backbone.mobilenet_v2(size, weights, alpha)
+    pooled = keras.layers.GlobalAveragePooling2D(name=POOL)(base.output)
+    dropped = keras.layers.Dropout(0.3, name="dropout")(pooled)
+    activation = "sigmoid" if outputs == 1 else "softmax"
+    head = keras.layers.Dense(outputs, activation=activation, name="labels")(dropped)
+    return keras.Model(base.input, head, name="fmd_mask_classifier")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A face to learn: ``box`` in ``image``, or the whole of it where ``box`` is None (class folders)."""
+
+    image: Image
+    box: Box | None
+    label: int
+
+
+def crop(example: Example, size: int) -> Image:
+    """The crop as the runtime cuts it; class-folder pictures are taken whole and stretched, as the papers do."""
+    if example.box is None:
+        return stretched(example.image, size)
+    return crop_face(example.image, example.box, CROP_MARGIN, (size, size))
+
+
+def sample(example: Example, size: int, bare: int, rng: augment.Rng) -> Image:
+    """One augmented crop (size, size, 3). ``bare`` is the label index whose mouth may be hidden by hand or paper."""
+    wide = round(size * 1.3)
+    if example.box is None:
+        image = crop(example, wide)
+        zoom = rng.uniform(1.0, 1.3)
+    else:
+        box = example.box
+        if example.label == bare and rng.random() < 0.12:
+            lower = (box.xmin, box.ymin + 0.5 * box.height, box.xmax, box.ymax + 0.2 * box.height)
+            held = augment.hand if rng.random() < 0.6 else augment.occlude
+            image = held(example.image, rng, lower)
+        else:
+            image = example.image
+        side = max(box.width, box.height)
+        x, y = rng.normal(0, 0.05, 2) * side
+        moved = Box(box.xmin + x, box.ymin + y, box.xmax + x, box.ymax + y)
+        image = crop_face(image, moved, (1 + 2 * CROP_MARGIN) * 1.3 / 2 - 0.5, (wide, wide))
+        zoom = float(rng.uniform(0.85, 1.2))
+    # Throw detail away from both classes alike: in the papers' set resolution alone tells them apart.
+    if rng.random() < 0.5:
+        image = augment.shrink(image, int(np.exp(rng.uniform(np.log(28), np.log(wide)))))
+    turn = cv2.getRotationMatrix2D((wide / 2, wide / 2), float(rng.normal(0, 8)), zoom)
+    turn[:, 2] += (size - wide) / 2
+    squeeze = np.diag([rng.uniform(0.88, 1.12), 1.0]) @ turn[:, :2]
+    turn[:, 2] += (turn[:, :2] - squeeze) @ np.array([wide / 2, wide / 2])
+    turn[:, :2] = squeeze
+    view = np.vstack([turn, (0, 0, 1)])
+    if rng.random() < 0.3:
+        view = augment.from_above(size, rng) @ view
+    image = cv2.warpPerspective(image, view, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+    return augment.photometric(np.ascontiguousarray(image, np.uint8), rng)
+
+
+def sampling_weights(labels: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Chance of each example (n,): classes drawn by the square root of their size: rare ones seen, not worn out."""
+    counts = np.bincount(labels)
+    weights = np.array([1 / np.sqrt(counts[label]) for label in labels])
+    return np.asarray(weights / weights.sum())

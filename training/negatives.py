@@ -1,0 +1,68 @@
+"""Hard negatives: what a detector takes for a face and nobody else does.
+
+Backs of heads, hands and lamps reach the classifier as faces. Shown to it under a label of their own
+(:data:`training.data.NOT_A_FACE`) it throws them out by a second look (cascades: Viola and Jones 2001,
+doi 10.1109/CVPR.2001.990517); shown to the detector it stops finding them (hard negative mining: Sung and Poggio 1998,
+doi 10.1109/34.655648).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edge.contracts import Box, Frame
+from edge.detect import FaceDetector
+from edge.errors import DataError
+from training import teacher
+from training.data import NOT_A_FACE, Picture, load_image, with_progress
+
+MIN_SCORE = 0.1
+"""Faces the detector believes in less than this never reach the classifier, not even to go on with a track."""
+MOST = 8
+"""Negatives of one picture, the most face-like ones."""
+SMALLEST = 12.0
+CLEAR_IOU, CLEAR_SHARE = 0.1, 0.25
+"""A negative overlaps no face by more than the one, and no more than the other of itself lies on any."""
+
+
+def mine(pictures: Sequence[Picture], detector: FaceDetector, onnx: Path, out: Path) -> tuple[int, int]:
+    """Write a boxes CSV of hard negatives in training pictures; returns (pictures looked at, negatives).
+
+    A negative is what ``detector`` finds where neither a label nor the teacher (YuNet, see :mod:`training.teacher`)
+    has a face: people forget to label faces, and those must not be taught as none.
+    """
+    train = [picture for picture in pictures if picture.split == "train"]
+    if not train:
+        raise DataError("no picture is in the split train; negatives are mined there only")
+    look = teacher.open_teacher(onnx)
+    negatives = 0
+    with out.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(teacher.COLUMNS)
+        for picture in with_progress(train, "mining"):
+            image, scale = load_image(picture.path)
+            faces = [Box(*(v * scale for v in face.box)) for face in picture.faces]
+            faces += [box for box, _ in teacher.look(look, image)]
+            found = [face.box for face in detector.detect(Frame(image, image[:, :, 1], 0.0, 0))]
+            chosen = [b for b in found if b.width >= SMALLEST and all(clear_of(b, face) for face in faces)][:MOST]
+            rows = teacher.rows(picture, image, [(Box(*(v / scale for v in box)), NOT_A_FACE) for box in chosen])
+            writer.writerows(rows)
+            negatives += len(rows)
+    return len(train), negatives
+
+
+def added(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Picture]:
+    """``pictures`` with the boxes that ``others`` have of the same files (by path or by name) among their own."""
+    boxes = {key: other.faces for other in others for key in (other.name, str(other.path.resolve()))}
+    return [
+        replace(picture, faces=picture.faces + boxes.get(picture.name, boxes.get(str(picture.path.resolve()), ())))
+        for picture in pictures
+    ]
+
+
+def clear_of(box: Box, face: Box) -> bool:
+    """Whether ``box`` has next to nothing of ``face``."""
+    return box.iou(face) <= CLEAR_IOU and box.intersection(face) <= CLEAR_SHARE * box.width * box.height
