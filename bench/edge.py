@@ -28,12 +28,13 @@ import numpy as np
 
 from bench import clips
 from bench.measure import Figure, report
-from edge import config, service
-from edge.capture import ThreadReader
+from edge import config
+from edge.camera.supervisor import ThreadReader
 from edge.contracts import Frame, Image, Step
-from edge.drivers.pixels import frame_of_bgr
+from edge.drivers.colour import frame_of_bgr
 from edge.errors import RuntimeMissingError
-from edge.world import World
+from edge.service import run as service
+from edge.service.runtime import World
 
 BARE_S, MASKED_S = clips.Span(3.2, 5.4), clips.Span(6.0, 8.8)
 """When the scene's person stands bare-faced, and masked."""

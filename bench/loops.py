@@ -20,13 +20,14 @@ import msgspec
 import numpy as np
 
 from bench import clips
-from edge import config, drivers, service
-from edge.alert import Alert
+from edge import config, drivers
 from edge.contracts import Frame, Image, Step
+from edge.drivers.colour import frame_of_bgr
 from edge.drivers.console import ConsoleOutput
-from edge.drivers.pixels import frame_of_bgr
 from edge.errors import FmdError, exit_code_of
 from edge.pipeline import Pipeline
+from edge.service import run as service
+from edge.stages.alert import Alert
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from edge.errors import FmdError
 BAR_MB = 150.0
 COUNTED = """
 import sys
-from edge.cli import main
+from edge.commands.main import main
 code = main(sys.argv[1:])
 kb = {words[0]: words[1] for words in map(str.split, open("/proc/self/status")) if len(words) > 1}
 print(kb["VmHWM:"], kb["RssFile:"])

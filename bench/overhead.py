@@ -30,8 +30,8 @@ from bench.loops import FmdLoop, open_pipeline
 from bench.measure import Figure, report
 from edge import config, drivers
 from edge.contracts import Frame, Image, Interpreter, Stored, TensorSpec
+from edge.drivers.colour import frame_of_bgr
 from edge.drivers.pi_camera import Streams, frame_of_streams, lores_size
-from edge.drivers.pixels import frame_of_bgr
 from edge.errors import RuntimeMissingError
 
 BAR = 1.10

@@ -31,9 +31,10 @@ import numpy as np
 from bench import clips
 from bench.measure import Figure, Series, report, slope
 from bench.memory import scene_file
-from edge import config, service
+from edge import config
 from edge.contracts import Step
 from edge.errors import DataError
+from edge.service import run as service
 
 FRAMES, LEAST_READINGS, SETTLING = 100_000, 25, 0.2
 """Frames, the fewest readings that make a trend, and the share of them at the start that is left out."""

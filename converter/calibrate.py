@@ -16,11 +16,11 @@ import numpy as np
 
 from converter import draw
 from converter.noise import Progress
-from edge.classify import crop_face
 from edge.contracts import Box, Image
-from edge.detect import letterbox
 from edge.errors import DataError
-from edge.pixels import resized
+from edge.inference.resize import resized
+from edge.stages.classify import crop_face
+from edge.stages.detect import letterbox
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 SMALLEST_FACE = 16.0

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.classify import CROP_MARGIN
-from edge.cli import version_line
+from edge.commands.main import version_line
 from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
+from edge.stages.classify import CROP_MARGIN
 
 if TYPE_CHECKING:
     from converter.flow import Conversion, Options
@@ -207,7 +207,7 @@ def _inspect_parser() -> argparse.ArgumentParser:
 def _inspect(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from edge.bundle import unpack
+    from edge.inference.bundle import unpack
 
     bundle = unpack(arguments.file)
     print(msgspec.json.format(msgspec.json.encode(bundle.contract), indent=1).decode())

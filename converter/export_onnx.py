@@ -20,9 +20,9 @@ from converter.load import Source
 from converter.noise import quiet
 from converter.pixels import Pixels
 from converter.quantize import graph_of
-from edge.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, Golden, sha256
 from edge.contracts import Floats, TensorSpec
 from edge.errors import ConversionError, RuntimeMissingError
+from edge.inference.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, Golden, sha256
 
 OPSET = 17
 """Understood by TensorRT 8.6 (JetPack 6) and later."""

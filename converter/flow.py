@@ -29,12 +29,12 @@ from converter.pixels import Pixels, find_pixels, full_probabilities, pixels_of
 from converter.quantize import SCHEMES, quantize
 from converter.verify import Gate, Parity, Share
 from converter.write import check_target, write
-from edge.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
-from edge.classify import CROP_MARGIN
 from edge.contracts import Floats, Image
-from edge.detect import STRIDES
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
+from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
+from edge.stages.classify import CROP_MARGIN
+from edge.stages.detect import STRIDES
 
 CANDIDATES = 36
 """Pictures that golden inputs are chosen from."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.noise import Progress
-from edge.bundle import GOLDEN_ABSOLUTE, GOLDEN_QUANTA, Golden, Model
 from edge.contracts import Floats, Image
+from edge.inference.bundle import GOLDEN_ABSOLUTE, GOLDEN_QUANTA, Golden, Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,10 +12,10 @@ from typing import Any
 
 from converter.load import Source
 from converter.pixels import full_probabilities
-from edge.annotate import draw_heat
-from edge.classify import heat_of
 from edge.contracts import Box, Floats, Heat, Image
 from edge.errors import ConversionError
+from edge.reporting.annotate import draw_heat
+from edge.stages.classify import heat_of
 
 BETWEEN = ("Dropout", "Flatten", "Reshape", "ActivityRegularization", "InputLayer")
 """Layers between pooling and the last one that change nothing at inference but the shape."""

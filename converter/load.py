@@ -21,8 +21,8 @@ import numpy as np
 
 from converter.noise import quiet
 from edge.contracts import Floats, Image
-from edge.detect import STRIDES
 from edge.errors import ConversionError
+from edge.stages.detect import STRIDES
 
 MOST_LABELS = 20
 """A classifier with more outputs than this was not trained to tell masks apart."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from converter.calibrate import Pictures
 from converter.load import BATCH, Source
-from edge.bundle import Contract, Scaling, Triple
 from edge.contracts import Floats, Image
+from edge.inference.bundle import Contract, Scaling, Triple
 
 
 @dataclass(frozen=True, slots=True)

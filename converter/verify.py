@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from converter.noise import Progress
-from edge.bundle import Model
 from edge.contracts import Box, Floats, Image
-from edge.detect import MAX_IOU, STRIDES, cell_centres, decode, faces_among, reach_of
+from edge.inference.bundle import Model
+from edge.stages.detect import MAX_IOU, STRIDES, cell_centres, decode, faces_among, reach_of
 
 Counts = npt.NDArray[np.int64]
 FACE_SCORE = 0.5

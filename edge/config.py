@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
-from edge import address, faults, migrate
+from edge import addresses, faults, migrate
 from edge.contracts import INCORRECT
 from edge.errors import SettingsError
 
@@ -238,7 +238,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or "." not in key:
         raise SettingsError(
-            f"command line: --set {address.hidden(text)}: expected section.key=value, as in alert.led_pin=22"
+            f"command line: --set {addresses.hidden(text)}: expected section.key=value, as in alert.led_pin=22"
         )
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
@@ -273,7 +273,7 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
         if section not in values:
             raise SettingsError(f"{where}: unknown section [{section}]{_did_you_mean(section, values)}")
         if not isinstance(keys, Mapping):
-            shown = address.hidden(keys)
+            shown = addresses.hidden(keys)
             raise SettingsError(
                 f"{where}: {section}: got {shown!r}, expected a section: write [{section}] on its own line"
             )
@@ -297,7 +297,7 @@ def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     choices = get_args(get_type_hints(get_type_hints(Settings)[section])[name])
     if message.startswith("Invalid enum value"):
         message = f"Expected one of {', '.join(str(choice) for choice in choices)}"
-    shown = address.hidden(values[section][name])
+    shown = addresses.hidden(values[section][name])
     return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {shown!r}"
 
 
@@ -345,7 +345,7 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
 def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str]) -> None:
     if "://" in source:
         try:
-            address.place(source)
+            addresses.place(source)
         except SettingsError as error:
             raise SettingsError(f"{_origin(origins, key)}: {key}: {camera and f'{camera}: '}{error}") from None
 

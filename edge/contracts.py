@@ -3,7 +3,7 @@
 Pictures are ``uint8`` arrays of shape (height, width, 3) in **RGB** order, always. Drivers convert at the
 border (OpenCV and picamera2's "RGB888" are B, G, R in memory). Coordinates are pixels of the full frame,
 x to the right, y down, the maximum exclusive. Scores and probabilities are 0..1. Times are seconds on one
-monotonic clock and end in ``_s``; nobody below :mod:`edge.service` reads a clock, time comes with the frame.
+monotonic clock and end in ``_s``; nobody below :mod:`edge.service.run` reads a clock, time comes with the frame.
 """
 
 from __future__ import annotations
@@ -313,7 +313,7 @@ class Camera(Protocol):
 
 
 class Detector(Protocol):
-    """What finds faces: :class:`edge.detect.FaceDetector`, or a driver that brings its own model format."""
+    """What finds faces: :class:`edge.stages.detect.FaceDetector`, or a driver that brings its own model format."""
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """Faces of one frame, best first, in full-frame pixels, cut to the frame."""

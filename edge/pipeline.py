@@ -11,13 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from edge.alert import Alert
-from edge.classify import Look, MaskClassifier
 from edge.config import ClassifySettings
 from edge.contracts import Change, Decision, Detector, Face, Frame, Signal, Step, Track, Verdict
-from edge.decide import Decider
-from edge.track import Tracker
-from edge.watch import Presence, Watch
+from edge.stages.alert import Alert
+from edge.stages.classify import Look, MaskClassifier
+from edge.stages.decide import Decider
+from edge.stages.track import Tracker
+from edge.stages.watch import Presence, Watch
 
 
 class Pipeline:

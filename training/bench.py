@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 
 from edge import drivers
-from edge.bundle import Model
-from edge.classify import probabilities_of
 from edge.contracts import Frame, Image, Interpreter
-from edge.detect import FaceDetector
 from edge.errors import DataError, RuntimeMissingError
+from edge.inference.bundle import Model
+from edge.stages.classify import probabilities_of
+from edge.stages.detect import FaceDetector
 
 FRAMES = ((320, 320), (480, 640))
 """(height, width) of the pictures. YuNet gets them fitted to a longest side of 320; at 640 x 480 that is a quarter

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import Contract, sha256, unpack
 from edge.errors import DataError
+from edge.inference.bundle import Contract, sha256, unpack
 from training import evaluate, plots, tracking
 from training.tracking import RUN_NAME
 

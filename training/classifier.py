@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge.classify import CROP_MARGIN, crop_face
 from edge.contracts import Box, Image
+from edge.stages.classify import CROP_MARGIN, crop_face
 from training import augment, backbone
 from training.data import stretched
 

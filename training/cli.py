@@ -25,12 +25,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli import version_line
+from edge.commands.main import version_line
 from edge.errors import EXIT_OK, DataError, RuntimeMissingError, exit_code_of
 from training.tracking import BACKENDS
 
 if TYPE_CHECKING:  # importing these takes TensorFlow seconds; --help needs none of them
-    from edge.bundle import Model
+    from edge.inference.bundle import Model
     from training.data import Picture
     from training.train import Recipe
 
@@ -131,7 +131,7 @@ def _add_negatives(parser: argparse.ArgumentParser) -> None:
 
 
 def _negatives(arguments: argparse.Namespace) -> int:
-    from edge.detect import FaceDetector
+    from edge.stages.detect import FaceDetector
     from training import data, negatives
 
     detector = FaceDetector(_model(arguments.detector, "detector", "--detector"), negatives.MIN_SCORE)
@@ -394,7 +394,8 @@ def _evaluate_folders(arguments: argparse.Namespace, pictures: Sequence[Picture]
 
 
 def _model(path: Path | None, task: str, option: str) -> Model:
-    from edge import bundle, drivers
+    from edge import drivers
+    from edge.inference import bundle
 
     if path is None:
         raise DataError(f"{option}: is needed here; give the {task}'s .tflite")
@@ -471,9 +472,9 @@ def _add_trials(parser: argparse.ArgumentParser) -> None:
 
 def _trials(arguments: argparse.Namespace) -> int:
     from edge import config
-    from edge.classify import MaskClassifier
-    from edge.detect import FaceDetector
-    from edge.predict import Predictor
+    from edge.reporting.predictor import Predictor
+    from edge.stages.classify import MaskClassifier
+    from edge.stages.detect import FaceDetector
     from training import trials
 
     start = config.load().detect.start_score

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge.contracts import Box, Image
 from edge.errors import DataError
-from edge.pixels import resized
+from edge.inference.resize import resized
 
 LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
 IGNORE = "ignore"

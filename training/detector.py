@@ -1,6 +1,6 @@
 """The face detector: MobileNetV2, a small feature pyramid, anchor-free heads at strides 8, 16 and 32.
 
-See :mod:`edge.detect` for what its outputs mean. Sources: MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381),
+See :mod:`edge.stages.detect` for what its outputs mean. Sources: MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381),
 feature pyramid (Lin et al. 2017, arXiv:1612.03144), FCOS assignment, quality focal loss, GIoU (Rezatofighi et al.
 2019, arXiv:1902.09630), and sampling scales by the face rather than by the picture (PyramidBox: Tang et al. 2018,
 arXiv:1803.07737), without which a face that fills the picture is never learnt.
@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from edge import pixels
 from edge.contracts import Box, Floats, Image
-from edge.detect import PAD_VALUE, STRIDES, cell_centres
+from edge.inference import resize
+from edge.stages.detect import PAD_VALUE, STRIDES, cell_centres
 from training import augment, backbone
 from training.data import IGNORE, NOT_A_FACE, LabelledFace
 
@@ -226,7 +226,7 @@ def _shrunk(image: Image, scale: float, rng: augment.Rng) -> Image:
     """By ``scale``, as the runtime's letterbox does it or smoother: low-resolution streams come averaged."""
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     if rng.random() < 0.6:
-        return pixels.resized(image, width, height)
+        return resize.resized(image, width, height)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

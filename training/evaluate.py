@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import Model
-from edge.classify import PLAIN_AND_MIRRORED, MaskClassifier, looked_at
 from edge.contracts import Box, Floats, Frame
-from edge.detect import FaceDetector
 from edge.errors import DataError
-from edge.predict import COLUMNS, Predictor
+from edge.inference.bundle import Model
+from edge.reporting.predictor import COLUMNS, Predictor
+from edge.stages.classify import PLAIN_AND_MIRRORED, MaskClassifier, looked_at
+from edge.stages.detect import FaceDetector
 from training import confusion, plots, score, sheet
 from training.data import LabelledFace, Picture, read_rgb, read_rows, shrunk, stretched, with_progress
 from training.score import Matching, Predicted
@@ -229,7 +229,7 @@ def evaluate_folders(pictures: Sequence[Picture], classifier: Model, out: Path) 
 def folder_probabilities(pictures: Sequence[Picture], classifier: Model) -> dict[str, Floats]:
     """Probabilities (pictures, labels): of the whole pictures, and by how many pixels they were first shrunk to.
 
-    Two looks at each, plain and mirrored, as :mod:`edge.predict` takes them.
+    Two looks at each, plain and mirrored, as :mod:`edge.reporting.predictor` takes them.
     """
     size = classifier.contract.input.width
     out: dict[str, list[list[float]]] = {"whole": [], **{f"shrunk to {side} px": [] for side in SHRUNK_TO}}

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.contracts import Box, Frame
-from edge.detect import FaceDetector
 from edge.errors import DataError
+from edge.stages.detect import FaceDetector
 from training import teacher
 from training.data import NOT_A_FACE, Picture, load_image, with_progress
 

@@ -29,9 +29,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import Model
 from edge.contracts import Floats, Image
 from edge.errors import DataError, RuntimeMissingError
+from edge.inference.bundle import Model
 from training import augment, backbone, confusion, data, plots
 from training.evaluate import SHRUNK_TO, folder_probabilities
 

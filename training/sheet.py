@@ -9,10 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge.classify import crop_face
 from edge.contracts import Box, Image
-from edge.detect import letterbox
 from edge.errors import DataError
+from edge.stages.classify import crop_face
+from edge.stages.detect import letterbox
 
 TILE, CAPTION, COLUMNS = 160, 34, 8
 """Pixels a tile's side, pixels of the caption under it, and tiles a row."""

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from edge.contracts import Box, Image
-from edge.detect import PAD_VALUE
 from edge.errors import DataError
+from edge.stages.detect import PAD_VALUE
 from training.data import IGNORE, Picture, load_image, with_progress
 
 SURE, POSSIBLE = 0.75, 0.3

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from edge.contracts import Box, Floats, Image
-from edge.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
 from edge.errors import DataError
+from edge.stages.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
 from training import backbone, classifier, data, detector, fake_quant, machine, negatives, score, tracking
 
 FREEZE_UNTIL = "block_2_add"

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.contracts import Frame, Image, luma_of
 from edge.drivers import doorway
-from edge.predict import Predictor
+from edge.reporting.predictor import Predictor
 from training import augment, sheet
 
 BARE, MASKED, BADLY = "without_mask", "with_mask", "with_incorrect_mask"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from docs.draw.svg import FAINT, Sheet
 from edge import config
-from edge.alert import HEARTBEAT
+from edge.stages.alert import HEARTBEAT
 
 MEANINGS: Mapping[str, str] = {
     "bare": "somebody without a mask",

@@ -73,6 +73,10 @@ class Facts:
     groups: frozenset[int] = field(default_factory=lambda: frozenset(os.getgroups()))
     now_s: Callable[[], float] = time.time
 
+    def under_root(self, path: Path) -> Path:
+        """Return an absolute path of the machine, under the root that is examined."""
+        return self.root / path.relative_to("/")
+
     def text(self, path: str) -> str:
         """A file under the root, without what surrounds it; empty where it cannot be read."""
         try:

@@ -6,10 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from edge import board
+from edge import board, paths
+from edge.camera.lateness import TOO_SLOW
 from edge.doctor.facts import Facts
 from edge.doctor.findings import Finding, fail, note, ok, warn
-from edge.pace import TOO_SLOW
 
 HOT_C, TOO_HOT_C = 70.0, 80.0
 """A Raspberry Pi slows down from 80 degrees on (60 on a 3B+ until told otherwise)."""
@@ -17,7 +17,6 @@ LEAST_AVAILABLE_MB, LEAST_FREE_MB, LITTLE_FREE_MB = 160, 50, 500
 """fmd takes 120 MB; a full disk loses the journal, and on an SD card the next boot."""
 BUILT_S = 1_760_000_000.0
 """A moment before this fmd was written (October 2025): no clock that is right is earlier."""
-STATE = "var/lib/fmd"
 USER, GROUPS = "fmd", ("video", "gpio")
 CURES = {
     "under_voltage": "use the board's own power supply (5 V, 3 A; 5 A for a Pi 5) and a short, thick cable",
@@ -89,7 +88,8 @@ def memory(facts: Facts) -> Iterator[Finding]:
 
 def disk(facts: Facts) -> Iterator[Finding]:
     """Room where fmd keeps its state, and whether it may write there."""
-    folder = facts.root / STATE if (facts.root / STATE).is_dir() else facts.root
+    state = facts.under_root(paths.STATE)
+    folder = state if state.is_dir() else facts.root
     free = shutil.disk_usage(folder).free / 1e6
     where = "/" + str(folder.relative_to(facts.root)) if folder != facts.root else "/"
     if free < LITTLE_FREE_MB:

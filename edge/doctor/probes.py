@@ -22,13 +22,15 @@ import cv2
 import msgspec
 import numpy as np
 
-from edge import address, config, drivers, publish, service
-from edge.classify import Look, MaskClassifier
+from edge import addresses, config, drivers
+from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
 from edge.contracts import Box, Face, Frame
-from edge.detect import FaceDetector
 from edge.errors import CameraError, exit_code_of
-from edge.sight import shows_nothing
+from edge.reporting import reporter
+from edge.service import run as service
+from edge.stages.classify import Look, MaskClassifier
+from edge.stages.detect import FaceDetector
 
 RUNS = 15
 SHOWN_S = 0.5
@@ -45,7 +47,7 @@ def settings(its: Settings) -> dict[str, Any]:
 
 def _named(name: str, its: CameraSettings) -> dict[str, Any]:
     kind, device = drivers.camera_kind(its.source)
-    told = {"name": name, "source": address.told(its.source), "live": drivers.is_live(its)}
+    told = {"name": name, "source": addresses.told(its.source), "live": drivers.is_live(its)}
     return {**told, "kind": kind, "device": device if kind == "v4l2" else ""}
 
 
@@ -85,7 +87,7 @@ def camera(its: Settings, name: str) -> dict[str, Any]:
         frame: Frame | None = opened.read()
         took_s = time.monotonic() - began_s
         if frame is None:
-            raise CameraError(f"camera.source: {address.told(one.source)}: no picture in it")
+            raise CameraError(f"camera.source: {addresses.told(one.source)}: no picture in it")
         # Many a camera's first pictures are black.
         while blank := shows_nothing(frame.luma, one):
             following = opened.read() if time.monotonic() - began_s - took_s < one.dark_s else None
@@ -99,7 +101,7 @@ def extras(its: Settings) -> dict[str, Any]:
     """Voice and messages, as far as they are turned on, without a sound and without sending anything."""
     if its.voice.enabled:
         service.open_voice(its).close()
-    publish.check(its)
+    reporter.check(its)
     return {}
 
 

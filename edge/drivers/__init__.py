@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import address, faults
+from edge import addresses, faults
 from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
 from edge.contracts import Camera, Detector, Interpreter, Output, Receiver
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
@@ -130,7 +130,7 @@ def camera_kind(source: str) -> tuple[str, str]:
         if Path(source).exists():
             return "folder" if Path(source).is_dir() else "file", source
     raise CameraError(
-        f"camera.source: no such file or folder: {address.told(source)}; give auto, picamera2, csi, /dev/videoN, "
+        f"camera.source: no such file or folder: {addresses.told(source)}; give auto, picamera2, csi, /dev/videoN, "
         "rtsp://..., a clip or a folder"
     )
 

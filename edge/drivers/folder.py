@@ -9,7 +9,7 @@ import cv2
 
 from edge.config import CameraSettings
 from edge.contracts import Frame
-from edge.drivers.pixels import frame_of_bgr
+from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

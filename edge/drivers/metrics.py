@@ -24,7 +24,7 @@ REQUEST_S = 2.0
 
 
 class Snapshot(Protocol):
-    """All figures at one moment: see :class:`edge.publish.Snapshot`."""
+    """All figures at one moment: see :class:`edge.reporting.reporter.Snapshot`."""
 
     @property
     def cameras(self) -> Mapping[str, Any]: ...

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from edge import word
+from edge import state_file
 from edge.config import NotifySettings
 from edge.contracts import Kind, Message, Outcome, Signal
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
@@ -125,7 +125,7 @@ class AppriseMessenger:
         if self._memory is None:
             return
         try:
-            word.leave(self._memory, self._told)
+            state_file.leave(self._memory, self._told)
         except OSError as error:
             log.warning("%s: %s; after a restart some may be told again", self._memory, error.strerror)
 
@@ -155,7 +155,7 @@ class AppriseMessenger:
 
 def _told_before(memory: Path | None, where: str) -> Told:
     """By the process before this one; nothing where that told somebody else."""
-    told = word.found(memory, Told) if memory else None
+    told = state_file.found(memory, Told) if memory else None
     return told if told and told.where == where else Told(where)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge.config import CameraSettings
 from edge.contracts import Frame, Image
-from edge.drivers.pixels import frame_of_bgr
+from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
 LORES_WIDTH = 352

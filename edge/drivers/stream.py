@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import cv2
 
-from edge import address
+from edge import addresses
 from edge.config import CameraSettings
 from edge.contracts import Frame
-from edge.drivers.pixels import frame_of_bgr
+from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
 KNOCK_S = 1.0
@@ -58,7 +58,7 @@ class StreamCamera:
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
-        self._name = address.told(name)
+        self._name = addresses.told(name)
         _knock(name)
         # Both bounded, so that a thread comes back and need not be left behind. A read that runs out of its time gives
         # an old picture before it fails; nobody takes it, because by then a stall has long been noticed.
@@ -88,16 +88,16 @@ class StreamCamera:
 
 def _knock(source: str) -> None:
     """Find out in a second what FFmpeg would take its whole patience for: nobody there."""
-    host, port = address.place(source)
+    host, port = addresses.place(source)
     try:
         socket.create_connection((host, port), KNOCK_S).close()
     # Beside the system's own: a host that is none in any language (UnicodeError).
     except (OSError, UnicodeError) as error:
-        raise CameraError(f"{address.told(source)}: {_nobody(source, host, port, error)}") from error
+        raise CameraError(f"{addresses.told(source)}: {_nobody(source, host, port, error)}") from error
 
 
 def _nobody(source: str, host: str, port: int, error: Exception) -> str:
-    if address.is_doubtful(source):  # then host and port may be user and password
-        return f"nobody answers there; {address.HINT}"
+    if addresses.is_doubtful(source):  # then host and port may be user and password
+        return f"nobody answers there; {addresses.HINT}"
     why = getattr(error, "strerror", None) or "no such host"
     return f"nobody answers at {host} port {port} ({why}); is the camera on, and in this network?"

@@ -9,7 +9,7 @@ import cv2
 
 from edge.config import CameraSettings
 from edge.contracts import Frame
-from edge.drivers.pixels import frame_of_bgr
+from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
 PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
@@ -20,7 +20,7 @@ class UsbCamera:
     """``/dev/videoN``; an empty name takes the first that gives a picture.
 
     OpenCV's read waits in the kernel for seconds ($OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT, 10 where nobody sets it, which
-    :mod:`edge.cli` does); :mod:`edge.capture` calls it from a thread of its own.
+    :mod:`edge.commands.main` does); :mod:`edge.camera.supervisor` calls it from a thread of its own.
     """
 
     live = True

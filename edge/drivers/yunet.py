@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.contracts import Box, Face, Frame
 from edge.errors import BundleError
-from edge.pixels import resized
+from edge.inference.resize import resized
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare what :func:`edge.flash.command.run` reads."""
+    """Declare what :func:`edge.commands.flash.run` reads."""
     add = parser.add_argument
     add("target", type=Path, help="the boot partition of a card, as a folder, or an image file of Raspberry Pi OS")
     add(

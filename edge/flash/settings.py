@@ -97,7 +97,7 @@ def _path(key: str, name: str, config_path: Path | None, chosen: Path | None) ->
 def _check_model(path: Path, task: str) -> None:
     if path.suffix == ".onnx":  # carries no contract
         return
-    from edge import bundle
+    from edge.inference import bundle
 
     found = bundle.unpack(path).contract.task
     if found != task:

@@ -7,9 +7,9 @@ import pytest
 from models.data import stretched
 
 from converter.calibrate import Fit
-from edge.classify import crop_face
 from edge.contracts import Box
-from edge.detect import letterbox
+from edge.stages.classify import crop_face
+from edge.stages.detect import letterbox
 from tests.edge.parts import texture
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from converter.cli import main
-from edge.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, unpack
+from edge.inference.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, unpack
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 
 from converter import draw
 from converter.flow import Options, convert
-from edge import bundle
 from edge.contracts import Box, Frame
-from edge.detect import FaceDetector, cell_centres
 from edge.drivers import open_interpreter
+from edge.inference import bundle
+from edge.stages.detect import FaceDetector, cell_centres
 
 SIDE = 64
 

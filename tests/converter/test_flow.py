@@ -11,10 +11,10 @@ import pytest
 
 from converter.flow import Conversion, Options, convert, prove
 from converter.verify import Gate
-from edge import bundle
 from edge.contracts import Interpreter, Stored, TensorSpec
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError, GoldenError
+from edge.inference import bundle
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 from converter.flow import Conversion, Options, convert
 from converter.heatmap import overlay
 from converter.report import heat_sheet
-from edge import bundle
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
+from edge.inference import bundle
 from tests.converter.conftest import SIZE, drawn
 
 

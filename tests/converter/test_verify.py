@@ -17,7 +17,7 @@ from converter.verify import (
     shares_of,
 )
 from edge.contracts import Floats
-from edge.detect import cell_centres
+from edge.stages.detect import cell_centres
 
 LABELS = ("with_mask", "without_mask")
 

@@ -12,7 +12,7 @@ from docs.draw import mounting, signals, wiring
 from docs.draw.sheets import DRAWINGS, FOLDER, TABLES, with_tables
 from docs.draw.svg import Sheet
 from edge import config
-from edge.alert import lit
+from edge.stages.alert import lit
 
 
 @pytest.mark.parametrize("name", DRAWINGS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import cli
+from edge.commands import main
 from edge.config import DEFAULT_PATH, load
 from tests.edge.parts import ROOT
 
@@ -73,7 +73,7 @@ def code(page: Path) -> list[str]:
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     """What a command says of itself."""
     with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--help"])
+        main.main([command, "--help"])
     assert ended.value.code == 0, f"fmd {command} does not exist"
     return capsys.readouterr().out
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge import config, drivers, service
-from edge.bundle import Bundle, Model, unpack
+from edge import config, drivers
 from edge.config import Settings
+from edge.inference.bundle import Bundle, Model, unpack
+from edge.service import run as service
 from tests.data_sets import DATA
 from tests.edge.parts import Systemd, Taking, write_clip
 

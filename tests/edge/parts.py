@@ -18,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import config
-from edge.alert import Alert
-from edge.bundle import Bundle, Contract, InputSpec, Model
-from edge.classify import MaskClassifier
 from edge.contracts import Box, Decision, Face, Floats, Frame, Image, Kind, Message, Step, Stored, TensorSpec, luma_of
-from edge.decide import Decider
-from edge.detect import FaceDetector, cell_centres
 from edge.drivers import fake_picamera2
 from edge.drivers.console import ConsoleOutput
+from edge.inference.bundle import Bundle, Contract, InputSpec, Model
 from edge.pipeline import Pipeline
-from edge.track import Tracker
-from edge.watch import Watch
+from edge.stages.alert import Alert
+from edge.stages.classify import MaskClassifier
+from edge.stages.decide import Decider
+from edge.stages.detect import FaceDetector, cell_centres
+from edge.stages.track import Tracker
+from edge.stages.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64

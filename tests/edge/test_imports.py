@@ -1,4 +1,4 @@
-"""What may import what. The arrows of the house, held by reading the source."""
+"""Which package may import which: the layers of edge, checked in the source. CONTRIBUTING states the same rules."""
 
 from __future__ import annotations
 
@@ -15,8 +15,24 @@ import edge
 from tests.edge.parts import ROOT, fmd
 
 EDGE = ROOT / "edge"
-STAGES = ["capture", "watch", "detect", "track", "classify", "decide", "alert"]
 MODULES = sorted(info.name for info in pkgutil.walk_packages(edge.__path__, "edge."))
+BOTTOM = frozenset({"addresses", "board", "config", "contracts", "errors", "faults", "migrate", "paths", "state_file"})
+"""Modules directly in edge/ that everything may import, and that import only each other."""
+ALLOWED: dict[str, frozenset[str]] = {
+    "inference": BOTTOM,
+    "stages": BOTTOM | {"inference"},
+    "camera": BOTTOM,
+    "drivers": BOTTOM | {"inference"},
+    "pipeline": BOTTOM | {"inference", "stages"},
+    "reporting": BOTTOM | {"inference", "stages", "drivers"},
+    "record": BOTTOM,
+    "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "record"},
+    "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
+    "flash": BOTTOM | {"inference"},
+    "commands": BOTTOM
+    | {"inference", "stages", "camera", "drivers", "pipeline", "reporting", "record", "service", "doctor", "flash"},
+}
+"""Package (or module) of edge -> what it may import of edge beside itself."""
 HARDWARE = {
     "picamera2",
     "gpiozero",
@@ -35,7 +51,7 @@ import importlib, sys
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow", "keras", "converter"):
+        if name.split(".")[0] in ("tensorflow", "keras", "converter", "training"):
             raise ImportError(f"{name} is not for the edge")
 
 sys.meta_path.insert(0, Blocked())
@@ -55,38 +71,60 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_every_module_of_edge_imports_without_tensorflow_keras_and_converter() -> None:
+def part_of(path: Path) -> str:
+    """Package (or module) directly in edge/ that a file belongs to."""
+    return path.relative_to(EDGE).parts[0].removesuffix(".py")
+
+
+def parts_imported(path: Path) -> set[str]:
+    """Packages and modules directly in edge/ that a file imports, other than its own."""
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("edge.")}
+    return {name for name in names if (EDGE / name).is_dir() or (EDGE / f"{name}.py").is_file()} - {part_of(path)}
+
+
+FILES = sorted(path for path in EDGE.rglob("*.py") if path != EDGE / "__init__.py")
+
+
+def test_every_module_of_edge_imports_without_tensorflow_keras_converter_and_training() -> None:
     found = subprocess.run(
         [sys.executable, "-c", BLOCK, *MODULES], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert (found.stdout, found.stderr) == ("all imported\n", "")
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "contracts", "bundle", "config", "errors", "pipeline", "sight"])
-def test_no_stage_imports_a_driver_or_what_wires_them(stage: str) -> None:
-    wiring = ("edge.drivers", "edge.service", "edge.live", "edge.pulse", "edge.world", "edge.cli", "edge.commands")
-    assert [name for name in imported(EDGE / f"{stage}.py") if name.startswith(wiring)] == []
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(EDGE)))
+def test_a_file_imports_only_what_the_layer_of_its_package_allows(path: Path) -> None:
+    part = part_of(path)
+    allowed = BOTTOM if part in BOTTOM else ALLOWED[part]
+    assert parts_imported(path) - allowed == set()
 
 
-@pytest.mark.parametrize("path", sorted((EDGE / "drivers").glob("*.py")), ids=lambda path: path.stem)
-def test_no_driver_imports_a_stage(path: Path) -> None:
-    stages = tuple(f"edge.{name}" for name in [*STAGES, "pipeline", "service", "live", "cli", "commands", "bundle"])
-    assert [name for name in imported(path) if name.startswith(stages)] == []
+def test_the_packages_of_edge_form_no_cycle() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in FILES:
+        arrows.setdefault(part_of(path), set()).update(parts_imported(path))
+    left = dict(arrows)
+    while left:
+        leaves = [part for part, needs in left.items() if not needs & left.keys()]
+        assert leaves, f"a cycle among {sorted(left)}"
+        for part in leaves:
+            del left[part]
 
 
-@pytest.mark.parametrize("path", sorted(EDGE.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((EDGE / "stages").glob("*.py")), ids=lambda path: path.stem)
+def test_no_stage_imports_another(path: Path) -> None:
+    assert [name for name in imported(path) if name.startswith("edge.stages.")] == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if part_of(path) != "drivers"], ids=lambda path: str(path.relative_to(EDGE))
+)
 def test_hardware_is_imported_by_drivers_alone(path: Path) -> None:
     assert [name for name in imported(path) if name.split(".")[0] in HARDWARE] == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stages_know_contracts_and_settings_and_not_each_other(stage: str) -> None:
-    known = ("edge.contracts", "edge.config", "edge.errors", "edge.bundle", "edge.pixels", "edge.sight")
-    assert [n for n in imported(EDGE / f"{stage}.py") if n.startswith("edge.") and not n.startswith(known)] == []
-
-
 def test_help_is_quick_because_it_loads_nothing_large() -> None:
-    code = "import sys, edge.cli; print(*(set(sys.modules) & {'cv2', 'numpy', 'msgspec', 'ai_edge_litert'}))"
+    code = "import sys, edge.commands.main; print(*(set(sys.modules) & {'cv2', 'numpy', 'msgspec', 'ai_edge_litert'}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (found.stdout, found.stderr) == ("\n", "")
     assert fmd("--help").returncode == 0

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from edge import config
-from edge.alert import Alert
-from edge.classify import Look
 from edge.config import Settings
 from edge.contracts import Box, Face, Frame, Outcome, Signal, Verdict
 from edge.pipeline import Pipeline
+from edge.stages.alert import Alert
+from edge.stages.classify import Look
 from tests.edge.parts import (
     BARE,
     MASKED,

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from edge.commands.flash import write
 from edge.flash.card import recognise
-from edge.flash.command import write
 from edge.flash.content import Etc, Login, Wanted, changes
 from edge.flash.target import open_target
 from tests.machine import namespaces, package, root, scene

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge import bundle, drivers, paths
+from edge import drivers, paths
 from edge.errors import DataError
+from edge.inference import bundle
 from training import bench
 
 SHIPPED = paths.shipped_model("detector")

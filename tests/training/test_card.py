@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
-from edge.bundle import Contract, InputSpec, pack, sha256
 from edge.errors import DataError
+from edge.inference.bundle import Contract, InputSpec, pack, sha256
 from training import card, tracking
 
 SCORES = {

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
-from edge.classify import CROP_MARGIN, crop_face
 from edge.contracts import Box
+from edge.stages.classify import CROP_MARGIN, crop_face
 from training import classifier
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
 from edge.contracts import Box
-from edge.detect import STRIDES, cell_centres, decode, reach_of
+from edge.stages.detect import STRIDES, cell_centres, decode, reach_of
 from training import detector
 from training.data import IGNORE, LabelledFace
 

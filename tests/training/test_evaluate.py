@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
-from edge.bundle import Bundle, Contract, InputSpec, Model
 from edge.contracts import Box, Floats, Stored, TensorSpec
 from edge.errors import DataError
+from edge.inference.bundle import Bundle, Contract, InputSpec, Model
 from training import data, evaluate, score
 from training.score import Predicted
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.contracts import Box
-from edge.detect import FaceDetector
 from edge.errors import DataError
+from edge.stages.detect import FaceDetector
 from tests.edge.parts import detector_of
 from training import data, negatives
 from training.data import LabelledFace, Picture
@@ -54,7 +54,8 @@ def test_only_training_pictures_are_mined(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_mining_the_first_pictures(shared_data: Path, tmp_path: Path) -> None:
-    from edge import config, service
+    from edge import config
+    from edge.service import run as service
 
     pictures = [p for p in data.read_boxes(shared_data / "boxes" / "boxes.csv") if p.split == "train"][:4]
     detector = service.load_model(config.load().model, "detector")

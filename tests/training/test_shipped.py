@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge import bundle, config, service
-from edge.bundle import sha256
+from edge import config
+from edge.inference import bundle
+from edge.inference.bundle import sha256
+from edge.service import run as service
 
 MODELS = Path(service.__file__).parents[1] / "models"
 

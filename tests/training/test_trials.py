@@ -13,7 +13,7 @@ pytest.importorskip("skimage", reason="scikit-image is not installed; pip instal
 from skimage import data as pictures
 
 from edge.drivers import doorway
-from edge.predict import Predictor
+from edge.reporting.predictor import Predictor
 from tests.edge.parts import classifier_of, detector_of, face
 from training import trials
 from training.sheet import CAPTION, COLUMNS, TILE

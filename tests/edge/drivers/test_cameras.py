@@ -16,8 +16,8 @@ from edge import config, drivers
 from edge.config import CameraSettings
 from edge.contracts import LUMA_WIDTH, Camera, Frame, Image, luma_of
 from edge.drivers.clip import Clip
+from edge.drivers.colour import frame_of_bgr
 from edge.drivers.folder import Folder
-from edge.drivers.pixels import frame_of_bgr
 from edge.drivers.v4l2 import UsbCamera
 from edge.errors import CameraError
 from tests.edge.parts import texture, write_clip

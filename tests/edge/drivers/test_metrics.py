@@ -18,7 +18,7 @@ from edge import config, drivers
 from edge.board import Board
 from edge.drivers.metrics import REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
-from edge.publish import Figures, Snapshot
+from edge.reporting.reporter import Figures, Snapshot
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
@@ -168,7 +168,7 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_the_reporters_own_snapshot_is_served() -> None:
-    from edge.publish import Reporter
+    from edge.reporting.reporter import Reporter
 
     reporter: Any = Reporter(config.load().publish)
     server = MetricsServer(settings_for(), reporter.snapshot)

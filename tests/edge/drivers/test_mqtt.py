@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from edge import config, drivers, publish
+from edge import config, drivers
 from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Sight, Signal, Step
 from edge.drivers.mqtt import MqttMessenger, discovery
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
-from edge.outbox import Outbox
+from edge.reporting.outbox import Outbox
+from edge.reporting.reporter import open_reporter
 from tests.edge.parts import command, environment, frame_of, texture
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
@@ -254,7 +255,7 @@ def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path
     subscriber = Subscriber(broker.port)
     sources = {"in": "picamera2", "the-yard": "rtsp://x/"}
     changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "camera.sources": sources}
-    with publish.open_reporter(config.load(None, {**changed, "publish.pictures": "blurred"})) as (reporter, _):
+    with open_reporter(config.load(None, {**changed, "publish.pictures": "blurred"})) as (reporter, _):
         for camera in sources:
             reporter.on_health(Health(camera, Sight.SEEING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
@@ -284,7 +285,7 @@ def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: 
     """A reload from some cameras, all blind, to others without the last of them; heard when it returns."""
     changed = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "less", "publish.pictures": "blurred"}
     settings = config.load(None, {**changed, "camera.sources": before})
-    with publish.open_reporter(settings) as (reporter, follow):
+    with open_reporter(settings) as (reporter, follow):
         for camera in config.cameras(settings.camera):
             reporter.on_health(Health(camera, Sight.GONE, 1.0, "unplugged"))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
@@ -327,7 +328,7 @@ def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
     about = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "again", "publish.pictures": "blurred"}
     settings = config.load(None, {**about, **{key.replace("__", "."): value for key, value in changed.items()}})
     before = len(subscriber.heard)
-    with publish.open_reporter(settings) as (reporter, follow):
+    with open_reporter(settings) as (reporter, follow):
         for camera in config.cameras(settings.camera):
             reporter.on_health(Health(camera, Sight.SEEING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
@@ -480,7 +481,7 @@ def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_a
     """The first address was mistyped. What the door had to say since then reaches the right one."""
     broker, subscriber = alone
     changed = {"mqtt.host": "127.0.0.1", "publish.name": "moved"}
-    with publish.open_reporter(config.load(None, {**changed, "mqtt.port": free_port()})) as (reporter, follow):
+    with open_reporter(config.load(None, {**changed, "mqtt.port": free_port()})) as (reporter, follow):
         reporter.on_health(Health("", Sight.SEEING, 1.0))
         reporter.on_decision(Decision(Change.DECIDED, PASSAGE, 2.0))
         reporter.on_step(Step(frame_of(texture(8, 8)), True, (), (), {}, (), (), True, {}, signal=Signal.BARE))

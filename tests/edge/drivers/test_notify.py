@@ -18,7 +18,7 @@ from edge import config, drivers
 from edge.contracts import Kind, Message
 from edge.drivers.notify import EVENTS, AppriseMessenger, urls_of
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
-from edge.outbox import Outbox
+from edge.reporting.outbox import Outbox
 
 pytest.importorskip("apprise", reason="apprise is not installed")
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import bundle, config, paths
+from edge import config, paths
 from edge.contracts import Image
 from edge.drivers import fake_picamera2
 from edge.drivers.pi_camera import LORES_WIDTH, PiCamera, lores_size, whole_view
 from edge.errors import CameraError
+from edge.inference import bundle
 
 SETTINGS = config.load(None, {"camera.width": 640, "camera.height": 480, "camera.stall_s": 1.5}).camera
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge import config, drivers
-from edge.capture import Capture, ThreadReader
+from edge.camera.supervisor import Capture, ThreadReader
 from edge.config import CameraSettings
 from edge.contracts import Frame, Sight
 from edge.drivers.stream import StreamCamera

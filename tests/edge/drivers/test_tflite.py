@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edge import drivers
-from edge.bundle import Bundle
 from edge.drivers.tflite import RUNTIMES, TFLiteInterpreter
 from edge.errors import BundleError, RuntimeMissingError
+from edge.inference.bundle import Bundle
 
 
 def test_a_real_model_runs_and_tells_what_it_wants(classifier_bundle: Bundle) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import config, drivers, speech
+from edge import config, drivers
 from edge.config import VoiceSettings
+from edge.drivers import speech
 from edge.drivers.voice import VoiceOutput
 from edge.errors import OutputError
 

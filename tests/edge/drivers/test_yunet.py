@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from models.data import load_faces, of_split, read_boxes
 
-from edge import config, service
+from edge import config
 from edge.contracts import Box, Face, Frame
-from edge.decide import SURE_FACE
 from edge.doctor import probes
 from edge.drivers.yunet import YuNetDetector
 from edge.errors import BundleError
+from edge.service import run as service
+from edge.stages.decide import SURE_FACE
 from tests.data_sets import DATA
 from tests.edge.parts import texture
 

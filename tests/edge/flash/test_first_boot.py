@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.commands.flash import write
 from edge.flash.card import recognise
-from edge.flash.command import write
 from edge.flash.content import Etc, Wanted, changes
 from edge.flash.target import open_target
 from tests.edge.parts import ROOT

@@ -3,13 +3,14 @@
 import json
 import sys
 
-from edge import bundle, drivers, service
+from edge import drivers, paths
+from edge.inference import bundle
 
 
 def main() -> int:
     answers = {}
-    for task in service.SHIPPED:
-        loaded = bundle.unpack(service.shipped_model(task))
+    for task in paths.SHIPPED_MODELS:
+        loaded = bundle.unpack(paths.shipped_model(task))
         model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer, 1), task)
         model.replay()
         # Floats made of whole quanta by one multiplication: equal digits are equal bits.

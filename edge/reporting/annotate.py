@@ -1,0 +1,242 @@
+"""Drawing what was seen and decided onto a frame, and contact sheets of it.
+
+Faces are personal data: :func:`annotate` blurs every face it was told of unless asked not to, and blurs first and
+draws after, so that nothing can be drawn on a picture that kept a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.contracts import Box, Floats, Heat, Image, Outcome, Step
+from edge.errors import OutputError
+from edge.stages.detect import letterbox
+
+COLOURS = {
+    Outcome.UNDECIDED: (160, 160, 160),
+    Outcome.COMPLIANT: (40, 180, 60),
+    Outcome.VIOLATION: (220, 40, 40),
+    Outcome.UNSURE: (230, 170, 30),
+}
+"""RGB."""
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+HEAT_SHARE = 0.45
+"""How much of a picture under a heat map is the map."""
+
+
+def annotate(step: Step, show_faces: bool) -> Image:
+    """A copy of the step's picture with everybody's box, what is held of them, and the alarm's border."""
+    picture = step.frame.image.copy()
+    if not show_faces:
+        _blur_faces(picture, step)
+    for verdict in step.verdicts.values():
+        if verdict.heat:
+            draw_heat(picture, verdict.heat)
+    passages = {passage.id: passage for passage in step.passages}
+    everything = Box(0, 0, picture.shape[1], picture.shape[0])
+    for track in step.tracks:
+        if not track.box.intersection(everything):
+            continue  # walked out of the picture, and not yet held to have left
+        passage = passages.get(track.id)
+        outcome = passage.outcome if passage else Outcome.UNDECIDED
+        label = f"{track.id} {outcome.value}" + (f" {passage.label}" if passage and passage.label else "")
+        draw_box(picture, track.box, label, COLOURS[outcome])
+    draw_status(picture, step)
+    return picture
+
+
+def _blur_faces(picture: Image, step: Step) -> None:
+    if not step.looked:
+        # Nobody looked for faces in this one, so all of it may be one.
+        height, width = picture.shape[:2]
+        pixelate(picture, (width // 40, height // 40))
+    for box in [face.box for face in step.faces] + [track.box for track in step.tracks]:
+        blur_face(picture, box)
+
+
+def unrecognisable(step: Step) -> Image:
+    """A copy of the step's picture as coarse cells from edge to edge, with everybody's box: for sending away.
+
+    Cells are a sixteenth of the picture's width; faces get their six by six on top. So nothing depends on what the
+    detector found: a face it missed is cells, too.
+    """
+    picture = step.frame.image.copy()
+    pixelate(picture, (16, max(1, 16 * picture.shape[0] // picture.shape[1])))
+    return annotate(replace(step, frame=replace(step.frame, image=picture)), show_faces=False)
+
+
+def encoded(picture: Image) -> bytes:
+    """(H, W, 3) RGB as a JPEG."""
+    done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    if not done:
+        raise OutputError(f"a picture of {picture.shape} could not be made a JPEG")
+    return data.tobytes()
+
+
+def draw_heat(picture: Image, heat: Heat) -> None:
+    """Lay a map over its square of (H, W, 3) RGB: red where it speaks for the label given, blue where against."""
+    square, (height, width) = heat.square, picture.shape[:2]
+    left, top, right, bottom = (int(v) for v in (square.xmin, square.ymin, square.xmax, square.ymax))
+    inside = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
+    region = picture[inside]
+    if not region.size:
+        return
+    colours = heat_colours(heat.values, right - left, bottom - top)
+    shown = colours[inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left]
+    region[:] = cv2.addWeighted(region, 1 - HEAT_SHARE, shown, HEAT_SHARE, 0)
+
+
+def heat_colours(values: Floats, width: int, height: int) -> Image:
+    """A map (h, w) as (height, width, 3) RGB, from blue over green (0) to red, its farthest value at full colour."""
+    span = max(1e-6, float(np.abs(values).max()))
+    smooth = cv2.resize(values / span, (width, height), interpolation=cv2.INTER_CUBIC)
+    grey = np.clip((smooth + 1) * 127.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:
+    """A rectangle with a line of text on top of it, drawn into (H, W, 3) RGB."""
+    xmin, ymin, xmax, ymax = (round(v) for v in box)
+    cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
+    (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
+    left = max(0, min(xmin, picture.shape[1] - width - 4))
+    top = ymin - height - 6 if ymin - height - 6 >= 0 else ymax
+    cv2.rectangle(picture, (left, top), (left + width + 4, top + height + 6), colour, -1)
+    cv2.putText(picture, text, (left + 2, top + height + 2), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def draw_status(picture: Image, step: Step) -> None:
+    """Time and alarm state in the corner; a red border while the alarm is on."""
+    height, width = picture.shape[:2]
+    if step.alarm:
+        cv2.rectangle(picture, (0, 0), (width - 1, height - 1), COLOURS[Outcome.VIOLATION], 6)
+    text = f"{step.frame.captured_s:6.2f} s  {'ALARM' if step.alarm else 'watching' if step.awake else 'asleep'}"
+    (text_width, text_height), _ = cv2.getTextSize(text, FONT, 0.45, 1)
+    cv2.rectangle(picture, (6, height - text_height - 14), (text_width + 14, height - 5), (0, 0, 0), -1)
+    cv2.putText(picture, text, (10, height - 10), FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def blur_face(picture: Image, box: Box) -> None:
+    """Make a face unrecognisable in place: a quarter wider than the box, down to 6 x 6 cells."""
+    x, y = box.width / 4, box.height / 4
+    xmin, ymin = max(0, int(box.xmin - x)), max(0, int(box.ymin - y))
+    pixelate(picture[ymin : max(0, int(box.ymax + y)) + 1, xmin : max(0, int(box.xmax + x)) + 1], (6, 6))
+
+
+def pixelate(region: Image, cells: tuple[int, int]) -> None:
+    """Replace a picture, or a view into one, by (columns, rows) cells of one colour each, in place."""
+    if region.size:
+        means = cv2.resize(region, (max(1, cells[0]), max(1, cells[1])), interpolation=cv2.INTER_AREA)
+        region[:] = cv2.resize(means, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_NEAREST)
+
+
+def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320) -> Image:
+    """Pictures side by side, each ``width`` pixels wide; all must have one aspect."""
+    height = round(pictures[0].shape[0] * width / pictures[0].shape[1])
+    cells = [np.asarray(cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
+    cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % columns)
+    return np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+
+
+def save_picture(path: Path, picture: Image) -> None:
+    """Write (H, W, 3) RGB to a picture file; OutputError where it cannot be."""
+    try:
+        written = cv2.imwrite(str(path), picture[:, :, ::-1])
+    except cv2.error as error:
+        raise OutputError(f"{path}: the picture could not be written: {error.err or error}") from error
+    if not written:
+        raise OutputError(f"{path}: the picture could not be written; is the disk full or the folder missing?")
+
+
+LONGEST_GAP_S = 2.0
+"""How long a video shows one picture of a live camera at most, however long it gave none."""
+
+
+class VideoFile:
+    """An MP4 of RGB frames, as a context. Without ``fps`` its speed is that of its first two frames, so the first waits
+    for the second, and every frame is in it once: for recordings, whose frames are evenly apart.
+
+    With ``fps`` the video keeps the frames' own time: a picture stays until the next one's time has come, of two in one
+    place the later is left out, and a gap is LONGEST_GAP_S at most, as writing it holds up the loop.
+
+    FFmpeg underneath drops what does not fit a full disk without a word; the end of the context looks the file over
+    and raises OutputError where frames are missing.
+    """
+
+    def __init__(self, path: Path, fps: float | None = None) -> None:
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
+        self._path = path
+        self._first: tuple[Image, float] | None = None
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._frames, self._fps = 0, fps
+        self._last: Image | None = None
+        self._last_s = self._until_s = 0.0
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None and self._writer is None and self._first is not None:
+            self._append(self._open(self._first[0], fps=1.0), self._first[0])
+        if self._writer is not None:
+            self._writer.release()
+        if kind is None:  # another error is worth more than ours
+            self._check()
+
+    def write(self, picture: Image, captured_s: float) -> None:
+        """Append (H, W, 3) RGB, fitted to the first one's size. OutputError where the file cannot be written."""
+        if self._fps is not None:
+            self._keep_time(picture, captured_s, self._fps)
+        elif self._writer is not None:
+            self._append(self._writer, picture)
+        elif self._first is None:
+            self._first = (picture, captured_s)
+        else:
+            first, first_s = self._first
+            writer = self._open(first, 1 / max(1e-3, captured_s - first_s))
+            self._append(writer, first)
+            self._append(writer, picture)
+
+    def _keep_time(self, picture: Image, captured_s: float, fps: float) -> None:
+        """Append ``picture``, the one before as often as its time was longer than a frame."""
+        writer = self._writer or self._open(picture, fps)
+        if self._last is not None:
+            self._until_s += min(LONGEST_GAP_S, max(0.0, captured_s - self._last_s))
+            for _ in range(round(self._until_s * fps) - self._frames):
+                self._append(writer, self._last)
+        self._last, self._last_s = picture, captured_s
+        if round(self._until_s * fps) == self._frames:
+            self._append(writer, picture)
+
+    def _check(self) -> None:
+        if not self._frames:
+            return
+        found = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        readable = int(found.get(cv2.CAP_PROP_FRAME_COUNT)) if found.isOpened() else 0
+        found.release()
+        if readable < self._frames:
+            raise OutputError(
+                f"{self._path}: only {readable} of {self._frames} frames are in the video; is the disk full?"
+            )
+
+    def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
+        self._size = (picture.shape[1], picture.shape[0])
+        self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
+        if not self._writer.isOpened():
+            raise OutputError(f"{self._path}: the video cannot be written; is it a writable file that ends in .mp4?")
+        return self._writer
+
+    def _append(self, writer: cv2.VideoWriter, picture: Image) -> None:
+        width, height = self._size
+        # The writer drops pictures of another size without a word.
+        if picture.shape[:2] != (height, width):
+            picture, _ = letterbox(picture, height, width)
+        writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
+        self._frames += 1

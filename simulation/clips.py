@@ -1,0 +1,128 @@
+"""Doorway clips composed from labelled faces: each person slides in, pauses and sways, walks on, one after the other.
+
+    python -m simulation.clips BOXES.csv OUT.mp4 --label with_mask --people 20
+
+The truth is written beside the clip as CSV: person, label, image, entered_s, left_s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from models.data import LabelledFace, Picture, load_faces, read_boxes
+
+from edge.contracts import Frame, Image, luma_of
+from edge.drivers.doorway import draw_doorway
+
+FPS = 15.0
+WIDTH, HEIGHT = 640, 480
+ENTER_S, PAUSE_S, LEAVE_S, EMPTY_S = 1.2, 1.6, 1.2, 2.4
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody to send through the door: a picture with one face, and how large it is to be seen, in pixels."""
+
+    picture: Picture
+    face: LabelledFace
+    width: float
+
+
+def choose(pictures: Sequence[Picture], label: str, people: int, split: str, seed: int = 1) -> list[Person]:
+    """People with one large enough face each; seeded."""
+    rng = np.random.default_rng(seed)
+    fitting = [
+        p
+        for p in pictures
+        if p.split == split and len(p.faces) == 1 and p.faces[0].label == label and p.faces[0].box.width >= 50
+    ]
+    chosen = [fitting[i] for i in rng.permutation(len(fitting))[:people]]
+    return [Person(p, p.faces[0], float(rng.uniform(70, 150))) for p in chosen]
+
+
+def frames_of(people: Sequence[Person], seed: int = 1) -> Iterator[tuple[Image, int]]:
+    """Frames (480, 640, 3) RGB and who is in them (-1: nobody)."""
+    rng = np.random.default_rng(seed)
+    doorway = draw_doorway()
+    for number, person in enumerate(people):
+        for _ in range(int(EMPTY_S * FPS)):
+            yield _noisy(doorway, rng), -1
+        image, (face,) = load_faces(person.picture)
+        from_left = bool(rng.random() < 0.5)
+        for i in range(int((ENTER_S + PAUSE_S + LEAVE_S) * FPS)):
+            yield _noisy(_with_person(doorway, image, face, person.width, i / FPS, from_left), rng), number
+    for _ in range(int(EMPTY_S * FPS)):
+        yield _noisy(doorway, rng), -1
+
+
+def _noisy(scene: Image, rng: np.random.Generator) -> Image:
+    return np.clip(scene + rng.normal(0, 2, scene.shape), 0, 255).astype(np.uint8)
+
+
+def _with_person(scene: Image, image: Image, face: LabelledFace, width: float, at_s: float, from_left: bool) -> Image:
+    """The person's picture pasted at its place on the walk, as a card that slides through the doorway."""
+    enter, leave = min(1.0, at_s / ENTER_S), max(0.0, (at_s - ENTER_S - PAUSE_S) / LEAVE_S)
+    side = 1.0 if from_left else -1.0
+    x = WIDTH / 2 + side * WIDTH * 0.75 * (enter - 1 + leave) + 5 * np.sin(at_s * 3)
+    scale = width / face.box.width * (0.9 + 0.1 * enter)
+    centre_x, centre_y = face.box.centre
+    matrix = np.array([[scale, 0, x - scale * centre_x], [0, scale, HEIGHT * 0.42 - scale * centre_y]])
+    source = cv2.GaussianBlur(image, (0, 0), 0.4 / scale) if scale < 0.7 else image
+    card = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_CONSTANT)
+    inside = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), matrix, (WIDTH, HEIGHT))
+    # Head and shoulders alone: others in the picture, labelled or not, were not asked to walk.
+    around = np.zeros((HEIGHT, WIDTH), np.uint8)
+    middle, chin = (round(x), round(HEIGHT * 0.42)), round(HEIGHT * 0.42 + width)
+    cv2.ellipse(around, middle, (round(0.9 * width), round(1.3 * width)), 0, 0, 360, 255, -1)
+    cv2.rectangle(around, (round(x - 1.2 * width), chin), (round(x + 1.2 * width), HEIGHT), 255, -1)
+    return np.where(((inside > 127) & (around > 0))[:, :, None], card, scene)
+
+
+class ComposedCamera:
+    """Frames of a walk as a camera, without a file between."""
+
+    live = False
+
+    def __init__(self, people: Sequence[Person]) -> None:
+        self._frames = enumerate(frames_of(people))
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end."""
+        index, (image, _) = next(self._frames, (0, (None, -1)))
+        return None if image is None else Frame(image, luma_of(image), index / FPS, index)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("boxes", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--label", default="with_mask")
+    parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--split", default="test")
+    arguments = parser.parse_args()
+    people = choose(read_boxes(arguments.boxes), arguments.label, arguments.people, arguments.split)
+    writer = cv2.VideoWriter(str(arguments.out), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
+    spans: dict[int, list[float]] = {}
+    for i, (image, number) in enumerate(frames_of(people)):
+        writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+        spans.setdefault(number, [i / FPS, 0.0])[1] = i / FPS
+    writer.release()
+    with arguments.out.with_suffix(".csv").open("w", newline="") as handle:
+        out = csv.writer(handle)
+        out.writerow(["person", "label", "image", "entered_s", "left_s"])
+        for number, person in enumerate(people):
+            out.writerow([number, person.face.label, person.picture.path.name, *(round(v, 2) for v in spans[number])])
+    print(f"{arguments.out}: {len(people)} people")
+
+
+if __name__ == "__main__":
+    main()

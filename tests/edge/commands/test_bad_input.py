@@ -1,0 +1,240 @@
+"""Bad input through the real command: one clear line that names what is wrong, and exit code 1."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edge.inference.bundle import unpack
+from tests.edge.parts import command, environment, fmd, texture, write_clip
+
+MAKERS: dict[str, Callable[[Path, Path], object]] = {
+    "cut.tflite": lambda path, model: path.write_bytes(model.read_bytes()[:100_000]),
+    "bare.tflite": lambda path, model: path.write_bytes(unpack(model).flatbuffer),
+    "edited.tflite": lambda path, model: path.write_bytes(flipped(model.read_bytes())),
+    "pointer.tflite": lambda path, model: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
+    "typo.toml": lambda path, model: path.write_text("[alert]\nled_pni = 5\n"),
+    "broken.toml": lambda path, model: path.write_text("[alert\n"),
+    "wrong.toml": lambda path, model: path.write_text('[alert]\nled_pin = "five"\ndriver = "gpiozero"\n'),
+    "accept.toml": lambda path, model: path.write_text('[decide]\naccept = ["scarf"]\n'),
+    "ok.mp4": lambda path, model: write_clip(path),
+    "cut.mp4": lambda path, model: cut(write_clip(path)),
+    "cut.avi": lambda path, model: cut(write_clip(path)),
+    "text.mp4": lambda path, model: path.write_text("no video\n"),
+    "empty.mp4": lambda path, model: path.write_bytes(b""),
+    "notes.txt": lambda path, model: path.write_text("no video\n"),
+    "empty": lambda path, model: path.mkdir(),
+    "corrupt": lambda path, model: corrupt(path),
+}
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit in the middle of the flatbuffer."""
+    return data[:500_000] + bytes([data[500_000] ^ 1]) + data[500_001:]
+
+
+def cut(path: Path) -> None:
+    """Two thirds of a video: an AVI stops in mid-frame, an MP4 loses the index at its end."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+def corrupt(folder: Path) -> None:
+    """A folder of pictures of which the second is none."""
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), texture(64, 64))
+    (folder / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 and then nothing")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, classifier_path: Path) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    for name, make in MAKERS.items():
+        make(folder / name, classifier_path)
+    return folder
+
+
+CASES = {
+    "a model cut short": ("verify cut.tflite", "cut.tflite: a TFLite file without a readable contract"),
+    "a model without contract": ("verify bare.tflite", "bare.tflite: a TFLite file without a readable contract"),
+    "a model whose hash is off": ("verify edited.tflite", "edited.tflite: the model is not the one its contract"),
+    "a model that is a Git pointer": ("verify pointer.tflite", "pointer.tflite: not a TFLite file"),
+    "a model that is not there": ("verify nowhere.tflite", "nowhere.tflite: cannot read the model file: No such"),
+    "a damaged model in the settings": (
+        "run --source ok.mp4 --set model.detector=edited.tflite",
+        "edited.tflite: the model is not the one its contract",
+    ),
+    "settings with a typo": (
+        "run --source ok.mp4 --config typo.toml",
+        "typo.toml: unknown key alert.led_pni; did you mean led_pin?",
+    ),
+    "settings that are no TOML": ("run --config broken.toml", "broken.toml: not valid TOML: "),
+    "settings of a wrong type": (
+        "run --config wrong.toml",
+        "wrong.toml: alert.led_pin: got 'five', expected a BCM number",
+    ),
+    "settings that are not there": ("run --config nowhere.toml", "nowhere.toml: cannot read the settings: No such"),
+    "settings that cannot be read": ("run --config empty", "empty: cannot read the settings: Is a directory"),
+    "a label the model lacks": ("run --source ok.mp4 --config accept.toml", "decide.accept: ['scarf']: no label"),
+    "an assignment without a key": ("run --set led", "command line: --set led: expected section.key=value"),
+    "a video without its index": ("run --source cut.mp4", "cut.mp4: not a video this machine can read"),
+    "a video that ends in mid-frame": ("run --source cut.avi", "cut.avi: ends after "),
+    "a text named as a video": ("run --source text.mp4", "text.mp4: not a video this machine can read"),
+    "an empty video": ("run --source empty.mp4", "empty.mp4: not a video this machine can read"),
+    "a text as a source": ("run --source notes.txt", "notes.txt: not a video this machine can read"),
+    "a source that is not there": ("run --source nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
+    "a source without a name": ("run --source=", "command line: camera.source: expected `str` of length >= 1"),
+    "a camera that is not there": ("run --source /dev/video9", "camera.source: no device at /dev/video9 (found "),
+    "a Pi camera by a word": ("run --source picamera2:left", "camera.source: picamera2:left: got 'left'"),
+    "an empty folder": ("run --source empty", "empty: no pictures in this folder"),
+    "a corrupt picture in a folder": ("run --source corrupt", "corrupt/b.jpg: not a picture this machine can read"),
+    "a corrupt picture to predict": ("predict corrupt/b.jpg", "corrupt/b.jpg: not a picture this machine can read"),
+    "a corrupt picture among those to predict": ("predict corrupt", "corrupt: 1 of its pictures could not be read"),
+    "an empty folder to predict": ("predict empty --csv out.csv", "empty: no pictures in this folder"),
+    "a cut video to predict": ("predict cut.avi", "cut.avi: ends after "),
+    "nothing to predict": ("predict nowhere", "nowhere: no such file or folder"),
+    "a full disk under a CSV": ("predict corrupt/a.png --csv /dev/full", "/dev/full: No space left on device"),
+    "a CSV into no folder": ("predict corrupt/a.png --csv no/out.csv", "no/out.csv: No such file or directory"),
+    "a file where pictures should go": ("predict corrupt/a.png --annotate notes.txt", "notes.txt: File exists"),
+    "a full disk under a video": (
+        "run --source ok.mp4 --annotate /dev/full",
+        "/dev/full: the video cannot be written",
+    ),
+    "a video into no folder": ("run --source ok.mp4 --annotate no/o.mp4", "no/o.mp4: the video cannot be written"),
+    "a video over its own source": ("run --source ok.mp4 --annotate ok.mp4", "--annotate ok.mp4: the same file as"),
+    "a file where the demo should go": ("demo --out notes.txt", "notes.txt: File exists"),
+}
+
+
+def assert_one_line(found: subprocess.CompletedProcess[str], said: str) -> None:
+    complaints = [line for line in found.stderr.splitlines() if line.startswith(("error", "unexpected"))]
+    assert len(complaints) == 1, found.stderr
+    assert complaints[0].startswith(f"error: {said}")
+    assert found.stderr.splitlines()[-1] == complaints[0]
+    assert "Traceback" not in found.stderr
+    assert "WARN" not in found.stderr
+    assert found.returncode == 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_line_and_code_1(folder: Path, case: str) -> None:
+    arguments, said = CASES[case]
+    assert_one_line(fmd(*arguments.split(), cwd=folder), said)
+
+
+def test_a_mistyped_source_does_not_empty_the_csv_of_an_earlier_run(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "out.csv"
+    kept.write_text("an hour's work\n")
+    assert_one_line(fmd("predict", "nowhere", "--csv", kept, cwd=folder), "nowhere: no such file or folder")
+    assert kept.read_text() == "an hour's work\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("run --source mine.mp4 --annotate mine.mp4", "--annotate mine.mp4"),
+        ("run --source file:mine.mp4 --annotate ./mine.mp4", "--annotate mine.mp4"),
+        ("run --config two.toml --annotate out.mp4", "--annotate out-b.mp4"),
+        ("replay mine.mp4 --expect link.mp4 --write", "--expect link.mp4"),
+        ("replay pictures --expect pictures/a.png --write", "--expect pictures/a.png"),
+        ("replay mine.mp4 --config two.toml --expect two.toml --write", "--expect two.toml"),
+        ("predict mine.mp4 --csv mine.mp4", "--csv mine.mp4"),
+        ("predict mine.mp4 --config two.toml --csv two.toml", "--csv two.toml"),
+        ("predict pictures --csv pictures/a.png", "--csv pictures/a.png"),
+    ],
+)
+def test_nothing_is_written_over_what_is_read(tmp_path: Path, arguments: str, option: str) -> None:
+    clips = [write_clip(tmp_path / name) for name in ("mine.mp4", "out-b.mp4")]
+    (tmp_path / "link.mp4").hardlink_to(clips[0])
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), texture(64, 64))
+    (tmp_path / "two.toml").write_text('[camera]\nsources = { a = "mine.mp4", b = "out-b.mp4" }\n')
+    files = [*clips, tmp_path / "pictures" / "a.png", tmp_path / "two.toml"]
+    before = [file.read_bytes() for file in files]
+    assert_one_line(fmd(*arguments.split(), cwd=tmp_path), f"{option}: the same file as ")
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_pins_that_are_not_there(folder: Path) -> None:
+    """No simulated pins: this machine has none, or its user may not have them."""
+    if any(Path("/dev").glob("gpiochip*")) or Path("/proc/device-tree/model").exists():
+        pytest.skip("this machine has pins")
+    plain = {key: value for key, value in environment().items() if key != "GPIOZERO_PIN_FACTORY"}
+    found = subprocess.run(
+        command("run", "--source", "ok.mp4"), capture_output=True, text=True, check=False, cwd=folder, env=plain
+    )
+    assert_one_line(found, "alert.led_pin: GPIO17 cannot be driven (")
+    assert found.stderr.endswith('to try fmd without GPIO set alert.driver = "console"\n')
+
+
+def test_a_full_disk_under_standard_output(folder: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            command("predict", "corrupt/a.png"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=environment(),
+        )
+    assert_one_line(found, "standard output: No space left on device")
+
+
+def test_a_closed_standard_output_is_no_error(folder: Path) -> None:
+    found = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command("predict", "corrupt/a.png")],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment(),
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_a_watch_goes_on_where_its_lines_cannot_be_printed(folder: Path) -> None:
+    """The built-in scene's alarm comes, is not printed, and goes off again; the end says what was lost."""
+    pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            command("run", "--source", "doorway", "--set", "alert.driver=console"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=environment(PYTHONUNBUFFERED=""),
+        )
+    assert found.stderr.count("standard output: No space left on device; watching goes on without it") == 1
+    assert "passages: 1, of them had violated: 1" in found.stderr
+    assert_one_line(found, "standard output: No space left on device")
+
+
+@pytest.fixture
+def full_soon(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 kB."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system")
+    yield small
+    subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_disk_that_fills_up_under_a_video(folder: Path, full_soon: Path) -> None:
+    found = fmd("run", "--source", "ok.mp4", "--annotate", full_soon / "o.mp4", cwd=folder)
+    assert_one_line(found, f"{full_soon}/o.mp4: only ")
+    assert found.stderr.endswith("is the disk full?\n")
+
+
+def test_a_disk_that_fills_up_under_pictures(folder: Path, full_soon: Path) -> None:
+    found = fmd("predict", "ok.mp4", "--annotate", full_soon, cwd=folder)
+    assert_one_line(found, f"{full_soon}/ok.mp4-")

@@ -1,0 +1,151 @@
+"""The whole line on the built-in scene with the models that ship: bare-faced, alarm; mask on, the alarm ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from edge import config
+from edge.contracts import Change, Decision, Outcome, Step
+from edge.drivers import doorway, fake_picamera2
+from edge.drivers.console import ConsoleOutput
+from edge.drivers.pi_camera import PiCamera
+from edge.service import run as service
+from edge.stages.alert import Alert
+from tests.edge.parts import fmd
+
+pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
+
+LED, BUZZER = 17, 27
+
+
+class Seen:
+    """What one run of the scene led to; ``lit`` and ``sounding`` are the pins' states after each frame."""
+
+    def __init__(self, pins: Any) -> None:
+        settings = config.load(None, {"camera.source": "doorway", "alert.driver": "gpiozero"})
+        self.steps: list[Step] = []
+        self.decisions: list[Decision] = []
+        self.lit: list[tuple[float, bool]] = []
+        self.sounding: list[tuple[float, bool]] = []
+
+        def on_step(step: Step) -> None:
+            self.steps.append(step)
+            self.lit.append((step.frame.captured_s, pins.pin(LED).state))
+            self.sounding.append((step.frame.captured_s, pins.pin(BUZZER).state))
+
+        service.run(settings, on_step, self.decisions.append)
+
+
+@pytest.fixture(scope="module")
+def pins() -> Iterator[Any]:
+    mock = pytest.importorskip("gpiozero.pins.mock", reason="gpiozero is not installed")
+    from gpiozero import Device
+
+    Device.pin_factory = mock.MockFactory()
+    yield Device.pin_factory
+    Device.pin_factory.reset()
+    Device.pin_factory = None
+
+
+@pytest.fixture(scope="module")
+def seen(pins: Any) -> Seen:
+    return Seen(pins)
+
+
+def between(states: list[tuple[float, bool]], from_s: float, to_s: float) -> set[bool]:
+    return {state for at_s, state in states if from_s <= at_s < to_s}
+
+
+def test_the_bare_face_is_a_violation_and_the_mask_makes_it_compliant(seen: Seen) -> None:
+    assert [(d.change, d.passage.outcome) for d in seen.decisions] == [
+        (Change.DECIDED, Outcome.VIOLATION),
+        (Change.REVISED, Outcome.COMPLIANT),
+        (Change.LEFT, Outcome.COMPLIANT),
+    ]
+    assert len({d.passage.id for d in seen.decisions}) == 1
+
+
+def test_each_decision_comes_when_the_scene_says(seen: Seen) -> None:
+    bare, masked, left = (d.at_s for d in seen.decisions)
+    assert doorway.ENTERS_S < bare < doorway.MASKED_S
+    assert doorway.MASKED_S < masked < doorway.MASKED_S + 2
+    assert doorway.LEAVES_S < left < doorway.ENDS_S
+
+
+def test_the_passage_tells_its_whole_story(seen: Seen) -> None:
+    last = seen.decisions[-1].passage
+    assert last.violated
+    assert last.label == "with_mask"
+    assert last.looks > 20
+
+
+def test_the_lamp_is_lit_exactly_while_the_alarm_lasts(seen: Seen) -> None:
+    bare, masked, _ = (d.at_s for d in seen.decisions)
+    assert between(seen.lit, 0, bare) == {False}
+    assert between(seen.lit, bare, masked) == {True}
+    assert between(seen.lit, masked, doorway.ENDS_S) == {False}
+
+
+def test_the_buzzer_beeps_while_the_lamp_is_lit_and_only_then(seen: Seen) -> None:
+    bare, masked, _ = (d.at_s for d in seen.decisions)
+    assert between(seen.sounding, 0, bare) == {False}
+    assert between(seen.sounding, bare, masked) == {True, False}
+    assert between(seen.sounding, masked, doorway.ENDS_S) == {False}
+
+
+def test_the_empty_doorway_sleeps(seen: Seen) -> None:
+    asleep = [step for step in seen.steps if step.frame.captured_s > doorway.GONE_S and not step.awake]
+    assert not any(step.alarm for step in asleep)
+    assert all(not step.tracks for step in seen.steps if step.frame.captured_s < doorway.ENTERS_S)
+
+
+def test_sigterm_while_the_alarm_is_on_leaves_the_pins_off(seen: Seen, pins: Any) -> None:
+    lit: list[bool] = []
+
+    def on_step(step: Step) -> None:
+        if step.alarm:
+            lit.append(pins.pin(LED).state)
+            signal.raise_signal(signal.SIGTERM)
+
+    settings = config.load(None, {"camera.source": "doorway", "alert.driver": "gpiozero"})
+    assert service.run(settings, on_step, lambda decision: None) == signal.SIGTERM
+    assert lit == [True]
+    assert not pins.pin(LED).state
+    assert not pins.pin(BUZZER).state
+
+
+def test_the_scene_through_the_pi_cameras_driver_is_told_alike(pins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours that were swapped on the way would show here; so would a brightness plane of the wrong shape."""
+    scene = doorway.DoorwayCamera(config.load().camera, "", lambda: 0.0)
+    pictures = [scene.picture(i / doorway.FPS) for i in range(int(5.0 * doorway.FPS))]
+
+    monkeypatch.setattr(fake_picamera2.Picamera2, "pictures", pictures)
+    ticks = iter(range(10_000))
+    camera = PiCamera(config.load().camera, "", lambda: next(ticks) / doorway.FPS, fake_picamera2)
+
+    settings = config.load()
+    alert = Alert(settings.alert, ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True))
+    pipeline = service.build_pipeline(settings, alert)
+    outcomes = [d.passage.outcome for _ in pictures if (f := camera.read()) for d in pipeline.step(f).decisions]
+    assert outcomes == [Outcome.VIOLATION]
+
+
+def test_the_demo_command_tells_it_and_leaves_what_it_saw(tmp_path: Path) -> None:
+    found = fmd("demo", "--out", tmp_path / "out")
+    assert found.returncode == 0, found.stderr
+    told = [line.partition(" s  ")[2] for line in found.stdout.splitlines() if " s  " in line]
+    assert [line.split("  ")[0] for line in told] == ["ALARM", "ALARM", "-----", "-----", "-----"]
+    assert "person 1: violation (without_mask" in told[0]
+    assert "LED (GPIO17) and buzzer (GPIO27) on" in told[1]
+    assert "person 1: now compliant (with_mask" in told[2]
+    assert "LED (GPIO17) and buzzer (GPIO27) off" in told[3]
+    assert "person 1: left, compliant, had violated" in told[4]
+    video = cv2.VideoCapture(str(tmp_path / "out" / "demo.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(doorway.ENDS_S * doorway.FPS, abs=1)
+    assert cv2.imread(str(tmp_path / "out" / "contact-sheet.png")).shape[1] == 4 * 320

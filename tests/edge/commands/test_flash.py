@@ -1,0 +1,214 @@
+"""The real command: what it says, what it writes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.commands import main
+from edge.commands.flash import crypted
+from edge.errors import SettingsError
+from edge.flash.settings import wants_network, with_model
+from tests.edge.flash.conftest import TRIXIE, deb_of
+from tests.edge.parts import fmd
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO me@laptop\n"
+
+
+def state(path: Path) -> dict[str, str]:
+    """A digest of every file there."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file.relative_to(path.parent)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "id.pub"
+    path.write_text(KEY)
+    return path
+
+
+@pytest.mark.parametrize("system", ["bookworm", "trixie"])
+def test_without_write_it_tells_and_changes_nothing(system: str, request: pytest.FixtureRequest, deb: Path) -> None:
+    card: Path = request.getfixturevalue(system)
+    before = state(card)
+    told = fmd("flash", card, "--package", deb, "--hostname", "door-1")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "fmd/fmd_0.1.0_arm64.deb" in told.stdout
+    assert "a dry run: nothing was written" in told.stdout
+    assert state(card) == before
+
+
+def test_with_write_all_that_was_told_is_there(trixie: Path, deb: Path, key: Path, tmp_path: Path) -> None:
+    (tmp_path / "wifi").write_text("correct horse\n")
+    options = ("--hostname", "door-1", "--user", "me", "--ssh-key", key, "--write")
+    wifi = ("--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", tmp_path / "wifi")
+    told = fmd("flash", trixie, "--package", deb, *options, *wifi)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert (trixie / "fmd" / deb.name).read_bytes() == deb.read_bytes()
+    for path in ("user-data", "network-config"):
+        assert f"  replace {path}" in told.stdout
+    everything = b"".join(file.read_bytes() for file in trixie.rglob("*") if file.is_file())
+    assert b"correct horse" not in everything
+    assert KEY.strip().encode() in everything
+    assert (trixie / "cmdline.txt").read_text() == TRIXIE["cmdline.txt"]
+
+
+def test_an_image_file_is_prepared_without_root(
+    bookworm: Path, deb: Path, image_of: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    image = image_of(bookworm)
+    before = state(image)
+    assert fmd("flash", image, "--package", deb).returncode == 0
+    assert state(image) == before
+    assert fmd("flash", image, "--package", deb, "--write").returncode == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["mcopy", "-s", "-i", f"{image}@@1M", "::/fmd", "::/cmdline.txt", out], check=True)
+    assert (out / "fmd" / deb.name).read_bytes() == deb.read_bytes()
+    assert "systemd.run=/boot/firmware/firstrun.sh" in (out / "cmdline.txt").read_text()
+
+
+def test_settings_and_the_models_they_name_go_along(
+    trixie: Path, deb: Path, tmp_path: Path, classifier_path: Path
+) -> None:
+    shutil.copy(classifier_path, tmp_path / "mask.tflite")
+    (tmp_path / "door.toml").write_text('[model]\nclassifier = "mask.tflite"\n')
+    assert fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write").returncode == 0
+    assert (trixie / "fmd/etc/fmd.toml").read_text() == '[model]\nclassifier = "mask.tflite"\n'
+    assert (trixie / "fmd/etc/mask.tflite").read_bytes() == classifier_path.read_bytes()
+
+
+def test_a_model_given_alone_is_named_in_the_settings(trixie: Path, deb: Path, classifier_path: Path) -> None:
+    assert fmd("flash", trixie, "--package", deb, "--classifier", classifier_path, "--write").returncode == 0
+    assert (trixie / "fmd/etc/fmd.toml").read_text() == f'[model]\nclassifier = "{classifier_path.name}"\n'
+
+
+def test_passwords_go_along_apart_and_the_service_gets_its_network(trixie: Path, deb: Path, tmp_path: Path) -> None:
+    (tmp_path / "broker.password").write_text("hush\n")
+    (tmp_path / "door.toml").write_text('[mqtt]\nhost = "broker"\nusername = "me"\npassword_file = "broker.password"\n')
+    told = fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert (trixie / "fmd/secret/broker.password").read_text() == "hush\n"
+    assert not (trixie / "fmd/etc/broker.password").exists()
+    assert (trixie / "fmd/network").exists()
+    assert "hush" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, False),
+        ({"camera": {"source": "/dev/video0"}, "metrics": {"port": 0}, "mqtt": {"host": ""}}, False),
+        ({"mqtt": {"host": "broker"}}, True),
+        ({"metrics": {"port": 9100}}, True),
+        ({"notify": {"urls": ["json://host"]}}, True),
+        ({"notify": {"urls_file": "urls"}}, True),
+        ({"camera": {"source": "rtsp://camera/1"}}, True),
+    ],
+)
+def test_only_who_speaks_to_somebody_wants_the_network(settings: dict[str, object], wanted: bool) -> None:
+    assert wants_network(settings) is wanted
+
+
+@pytest.mark.parametrize(
+    ("settings", "with_it"),
+    [
+        ("", '[model]\nclassifier = "m"\n'),
+        ("# mine\n[alert]\nled_pin = 3", '# mine\n[alert]\nled_pin = 3\n\n[model]\nclassifier = "m"\n'),
+        ("[model] # here\nthreads = 1\n", '[model] # here\nclassifier = "m"\nthreads = 1\n'),
+        ("[model]", '[model]\nclassifier = "m"\n'),
+    ],
+)
+def test_a_model_is_named_among_settings_that_stay(settings: str, with_it: str) -> None:
+    assert with_model(settings, "classifier", "m") == with_it
+
+
+WRONG = [
+    (["--package", "{tmp}/none.deb"], "none.deb: No such file"),
+    (["--package", "{key}"], "not a Debian package"),
+    (["--package", "{amd64}"], "built for amd64, expected arm64"),
+    (["--hostname", "Door 1"], "--hostname: got 'Door 1', expected small letters"),
+    (["--timezone", "../x y"], "--timezone: got '../x y'"),
+    (["--wifi", "Shop"], "--wifi-country: missing"),
+    (["--wifi", "Shop", "--wifi-country", "Germany"], "--wifi-country: got 'Germany', expected two capital letters"),
+    (["--wifi", "x" * 33, "--wifi-country", "DE"], "--wifi: got 'xxx"),
+    (["--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", "{short}"], "expected 8 to 63"),
+    (["--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", "{tmp}/none"], "none: No such file"),
+    (["--ssh-key", "{key}"], "--ssh-key: whose? give --user too"),
+    (["--user", "me", "--ssh-key", "{deb}"], "not a public SSH key"),
+    (["--user", "root;rm", "--ssh-key", "{key}"], "--user: got 'root;rm'"),
+    (["--config", "{tmp}/none.toml"], "none.toml: cannot read the settings"),
+    (["--config", "{typo}"], "unknown key alert.led_pinn; did you mean led_pin?"),
+    (["--config", "{missing}"], "gone.tflite: cannot read the model file"),
+    (["--config", "{folder}"], "expected 'm.tflite': it will lie in /etc/fmd"),
+    (["--classifier", "{detector}"], "a detector, expected a classifier"),
+    (["--classifier", "{key}"], "not a TFLite file"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), WRONG, ids=[" ".join(options)[:50] for options, _ in WRONG])
+def test_wrong_input_is_told_in_a_line_and_nothing_is_written(
+    trixie: Path,
+    deb: Path,
+    key: Path,
+    tmp_path: Path,
+    detector_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    (tmp_path / "short").write_text("secret")
+    (tmp_path / "typo.toml").write_text("[alert]\nled_pinn = 3\n")
+    (tmp_path / "amd64.deb").write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: amd64\n"))
+    (tmp_path / "missing.toml").write_text('[model]\nclassifier = "gone.tflite"\n')
+    (tmp_path / "folder.toml").write_text('[model]\nclassifier = "models/m.tflite"\n')
+    places = {"tmp": tmp_path, "key": key, "deb": deb, "short": tmp_path / "short", "typo": tmp_path / "typo.toml"}
+    places |= {"amd64": tmp_path / "amd64.deb", "detector": detector_path}
+    places |= {"missing": tmp_path / "missing.toml", "folder": tmp_path / "folder.toml"}
+    before = state(trixie)
+    arguments = [option.format(**places) for option in options]
+    packages = [] if "--package" in arguments else ["--package", deb]
+    code = main.main(["flash", *map(str, [trixie, *packages, *arguments, "--write"])])
+    told = capsys.readouterr().err
+    assert (code, len(told.splitlines())) == (1, 1)
+    assert said in told
+    assert state(trixie) == before
+
+
+def test_an_ordinary_folder_is_refused(tmp_path: Path, deb: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    told = fmd("flash", home, "--package", deb, "--write")
+    assert told.returncode == 1
+    assert "not the boot partition of a 64-bit Raspberry Pi OS: no cmdline.txt, config.txt, issue.txt" in told.stderr
+    assert list(home.iterdir()) == []
+
+
+def test_a_card_without_room_is_told_before_anything_is_written(
+    trixie: Path, tmp_path: Path, image_of: Callable[[Path], Path]
+) -> None:
+    large = tmp_path / "fmd_0.1.0_arm64.deb"
+    large.write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: arm64\n") + bytes(9 << 20))
+    image = image_of(trixie)
+    before = state(image)
+    told = fmd("flash", image, "--package", large, "--write")
+    assert (told.returncode, state(image)) == (1, before)
+    assert "8 MB free, 10 MB needed; nothing was written" in told.stderr
+
+
+def test_a_password_is_hashed_as_crypt_wants_it() -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine")
+    salt = crypted("secret word").split("$")[2]
+    again = subprocess.run(
+        ["openssl", "passwd", "-6", "-salt", salt, "secret word"], capture_output=True, text=True, check=True
+    )
+    assert again.stdout.strip().split("$")[1:3] == ["6", salt]
+    with pytest.raises(SettingsError, match="an empty password"):
+        crypted("")

@@ -1,0 +1,349 @@
+"""The real command, in a process of its own: what it says, and with which code it ends."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edge.commands import main
+from tests.edge.parts import ROOT, command, environment, fmd, texture, write_clip
+
+PATIENCE_S = 60.0
+
+STAND_IN = '''
+"""picamera2 as the command finds it: pictures of noise at some 20 a second; tells the pins' past at exit."""
+import atexit, json, os, pathlib, time
+from edge.drivers import fake_picamera2
+from tests.edge.parts import texture
+
+class Picamera2(fake_picamera2.Picamera2):
+    def capture_request(self, wait=None):
+        left = int(os.environ.get("FRAMES", 10**9))
+        if len(self.requests) >= left:
+            time.sleep(3600)  # hangs, whatever it was told to wait
+        time.sleep(0.05)
+        self.requests.append(None)
+        return fake_picamera2.Request(texture(240, 320), self.configuration)
+
+    def configure(self, configuration):
+        super().configure(configuration)
+        self.configuration = configuration
+
+@atexit.register
+def tell():
+    from gpiozero import Device
+    states = {n: [s.state for s in Device.pin_factory.pin(n).states] for n in (17, 27)}
+    pathlib.Path(os.environ["PINS"]).write_text(json.dumps(states))
+'''
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> dict[str, str]:
+    """An environment in which ``picamera2`` is the stand-in."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "picamera2.py").write_text(STAND_IN)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PINS": str(tmp_path / "pins.json")}
+
+
+@contextmanager
+def running(*arguments: str | Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """The real command under way; killed at the end if it still is."""
+    process = subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+        # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def systemd(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.settimeout(PATIENCE_S)
+        listening.bind(str(path))
+        yield listening
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_the_service_from_start_to_signal(
+    tmp_path: Path, live: dict[str, str], number: signal.Signals, code: int
+) -> None:
+    with (
+        systemd(tmp_path / "notify") as listening,
+        running("run", "--source", "picamera2", NOTIFY_SOCKET=str(tmp_path / "notify"), **live) as process,
+    ):
+        assert listening.recv(4096).startswith(b"READY=1")
+        assert listening.recv(4096) == b"WATCHDOG=1"
+        process.send_signal(number)
+        said = b""
+        while said != b"STOPPING=1":
+            said = listening.recv(4096)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == code
+    assert errors.splitlines()[-2:] == [
+        "stopped: asked to",
+        "passages: 0, of them had violated: 0, compliant: 0, unsure: 0",
+    ]
+    for history in json.loads(Path(live["PINS"]).read_text()).values():
+        assert history[-1] is False
+
+
+def test_a_camera_that_hangs_is_told_and_does_not_keep_the_process(live: dict[str, str]) -> None:
+    """Its read never comes back; the process ends all the same, for systemd to start anew."""
+    found = fmd(
+        "run", "--source", "picamera2", "--set", "camera.stall_s=0.3", "--set", "camera.give_up_s=1", FRAMES="3", **live
+    )
+    assert found.returncode == 1
+    told = "the camera gave no picture for 0.3 s; check its cable and power"
+    assert found.stderr.splitlines()[-2:] == [f"camera stalled: {told}", f"error: {told}"]
+
+
+def test_ctrl_c_while_predicting_is_one_line_and_130(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "long.avi", frames=2000)
+    with running("predict", clip, "--csv", tmp_path / "out.csv") as process:
+        assert process.stderr is not None
+        while "golden" not in process.stderr.readline():  # models loaded, the work begins
+            assert process.poll() is None
+        assert "golden" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in errors
+
+
+def test_a_clip_is_watched_to_its_end(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    found = fmd("run", "--source", clip, "--annotate", tmp_path / "seen.mp4", "--timings")
+    assert found.returncode == 0, found.stderr
+    assert found.stderr.splitlines()[-2:] == [
+        "stopped: the source has ended",
+        "passages: 0, of them had violated: 0, compliant: 0, unsure: 0",
+    ]
+    assert found.stdout.splitlines()[0].endswith("of 30 frames")
+    assert found.stdout.splitlines()[1].split()[:2] == ["watch", "30"]
+    assert cv2.VideoCapture(str(tmp_path / "seen.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 30
+
+
+def test_the_libraries_underneath_keep_quiet(tmp_path: Path) -> None:
+    found = fmd("run", "--source", write_clip(tmp_path / "clip.mp4", frames=3))
+    assert len(found.stderr.splitlines()) == 4
+    assert "XNNPACK" not in found.stderr
+    assert "WARN" not in found.stderr
+
+
+def test_predict_writes_a_csv_with_its_header(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), texture(64, 64))
+    out = tmp_path / "out.csv"
+    found = fmd("predict", tmp_path / "a.png", "--csv", out, "--annotate", tmp_path / "seen")
+    assert found.returncode == 0, found.stderr
+    with out.open(newline="") as handle:
+        assert next(csv.reader(handle)) == ["image", "xmin", "ymin", "xmax", "ymax", "score", "label"]
+    assert cv2.imread(str(tmp_path / "seen" / "a.png.png")).shape == (64, 64, 3)
+
+
+def test_predict_goes_on_past_a_bad_picture_and_says_so_at_the_end(tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    for name in ("a.png", "c.png"):
+        cv2.imwrite(str(shown / name), texture(64, 64))
+    (shown / "b.png").write_bytes(b"no picture")
+    found = fmd("predict", shown, "--csv", tmp_path / "out.csv", "--annotate", tmp_path / "seen")
+    assert found.returncode == 1
+    assert f"left out {shown / 'b.png'}: not a picture" in found.stderr
+    assert found.stderr.splitlines()[-1].startswith(f"error: {shown}: 1 of its pictures could not be read")
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["a.png.png", "c.png.png"]
+
+
+def test_predict_looks_where_the_csv_goes_before_it_loads_models(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), texture(64, 64))
+    words = ["predict", tmp_path / "a.png", "--set", "model.detector=nowhere.tflite", "--csv"]
+    assert "no/out.csv: No such file" in fmd(*words, tmp_path / "no" / "out.csv").stderr
+    (tmp_path / "old.csv").write_text("of an earlier run")
+    assert "nowhere.tflite: cannot read the model file" in fmd(*words, tmp_path / "old.csv").stderr
+    assert (tmp_path / "old.csv").read_text() == "of an earlier run"
+    fmd(*words, tmp_path / "new.csv")
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
+    """``fmd predict ... | head -1``"""
+    clip = write_clip(tmp_path / "clip.avi", frames=3)
+    with running("predict", clip) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        process.wait(PATIENCE_S)
+    assert process.returncode == 0
+    assert "error" not in errors
+    assert "Traceback" not in errors
+
+
+def test_verify_prints_the_contract_and_that_it_holds(classifier_path: Path) -> None:
+    found = fmd("verify", classifier_path)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["task"] == "classifier"  # nothing else, so that programs can read it
+    assert "golden inputs are right on" in found.stderr
+
+
+def test_version_is_that_of_the_package() -> None:
+    found = fmd("--version")
+    assert (found.returncode, found.stdout) == (0, f"fmd {importlib.metadata.version('fmd-edge')}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--nonsense"], ["predict"], ["verify"]])
+def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: fmd" in capsys.readouterr().err
+
+
+def test_verbose_may_stand_before_or_after_the_command(tmp_path: Path) -> None:
+    for arguments in (["--verbose", "verify"], ["verify", "--verbose"]):
+        found = fmd(*arguments, tmp_path / "nowhere.tflite")
+        assert found.returncode == 1
+        assert found.stderr.startswith("error: ")
+
+
+def test_a_bug_is_code_3_with_its_traceback_under_verbose(tmp_path: Path, live: dict[str, str]) -> None:
+    """A camera module with a defect of its own stands for any."""
+    Path(live["PYTHONPATH"].split(os.pathsep)[0], "picamera2.py").write_text("Picamera2 = None\n")
+    quiet = fmd("run", "--source", "picamera2", **live)
+    assert quiet.returncode == 3
+    assert quiet.stderr.splitlines()[-1].startswith("unexpected error, please report it: AttributeError: ")
+    assert "Traceback" not in quiet.stderr
+    loud = fmd("run", "--verbose", "--source", "picamera2", **live)
+    assert loud.returncode == 3
+    assert "Traceback" in loud.stderr
+
+
+def test_a_damaged_installation_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')\n")
+    found = fmd("verify", tmp_path / "x.tflite", PYTHONPATH=str(tmp_path))
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: libGL.so.1: cannot open shared object file; ")
+    assert found.stderr.count("\n") == 1
+
+
+def test_it_runs_as_a_module_too() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "edge.commands.main", "--help"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert found.returncode == 0
+    for name in ("run", "demo", "predict", "verify"):
+        assert f"fmd {name}" in found.stdout
+
+
+def test_off_leaves_both_pins_off() -> None:
+    found = fmd("off", "--set", "alert.driver=console")
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_run_check_says_whether_settings_and_models_are_fit() -> None:
+    found = fmd("run", "--check")
+    assert (found.returncode, found.stdout) == (
+        0,
+        "settings and models are fit to run (camera and pins were not opened)\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[alert]\nled_pin = 99\n", "alert.led_pin: expected"),
+        ('[model]\nclassifier = "none.tflite"\n', "cannot read the model file"),
+        ('[camera]\nsource = "nowhere.mp4"\n', "no such file or folder: nowhere.mp4"),
+        ('[decide]\naccept = ["scarf"]\n', "no label of this model"),
+    ],
+)
+def test_run_check_refuses_what_run_would(tmp_path: Path, text: str, said: str) -> None:
+    settings = tmp_path / "fmd.toml"
+    settings.write_text(text)
+    found = fmd("run", "--check", "--config", settings)
+    assert found.returncode == 1
+    assert said in found.stderr.splitlines()[-1]
+
+
+def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> None:
+    found = fmd("run", "--source", write_clip(tmp_path / "clip.mp4", frames=3), STATE_DIRECTORY=str(tmp_path))
+    assert found.returncode == 0, found.stderr
+    told = fmd("events", "--state", tmp_path)
+    assert [line.split()[1] for line in told.stdout.splitlines()] == ["started", "stopped"]
+    assert [json.loads(line)["n"] for line in fmd("events", "--json", "--state", tmp_path).stdout.splitlines()] == [
+        1,
+        2,
+    ]
+
+
+def test_what_a_live_camera_showed_plays_as_long_as_it_took(tmp_path: Path) -> None:
+    """At the camera's speed, however its first frames came."""
+    clip = write_clip(tmp_path / "clip.avi", frames=40, fps=20)
+    seen = tmp_path / "seen.mp4"
+    found = fmd("run", "--source", clip, "--set", "camera.live=true", "--set", "camera.fps=10", "--annotate", seen)
+    assert found.returncode == 0, found.stderr
+    video = cv2.VideoCapture(str(seen))
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert 15 <= video.get(cv2.CAP_PROP_FRAME_COUNT) <= 25
+
+
+def scraped(port: int) -> bool:
+    """Whether figures are served there before long."""
+    for _ in range(int(PATIENCE_S / 0.1)):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+                return b"fmd_frames_total" in answer.read()
+        except OSError:
+            threading.Event().wait(0.1)
+    return False
+
+
+def test_a_reload_reaches_receivers_and_says_which_settings_it_does_not_reach(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = tmp_path / "fmd.toml"
+    settings.write_text(f'[camera]\nsource = "{write_clip(tmp_path / "clip.avi")}"\nloop = true\n')
+    with (
+        systemd(tmp_path / "notify") as listening,
+        running("run", "--config", settings, NOTIFY_SOCKET=str(tmp_path / "notify")) as process,
+    ):
+        assert listening.recv(4096).startswith(b"READY=1")
+        settings.write_text(settings.read_text() + f"[events]\nkeep = false\n[metrics]\nport = {port}\n")
+        process.send_signal(signal.SIGHUP)
+        while not listening.recv(4096).startswith(b"READY=1"):
+            """The first frame with the new settings."""
+        assert scraped(port)
+        process.send_signal(signal.SIGTERM)
+        said = b""
+        while said != b"STOPPING=1":
+            said = listening.recv(4096)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert "changed settings under [events] take effect at the next restart" in errors
+    assert "settings read again" in errors

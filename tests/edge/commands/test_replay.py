@@ -1,0 +1,144 @@
+"""A clip and what is expected of it: the comparison, the files, and the real command on the built-in scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge import config
+from edge.commands import replay
+from edge.commands.replay import Course, Passed
+from edge.contracts import Decision
+from edge.errors import SettingsError
+from tests.edge.parts import fmd, write_clip
+
+BARE = Passed(from_s=1.0, to_s=6.0, outcome="violation", violated=True, decided_s=1.5)
+MASKED = Passed(from_s=10.0, to_s=14.0, outcome="compliant", violated=False, decided_s=11.0)
+COURSE = Course(alarms=((1.5, 6.0),), passages=(BARE, MASKED))
+
+
+def changed(passed: Passed, **fields: Any) -> Passed:
+    return msgspec.structs.replace(passed, **fields)
+
+
+def complaints(expected: Course, seen: Course) -> list[str]:
+    return [line.said for line in replay.compared(expected, seen) if not line.good]
+
+
+def test_what_was_recorded_is_as_expected() -> None:
+    lines = list(replay.compared(COURSE, COURSE))
+    assert [line.good for line in lines] == [True, True, True]
+    assert str(lines[0]) == "ok    passage 1.0-6.0 s: violation, had violated"
+
+
+def test_times_may_be_off_by_the_tolerance_and_no_more() -> None:
+    late = Course(alarms=((1.9, 6.4),), passages=(changed(BARE, from_s=1.4, to_s=6.4, decided_s=1.9), MASKED))
+    assert complaints(COURSE, late) == []
+    later = Course(alarms=((2.1, 6.0),), passages=(changed(BARE, from_s=1.6, decided_s=2.1), MASKED))
+    assert complaints(COURSE, later) == [
+        "passage 1.0-6.0 s: violation, had violated: from_s got 1.60; decided at 2.10 s, expected by 1.50 s",
+        "alarm 1.5-6.0 s: got 2.1-6.0 s",
+    ]
+
+
+def test_another_outcome_is_no_matter_of_tolerance() -> None:
+    flipped = Course(alarms=COURSE.alarms, passages=(BARE, changed(MASKED, outcome="violation", violated=True)))
+    (told,) = complaints(COURSE, flipped)
+    assert told.startswith("passage 10.0-14.0 s: compliant: got 10.0-14.0 s: violation")
+
+
+def test_who_is_missing_and_who_is_too_many_are_told() -> None:
+    other = changed(MASKED, from_s=20.0, to_s=22.0)
+    assert complaints(COURSE, Course(alarms=COURSE.alarms, passages=(BARE, other))) == [
+        "passage 10.0-14.0 s: compliant: nobody was seen",
+        "passage 20.0-22.0 s: compliant: nobody was expected",
+    ]
+
+
+def test_an_alarm_that_stays_off_and_one_too_many_are_told() -> None:
+    seen = Course(alarms=((10.0, 11.0),), passages=COURSE.passages)
+    assert complaints(COURSE, seen) == [
+        "alarm 1.5-6.0 s: it stayed off",
+        "alarm 10.0-11.0 s: none was expected",
+    ]
+
+
+def test_of_two_people_at_once_each_is_compared_with_their_like() -> None:
+    together = changed(MASKED, from_s=1.0, to_s=6.0)
+    assert complaints(Course(passages=(BARE, together)), Course(passages=(together, BARE))) == []
+
+
+def test_an_empty_expectation_forbids_everything() -> None:
+    assert len(complaints(Course(), COURSE)) == 3
+
+
+@pytest.mark.parametrize("name", ["course.toml", "course.json"])
+def test_a_course_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
+    undecided = changed(MASKED, from_s=20.0, to_s=21.0, outcome="unsure", decided_s=None)
+    course = Course(alarms=COURSE.alarms, passages=(*COURSE.passages, undecided))
+    replay.write(tmp_path / name, course, "door.mp4")
+    assert replay.read(tmp_path / name) == course
+
+
+def test_a_clip_of_any_name_is_written_down(tmp_path: Path) -> None:
+    replay.write(tmp_path / "course.toml", COURSE, "d\u00f6or\n= 1\x7f\udcff.mp4")
+    assert replay.read(tmp_path / "course.toml") == COURSE
+    assert "d\u00f6or?= 1??.mp4," in (tmp_path / "course.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("passage = 1", "passage"),
+        ("[[passage]]\nfrom_s = 1", "to_s"),
+        ("[[passage]]\nfrom_s = 1\nto_s = 2\noutcome = 'good'\nviolated = false", "outcome"),
+        ("pasage = []", "pasage"),
+        ("format = 2", "format"),
+        ("= =", "Invalid"),
+    ],
+)
+def test_a_wrong_expectation_is_named(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "e.toml").write_text(text)
+    with pytest.raises(SettingsError, match=f"e.toml: .*{told}"):
+        replay.read(tmp_path / "e.toml")
+
+
+def test_a_missing_expectation_is_named_before_the_clip_runs(tmp_path: Path) -> None:
+    found = fmd("replay", write_clip(tmp_path / "clip.mp4"), "--expect", tmp_path / "none.toml")
+    assert found.returncode == 1
+    assert "none.toml: cannot read what is expected" in found.stderr
+
+
+def test_a_live_camera_cannot_be_replayed() -> None:
+    with pytest.raises(SettingsError, match="a live camera"):
+        replay.watched(config.load(None, {"camera.source": "picamera2", "alert.driver": "console"}))
+
+
+def test_write_needs_a_file_to_write_to(tmp_path: Path) -> None:
+    found = fmd("replay", write_clip(tmp_path / "clip.mp4"), "--write")
+    assert found.returncode == 2
+    assert "--expect" in found.stderr
+
+
+def test_the_built_in_scene_is_one_passage_and_one_alarm(tmp_path: Path) -> None:
+    pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
+    told: list[Decision] = []
+    course, stopped_by = replay.watched(replay.settings_for("doorway", None, {"model.threads": 1}), told.append)
+    (passed,) = course.passages
+    assert (passed.outcome, passed.violated, len(course.alarms)) == ("compliant", True, 1)
+    assert passed.decided_s == pytest.approx(course.alarms[0][0])
+    assert (stopped_by, len(told)) == (None, 3)
+    replay.write(tmp_path / "doorway.toml", course, "doorway")
+    assert complaints(replay.read(tmp_path / "doorway.toml"), course) == []
+
+
+def test_an_empty_clip_is_written_down_as_nobody_and_whoever_is_expected_is_missed(tmp_path: Path) -> None:
+    clip, expect = write_clip(tmp_path / "clip.mp4", frames=5), tmp_path / "clip.toml"
+    assert fmd("replay", clip, "--expect", expect, "--write").returncode == 0
+    assert replay.read(expect) == Course()
+    replay.write(expect, COURSE, "clip.mp4")
+    missed = fmd("replay", clip, "--expect", expect)
+    assert (missed.returncode, missed.stdout.splitlines()[-1]) == (1, "3 of 3 not as expected")

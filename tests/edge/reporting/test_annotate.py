@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contracts import Box, Face, Heat, Image, Outcome, Passage, Signal, Step, Track, Verdict
+from edge.errors import OutputError
+from edge.reporting.annotate import (
+    VideoFile,
+    annotate,
+    blur_face,
+    contact_sheet,
+    draw_box,
+    draw_heat,
+    pixelate,
+    save_picture,
+)
+from tests.edge.parts import frame_of, texture
+
+BOX = Box(60, 50, 120, 130)
+
+
+def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), looked: bool = True) -> Step:
+    passages = tuple(
+        Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0, Signal.BARE) for t in tracks
+    )
+    return Step(frame_of(image), looked, faces, tracks, {}, passages, (), False, {}, looked)
+
+
+def colours(region: Image) -> int:
+    return len(np.unique(region.reshape(-1, 3), axis=0))
+
+
+def inside(image: Image, box: Box) -> Image:
+    xmin, ymin, xmax, ymax = (round(v) for v in box)
+    return image[ymin:ymax, xmin:xmax]
+
+
+def test_no_unblurred_pixel_of_a_face_survives() -> None:
+    """Of 4,800 random colours at most the 6 x 6 cells' means are left, so nothing of the face can be told."""
+    picture = texture(200, 200)
+    assert colours(inside(picture, BOX)) > 4000
+    blur_face(picture, BOX)
+    assert colours(inside(picture, BOX)) <= 36
+
+
+def test_the_blur_reaches_beyond_the_box_and_leaves_the_rest() -> None:
+    before = texture(200, 200)
+    after = before.copy()
+    blur_face(after, BOX)
+    changed = (before != after).any(axis=2)
+    assert changed[31:149, 46:134].all()
+    assert not changed[:29].any()
+    assert not changed[152:].any()
+    assert not changed[:, :44].any()
+    assert not changed[:, 137:].any()
+
+
+@pytest.mark.parametrize("where", [Box(-30, -30, 20, 20), Box(180, 180, 260, 260), Box(-10, -10, 300, 300)])
+def test_faces_over_the_border_are_blurred_as_far_as_they_are_seen(where: Box) -> None:
+    picture = texture(200, 200)
+    blur_face(picture, where)
+    seen = picture[max(0, int(where.ymin)) : int(where.ymax), max(0, int(where.xmin)) : int(where.xmax)]
+    assert colours(seen) <= 36
+
+
+@pytest.mark.parametrize("where", [Box(300, 300, 340, 340), Box(-80, 0, -40, 40), Box(50, 50, 50, 50)])
+def test_boxes_outside_the_picture_do_no_harm(where: Box) -> None:
+    picture = texture(200, 200)
+    blur_face(picture, where)
+    assert colours(picture) > 30000
+
+
+def test_every_face_and_every_expected_face_is_blurred_before_anything_is_drawn() -> None:
+    """A track bridging a gap has no face in this frame, and the person may well be there."""
+    image = texture(400, 400)
+    missed = Track(1, Box(260, 250, 320, 330), 0.9, 0, 0, missed=2)
+    faint = Face(BOX, 0.21)
+    shown = annotate(step_of(image, (faint,), (missed,)), show_faces=False)
+    for box in (BOX, missed.box):
+        np.testing.assert_array_less(colours(inside(shown, box)), 36 + 20)  # and what lines and letters left
+        assert (inside(shown, box) != inside(image, box)).any(axis=2).mean() > 0.99
+
+
+def test_a_frame_nobody_looked_at_keeps_no_detail_at_all() -> None:
+    image = texture(400, 400)
+    shown = annotate(step_of(image, looked=False), show_faces=False)
+    assert colours(shown[:380]) <= 100
+
+
+def test_faces_stay_where_the_owner_asks_for_them_and_the_frame_is_never_drawn_on() -> None:
+    image = texture(400, 400)
+    before = image.copy()
+    shown = annotate(step_of(image, (Face(BOX, 0.9),)), show_faces=True)
+    np.testing.assert_array_equal(inside(shown, BOX), inside(before, BOX))
+    annotate(step_of(image, (Face(BOX, 0.9),)), show_faces=False)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_the_alarm_has_a_red_border() -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    quiet = step_of(image)
+    loud = Step(quiet.frame, True, (), (), {}, (), (), True, {})
+    assert annotate(loud, True)[2, 150].tolist() == [220, 40, 40]
+    assert annotate(quiet, True)[2, 150].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("box", [Box(-50, -50, 10, 10), Box(290, 190, 400, 300), Box(0, 0, 300, 200)])
+def test_labels_of_boxes_over_the_border_are_drawn_all_the_same(box: Box) -> None:
+    picture = np.zeros((200, 300, 3), np.uint8)
+    draw_box(picture, box, "1 violation without_mask", (220, 40, 40))
+    assert picture.any()
+
+
+def test_pixels_become_the_means_of_their_cells() -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:, 2:] = 100
+    picture[0, 2] = 200
+    pixelate(picture, (2, 1))
+    assert (picture[:, :2] == 0).all()
+    assert (picture[:, 2:] == 112).all()  # (7 * 100 + 200) / 8 = 112.5, rounded to even
+
+
+def test_a_contact_sheet_fills_its_last_row_with_white() -> None:
+    sheet = contact_sheet([np.zeros((30, 40, 3), np.uint8)] * 3, columns=2, width=20)
+    assert sheet.shape == (30, 40, 3)
+    assert (sheet[15:, 20:] == 255).all()
+    assert (sheet[:15] == 0).all()
+    assert (sheet[15:, :20] == 0).all()
+
+
+def test_a_saved_picture_reads_back_in_the_same_colours(tmp_path: Path) -> None:
+    picture = texture(20, 30)
+    save_picture(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"))[:, :, ::-1], picture)
+
+
+@pytest.mark.parametrize("name", ["nowhere/a.png", "a.xyz"])
+def test_a_picture_that_cannot_be_saved_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="could not be written"):
+        save_picture(tmp_path / name, texture(20, 30))
+
+
+def read_back(path: Path) -> tuple[list[Image], float]:
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (got := capture.read())[0]:
+        frames.append(np.asarray(got[1], np.uint8)[:, :, ::-1])
+    return frames, capture.get(cv2.CAP_PROP_FPS)
+
+
+def test_a_video_reads_back_with_its_frames_colours_and_speed(tmp_path: Path) -> None:
+    path = tmp_path / "seen.mp4"
+    picture = np.full((48, 64, 3), (200, 40, 30), np.uint8)
+    with VideoFile(path) as video:
+        for i in range(5):
+            video.write(picture, 10.0 + i / 8)
+    frames, fps = read_back(path)
+    assert (len(frames), fps) == (5, pytest.approx(8))
+    np.testing.assert_allclose(frames[0].mean(axis=(0, 1)), (200, 40, 30), atol=6)
+
+
+def shades(path: Path) -> list[int]:
+    """Which of the grey pictures (10 apart) each frame of a video is."""
+    return [round(float(frame.mean()) / 10) for frame in read_back(path)[0]]
+
+
+@pytest.mark.parametrize(
+    ("times_s", "seen"),
+    [
+        ([0, 0.1, 0.2, 0.3], [1, 2, 3, 4]),
+        ([0, 0.1, 0.13, 0.31], [1, 2, 3, 4]),  # uneven: what was newest at each time
+        ([0, 0.04, 0.1, 0.14, 0.2], [1, 3, 5]),  # faster than the video
+        ([0, 0.3, 0.4], [1, 1, 1, 2, 3]),  # slower
+        ([5, 65, 65.1], [1] * 20 + [2, 3]),  # a minute without pictures
+        ([9, 3, 3.1], [1, 3]),  # a time that runs back is no gap
+    ],
+)
+def test_a_live_cameras_video_keeps_the_frames_own_time(tmp_path: Path, times_s: list[float], seen: list[int]) -> None:
+    path = tmp_path / "seen.mp4"
+    with VideoFile(path, fps=10.0) as video:
+        for number, at_s in enumerate(times_s, 1):
+            video.write(np.full((48, 64, 3), 10 * number, np.uint8), at_s)
+    assert shades(path) == seen
+    assert read_back(path)[1] == pytest.approx(10)
+
+
+def test_a_video_of_one_frame_is_written_too(tmp_path: Path) -> None:
+    with VideoFile(tmp_path / "one.mp4") as video:
+        video.write(texture(48, 64), 0.0)
+    assert len(read_back(tmp_path / "one.mp4")[0]) == 1
+
+
+def test_a_video_of_nothing_is_no_error(tmp_path: Path) -> None:
+    with VideoFile(tmp_path / "none.mp4"):
+        pass
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_pictures_of_another_size_are_fitted_into_the_video(tmp_path: Path) -> None:
+    with VideoFile(tmp_path / "sizes.mp4") as video:
+        for i, size in enumerate([(48, 64), (96, 64), (33, 47)]):
+            video.write(texture(*size), i / 10)
+    frames, _ = read_back(tmp_path / "sizes.mp4")
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3
+
+
+def test_a_video_into_no_folder_is_told_before_the_first_frame(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="no folder"):
+        VideoFile(tmp_path / "nowhere" / "a.mp4")
+
+
+def test_a_video_that_lost_frames_is_told_at_its_end(tmp_path: Path) -> None:
+    """As after a full disk, where the file ends early."""
+    path = tmp_path / "seen.mp4"
+
+    def record() -> None:
+        with VideoFile(path) as video:
+            for i in range(5):
+                video.write(texture(48, 64), i / 10)
+            path.unlink()
+            path.write_bytes(b"")
+
+    with pytest.raises(OutputError, match="only 0 of 5 frames are in the video; is the disk full"):
+        record()
+
+
+def test_another_error_is_not_hidden_behind_a_lost_video(tmp_path: Path) -> None:
+    def record() -> None:
+        with VideoFile(tmp_path / "seen.mp4") as video:
+            video.write(texture(48, 64), 0.0)
+            raise KeyError("the real trouble")
+
+    with pytest.raises(KeyError, match="the real trouble"):
+        record()
+
+
+LEFT_FOR_RIGHT_AGAINST = np.array([[1.0, -1.0], [1.0, -1.0]], np.float32)
+
+
+def test_a_map_is_red_where_it_speaks_for_the_label_and_blue_where_against() -> None:
+    before = np.full((100, 100, 3), 100, np.uint8)
+    picture = before.copy()
+    draw_heat(picture, Heat(Box(20, 10, 80, 70), LEFT_FOR_RIGHT_AGAINST))
+    assert picture[40, 22, 0] > picture[40, 22, 2]
+    assert picture[40, 78, 2] > picture[40, 78, 0]
+    inside(picture, Box(20, 10, 80, 70))[:] = 100
+    np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("square", [Box(-30, -30, 30, 30), Box(70, 70, 130, 130), Box(-10, -10, 200, 200)])
+def test_a_map_over_the_border_is_drawn_as_far_as_it_is_seen(square: Box) -> None:
+    """And what is seen of it is the part that belongs there."""
+    small, wide = np.full((100, 100, 3), 100, np.uint8), np.full((300, 300, 3), 100, np.uint8)
+    draw_heat(small, Heat(square, LEFT_FOR_RIGHT_AGAINST))
+    draw_heat(wide, Heat(Box(*(v + 100 for v in square)), LEFT_FOR_RIGHT_AGAINST))
+    np.testing.assert_array_equal(small, wide[100:200, 100:200])
+    assert (small != 100).any()
+
+
+def test_a_map_outside_the_picture_does_no_harm() -> None:
+    picture = np.full((100, 100, 3), 100, np.uint8)
+    draw_heat(picture, Heat(Box(120, 120, 180, 180), LEFT_FOR_RIGHT_AGAINST))
+    assert (picture == 100).all()
+
+
+def test_where_the_model_looked_is_drawn_over_the_blurred_face_and_lets_nothing_of_it_through() -> None:
+    heat = Heat(BOX, LEFT_FOR_RIGHT_AGAINST)
+    image = texture(200, 200)
+    looked = dataclasses.replace(
+        step_of(image, (Face(BOX, 0.9),)), verdicts={1: Verdict({"without_mask": 1.0}, 1.0, heat=heat)}
+    )
+    blurred = image.copy()
+    blur_face(blurred, BOX)
+    draw_heat(blurred, heat)
+    shown = inside(annotate(looked, show_faces=False), BOX)
+    np.testing.assert_array_equal(shown, inside(blurred, BOX))
+    assert shown[:, :20, 0].mean() > shown[:, :20, 2].mean()

@@ -1,0 +1,323 @@
+"""Queues before receivers: what waits, what is dropped, what a reload changes, and that nobody is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from edge.contracts import Kind, Message, Messenger, Receiver
+from edge.errors import PublishError, SettingsError
+from edge.reporting.outbox import Outbox, Outboxes
+from tests.edge.parts import PATIENCE_S, Taking, wait_for
+
+
+def message(kind: Kind = Kind.DECISION, number: int = 0, camera: str = "", picture: bool = False) -> Message:
+    return Message(kind, 0.0, camera, {"number": number}, (lambda: b"jpeg") if picture else None)
+
+
+def hanging(receiver: Taking, size: int) -> Outbox:
+    """An outbox whose first message hangs on the way, so that everything posted after it waits."""
+    receiver.free.clear()
+    outbox = Outbox("black hole", receiver, size)
+    outbox.post(message(number=-1))
+    assert receiver.hangs.wait(PATIENCE_S)
+    return outbox
+
+
+def test_messages_arrive_in_order_and_are_counted(receiver: Taking) -> None:
+    outbox = Outbox("mqtt", receiver, 10)
+    for number in range(10):
+        outbox.post(message(number=number))
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got] == list(range(10))
+    assert (outbox.sent, outbox.failed, outbox.dropped, outbox.waiting) == (10, 0, 0, 0)
+    assert receiver.opened
+    assert receiver.closed
+
+
+def test_a_receiver_that_hangs_costs_a_bounded_queue_and_nobody_waits(receiver: Taking) -> None:
+    outbox = hanging(receiver, 5)
+    before_s = time.monotonic()
+    for number in range(1000):
+        outbox.post(message(number=number))
+    outbox.close(within_s=0.2)
+    assert time.monotonic() - before_s < 15
+    assert (outbox.waiting, outbox.dropped) == (5, 995)
+    assert not receiver.got
+
+
+def test_when_it_answers_again_the_newest_are_delivered(receiver: Taking) -> None:
+    outbox = hanging(receiver, 3)
+    for number in range(10):
+        outbox.post(message(number=number))
+    receiver.free.set()
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got] == [-1, 7, 8, 9]
+
+
+def test_of_state_and_figures_only_the_newest_waits_of_each_camera(receiver: Taking) -> None:
+    outbox = hanging(receiver, 100)
+    for number in range(10):
+        outbox.post(message(Kind.STATE, number, "door"))
+        outbox.post(message(Kind.STATE, number, "yard"))
+        outbox.post(message(Kind.FIGURES, number))
+    receiver.free.set()
+    outbox.close()
+    assert [(m.kind, m.values["number"], m.camera) for m in receiver.got[1:]] == [
+        (Kind.STATE, 9, "door"),
+        (Kind.STATE, 9, "yard"),
+        (Kind.FIGURES, 9, ""),
+    ]
+    assert outbox.dropped == 0
+
+
+def test_of_pictures_that_wait_only_the_newest_is_held_in_memory(receiver: Taking) -> None:
+    outbox = hanging(receiver, 100)
+    for number in range(50):
+        outbox.post(message(number=number, picture=True))
+    receiver.free.set()
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got if m.picture] == [49]
+    assert len(receiver.got) == 51
+
+
+@pytest.mark.parametrize("error", [PublishError("refused"), OSError("no route"), RuntimeError("a defect of theirs")])
+def test_what_could_not_be_sent_is_told_once_kept_and_sent_again(
+    receiver: Taking, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.fails = error
+    outbox = Outbox("mqtt", receiver, 10, retry_s=0.01)
+    outbox.post(message(number=1))
+    wait_for(lambda: outbox.failed >= 2)
+    receiver.fails = None
+    wait_for(lambda: outbox.sent == 1)
+    outbox.close()
+    assert [m.values["number"] for m in receiver.got] == [1]
+    assert len([r for r in caplog.records if "trying again" in r.getMessage()]) == 1
+
+
+def test_what_failed_goes_before_what_came_after_it_but_not_over_the_bound(receiver: Taking) -> None:
+    outbox = hanging(receiver, 2)
+    receiver.fails = PublishError("refused")
+    for number in range(2):
+        outbox.post(message(number=number))
+    receiver.free.set()
+    wait_for(lambda: outbox.failed >= 1)
+    assert (outbox.waiting, outbox.dropped) == (2, 1)
+    outbox.close(0.1)
+
+
+def test_a_messenger_hears_only_what_it_wants(receiver: Taking) -> None:
+    receiver.kinds = frozenset({Kind.HEALTH})
+    outbox = Outbox("mail", receiver, 10)
+    outbox.post(message(Kind.STATE))
+    outbox.post(message(Kind.HEALTH))
+    outbox.close()
+    assert [m.kind for m in receiver.got] == [Kind.HEALTH]
+
+
+def test_nothing_is_taken_after_the_end(receiver: Taking) -> None:
+    outbox = Outbox("mqtt", receiver, 10)
+    outbox.close()
+    outbox.post(message())
+    assert (outbox.waiting, receiver.tries) == (0, 0)
+
+
+def numbers(receiver: Taking) -> list[float]:
+    return [m.values["number"] for m in receiver.got]  # type: ignore[misc]
+
+
+def test_what_waits_for_one_that_hangs_goes_to_the_one_put_in_its_place(receiver: Taking) -> None:
+    outbox, other = hanging(receiver, 10), Taking()
+    for number in range(3):
+        outbox.post(message(number=number))
+    outbox.exchange(other)
+    outbox.post(message(number=3))
+    assert not other.opened  # nobody waited, and two of them are never open at once
+    receiver.free.set()
+    wait_for(lambda: len(other.got) == 4)
+    outbox.close()
+    assert (numbers(receiver), numbers(other)) == ([-1], [0, 1, 2, 3])
+    assert (receiver.closed, other.opened, other.closed) == (True, True, True)
+    assert (outbox.sent, outbox.dropped, outbox.waiting) == (5, 0, 0)
+
+
+def test_what_could_not_be_sent_does_not_wait_out_its_time_when_another_goes_on(receiver: Taking) -> None:
+    receiver.fails = PublishError("wrong password")
+    outbox, other = Outbox("mqtt", receiver, 10, retry_s=3600.0), Taking()
+    for number in range(3):
+        outbox.post(message(number=number))
+    wait_for(lambda: outbox.failed == 1)
+    outbox.exchange(other)
+    wait_for(lambda: len(other.got) == 3)
+    outbox.close()
+    assert numbers(other) == [0, 1, 2]
+
+
+def test_what_another_is_to_send_is_sent_at_the_end_as_well(receiver: Taking) -> None:
+    receiver.fails = PublishError("wrong password")
+    outbox, other = Outbox("mqtt", receiver, 10, retry_s=3600.0), Taking()
+    outbox.post(message(number=0))
+    wait_for(lambda: outbox.failed == 1)
+    outbox.exchange(other)
+    outbox.close()
+    assert (numbers(other), other.closed) == ([0], True)
+
+
+class Broken(Taking):
+    """One that cannot say goodbye, and opens only at the third try."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.opening = error, 0
+
+    def open(self) -> None:
+        self.opening += 1
+        if self.opening < 3:
+            raise self.error
+        super().open()
+
+    def close(self) -> None:
+        super().close()
+        raise self.error
+
+
+ERRORS = [PublishError("refused"), RuntimeError("a defect of theirs")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_one_that_cannot_be_opened_is_tried_again_and_told_once(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Broken(error)
+    outbox = Outbox("mqtt", broken, 10, retry_s=0.01)
+    outbox.post(message(number=1))
+    wait_for(lambda: outbox.sent == 1)
+    outbox.close()
+    assert (numbers(broken), broken.opening, broken.closed) == ([1], 3, True)
+    assert len([r for r in caplog.records if "trying again" in r.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("retry_s", [0.01, 3600.0])
+def test_whatever_breaks_in_one_the_next_in_its_place_goes_on(error: Exception, retry_s: float) -> None:
+    """Whether it was open by then or not."""
+    broken, other = Broken(error), Taking()
+    outbox = Outbox("mqtt", broken, 10, retry_s=retry_s)
+    wait_for(lambda: broken.opened or (retry_s > 1 and broken.opening == 1))
+    outbox.exchange(other)
+    outbox.post(message(number=1))
+    wait_for(lambda: numbers(other) == [1])
+    outbox.close()
+    assert (broken.closed, other.closed, outbox.waiting) == (True, True, 0)
+
+
+def test_a_shorter_queue_keeps_the_newest(receiver: Taking) -> None:
+    outbox = hanging(receiver, 10)
+    for number in range(6):
+        outbox.post(message(number=number))
+    outbox.resize(2)
+    assert (outbox.waiting, outbox.dropped) == (2, 4)
+    receiver.free.set()
+    outbox.close()
+    assert numbers(receiver) == [-1, 4, 5]
+
+
+class Addressed:
+    """Receivers by name and address, each address a messenger of its own."""
+
+    def __init__(self) -> None:
+        self.outboxes = Outboxes()
+        self.at: dict[str, list[Taking]] = {}
+
+    def follow(self, *wanted: tuple[str, str]) -> Sequence[Outbox]:
+        return self.outboxes.follow([Receiver(name, at, lambda at=at: self._open(at)) for name, at in wanted], 10)
+
+    def post(self, number: int) -> None:
+        for outbox in self.outboxes:
+            outbox.post(message(number=number))
+
+    def got(self) -> dict[str, list[float]]:
+        self.outboxes.close()
+        return {at: [number for one in made for number in numbers(one)] for at, made in self.at.items()}
+
+    def _open(self, at: str) -> Messenger:
+        if at == "nonsense":
+            raise SettingsError("nonsense")
+        self.at.setdefault(at, []).append(Taking())
+        return self.at[at][-1]
+
+
+def test_receivers_that_stay_as_they_were_are_not_opened_anew() -> None:
+    told = Addressed()
+    first = told.follow(("mqtt", "broker"), ("json 1", "a"), ("json 2", "b"))
+    assert len(first) == 3
+    told.post(1)
+    assert told.follow(("mqtt", "broker"), ("json 1", "b")) == []  # by what it is, whatever its number
+    assert [outbox.name for outbox in told.outboxes] == ["mqtt", "json 1"]
+    assert list(told.outboxes) == [first[0], first[2]]
+    wait_for(lambda: told.at["a"][0].closed)
+    told.post(2)
+    assert told.got() == {"broker": [1, 2], "a": [1], "b": [1, 2]}
+    assert [len(made) for made in told.at.values()] == [1, 1, 1]
+
+
+def test_a_receiver_that_has_moved_gets_what_waits_and_a_new_one_begins_with_nothing() -> None:
+    told = Addressed()
+    (outbox,) = told.follow(("mqtt", "old"))
+    wait_for(lambda: told.at["old"][0].opened)
+    told.at["old"][0].free.clear()
+    told.post(1)
+    assert told.at["old"][0].hangs.wait(PATIENCE_S)
+    told.post(2)
+    before_s = time.monotonic()
+    fresh = told.follow(("mqtt", "new"), ("json 1", "a"))
+    assert time.monotonic() - before_s < 10  # a thread may be slow to start, a messenger that hangs never ends
+    assert fresh == list(told.outboxes)
+    assert fresh[0] is outbox
+    told.at["old"][0].free.set()
+    wait_for(lambda: numbers(told.at["new"][0]) == [2])
+    told.post(3)
+    assert told.got() == {"old": [1], "new": [2, 3], "a": [3]}
+
+
+def test_two_that_are_alike_stay_two() -> None:
+    told = Addressed()
+    told.follow(("json 1", "a"), ("json 2", "a"))
+    assert told.follow(("json 1", "a"), ("json 2", "a")) == []
+    told.post(1)
+    assert told.got() == {"a": [1, 1]}
+
+
+def test_receivers_that_cannot_be_opened_leave_those_before() -> None:
+    told = Addressed()
+    told.follow(("mqtt", "broker"))
+    with pytest.raises(SettingsError):
+        told.follow(("json 1", "a"), ("mqtt", "nonsense"))
+    told.post(1)
+    assert told.got() == {"broker": [1], "a": []}
+
+
+def test_the_end_waits_for_all_at_once_and_not_for_one_that_hangs() -> None:
+    told = Addressed()
+    told.follow(*((f"json {at}", str(at)) for at in range(4)))
+    wait_for(lambda: all(one.opened for made in told.at.values() for one in made))
+    for made in told.at.values():
+        made[0].free.clear()
+    told.post(1)
+    before_s = time.monotonic()
+    told.outboxes.close()
+    assert time.monotonic() - before_s < 15
+    for made in told.at.values():
+        made[0].free.set()
+
+
+def test_no_thread_is_left_behind_by_reloads() -> None:
+    told, before = Addressed(), threading.active_count()
+    for at in range(20):
+        told.follow(("mqtt", str(at)))
+    told.follow()
+    wait_for(lambda: threading.active_count() <= before)

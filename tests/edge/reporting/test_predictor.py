@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import config
+from edge.contracts import Box, Face, Image, Verdict
+from edge.errors import CameraError
+from edge.reporting.predictor import COLUMNS, Predictor, named_frames, write_rows
+from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, frame_of, texture, write_clip
+
+CAMERA = config.load().camera
+
+
+def refuse(error: CameraError) -> None:
+    raise AssertionError(error)
+
+
+def save(path: Path, picture: Image) -> Path:
+    cv2.imwrite(str(path), picture[:, :, ::-1])
+    return path
+
+
+def test_rows_read_back_as_they_were_written() -> None:
+    out = io.StringIO()
+    out.write(",".join(COLUMNS) + "\n")
+    found = [(Face(Box(1.23, 2, 30.06, 40), 0.98765), Verdict(BARE, 1.0)), (Face(Box(0, 0, 5, 5), 0.3), None)]
+    write_rows(out, 'a, "quoted" name.jpg', found)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
+    assert rows == [
+        {
+            "image": 'a, "quoted" name.jpg',
+            "xmin": "1.2",
+            "ymin": "2",
+            "xmax": "30.1",
+            "ymax": "40",
+            "score": "0.9877",
+            "label": "without_mask",
+        },
+        {
+            "image": 'a, "quoted" name.jpg',
+            "xmin": "0",
+            "ymin": "0",
+            "xmax": "5",
+            "ymax": "5",
+            "score": "0.3",
+            "label": "",
+        },
+    ]
+
+
+def test_pictures_of_a_folder_come_in_order_of_name_and_in_rgb(tmp_path: Path) -> None:
+    first, second = texture(20, 30, 1), texture(20, 30, 2)
+    save(tmp_path / "b.png", second)
+    save(tmp_path / "a.png", first)
+    (tmp_path / "notes.txt").write_text("no picture")
+    names, frames = zip(*named_frames(tmp_path, CAMERA, refuse), strict=True)
+    assert names == ("a.png", "b.png")
+    np.testing.assert_array_equal(frames[0].image, first)
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_the_next_ones_come(tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        save(tmp_path / name, texture(20, 30))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    told: list[CameraError] = []
+    assert [name for name, _ in named_frames(tmp_path, CAMERA, told.append)] == ["a.png", "c.png"]
+    assert [str(error).split(":")[0] for error in told] == [str(tmp_path / "b.png")]
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(CameraError, match="not a picture"):
+        named_frames(tmp_path / "a.png", CAMERA, refuse)
+
+
+def test_one_picture_comes_by_its_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", texture(20, 30))
+    assert [name for name, _ in named_frames(path, CAMERA, refuse)] == ["a.png"]
+
+
+def test_frames_of_a_clip_come_numbered_and_once_even_where_the_settings_loop(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", frames=4)
+    looping = config.load(None, {"camera.loop": True}).camera
+    assert [name for name, _ in named_frames(path, looping, refuse)] == [f"clip.mp4#{i}" for i in range(4)]
+
+
+def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="no such file or folder"):
+        named_frames(tmp_path / "nowhere.jpg", CAMERA, refuse)
+    with pytest.raises(CameraError, match="no pictures in this folder"):
+        named_frames(tmp_path, CAMERA, refuse)
+
+
+def test_faint_faces_are_found_but_not_judged() -> None:
+    predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.3)]), classifier_of(BARE), label_from=0.45)
+    (sure, verdict), (faint, none) = predictor.predict(frame_of(texture(64, 64)))
+    assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.3)
+    assert verdict is not None
+    assert verdict.label == "without_mask"
+    assert none is None
+
+
+def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
+    no_face = classifier_of({"with_mask": 0.1, "without_mask": 0.1, "not_a_face": 0.8}, background="not_a_face")
+    predictor = Predictor(detector_of([face(32, 32, 24)]), no_face, label_from=0.45)
+    image = texture(128, 128)
+    frame = frame_of(image)
+    found = predictor.predict(frame)
+    assert [verdict for _, verdict in found] == [None]
+    out = io.StringIO()
+    write_rows(out, "a.jpg", found)
+    assert out.getvalue().endswith("0.9,\r\n")
+    np.testing.assert_array_equal(predictor.annotated(frame, found, show_faces=True), image)
+    blurred = predictor.annotated(frame, found, show_faces=False)
+    assert len(np.unique(blurred[50:80, 50:80].reshape(-1, 3), axis=0)) <= 36
+
+
+@pytest.mark.parametrize(("probabilities", "colour"), [(BARE, [220, 40, 40]), (MASKED, [40, 180, 60])])
+def test_marked_pictures_are_blurred_unless_asked_not_to(probabilities: dict[str, float], colour: list[int]) -> None:
+    image = texture(128, 128)
+    predictor = Predictor(detector_of([face(32, 32, 24)]), classifier_of(probabilities), label_from=0.45)
+    frame = frame_of(image)
+    found = predictor.predict(frame)
+    inner = np.s_[50:80, 50:80]
+    np.testing.assert_array_equal(predictor.annotated(frame, found, show_faces=True)[inner], image[inner])
+    blurred = predictor.annotated(frame, found, show_faces=False)
+    assert len(np.unique(blurred[inner].reshape(-1, 3), axis=0)) <= 36
+    assert blurred[64, 40].tolist() == colour

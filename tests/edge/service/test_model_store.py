@@ -1,0 +1,236 @@
+"""Installing model files: checked, tried beside the one in use, switched to, and back."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge.commands import main
+from edge.contracts import Frame
+from edge.errors import SettingsError
+from edge.inference import bundle
+from edge.service import model_store, shadow_run
+from edge.service import run as service
+from edge.service.model_store import SHIPPED, Store
+from edge.service.shadow_run import Request, Trial, TriedClassifier, TriedDetector
+from edge.stages.classify import Look
+from tests.edge.parts import (
+    BARE,
+    MASKED,
+    classifier_of,
+    command,
+    detector_of,
+    environment,
+    face,
+    frame_of,
+    texture,
+    write_clip,
+)
+
+
+def renamed(source: Path, folder: Path, name: str, **changed: Any) -> Path:
+    """The shipped model under another name, a file of its own bytes."""
+    loaded = bundle.unpack(source)
+    contract = msgspec.structs.replace(loaded.contract, name=name, **changed)
+    path = folder / f"{name}.tflite"
+    path.write_bytes(bundle.pack(loaded.flatbuffer, contract, loaded.golden))
+    return path
+
+
+def added(store: Store, path: Path) -> str:
+    return store.add(path.read_bytes(), bundle.unpack(path)).name
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "state")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def test_a_switch_and_back(store: Store, classifier_path: Path, tmp_path: Path) -> None:
+    assert (store.chosen("classifier"), store.previous("classifier")) == (None, None)
+    first, second = (added(store, renamed(classifier_path, tmp_path, name)) for name in ("first", "second"))
+    store.switch("classifier", first)
+    assert store.previous("classifier") == SHIPPED
+    store.switch("classifier", second)
+    assert store.chosen("classifier") == store.folder / second
+    assert store.roll_back("classifier") == first
+    assert store.chosen("classifier") == store.folder / first
+    store.switch("classifier", SHIPPED)
+    assert store.chosen("classifier") is None
+    assert store.chosen("detector") is None
+
+
+def test_the_installed_model_is_the_one_that_runs(
+    store: Store, classifier_path: Path, tmp_path: Path, settings: Any
+) -> None:
+    assert service.model_path(settings.model, "classifier") == classifier_path
+    name = added(store, renamed(classifier_path, tmp_path, "mine"))
+    store.switch("classifier", name)
+    assert service.model_path(settings.model, "classifier") == store.folder / name
+    named = msgspec.structs.replace(settings.model, classifier="/other.tflite")
+    assert service.model_path(named, "classifier") == Path("/other.tflite")
+
+
+def test_nothing_to_go_back_to_is_said(store: Store) -> None:
+    with pytest.raises(SettingsError, match="no earlier classifier to go back to"):
+        store.roll_back("classifier")
+
+
+def test_a_model_that_got_no_frame_through_is_left_at_the_next_start(
+    store: Store, classifier_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a crash in its first inference: systemd starts fmd again, and that must not go on for ever."""
+    good, bad = (added(store, renamed(classifier_path, tmp_path, name)) for name in ("good", "bad"))
+    store.switch("classifier", good)
+    store.prove("classifier")
+    store.settle()
+    assert store.chosen("classifier") == store.folder / good
+    store.switch("classifier", bad)
+    store.settle()
+    assert store.chosen("classifier") == store.folder / good
+    assert "did not get a frame through; back to" in caplog.text
+    store.settle()
+    assert store.chosen("classifier") == store.folder / good
+
+
+def frames(count: int) -> Iterator[Frame]:
+    for i in range(count):
+        yield frame_of(texture(64, 64, i), i / 10, i)
+
+
+def test_the_old_classifier_decides_and_the_new_one_is_counted(tmp_path: Path) -> None:
+    answer = tmp_path / "trial.json"
+    begun = Trial(Request("new.tflite", "classifier", 1.0), answer)
+    tried = TriedClassifier(classifier_of(MASKED)._model, classifier_of(BARE), begun)
+    verdicts = [tried.classify(frame, [Look(face(32, 32, 24))])[0] for frame in frames(20)]
+    assert {verdict.label for verdict in verdicts} == {"with_mask"}
+    told = shadow_run.told(answer)
+    assert told is not None
+    assert (told.looks, told.disagreed, told.share, told.done) == (11, 11, 1.0, True)
+    assert told.examples[0].startswith("with_mask 0.98, now without_mask 0.97")
+
+
+def test_detectors_are_compared_face_by_face() -> None:
+    begun = Trial(Request("new.tflite", "detector", 10.0), None)
+    both, old_only, new_only = face(16, 16, 14), face(48, 16, 14), face(48, 48, 14)
+    old, new = detector_of([both, old_only]), detector_of([both, new_only])
+    tried = TriedDetector(old._model, 0.2, 0.4, new, begun)
+    for frame in frames(4):
+        assert len(tried.detect(frame)) == 2
+    assert (begun.tally.frames, begun.tally.looks, begun.tally.disagreed) == (4, 12, 8)
+
+
+class Broken:
+    compliant = "with_mask"
+
+    def classify(self, frame: Frame, looks: Sequence[Look]) -> None:
+        raise ZeroDivisionError("a defect")
+
+
+def test_a_new_model_that_breaks_does_not_take_the_old_one_with_it(tmp_path: Path) -> None:
+    begun = Trial(Request("new.tflite", "classifier", 10.0), tmp_path / "trial.json")
+    tried = TriedClassifier(classifier_of(MASKED)._model, Broken(), begun)  # type: ignore[arg-type]
+    for frame in frames(3):
+        (verdict,) = tried.classify(frame, [Look(face(32, 32, 24))])
+        assert verdict.label == "with_mask"
+    told = shadow_run.told(tmp_path / "trial.json")
+    assert told is not None
+    assert (told.error, told.looks) == ("ZeroDivisionError: a defect", 0)
+
+
+def test_a_request_is_taken_up_once(tmp_path: Path) -> None:
+    request = Request("new.tflite", "classifier", 10.0)
+    shadow_run.ask(tmp_path, request)
+    assert [shadow_run.take_up(tmp_path), shadow_run.take_up(tmp_path)] == [request, None]
+
+
+@contextmanager
+def running(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The service over a clip without end, and its directories as systemd gives them."""
+    clip = write_clip(tmp_path / "clip.avi", frames=30)
+    (tmp_path / "run").mkdir()
+    folders = {"STATE_DIRECTORY": str(tmp_path / "state"), "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    process = subprocess.Popen(
+        [*command("run", "--source", clip, "--set", "camera.loop=true"), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=(tmp_path / "log").open("w"),
+        env=environment(**folders),
+    )
+    try:
+        for _ in range(600):
+            if model_store.in_use(tmp_path / "run") or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def model(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """``fmd model``, in this process: exit code and what it said."""
+    code = main.main(["model", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def test_a_running_service_tries_a_model_takes_it_up_and_goes_back(
+    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = renamed(classifier_path, tmp_path, "new")
+    options = ["--state", tmp_path / "state", "--runtime", tmp_path / "run"]
+    with running(tmp_path) as process:
+        code, out, err = model(capsys, "install", new, "--seconds", "1", *options)
+        assert code == 0, err + (tmp_path / "log").read_text()
+        assert "nobody came by during the trial" in out
+        assert out.splitlines()[-1].endswith("is installed and in use; fmd model rollback goes back")
+        now = model_store.in_use(tmp_path / "run")
+        assert now is not None
+        assert now.pid == process.pid
+        assert Path(now.classifier).parent == tmp_path / "state/models"
+        assert "classifier: in use classifier-" in model(capsys, "list", *options)[1]
+        assert model(capsys, "rollback", *options)[1] == "classifier: back to shipped\n"
+        assert process.poll() is None
+    assert "on trial for 1 s" in (tmp_path / "log").read_text()
+
+
+def test_what_fails_its_check_is_not_installed(
+    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = bundle.unpack(classifier_path)
+    wrong = dict(loaded.golden)
+    wrong["output_0"] = np.flip(wrong["output_0"], axis=-1)
+    path = tmp_path / "wrong.tflite"
+    path.write_bytes(bundle.pack(loaded.flatbuffer, loaded.contract, wrong))
+    code, _, err = model(capsys, "install", path, "--state", tmp_path / "state", "--runtime", tmp_path)
+    assert code == 1
+    assert "golden input 0 gives an answer" in err
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_over_a_clip_without_a_service(
+    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--state", tmp_path / "state", "--runtime", tmp_path]
+    clip = write_clip(tmp_path / "clip.avi", frames=3)
+    new = renamed(classifier_path, tmp_path, "new")
+    code, out, err = model(capsys, "install", new, "--source", clip, *options)
+    assert code == 0, err
+    assert out.splitlines()[-1].endswith("is installed; fmd does not run now and uses it from its next start")
+    assert (tmp_path / "state/models/classifier.tflite").is_symlink()

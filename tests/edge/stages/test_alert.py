@@ -1,0 +1,556 @@
+"""The alert as a clock, on outputs that remember every state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge import config
+from edge.contracts import Signal
+from edge.drivers.console import ConsoleOutput
+from edge.errors import OutputError
+from edge.stages.alert import AGAIN_S, REST_S, Alert, Dispensable, lit
+from tests.edge.parts import RecordingOutput
+
+
+class Outputs:
+    """An alert and its outputs."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.settings = config.load(None, {f"alert.{key}": value for key, value in changed.items()}).alert
+        self.led, self.buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
+        self.relay, self.heartbeat = RecordingOutput("relay", 22, True), RecordingOutput("heartbeat", 23, True)
+        self.voice = RecordingOutput("voice", "", True)
+        self.alert = Alert(self.settings, self.led, self.buzzer, self.relay, self.heartbeat, self.voice)
+
+    @property
+    def on(self) -> tuple[bool, bool]:
+        return self.led.on, self.buzzer.on
+
+    def all(self) -> list[RecordingOutput]:
+        return [self.led, self.buzzer, self.relay, self.heartbeat, self.voice]
+
+
+def test_both_are_off_before_the_first_alarm() -> None:
+    outputs = Outputs()
+    outputs.alert.tick(0.0)
+    assert outputs.on == (False, False)
+    assert outputs.led.states == [False]
+
+
+def test_an_alarm_lights_and_sounds_and_its_end_ends_both() -> None:
+    outputs = Outputs()
+    outputs.alert.renew(Signal.BARE, 1.0)
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.RUNNING, 1.1)
+    assert outputs.on == (False, False)
+
+
+def test_a_lease_that_nobody_renews_runs_out() -> None:
+    outputs = Outputs(lease_s=1.0, buzzer_bare=[1.0])
+    outputs.alert.renew(Signal.BARE, 1.0)
+    outputs.alert.tick(1.99)
+    assert outputs.on == (True, True)
+    outputs.alert.tick(2.0)
+    assert outputs.on == (False, False)
+
+
+def test_the_buzzer_keeps_its_rhythm_while_the_lamp_stays_lit() -> None:
+    outputs = Outputs(buzzer_bare=[0.3, 0.2])
+    heard = []
+    outputs.alert.renew(Signal.BARE, 5.0)
+    for tenth in range(10):
+        outputs.alert.renew(Signal.BARE, 5.05 + tenth / 10)
+        heard.append(outputs.buzzer.on)
+        assert outputs.led.on
+    assert heard == [True, True, True, False, False] * 2
+
+
+def test_renewing_does_not_begin_the_rhythm_anew() -> None:
+    outputs = Outputs(buzzer_bare=[0.3, 0.3])
+    outputs.alert.renew(Signal.BARE, 0.0)
+    outputs.alert.renew(Signal.BARE, 0.4)
+    assert outputs.on == (True, False)
+
+
+def test_the_buzzer_falls_silent_after_its_longest_time_and_the_lamp_stays() -> None:
+    outputs = Outputs(longest_s=3.0, buzzer_bare=[1.0])
+    for tenth in range(29):
+        outputs.alert.renew(Signal.BARE, tenth / 10)
+    assert outputs.on == (True, True)
+    for tenth in range(30, 60):
+        outputs.alert.renew(Signal.BARE, tenth / 10)
+        assert outputs.on == (True, False)
+
+
+def test_after_an_end_the_next_alarm_sounds_in_full() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    for tenth in range(20):
+        outputs.alert.renew(Signal.BARE, tenth / 10)
+    assert not outputs.buzzer.on
+    outputs.alert.renew(Signal.RUNNING, 2.0)
+    outputs.alert.renew(Signal.BARE, 2.0 + REST_S)
+    assert outputs.on == (True, True)
+
+
+def test_a_flickering_alarm_sounds_no_longer_than_a_steady_one() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    for tenth in range(20):
+        outputs.alert.renew(Signal.RUNNING if tenth % 5 == 4 else Signal.BARE, tenth / 10)
+    outputs.alert.renew(Signal.BARE, 2.0)
+    assert outputs.on == (True, False)
+
+
+def test_a_frame_older_than_the_last_tick_does_not_turn_time_back() -> None:
+    """A step takes time, so its frame lies behind the ticking thread's clock: the rhythm must not stutter."""
+    outputs = Outputs(buzzer_bare=[0.3, 0.3])
+    outputs.alert.renew(Signal.BARE, 10.0)
+    outputs.alert.tick(10.35)
+    outputs.alert.renew(Signal.BARE, 10.2)
+    assert outputs.on == (True, False)
+
+
+def test_a_lease_renewed_late_is_as_long_as_any() -> None:
+    outputs = Outputs(lease_s=1.0)
+    outputs.alert.tick(10.0)
+    outputs.alert.renew(Signal.BARE, 8.5)
+    outputs.alert.tick(10.9)
+    assert outputs.led.on
+    outputs.alert.tick(11.1)
+    assert outputs.on == (False, False)
+
+
+def test_closed_is_off_for_good() -> None:
+    outputs = Outputs()
+    outputs.alert.renew(Signal.BARE, 0.0)
+    outputs.alert.close()
+    outputs.alert.renew(Signal.BARE, 0.1)
+    outputs.alert.tick(0.2)
+    assert outputs.on == (False, False)
+    assert outputs.led.closed
+    assert outputs.buzzer.closed
+
+
+class Broken(ConsoleOutput):
+    """An output whose wire has come off after it was made."""
+
+    def set(self, on: bool) -> None:
+        raise OSError("wire came off")
+
+
+@pytest.mark.parametrize("way", ["renew", "close"])
+def test_a_lamp_that_fails_does_not_leave_the_buzzer_sounding(way: str) -> None:
+    outputs = Outputs(buzzer_bare=[1.0])
+    buzzer = outputs.buzzer
+    buzzer.set(True)
+    alert = Alert(outputs.settings, Broken("led", 17, True), buzzer)
+    with pytest.raises(OSError, match="wire came off"):
+        alert.renew(Signal.RUNNING, 1.0) if way == "renew" else alert.close()
+    assert not buzzer.on
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ([], "...................."),
+        ([1.0], "####################"),
+        ([0.5, 0.5], "#####.....#####....."),
+        ([0.1, 0.2, 0.1, 0.6], "#..#......#..#......"),
+        ([0.3, 0.1, 0.1], "###.####.####.####.#"),
+    ],
+)
+def test_a_pattern_is_seconds_on_and_off_over_again(pattern: list[float], expected: str) -> None:
+    assert "".join("#" if lit(pattern, tenth / 10 + 0.05) else "." for tenth in range(20)) == expected
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_each_signal_is_its_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
+    outputs = Outputs(led_running=[0.2, 0.4], buzzer_running=[0.1, 0.4], buzzer_blind=[0.2, 1.0])
+    name = signal.pattern
+    for tick in range(60):
+        now_s = 10 + tick * 0.05
+        outputs.alert.renew(signal, now_s)
+        assert outputs.led.on is lit(getattr(outputs.settings, f"led_{name}"), now_s - 10)
+        if signal is not Signal.RUNNING:
+            assert outputs.buzzer.on is lit(getattr(outputs.settings, f"buzzer_{name}"), now_s - 10)
+
+
+def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
+    outputs = Outputs(led_bare=[1.0], lease_s=1.0)
+    outputs.alert.renew(Signal.RUNNING, 0.0, camera="in")
+    outputs.alert.renew(Signal.BARE, 0.0, [1], camera="out")
+    outputs.alert.hold(0.4, "out")
+    outputs.alert.tick(1.35)
+    assert outputs.led.on
+    assert not outputs.heartbeat.states[-1]  # the other one was not held
+    outputs.alert.tick(1.45)
+    assert not outputs.led.on
+    outputs.alert.hold(2.0, "out")
+    outputs.alert.hold(2.0, "nobody")
+    assert not outputs.led.on
+
+
+def renewed_every(wait_s: float, times: int, signal: Signal = Signal.BARE, **changed: Any) -> tuple[Outputs, float]:
+    """Outputs of a loop whose every frame takes that long, ticked meanwhile, and when the last one was through."""
+    outputs = Outputs(led_bare=[1.0], buzzer_bare=[1.0], led_blind=[1.0], **changed)
+    now_s = 0.0
+    for _ in range(times):
+        for tick in range(round(wait_s / 0.05)):
+            outputs.alert.tick(now_s + tick * 0.05)
+        now_s += wait_s
+        outputs.alert.renew(signal, now_s, [1])
+    return outputs, now_s
+
+
+@pytest.mark.parametrize("signal", [Signal.BARE, Signal.BLIND])
+def test_an_alarm_lasts_however_long_each_frame_takes(signal: Signal) -> None:
+    outputs, _ = renewed_every(2.4, 10, signal, lease_s=1.0)
+    assert outputs.led.states == [False, True, False, True]  # the first wait only is not known yet
+
+
+def test_the_heart_of_a_slow_loop_beats() -> None:
+    outputs, now_s = renewed_every(2.0, 10, Signal.RUNNING, lease_s=1.0)
+    beats = []
+    for tick in range(30):
+        outputs.alert.tick(now_s + tick * 0.05)
+        beats.append(outputs.heartbeat.on)
+    assert {True, False} == set(beats)
+
+
+@pytest.mark.parametrize(("wait_s", "ends_s"), [(0.1, 1.0), (0.4, 1.0), (1.2, 2.4), (3.0, 5.0), (60.0, 5.0)])
+def test_the_lease_of_a_loop_that_hangs_ends_on_any_machine(wait_s: float, ends_s: float) -> None:
+    outputs, now_s = renewed_every(wait_s, 4, lease_s=1.0)
+    outputs.alert.tick(now_s + ends_s - 0.05)
+    assert outputs.on == (True, True)
+    outputs.alert.tick(now_s + ends_s + 0.01)
+    assert outputs.on == (False, False)
+
+
+def test_one_slow_frame_is_forgotten_after_some_minutes() -> None:
+    outputs, now_s = renewed_every(4.0, 2, lease_s=1.0)
+    for _ in range(1000):
+        now_s += 0.1
+        outputs.alert.renew(Signal.BARE, now_s)
+    outputs.alert.tick(now_s + 1.0)
+    assert outputs.on == (False, False)
+
+
+def test_a_blind_camera_that_waits_stays_blind_and_beats_no_heart() -> None:
+    outputs = Outputs(led_blind=[1.0], led_running=[], lease_s=1.0)
+    outputs.alert.renew(Signal.BLIND, 0.0, camera="in")
+    outputs.alert.renew(Signal.RUNNING, 0.5, camera="in")
+    outputs.alert.hold(0.9, "in")
+    outputs.alert.tick(1.8)
+    assert outputs.led.on
+    assert not any(outputs.heartbeat.states)
+
+
+def test_no_two_signals_look_alike() -> None:
+    settings = Outputs().settings
+    names = {signal.pattern for signal in Signal}
+    assert names == {signal.name.lower() for signal in Signal} - {"reminder"}  # looks as the alarm for the same does
+    assert len({getattr(settings, f"led_{name}") for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(("signal", "alarm"), [(Signal.INCORRECT, True), (Signal.REMINDER, False)])
+def test_a_reminder_has_neither_voice_nor_siren(signal: Signal, alarm: bool) -> None:
+    outputs = Outputs(relay="siren")
+    outputs.alert.renew(signal, 1.0, [1])
+    assert outputs.led.on
+    assert outputs.buzzer.on
+    assert (outputs.relay.on, outputs.voice.on) == (alarm, alarm)
+
+
+def test_a_new_person_is_sounded_for_when_the_buzzer_had_fallen_silent() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    for tenth in range(20):
+        outputs.alert.renew(Signal.BARE, tenth / 10, [1])
+    assert outputs.on == (True, False)
+    outputs.alert.renew(Signal.BARE, 2.0, [1, 2])
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.BARE, 3.1, [1, 2])
+    assert outputs.on == (True, False)
+
+
+def test_somebody_who_comes_and_goes_in_one_alarm_gets_no_more_than_the_longest_time() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    for tenth in range(40):
+        outputs.alert.renew(Signal.BARE, tenth / 10, [1] if tenth % 3 else [])
+    assert outputs.on == (True, False)
+
+
+def test_a_blind_camera_that_buzzed_itself_out_leaves_the_buzzer_to_the_next_bare_face() -> None:
+    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0], buzzer_blind=[1.0])
+    for tenth in range(20):
+        outputs.alert.renew(Signal.BLIND, tenth / 10)
+    assert not outputs.buzzer.on
+    outputs.alert.renew(Signal.BARE, 2.0, [1])
+    assert outputs.on == (True, True)
+
+
+def test_the_heartbeat_beats_with_every_frame_that_goes_through_and_with_nothing_else() -> None:
+    outputs = Outputs()
+    outputs.alert.tick(9.0)
+    assert outputs.heartbeat.states == [False], "nothing has gone through yet"
+    for tick in range(120):
+        outputs.alert.renew(Signal.RUNNING, 9.0 + tick * 0.05)
+    assert outputs.heartbeat.states == [False, True] * 4 + [False]
+    for tick in range(120, 200):
+        outputs.alert.tick(9.0 + tick * 0.05)
+    # The last lease ends 1 s after the last frame, and no beat began within it that it did not also end.
+    assert len(outputs.heartbeat.states) <= 11
+    assert not outputs.heartbeat.on
+
+
+def test_a_blind_camera_shows_and_its_heartbeat_stops() -> None:
+    outputs = Outputs()
+    for tick in range(100):
+        outputs.alert.renew(Signal.BLIND, tick * 0.05)
+    assert outputs.heartbeat.states == [False]
+    assert True in outputs.led.states
+
+
+def test_the_heartbeat_needs_every_camera_until_one_is_forgotten() -> None:
+    outputs = Outputs()
+    outputs.alert.renew(Signal.BLIND, 0.0, camera="yard")
+    for tick in range(60):
+        outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="door")
+    assert outputs.heartbeat.states == [False]
+    outputs.alert.forget("yard")
+    for tick in range(60, 120):
+        outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="door")
+    assert True in outputs.heartbeat.states
+
+
+def test_of_several_cameras_the_worst_is_shown() -> None:
+    outputs = Outputs(buzzer_bare=[1.0])
+    outputs.alert.renew(Signal.BARE, 1.0, camera="door")
+    outputs.alert.renew(Signal.RUNNING, 1.1, camera="yard")
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.RUNNING, 1.2, camera="door")
+    assert outputs.on == (False, False)
+
+
+def test_a_siren_relay_falls_silent_and_a_holding_one_does_not() -> None:
+    for relay, at_last in (("siren", False), ("hold", True)):
+        outputs = Outputs(longest_s=1.0, relay=relay)
+        outputs.alert.renew(Signal.RUNNING, 0.0)
+        assert not outputs.relay.on
+        for tenth in range(20):
+            outputs.alert.renew(Signal.INCORRECT, tenth / 10)
+            assert outputs.relay.on is (at_last or tenth < 10)
+        outputs.alert.tick(9.0)
+        assert not outputs.relay.on
+
+
+def test_a_strike_opens_for_its_time_when_somebody_is_cleared() -> None:
+    outputs = Outputs(relay="strike", strike_s=2.0, lease_s=5.0)
+    outputs.alert.renew(Signal.RUNNING, 0.0)
+    assert not outputs.relay.on
+    outputs.alert.renew(Signal.RUNNING, 1.0, cleared=True)
+    assert outputs.relay.on
+    outputs.alert.tick(2.9)
+    assert outputs.relay.on
+    outputs.alert.tick(3.0)
+    assert not outputs.relay.on
+
+
+def test_a_strike_stays_shut_while_somebody_bare_is_there() -> None:
+    outputs = Outputs(relay="strike")
+    outputs.alert.renew(Signal.BARE, 1.0, [1], cleared=True)
+    assert not outputs.relay.on
+    outputs.alert.renew(Signal.RUNNING, 1.1, cleared=True)
+    assert outputs.relay.on
+    outputs.alert.renew(Signal.BARE, 1.2, [2])
+    assert not outputs.relay.on
+
+
+def test_a_strike_shuts_when_the_loop_that_opened_it_is_stuck() -> None:
+    outputs = Outputs(relay="strike", strike_s=60.0, lease_s=1.0)
+    outputs.alert.renew(Signal.RUNNING, 1.0, cleared=True)
+    outputs.alert.tick(2.1)
+    assert not outputs.relay.on
+
+
+def test_the_voice_is_asked_for_while_the_alarm_lasts_and_no_longer_than_the_buzzer() -> None:
+    outputs = Outputs(longest_s=1.0)
+    outputs.alert.renew(Signal.UNSURE, 0.0)
+    assert not outputs.voice.on
+    outputs.alert.renew(Signal.INCORRECT, 0.1, [1])
+    assert outputs.voice.on
+    outputs.alert.renew(Signal.INCORRECT, 1.2, [1])
+    assert not outputs.voice.on
+
+
+def test_everything_is_closed_though_some_of_it_fails() -> None:
+    outputs = Outputs()
+    alert = Alert(outputs.settings, Broken("led", 17, True), outputs.buzzer, Broken("relay", 22, True), outputs.voice)
+    with pytest.raises(OSError, match="wire came off"):
+        alert.close()
+    assert outputs.buzzer.closed
+    assert outputs.voice.closed
+
+
+def test_nothing_wired_is_nothing_driven() -> None:
+    alert = Alert(Outputs().settings, None, None)
+    alert.renew(Signal.BARE, 1.0)
+    alert.tick(9.0)
+    alert.close()
+
+
+def test_all_are_off_before_the_first_signal_and_after_the_last_lease() -> None:
+    outputs = Outputs(relay="hold")
+    outputs.alert.tick(1.0)
+    assert [output.states for output in outputs.all()] == [[False]] * 5
+    outputs.alert.renew(Signal.BARE, 2.0, [1])
+    outputs.alert.tick(3.1)
+    assert not any(output.on for output in outputs.all())
+
+
+def test_frames_of_a_covered_lens_keep_the_blind_pattern_in_time_and_the_heart_still() -> None:
+    """They go through the pipeline, which finds nobody in them, and only then is the camera said to be blind."""
+    outputs = Outputs(led_blind=[0.2, 0.8])
+    outputs.alert.renew(Signal.BLIND, 10.0)
+    seen = []
+    for tick in range(20):
+        now_s = 10.05 + tick * 0.1
+        outputs.alert.renew(Signal.RUNNING, now_s)
+        outputs.alert.renew(Signal.BLIND, now_s)
+        seen.append("#" if outputs.led.on else ".")
+    assert "".join(seen) == "##........##........"
+    assert outputs.heartbeat.states == [False]
+
+
+def test_an_alarm_is_shown_before_blindness_and_ends_with_its_own_lease() -> None:
+    outputs = Outputs(buzzer_bare=[1.0], lease_s=1.0)
+    outputs.alert.renew(Signal.BARE, 1.0, [1])
+    outputs.alert.renew(Signal.BLIND, 1.5)
+    assert outputs.on == (True, True)
+    outputs.alert.renew(Signal.BLIND, 2.1)
+    assert not outputs.buzzer.on
+
+
+class Counting(ConsoleOutput):
+    """Counts how often it is driven."""
+
+    sets = 0
+
+    def set(self, on: bool) -> None:
+        self.sets += 1
+        super().set(on)
+
+
+def test_outputs_are_driven_when_they_change_and_now_and_then_otherwise() -> None:
+    led = Counting("led", 17, True)
+    alert = Alert(Outputs(lease_s=60.0).settings, led, None)
+    for tick in range(200):
+        alert.renew(Signal.RUNNING, tick * 0.05)
+    assert 10 <= led.sets <= 11
+    alert.renew(Signal.BARE, 10.01)
+    assert led.on
+
+
+def test_an_output_that_failed_is_driven_again_at_the_next_tick() -> None:
+    class Shaky(ConsoleOutput):
+        fails = False
+
+        def set(self, on: bool) -> None:
+            if self.fails:
+                raise OSError("wire came off")
+            super().set(on)
+
+    led = Shaky("led", 17, True)
+    alert = Alert(Outputs().settings, led, None)
+    alert.renew(Signal.BARE, 1.0)
+    led.fails = True
+    with pytest.raises(OSError, match="wire came off"):
+        alert.renew(Signal.RUNNING, 1.1)
+    assert led.on
+    led.fails = False
+    alert.tick(1.15)
+    assert not led.on
+
+
+class Loose(RecordingOutput):
+    """An output whose wire comes and goes."""
+
+    loose = False
+
+    def set(self, on: bool) -> None:
+        if self.loose:
+            raise OutputError(f"alert.{self.name}_pin: wire came off")
+        super().set(on)
+
+
+@pytest.mark.parametrize("broken", ["led", "buzzer"])
+def test_an_alarm_that_one_output_still_gives_is_given_before_the_failure_of_another_ends_the_run(
+    broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
+    alert = Alert(Outputs(buzzer_bare=[0.5, 0.5], led_bare=[0.5, 0.5]).settings, led, buzzer)
+    failing, working = (led, buzzer) if broken == "led" else (buzzer, led)
+    alert.renew(Signal.BARE, 1.0, [1])
+    failing.loose = True
+    for tenth in range(1, 30):
+        alert.renew(Signal.BARE, 1.0 + tenth / 10, [1])
+    assert working.states == [False, True, False, True, False, True, False]
+    assert [record.message for record in caplog.records] == [
+        f"alert.{broken}_pin: wire came off; the alarm goes on with the other outputs, then fmd ends"
+    ]
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.RUNNING, 4.0)
+    assert not working.on
+
+
+def test_an_alarm_without_end_does_not_hide_for_longer_than_its_longest_time_that_an_output_failed() -> None:
+    led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
+    alert = Alert(Outputs(longest_s=2.0).settings, led, buzzer)
+    alert.renew(Signal.BARE, 1.0, [1])
+    led.loose = True
+    alert.renew(Signal.BARE, 2.9, [1])
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.BARE, 3.1, [1])
+
+
+def test_an_alarm_that_nothing_gives_any_more_ends_the_run_at_once() -> None:
+    led, relay = Loose("led", 17, True), RecordingOutput("relay", 22, True)
+    alert = Alert(Outputs(relay="strike").settings, led, None, relay)
+    led.loose = True
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.BARE, 1.0, [1])
+
+
+def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    now_s, lamp, tries = [0.0], Loose("heartbeat", 23, True), list[float]()
+
+    def opened() -> Loose:
+        tries.append(now_s[0])
+        lamp.set(False)
+        return lamp
+
+    lamp.loose = True
+    output = Dispensable("heartbeat", opened, lambda: now_s[0])
+    for second in range(100):
+        now_s[0] = float(second)
+        lamp.loose = second < 50
+        output.set(second % 2 == 1)
+    assert tries == [0.0, AGAIN_S, 2 * AGAIN_S]
+    assert lamp.on
+    lamp.loose = True
+    output.set(False)
+    output.close()
+    now_s[0] += 10 * AGAIN_S
+    output.set(True)
+    assert len(tries) == 3
+    warned = "alert.heartbeat_pin: wire came off; watching goes on without it, and tries it again"
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [warned, warned]
+
+
+def test_an_output_that_can_be_done_without_is_switched_off_at_the_end() -> None:
+    lamp = RecordingOutput("heartbeat", 23, True)
+    output = Dispensable("heartbeat", lambda: lamp, lambda: 0.0)
+    output.set(True)
+    output.close()
+    assert lamp.closed
+    assert not lamp.on

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from edge.contracts import Box, Stored, TensorSpec
+from edge.errors import BundleError
+from edge.inference.bundle import Bundle, Model
+from edge.stages.detect import (
+    PAD_VALUE,
+    FaceDetector,
+    cell_centres,
+    decode,
+    faces_among,
+    letterbox,
+    reach_of,
+)
+from tests.edge.parts import StubInterpreter, contract, detector_answers, detector_of, face, frame_of, texture
+
+
+class Quantized(StubInterpreter):
+    """Stores its scores, the second of its answers, in steps of 1/256."""
+
+    def __init__(self, answers: Sequence[Stored], zero_point: int) -> None:
+        super().__init__(answers)
+        boxes, scores = super().outputs
+        self._outputs = boxes, scores._replace(dtype=answers[1].dtype, scale=1 / 256, zero_point=zero_point)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._outputs
+
+
+def test_a_wide_picture_is_letterboxed_between_grey_bars() -> None:
+    fitted, fit = letterbox(np.full((120, 240, 3), 200, np.uint8), 64, 64)
+    assert fit == (64 / 240, 0, 16)
+    assert (fitted[:16] == PAD_VALUE).all()
+    assert (fitted[16:48] == 200).all()
+    assert (fitted[48:] == PAD_VALUE).all()
+
+
+def test_a_small_tall_picture_is_enlarged() -> None:
+    fitted, fit = letterbox(np.full((32, 16, 3), 200, np.uint8), 64, 64)
+    assert fit == (2.0, 16, 0)
+    assert (fitted[:, 16:48] == 200).all()
+    assert (fitted[:, :16] == PAD_VALUE).all()
+
+
+def test_a_picture_fitted_over_one_of_its_shape_is_as_if_it_were_alone() -> None:
+    for shape in ((30, 90), (90, 30), (64, 64)):
+        kept, _ = letterbox(texture(*shape), 64, 64)
+        backwards = texture(*shape)[::-1, :, ::-1]
+        found, _ = letterbox(backwards, 64, 64, kept)
+        assert found is kept
+        np.testing.assert_array_equal(found, letterbox(backwards.copy(), 64, 64)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (1, 1)])
+def test_pictures_of_extreme_shape_still_fit(shape: tuple[int, int]) -> None:
+    fitted, _ = letterbox(np.zeros((*shape, 3), np.uint8), 64, 64)
+    assert fitted.shape == (64, 64, 3)
+
+
+def test_cells_come_stride_by_stride_row_by_row() -> None:
+    centres, strides = cell_centres(16, 24, (8, 16))
+    assert centres.tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12], [8, 8], [24, 8]]
+    assert strides.tolist() == [8] * 6 + [16] * 2
+
+
+def test_decoding_by_hand() -> None:
+    # 1 stride to the left and top, 2 to the right, half a stride down.
+    reaches = np.array([[1, 1, 2, 0.5]], np.float32)
+    boxes = decode(reaches, np.array([[20, 36]], np.float32), np.array([8], np.float32))
+    np.testing.assert_allclose(boxes, [[12, 28, 36, 40]])
+
+
+def test_distances_are_logarithms_and_those_of_a_broken_model_do_not_overflow() -> None:
+    np.testing.assert_allclose(reach_of(np.log(np.array([1, 0.5, 30], np.float32))), [1, 0.5, 30], rtol=1e-6)
+    assert np.isfinite(reach_of(np.array([1e6, np.inf], np.float32))).all()
+
+
+def test_suppression_keeps_the_best_of_a_pile_and_everybody_else() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [4, 0, 14, 10]], np.float32)
+    scores = np.array([0.8, 0.9, 0.3, 0.7], np.float32)
+    # Of the best (1): box 0 overlaps by 9 / 11, box 3 by 7 / 13.
+    assert [box.xmin for box, _ in faces_among(boxes, scores, 0.6)] == [1, 4, 20]
+    assert [box.xmin for box, _ in faces_among(boxes, scores, 0.5)] == [1, 20]
+    assert faces_among(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
+
+
+def test_a_face_is_believed_in_less_the_more_it_overlaps_a_better_one() -> None:
+    # The second overlaps the first by a third, the third nobody.
+    boxes = np.array([[0, 0, 16, 16], [8, 0, 24, 16], [40, 0, 56, 16]], np.float32)
+    found = faces_among(boxes, np.array([0.9, 0.6, 0.5], np.float32), 0.45)
+    assert [box.xmin for box, _ in found] == [0, 40, 8]
+    assert [score for _, score in found] == pytest.approx([0.9, 0.5, 0.6 * (1 - 1 / 3)])
+
+
+def test_faces_come_back_in_full_frame_pixels() -> None:
+    # 128 x 256 into 64 x 64: a quarter of the size, 16 rows of grey on top.
+    (found,) = detector_of([face(20, 28, 12)]).detect(frame_of(texture(128, 256)))
+    np.testing.assert_allclose(found.box, (56, 24, 104, 72), atol=1e-3)
+    assert found.score == pytest.approx(0.9)
+
+
+def test_pictures_may_change_their_shape_from_one_to_the_next() -> None:
+    answers = StubInterpreter(detector_answers([face(20, 28, 12)]))
+    detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), answers, "stub"), 0.2)
+    for shape in ((64, 64), (64, 128), (128, 64)):
+        detector.detect(frame_of(texture(*shape)))
+        np.testing.assert_array_equal(answers.seen[-1][0], letterbox(texture(*shape), 64, 64)[0])
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.uint8, 0), (np.int8, -128)])
+def test_scores_are_compared_as_stored(dtype: type[np.generic], zero_point: int) -> None:
+    """One of 51/256 is too low for 0.2, one of 52/256 is not."""
+    boxes, scores = detector_answers([face(12, 12, 8), face(44, 44, 8)])
+    stored = np.full(scores.shape, zero_point, dtype)
+    stored[scores > 0] = [51 + zero_point, 52 + zero_point]
+    interpreter = Quantized([boxes, stored], zero_point)
+    detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), interpreter, "stub"), 0.2)
+    (found,) = detector.detect(frame_of(texture(64, 64)))
+    assert found.score == pytest.approx(52 / 256)
+    np.testing.assert_allclose(found.box, (40, 40, 48, 48), atol=1e-3)
+
+
+def test_faces_are_cut_to_the_frame() -> None:
+    (found,) = detector_of([face(4, 4, 20)]).detect(frame_of(texture(64, 64)))
+    np.testing.assert_allclose(found.box, (0, 0, 14, 14), atol=1e-3)
+
+
+def test_a_face_wholly_in_the_grey_bar_is_none() -> None:
+    assert detector_of([face(30, 4, 6)]).detect(frame_of(texture(64, 256))) == ()
+
+
+def test_faces_come_best_first_and_not_below_the_lowest_score() -> None:
+    detector = detector_of([face(12, 12, 8, 0.5), face(44, 44, 8, 0.7), face(44, 12, 8, 0.1)])
+    assert [round(f.score, 2) for f in detector.detect(frame_of(texture(64, 64)))] == [0.7, 0.5]
+
+
+def test_output_order_does_not_matter() -> None:
+    answers = detector_answers([face(20, 20, 12)])[::-1]
+    detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub"), 0.2)
+    (found,) = detector.detect(frame_of(texture(64, 64)))
+    np.testing.assert_allclose(found.box, Box(14, 14, 26, 26), atol=1e-3)
+
+
+def test_a_picture_full_of_candidates_gives_a_bounded_number_of_faces() -> None:
+    boxes, scores = detector_answers([])
+    answers = [boxes - 3, np.full_like(scores, 0.9)]  # a tiny face in every cell
+    model = Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub")
+    assert len(FaceDetector(model, 0.2, most_faces=5).detect(frame_of(texture(640, 640)))) == 5
+
+
+def test_a_model_without_a_detectors_outputs_is_refused() -> None:
+    answers = [np.zeros((1, 10, 4), np.float32), np.zeros((1, 10, 1), np.float32)]
+    with pytest.raises(BundleError, match=r"gives \(1, 80, 1\) and \(1, 80, 4\)"):
+        FaceDetector(Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub"), 0.2)
