@@ -6,7 +6,6 @@ cut off what the door shows. So they are drawn from all classes alike, with a se
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,15 @@ import numpy as np
 
 from converter import draw
 from converter.noise import Progress
-from edge.contracts import Box, Image
+from converter.tables import IGNORE, read_boxes, read_split
+from edge.contracts import PICTURE_SUFFIXES, Box, Image
 from edge.errors import DataError
 from edge.inference.resize import resized
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 SMALLEST_FACE = 16.0
 """Boxes narrower than this many pixels say nothing about a mask and are left out."""
-IGNORED = "ignore"
-"""Label of boxes that count for nothing, as in a boxes CSV."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +134,7 @@ def list_entries(source: Path, detector: bool) -> list[Entry]:
         raise DataError(f"--calibration {source}: no such folder; give class folders, plain pictures or a boxes CSV")
     if len(entries) < 2:
         raise DataError(
-            f"--calibration {source}: holds {len(entries)} pictures ({', '.join(sorted(PICTURE_ENDINGS))}), expected 2 "
+            f"--calibration {source}: holds {len(entries)} pictures ({', '.join(PICTURE_SUFFIXES)}), expected 2 "
             "or more, better 200"
         )
     return entries
@@ -145,13 +142,8 @@ def list_entries(source: Path, detector: bool) -> list[Entry]:
 
 def _read_folder(root: Path) -> list[Entry]:
     if (root / "split.csv").is_file():
-        with (root / "split.csv").open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-        try:
-            return [Entry(root / row["image"], row["label"], row["split"]) for row in rows]
-        except KeyError as error:
-            raise DataError(f"{root / 'split.csv'}: lacks the column {error}; expected image,label,split") from error
-    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+        return [Entry(picture.path, picture.label, picture.split) for picture in read_split(root / "split.csv")]
+    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     classes = {path.relative_to(root).parts[0] for path in pictures if path.parent != root}
     # One folder of pictures is a folder, not a class.
     labelled = len(classes) > 1
@@ -162,21 +154,14 @@ def _read_folder(root: Path) -> list[Entry]:
 
 
 def _read_boxes(table: Path, detector: bool) -> list[Entry]:
-    folder = table.parent / "images" if (table.parent / "images").is_dir() else table.parent
-    entries = []
-    try:
-        with table.open(newline="", encoding="utf-8") as handle:
-            for row in csv.DictReader(handle):
-                box = Box(*(float(row[key]) for key in ("xmin", "ymin", "xmax", "ymax")))
-                entries.append(Entry(folder / row["image"], row["label"], row.get("split") or "", box))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"--calibration {table}: no folder and no boxes CSV ({type(error).__name__}: {error}); expected a folder "
-            "of pictures, or the columns image,xmin,ymin,xmax,ymax,label"
-        ) from error
+    entries = [
+        Entry(picture.path, face.label, picture.split, face.box)
+        for picture in read_boxes(table)
+        for face in picture.faces
+    ]
     if detector:
         return [Entry(path, "", split) for path, split in sorted({(e.path, e.split) for e in entries})]
-    return [e for e in entries if e.label != IGNORED and e.box is not None and e.box.width >= SMALLEST_FACE]
+    return [e for e in entries if e.label != IGNORE and e.box is not None and e.box.width >= SMALLEST_FACE]
 
 
 def divide(

@@ -117,8 +117,11 @@ class Track(msgspec.Struct, frozen=True):
     missed: int
 
 
-INCORRECT = "with_incorrect_mask"
-"""The label of a mask worn badly, which has signals of its own."""
+WITH_MASK, WITHOUT_MASK, INCORRECT = "with_mask", "without_mask", "with_incorrect_mask"
+"""Labels of a face. A badly worn mask has signals of its own; a model may lack that label."""
+LABELS = (WITH_MASK, WITHOUT_MASK, INCORRECT)
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Suffixes, in lower case, of the picture files that every command reads."""
 MOST_BACKGROUND = 0.06
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 

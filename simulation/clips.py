@@ -15,10 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from models.data import LabelledFace, Picture, load_faces, read_boxes
 
+from converter.tables import LabelledFace, Picture, read_boxes
 from edge.contracts import Frame, Image, luma_of
 from edge.drivers.doorway import draw_doorway
+from training.data import load_faces
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480

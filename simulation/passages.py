@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from models.data import LabelledFace, Picture, load_faces, of_split, read_boxes
 
+from converter.tables import LabelledFace, Picture, read_boxes
 from edge import config
 from edge.config import Settings
 from edge.contracts import Box, Change, Decision, Detector, Floats, Frame, Image, Outcome, Step
@@ -36,6 +36,7 @@ from edge.stages.decide import Decider
 from edge.stages.track import Tracker
 from edge.stages.watch import Watch
 from tests.edge.parts import RecordingOutput
+from training.data import load_faces, of_split
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480

@@ -30,8 +30,8 @@ from edge.errors import EXIT_OK, DataError, RuntimeMissingError, exit_code_of
 from training.tracking import BACKENDS
 
 if TYPE_CHECKING:  # importing these takes TensorFlow seconds; --help needs none of them
+    from converter.tables import Picture
     from edge.inference.bundle import Model
-    from training.data import Picture
     from training.train import Recipe
 
 
@@ -111,9 +111,10 @@ def _add_boxes(parser: argparse.ArgumentParser) -> None:
 
 
 def _boxes(arguments: argparse.Namespace) -> int:
-    from training import data, teacher
+    from converter import tables
+    from training import teacher
 
-    kept, faces = teacher.draw_boxes(data.read_folders(arguments.folders), arguments.teacher, arguments.out)
+    kept, faces = teacher.draw_boxes(tables.read_folders(arguments.folders), arguments.teacher, arguments.out)
     print(f"{arguments.out}: {faces} faces on {kept} pictures")
     return EXIT_OK
 
@@ -131,13 +132,14 @@ def _add_negatives(parser: argparse.ArgumentParser) -> None:
 
 
 def _negatives(arguments: argparse.Namespace) -> int:
+    from converter import tables
     from edge.stages.detect import FaceDetector
-    from training import data, negatives
+    from training import negatives
 
     detector = FaceDetector(_model(arguments.detector, "detector", "--detector"), negatives.MIN_SCORE)
-    pictures = data.read_boxes(arguments.boxes)
+    pictures = tables.read_boxes(arguments.boxes)
     if arguments.unlabelled:
-        pictures = negatives.added(pictures, data.read_boxes(arguments.unlabelled))
+        pictures = negatives.added(pictures, tables.read_boxes(arguments.unlabelled))
     looked_at, found = negatives.mine(pictures, detector, arguments.teacher, arguments.out)
     print(f"{arguments.out}: {found} negatives on {looked_at} pictures")
     return EXIT_OK
@@ -191,13 +193,14 @@ def _add_thin(parser: argparse.ArgumentParser) -> None:
 
 def _thin(arguments: argparse.Namespace) -> int:
     _check_tensorflow()
+    from converter import tables
     from training import data, thin, train
 
     if arguments.keep == 0:
         raise DataError("--keep: got 0, expected more: a network without channels sees nothing")
     model = train.load_detector(arguments.start, "--start")
     thinner = thin.thinner_detector(
-        model, data.divide(data.read_boxes(arguments.boxes))[0], arguments.size, arguments.keep
+        model, data.divide(tables.read_boxes(arguments.boxes))[0], arguments.size, arguments.keep
     )
     thinner.save(arguments.out)
     print(f"{arguments.out}: {thinner.count_params():,} parameters of {model.count_params():,}")
@@ -277,38 +280,41 @@ def _weights(arguments: argparse.Namespace) -> str | None:
 
 def _corrected(tables: Sequence[Sequence[Picture]], arguments: argparse.Namespace) -> list[list[Picture]]:
     """The tables with --corrections made; every correction must be of one of them."""
-    from training import corrections, data
+    from edge.contracts import LABELS
+    from training import corrections
 
     if arguments.corrections is None:
         return [list(table) for table in tables]
     wanted = corrections.read(arguments.corrections)
-    corrections.check(wanted, data.LABELS, [picture.name for table in tables for picture in table])
+    corrections.check(wanted, LABELS, [picture.name for table in tables for picture in table])
     return [corrections.apply(table, wanted) for table in tables]
 
 
 def _detector(arguments: argparse.Namespace) -> int:
     _check_tensorflow()
-    from training import data, train
+    from converter.tables import read_boxes
+    from training import train
 
     if not arguments.boxes:
         raise DataError("--boxes: a detector learns from boxes; give at least one boxes CSV")
     if arguments.size % 32:
         raise DataError(f"--size: got {arguments.size}, expected a multiple of 32, the detector's largest stride")
-    tables = _corrected([data.read_boxes(table) for table in arguments.boxes], arguments)
-    mined = [picture for table in arguments.negatives for picture in data.read_boxes(table)]
+    tables = _corrected([read_boxes(table) for table in arguments.boxes], arguments)
+    mined = [picture for table in arguments.negatives for picture in read_boxes(table)]
     print(f"best: {train.train_detector(_recipe(arguments), tables, mined)}")
     return EXIT_OK
 
 
 def _classifier(arguments: argparse.Namespace) -> int:
     _check_tensorflow()
-    from training import data, train
+    from converter.tables import read_boxes, read_folders
+    from training import train
 
     labels = arguments.labels.split(",")
     if arguments.sigmoid and len(labels) != 2:
         raise DataError(f"--sigmoid: one neuron tells two labels apart, got {len(labels)}; give --labels A,B")
-    tables = [data.read_boxes(table) for table in arguments.boxes]
-    tables += [data.read_folders(folder) for folder in arguments.folders]
+    tables = [read_boxes(table) for table in arguments.boxes]
+    tables += [read_folders(folder) for folder in arguments.folders]
     if not tables:
         raise DataError("give --folders DIR or --boxes CSV to learn from")
     pictures = [picture for table in _corrected(tables, arguments) for picture in table]
@@ -351,11 +357,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from converter import tables
     from training import data, evaluate, plots
 
     plots.check_installed()
     whole = arguments.boxes is None
-    table = data.read_folders(arguments.folders) if whole else data.read_boxes(arguments.boxes)
+    table = tables.read_folders(arguments.folders) if whole else tables.read_boxes(arguments.boxes)
     pictures = data.of_split(table, arguments.split)
     scores = (_evaluate_folders if whole else _evaluate_boxes)(arguments, pictures)
     title = arguments.title or f"{(arguments.folders or arguments.boxes).name}, {arguments.split}"

@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from converter.tables import IGNORE, LabelledFace, Picture, read_rows
 from edge.errors import DataError
-from training.data import IGNORE, LabelledFace, Picture, read_rows
 
 COLUMNS = ("image", "xmin", "ymin", "label_was", "label_is", "why")
 SAME_PLACE = 1.0

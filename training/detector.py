@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from converter.tables import IGNORE, LabelledFace
 from edge.contracts import Box, Floats, Image
 from edge.inference import resize
 from edge.stages.detect import PAD_VALUE, STRIDES, cell_centres
 from training import augment, backbone
-from training.data import IGNORE, NOT_A_FACE, LabelledFace
+from training.data import NOT_A_FACE
 
 TAPS = ("block_6_expand_relu", "block_13_expand_relu", "block_16_project_BN")
 SIZE_RANGES = {8: (0.0, 48.0), 16: (28.0, 120.0), 32: (72.0, float("inf"))}

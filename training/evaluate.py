@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from converter.tables import LabelledFace, Picture, read_rows
 from edge.contracts import Box, Floats, Frame
 from edge.errors import DataError
 from edge.inference.bundle import Model
@@ -23,7 +24,7 @@ from edge.reporting.predictor import COLUMNS, Predictor
 from edge.stages.classify import PLAIN_AND_MIRRORED, MaskClassifier, looked_at
 from edge.stages.detect import FaceDetector
 from training import confusion, plots, score, sheet
-from training.data import LabelledFace, Picture, read_rgb, read_rows, shrunk, stretched, with_progress
+from training.data import read_rgb, shrunk, stretched, with_progress
 from training.score import Matching, Predicted
 
 START_SCORES = (0.15, 0.2, 0.25, 0.3, 0.325, 0.35, 0.375, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from converter.tables import Picture
 from edge.contracts import Box, Frame
 from edge.errors import DataError
 from edge.stages.detect import FaceDetector
 from training import teacher
-from training.data import NOT_A_FACE, Picture, load_image, with_progress
+from training.data import NOT_A_FACE, load_image, with_progress
 
 MIN_SCORE = 0.1
 """Faces the detector believes in less than this never reach the classifier, not even to go on with a track."""

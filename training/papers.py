@@ -29,6 +29,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from converter import tables
 from edge.contracts import Floats, Image
 from edge.errors import DataError, RuntimeMissingError
 from edge.inference.bundle import Model
@@ -51,7 +52,7 @@ class Sets:
     """The split's pictures: (H, W, 3) RGB each, with class indices (n,)."""
 
     labels: tuple[str, ...]
-    pictures: Mapping[str, list[data.Picture]]
+    pictures: Mapping[str, list[tables.Picture]]
     images: Mapping[str, list[Image]]
 
     def wanted(self, part: str) -> Indices:
@@ -101,7 +102,7 @@ Predict = Callable[[list[Image]], Floats]
 
 def load(folders: Path) -> Sets:
     """Read the class folders; training pictures are divided into train and validation as everywhere else."""
-    pictures = data.read_folders(folders)
+    pictures = tables.read_folders(folders)
     train, validation = data.divide(pictures)
     parts = {"train": train, "validation": validation, "test": [p for p in pictures if p.split == "test"]}
     for part, found in parts.items():

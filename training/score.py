@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from converter.tables import IGNORE, LabelledFace
 from edge.contracts import Box
-from training.data import IGNORE, LabelledFace
 
 MIN_WIDTH = 24.0
 MIN_IOU = 0.4

@@ -10,10 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from converter.tables import IGNORE, Picture
 from edge.contracts import Box, Image
 from edge.errors import DataError
 from edge.stages.detect import PAD_VALUE
-from training.data import IGNORE, Picture, load_image, with_progress
+from training.data import load_image, with_progress
 
 SURE, POSSIBLE = 0.75, 0.3
 SIDE = 320

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from converter.tables import Picture
 from edge.contracts import Floats
 from training import detector
-from training.data import Picture, load_faces
+from training.data import load_faces
 
 Doubles = npt.NDArray[np.float64]
 

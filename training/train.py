@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from converter import tables
 from edge.contracts import Box, Floats, Image
 from edge.errors import DataError
 from edge.stages.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
@@ -212,7 +213,7 @@ def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 
 def train_detector(
-    recipe: Recipe, tables: Sequence[Sequence[data.Picture]], mined: Sequence[data.Picture] = ()
+    recipe: Recipe, tables: Sequence[Sequence[tables.Picture]], mined: Sequence[tables.Picture] = ()
 ) -> Path:
     """Train the face detector on tables of pictures with boxes; returns the best ``.keras``.
 
@@ -312,7 +313,7 @@ def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None
         )
 
 
-def examples_of(pictures: Sequence[data.Picture], labels: Sequence[str]) -> list[classifier.Example]:
+def examples_of(pictures: Sequence[tables.Picture], labels: Sequence[str]) -> list[classifier.Example]:
     """Faces to learn from pictures of both kinds, left out where under 12 pixels or of a label not in ``labels``."""
     out = []
     for picture in data.with_progress(pictures, "reading"):
@@ -327,7 +328,9 @@ def examples_of(pictures: Sequence[data.Picture], labels: Sequence[str]) -> list
     return out
 
 
-def train_classifier(recipe: Recipe, pictures: Sequence[data.Picture], labels: Sequence[str], one_neuron: bool) -> Path:
+def train_classifier(
+    recipe: Recipe, pictures: Sequence[tables.Picture], labels: Sequence[str], one_neuron: bool
+) -> Path:
     """Train the mask classifier; ``one_neuron`` gives a sigmoid for the second of two labels."""
     keras.utils.set_random_seed(recipe.seed)
     train_pictures, validation_pictures = data.divide(pictures)

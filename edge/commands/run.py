@@ -16,8 +16,7 @@ from typing import Any, Literal, TextIO
 
 from edge import config, drivers, paths
 from edge.commands import model, replay
-from edge.contracts import Change, Decision, Health, Image, Step
-from edge.drivers.folder import ENDINGS
+from edge.contracts import PICTURE_SUFFIXES, Change, Decision, Health, Image, Step
 from edge.errors import (
     EXIT_INTERRUPTED,
     EXIT_KNOWN,
@@ -153,7 +152,7 @@ def _read(arguments: argparse.Namespace, settings: config.Settings) -> Iterator[
 def _check_spares(option: str, path: Path, *sources: Path) -> None:
     """Raise SettingsError where ``path``, about to be written, is what is read: a slip must not destroy a clip."""
     for source in sources:
-        is_picture = source.is_dir() and path.suffix.lower() in ENDINGS
+        is_picture = source.is_dir() and path.suffix.lower() in PICTURE_SUFFIXES
         read = source / path.name if is_picture else source
         if path.exists() and read.exists() and path.samefile(read):
             raise SettingsError(f"{option} {path}: the same file as {read}, which it would overwrite; name another")

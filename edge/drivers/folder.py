@@ -8,18 +8,16 @@ from pathlib import Path
 import cv2
 
 from edge.config import CameraSettings
-from edge.contracts import Frame
+from edge.contracts import PICTURE_SUFFIXES, Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, in order of name; CameraError where there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     if not found:
-        raise CameraError(f"{folder}: no pictures in this folder (looked for {', '.join(ENDINGS)})")
+        raise CameraError(f"{folder}: no pictures in this folder (looked for {', '.join(PICTURE_SUFFIXES)})")
     return found
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from models.data import stretched
 
-from converter.calibrate import Fit
+from converter.calibrate import Fit, list_entries
 from edge.contracts import Box
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
 from tests.edge.parts import texture
+from training.data import stretched
 
 
 @pytest.mark.parametrize(("height", "width"), [(60, 40), (40, 60), (90, 24), (24, 90), (20, 20), (200, 150)])
@@ -28,3 +30,16 @@ def test_faces_are_cut_as_at_the_door() -> None:
 def test_scenes_are_letterboxed_as_at_the_door() -> None:
     image = texture(120, 160)
     np.testing.assert_array_equal(Fit(64, 96, True, 0.0)(image, None), letterbox(image, 64, 96)[0])
+
+
+def test_a_byte_order_mark_is_read_past_as_in_training(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("image,label,group,split\na.png,x,1,test\nb.png,y,2,train\n", "utf-8-sig")
+    assert [(entry.label, entry.split) for entry in list_entries(tmp_path, detector=False)] == [
+        ("x", "test"),
+        ("y", "train"),
+    ]
+    table = tmp_path / "boxes.csv"
+    row = "{},train,64,64,0,0,32,32,with_mask\n"
+    header = "image,split,width,height,xmin,ymin,xmax,ymax,label\n"
+    table.write_text(header + row.format("a.png") + row.format("b.png"), "utf-8-sig")
+    assert [entry.label for entry in list_entries(table, detector=False)] == ["with_mask", "with_mask"]

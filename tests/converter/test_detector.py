@@ -32,8 +32,9 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], Box]:
 def detector(seeded: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shape of ``fmd-train detector``'s models, tiny, trained for some seconds with its own loss and targets."""
     import keras
-    from models.data import LabelledFace
-    from models.detector import loss, targets
+
+    from converter.tables import LabelledFace
+    from training.detector import loss, targets
 
     rng = np.random.default_rng(4)
     scenes = [scene(rng) for _ in range(400)]

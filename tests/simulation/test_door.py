@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from models.data import read_boxes
 
+from converter.tables import read_boxes
 from edge import config
 from edge.contracts import Decision, Outcome
 from edge.service import run as service

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from converter import tables
+from edge.contracts import LABELS
 from edge.errors import DataError
-from training import corrections, data
+from training import corrections
 
 HEADER = "image,xmin,ymin,label_was,label_is,why\n"
 Write = Callable[[str, str], Path]
@@ -16,7 +18,7 @@ Write = Callable[[str, str], Path]
 
 def test_a_face_is_relabelled_and_the_rest_left(boxes_table: Path, write_csv: Write) -> None:
     file = write_csv("c.csv", HEADER + "000.png,12.4,20,with_mask,without_mask,the mouth is bare\n")
-    pictures = data.read_boxes(boxes_table)
+    pictures = tables.read_boxes(boxes_table)
     changed = corrections.apply(pictures, corrections.read(file))
     assert [face.label for face in changed[0].faces] == ["without_mask", "without_mask"]
     assert changed[0].faces[0].box == pictures[0].faces[0].box
@@ -25,15 +27,15 @@ def test_a_face_is_relabelled_and_the_rest_left(boxes_table: Path, write_csv: Wr
 
 def test_a_whole_picture_is_relabelled(class_folders: Path, write_csv: Write) -> None:
     file = write_csv("c.csv", HEADER + "with_mask/000.png,,,with_mask,without_mask,holds it in the hand\n")
-    changed = corrections.apply(data.read_folders(class_folders), corrections.read(file))
+    changed = corrections.apply(tables.read_folders(class_folders), corrections.read(file))
     assert changed[0].label == "without_mask"
 
 
 def test_a_face_may_be_ignored(boxes_table: Path, write_csv: Write) -> None:
     file = write_csv("c.csv", HEADER + "000.png,12,20,with_mask,ignore,a statue\n")
     wanted = corrections.read(file)
-    corrections.check(wanted, data.LABELS, ["000.png"])
-    assert corrections.apply(data.read_boxes(boxes_table), wanted)[0].faces[0].label == "ignore"
+    corrections.check(wanted, LABELS, ["000.png"])
+    assert corrections.apply(tables.read_boxes(boxes_table), wanted)[0].faces[0].label == "ignore"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_a_face_may_be_ignored(boxes_table: Path, write_csv: Write) -> None:
 def test_what_cannot_be_made_is_told(boxes_table: Path, write_csv: Write, row: str, words: str) -> None:
     file = write_csv("c.csv", HEADER + row + "\n")
     with pytest.raises(DataError, match=words) as told:
-        corrections.apply(data.read_boxes(boxes_table), corrections.read(file))
+        corrections.apply(tables.read_boxes(boxes_table), corrections.read(file))
     assert f"{file}:2" in str(told.value)
 
 
@@ -64,7 +66,7 @@ def test_what_cannot_be_made_is_told(boxes_table: Path, write_csv: Write, row: s
 def test_unknown_labels_and_pictures(write_csv: Write, row: str, words: str) -> None:
     wanted = corrections.read(write_csv("c.csv", HEADER + row + "\n"))
     with pytest.raises(DataError, match=words):
-        corrections.check(wanted, data.LABELS, ["000.png"])
+        corrections.check(wanted, LABELS, ["000.png"])
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -75,8 +77,8 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_the_shipped_corrections_fit_the_table_they_were_written_for(shared_data: Path) -> None:
     wanted = corrections.read(Path(corrections.__file__).with_name("train-label-corrections.csv"))
-    pictures = data.read_boxes(shared_data / "boxes" / "boxes.csv")
-    corrections.check(wanted, data.LABELS, [picture.name for picture in pictures])
+    pictures = tables.read_boxes(shared_data / "boxes" / "boxes.csv")
+    corrections.check(wanted, LABELS, [picture.name for picture in pictures])
     changed = corrections.apply(pictures, wanted)
     differing = sum(a.faces != b.faces for a, b in zip(pictures, changed, strict=True))
     assert differing == len({correction.image for correction in wanted})

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
+from converter.tables import IGNORE, LabelledFace
 from edge.contracts import Box
 from edge.stages.detect import STRIDES, cell_centres, decode, reach_of
 from training import detector
-from training.data import IGNORE, LabelledFace
 
 SIZE = 128
 

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
+from converter import tables
 from edge.contracts import Box, Floats, Stored, TensorSpec
 from edge.errors import DataError
 from edge.inference.bundle import Bundle, Contract, InputSpec, Model
@@ -94,12 +95,12 @@ def whole_classifier() -> Model:
 
 
 @pytest.fixture
-def tests(boxes_table: Path) -> list[data.Picture]:
-    return data.of_split(data.read_boxes(boxes_table), "test")
+def tests(boxes_table: Path) -> list[tables.Picture]:
+    return data.of_split(tables.read_boxes(boxes_table), "test")
 
 
 def test_models_that_see_are_scored_well(
-    tests: list[data.Picture], detector: Model, classifier: Model, tmp_path: Path
+    tests: list[tables.Picture], detector: Model, classifier: Model, tmp_path: Path
 ) -> None:
     labelled = evaluate.predict(tests, detector, classifier, 0.2)
     scores = evaluate.evaluate_boxes(tests, evaluate.labelled_from(labelled, 0.45), 0.45, tmp_path)
@@ -113,7 +114,7 @@ def test_models_that_see_are_scored_well(
 
 
 def test_the_written_table_gives_the_same_figures(
-    tests: list[data.Picture], detector: Model, classifier: Model, tmp_path: Path
+    tests: list[tables.Picture], detector: Model, classifier: Model, tmp_path: Path
 ) -> None:
     predicted = evaluate.labelled_from(evaluate.predict(tests, detector, classifier, 0.2), 0.95)
     evaluate.write_predictions(predicted, tmp_path / "p.csv")
@@ -123,7 +124,7 @@ def test_the_written_table_gives_the_same_figures(
     assert {guess.label for guesses in again.values() for guess in guesses} == {""}
 
 
-def test_the_sweep_shows_what_a_higher_bar_costs(tests: list[data.Picture]) -> None:
+def test_the_sweep_shows_what_a_higher_bar_costs(tests: list[tables.Picture]) -> None:
     truth = {picture.name: picture.faces for picture in tests}
     predicted = {
         picture.name: [Predicted(face.box, 0.5, face.label) for face in picture.faces] for picture in tests
@@ -133,7 +134,7 @@ def test_the_sweep_shows_what_a_higher_bar_costs(tests: list[data.Picture]) -> N
     assert rows[0.55] == 0.0
 
 
-def test_mistakes_are_told_worst_first(tests: list[data.Picture], tmp_path: Path) -> None:
+def test_mistakes_are_told_worst_first(tests: list[tables.Picture], tmp_path: Path) -> None:
     picture = tests[0]  # a bare face of 30 pixels, a badly worn mask of 60
     assert [face.label for face in picture.faces] == ["without_mask", "with_incorrect_mask"]
     guesses = [
@@ -154,13 +155,13 @@ def test_mistakes_are_told_worst_first(tests: list[data.Picture], tmp_path: Path
     assert sheet.shape[1] == 8 * 160
 
 
-def test_a_detector_alone_is_not_blamed_for_labels(tests: list[data.Picture]) -> None:
+def test_a_detector_alone_is_not_blamed_for_labels(tests: list[tables.Picture]) -> None:
     truth = {picture.name: picture.faces for picture in tests}
     predicted = {picture.name: [Predicted(face.box, 0.9) for face in picture.faces] for picture in tests}
     assert evaluate.box_mistakes(tests, score.match(truth, predicted)) == []
 
 
-def test_confusion_counts_the_missed_and_the_made_up(tests: list[data.Picture]) -> None:
+def test_confusion_counts_the_missed_and_the_made_up(tests: list[tables.Picture]) -> None:
     picture = tests[0]
     guesses = [Predicted(picture.faces[0].box, 0.9, "without_mask"), Predicted(Box(0, 90, 30, 120), 0.5, "with_mask")]
     labels, matrix = evaluate.door_confusion(
@@ -170,7 +171,7 @@ def test_confusion_counts_the_missed_and_the_made_up(tests: list[data.Picture]) 
     assert matrix.tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]]
 
 
-def test_predictions_of_other_pictures_are_told(tests: list[data.Picture], tmp_path: Path) -> None:
+def test_predictions_of_other_pictures_are_told(tests: list[tables.Picture], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"got other\.jpg, expected such as 016\.png"):
         evaluate.evaluate_boxes(tests, {"other.jpg": []}, 0.45, tmp_path)
 
@@ -185,7 +186,7 @@ def test_bad_predictions(tmp_path: Path, text: str) -> None:
 
 
 def test_class_folders_whole_and_shrunk(class_folders: Path, whole_classifier: Model, tmp_path: Path) -> None:
-    pictures = data.of_split(data.read_folders(class_folders), "test")
+    pictures = data.of_split(tables.read_folders(class_folders), "test")
     scores = evaluate.evaluate_folders(pictures, whole_classifier, tmp_path)
     assert set(scores["folders"]) == {"whole", "shrunk to 96 px", "shrunk to 64 px"}
     whole = scores["folders"]["whole"]
@@ -197,7 +198,7 @@ def test_class_folders_whole_and_shrunk(class_folders: Path, whole_classifier: M
 
 
 def test_a_badly_worn_mask_is_on_the_bare_side(class_folders: Path) -> None:
-    pictures = data.of_split(data.read_folders(class_folders), "test")
+    pictures = data.of_split(tables.read_folders(class_folders), "test")
     said = np.tile(np.array([0.1, 0.3, 0.6], np.float32), (12, 1))
     found = evaluate.folder_scores(pictures, said, LABELS, "with_mask")
     assert (found["accuracy_of_all_labels"], found["right_side"]) == (0.0, 0.5)
@@ -207,7 +208,7 @@ def test_a_badly_worn_mask_is_on_the_bare_side(class_folders: Path) -> None:
 def test_folders_the_classifier_does_not_know(class_folders: Path, tmp_path: Path) -> None:
     stranger = model("classifier", 48, blue_from(0.6), [(1, 3)], labels=("a", "b", "c"), compliant="a")
     with pytest.raises(DataError, match="knows a, b, c, not with_mask, without_mask"):
-        evaluate.evaluate_folders(data.read_folders(class_folders), stranger, tmp_path)
+        evaluate.evaluate_folders(tables.read_folders(class_folders), stranger, tmp_path)
 
 
 def test_thinned_keeps_the_end() -> None:
@@ -217,7 +218,7 @@ def test_thinned_keeps_the_end() -> None:
     assert thin[-1] == points[-1]
 
 
-def test_the_report_has_a_column_a_band(tests: list[data.Picture], tmp_path: Path) -> None:
+def test_the_report_has_a_column_a_band(tests: list[tables.Picture], tmp_path: Path) -> None:
     scores = evaluate.evaluate_boxes(tests, {tests[0].name: []}, 0.45, tmp_path)
     lines = evaluate.report(scores).splitlines()
     assert lines[0].split("  ")[-1].strip() == "160+ px"
@@ -227,7 +228,7 @@ def test_the_report_has_a_column_a_band(tests: list[data.Picture], tmp_path: Pat
 
 @pytest.mark.data
 def test_the_shared_boxes_are_read_as_described(shared_data: Path) -> None:
-    pictures = data.of_split(data.read_boxes(shared_data / "boxes" / "boxes.csv"), "test")
+    pictures = data.of_split(tables.read_boxes(shared_data / "boxes" / "boxes.csv"), "test")
     truth = {picture.name: picture.faces for picture in pictures}
     perfect = {name: [Predicted(face.box, 1.0, face.label) for face in faces] for name, faces in truth.items()}
     found = score.summary(score.match(truth, perfect))

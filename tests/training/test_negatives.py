@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from converter import tables
+from converter.tables import LabelledFace, Picture
 from edge.contracts import Box
 from edge.errors import DataError
 from edge.stages.detect import FaceDetector
 from tests.edge.parts import detector_of
 from training import data, negatives
-from training.data import LabelledFace, Picture
 
 FACE = Box(10, 10, 50, 50)
 
@@ -57,13 +58,13 @@ def test_mining_the_first_pictures(shared_data: Path, tmp_path: Path) -> None:
     from edge import config
     from edge.service import run as service
 
-    pictures = [p for p in data.read_boxes(shared_data / "boxes" / "boxes.csv") if p.split == "train"][:4]
+    pictures = [p for p in tables.read_boxes(shared_data / "boxes" / "boxes.csv") if p.split == "train"][:4]
     detector = service.load_model(config.load().model, "detector")
     out = tmp_path / "negatives.csv"
     teacher = shared_data / "peers" / "yunet_n_dynamic.onnx"
     _, found = negatives.mine(pictures, FaceDetector(detector, 0.05), teacher, out)
     assert found > 0
-    read = data.read_boxes(out)
+    read = tables.read_boxes(out)
     assert {p.path for p in read} <= {p.path.resolve() for p in pictures}
     assert {face.label for p in read for face in p.faces} == {data.NOT_A_FACE}
     truth = {p.path.resolve(): p.faces for p in pictures}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from converter.tables import IGNORE, LabelledFace
 from edge.contracts import Box
 from training import score
-from training.data import IGNORE, LabelledFace
 from training.score import Predicted
 
 

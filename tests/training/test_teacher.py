@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from converter import tables
 from edge.errors import DataError
-from training import data, teacher
+from training import teacher
 
 
 def test_a_missing_teacher(tmp_path: Path) -> None:
@@ -17,12 +18,12 @@ def test_a_missing_teacher(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_boxes_on_class_folders_can_be_read_from_anywhere(shared_data: Path, tmp_path: Path) -> None:
-    pictures = data.read_folders(shared_data / "classify")[:12]
+    pictures = tables.read_folders(shared_data / "classify")[:12]
     table = tmp_path / "deep" / "boxes.csv"
     table.parent.mkdir()
     kept, faces = teacher.draw_boxes(pictures, shared_data / "peers" / "yunet_n_dynamic.onnx", table)
     assert 6 <= kept <= faces
-    read = data.read_boxes(table)
+    read = tables.read_boxes(table)
     assert len(read) == kept
     assert all(picture.path.is_file() for picture in read)
-    assert {face.label for picture in read for face in picture.faces} <= {"with_mask", "without_mask", data.IGNORE}
+    assert {face.label for picture in read for face in picture.faces} <= {"with_mask", "without_mask", tables.IGNORE}

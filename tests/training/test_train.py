@@ -12,9 +12,10 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
 
+from converter import tables  # noqa: E402
 from edge.contracts import Floats, Image  # noqa: E402
 from edge.errors import DataError  # noqa: E402
-from training import classifier, data, tracking, train  # noqa: E402
+from training import classifier, tracking, train  # noqa: E402
 
 EPOCHS, STEPS, BATCH, SIZE = 4, 3, 4, 8
 Draw = Callable[[np.random.Generator], tuple[Image, Floats]]
@@ -157,7 +158,7 @@ def test_progress_says_how_long_is_left() -> None:
 
 
 def test_too_few_pictures(recipe: train.Recipe, class_folders: Path) -> None:
-    pictures = data.read_folders(class_folders)[:1]
+    pictures = tables.read_folders(class_folders)[:1]
     with pytest.raises(DataError, match="expected some of both"):
         train.train_classifier(replace(recipe, size=32), pictures, ["with_mask", "without_mask"], True)
 
@@ -218,7 +219,7 @@ def test_a_classifier_of_more_labels_takes_over_those_it_shares(tmp_path: Path) 
 @pytest.mark.parametrize("sigmoid", [True, False])
 def test_a_classifier_from_class_folders(class_folders: Path, recipe: train.Recipe, sigmoid: bool) -> None:
     short = replace(recipe, size=32, epochs=1, steps=2)
-    best = train.train_classifier(short, data.read_folders(class_folders), ["with_mask", "without_mask"], sigmoid)
+    best = train.train_classifier(short, tables.read_folders(class_folders), ["with_mask", "without_mask"], sigmoid)
     assert keras.models.load_model(best).output_shape == (None, 1 if sigmoid else 2)
 
 
@@ -227,7 +228,7 @@ def test_a_frozen_run_trains_the_head_alone(class_folders: Path, recipe: train.R
     start = classifier.build(32, None, 2)
     train.saver(start, rounded=False)(tmp_path / "start.keras")
     short = replace(recipe, size=32, epochs=1, steps=2, frozen=True, start=tmp_path / "start.keras")
-    best = train.train_classifier(short, data.read_folders(class_folders), ["with_mask", "without_mask"], False)
+    best = train.train_classifier(short, tables.read_folders(class_folders), ["with_mask", "without_mask"], False)
     *backbone, kernel, _ = zip(start.get_weights(), keras.models.load_model(best).get_weights(), strict=True)
     for before, after in backbone:
         np.testing.assert_array_equal(before, after)
@@ -236,6 +237,6 @@ def test_a_frozen_run_trains_the_head_alone(class_folders: Path, recipe: train.R
 
 @pytest.mark.slow
 def test_a_detector_from_boxes(boxes_table: Path, recipe: train.Recipe) -> None:
-    best = train.train_detector(replace(recipe, size=64, epochs=1, steps=2), [data.read_boxes(boxes_table)])
+    best = train.train_detector(replace(recipe, size=64, epochs=1, steps=2), [tables.read_boxes(boxes_table)])
     shapes = {name: tuple(tensor.shape) for name, tensor in keras.models.load_model(best).output.items()}
     assert shapes == {"scores": (None, 84, 1), "boxes": (None, 84, 4)}

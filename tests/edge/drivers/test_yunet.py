@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models.data import load_faces, of_split, read_boxes
 
+from converter.tables import read_boxes
 from edge import config
 from edge.contracts import Box, Face, Frame
 from edge.doctor import probes
@@ -15,6 +15,7 @@ from edge.service import run as service
 from edge.stages.decide import SURE_FACE
 from tests.data_sets import DATA
 from tests.edge.parts import texture
+from training.data import load_faces, of_split
 
 FILES = ["yunet_n_dynamic.onnx", "face_detection_yunet_2026may.onnx"]
 
