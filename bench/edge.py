@@ -34,7 +34,7 @@ from edge.contracts import Frame, Image, Step
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import RuntimeMissingError
 from edge.service import run as service
-from edge.service.runtime import World
+from edge.service.runtime import Runtime
 
 BARE_S, MASKED_S = clips.Span(3.2, 5.4), clips.Span(6.0, 8.8)
 """When the scene's person stands bare-faced, and masked."""
@@ -72,7 +72,7 @@ class TogglingCamera:
 class Witness:
     """What the steps told: the frames that changed the alarm, and how long the networks took.
 
-    ``dropped`` and ``looks`` are by camera.
+    ``dropped`` and ``observations`` are by camera.
     """
 
     wanted: int
@@ -81,7 +81,7 @@ class Witness:
     detect_s: list[float] = field(default_factory=list)
     classify_s: list[float] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
-    looks: Counter[str] = field(default_factory=Counter)
+    observations: Counter[str] = field(default_factory=Counter)
     alarm: bool = False
     began_s: float = math.nan
     began_processor_s: float = math.nan
@@ -90,13 +90,13 @@ class Witness:
 
     def take(self, step: Step) -> None:
         """Note one step; raises EnoughError after as many edges as were wanted."""
-        if step.verdicts:
+        if step.observations:
             self.detect_s.append(step.timings_s.get("detect", 0.0))
-            self.classify_s.append(step.timings_s["classify"] / len(step.verdicts))
-        if not self.looks:
+            self.classify_s.append(step.timings_s["classify"] / len(step.observations))
+        if not self.observations:
             self.began_s, self.began_processor_s = time.monotonic(), time.process_time()
         self.dropped[step.camera] = step.dropped
-        self.looks[step.camera] += step.looked
+        self.observations[step.camera] += step.detected
         if step.camera not in ("", FIRST):
             return
         if step.alarm is not self.alarm:
@@ -138,7 +138,7 @@ def figures_of(latency_s: list[float], witness: Witness, interval_s: float, came
     return [
         Figure("edges of the lamp", len(latency_s), ""),
         Figure("frames dropped as stale", 100 * sum(witness.dropped.values()) / frames, "%"),
-        Figure("looks a second and camera", witness.looks.total() / cameras / witness.lasted_s, ""),
+        Figure("observations a second and camera", witness.observations.total() / cameras / witness.lasted_s, ""),
         Figure("processor time", 100 * witness.processor_s / witness.lasted_s, "% of one core"),
         Figure("detect + classify, median", 1000 * networks_s, "ms"),
         Figure("frame to GPIO edge, median", 1000 * float(np.median(latency_s)), "ms"),
@@ -171,7 +171,7 @@ def measured(clip: clips.Clip, edges: int, fps: float, threads: int, cameras: in
     pin = factory.pin(settings.alert.led_pin)
     pin.clear_states()
     began_s = factory.ticks()
-    world = World(reader=lambda open_camera, ring: ThreadReader(partial(next, opened), ring))
+    world = Runtime(reader=lambda open_camera, ring: ThreadReader(partial(next, opened), ring))
     try:
         service.run(settings, witness.take, lambda decision: None, world=world)
     except EnoughError:

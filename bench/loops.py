@@ -62,7 +62,7 @@ class FmdLoop(Generic[Given]):
         now_s = self._index / self._fps
         step = self._pipeline.step(self._frame_of(given, now_s, self._index))
         self._index += 1
-        self.inferences += int("detect" in step.timings_s) + len(step.verdicts)
+        self.inferences += int("detect" in step.timings_s) + len(step.observations)
         return step
 
 

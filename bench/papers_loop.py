@@ -22,7 +22,7 @@ from edge.errors import DataError, RuntimeMissingError
 
 FRAME_WIDTH = 400
 DETECTOR_SIDE, DETECTOR_MEAN = 300, (104.0, 177.0, 123.0)
-LEAST_CONFIDENCE = 0.5
+MIN_CONFIDENCE = 0.5
 FACE_SIDE = 224
 WEIGHTS, GRAPH = "opencv_face_detector_uint8.pb", "opencv_face_detector.pbtxt"
 
@@ -56,7 +56,7 @@ class PapersLoop:
         rows = self._faces.forward()[0, 0]
         height, width = small.shape[:2]
         # Rows are image, class, confidence, and the box in shares of the picture.
-        scaled = rows[rows[:, 2] > LEAST_CONFIDENCE, 3:] * (width, height, width, height)
+        scaled = rows[rows[:, 2] > MIN_CONFIDENCE, 3:] * (width, height, width, height)
         boxes = scaled.astype(int)
         return [(max(0, a), max(0, b), min(width - 1, c), min(height - 1, d)) for a, b, c, d in boxes.tolist()]
 

@@ -36,7 +36,7 @@ from edge.contracts import Step
 from edge.errors import DataError
 from edge.service import run as service
 
-FRAMES, LEAST_READINGS, SETTLING = 100_000, 25, 0.2
+FRAMES, MIN_READINGS, SETTLING = 100_000, 25, 0.2
 """Frames, the fewest readings that make a trend, and the share of them at the start that is left out."""
 
 
@@ -94,8 +94,8 @@ def watched(clip: Path, frames: int, say: Callable[[str], None] = lambda line: N
     """
     every = 2 * clips.length(str(clip))
     readings = frames // every
-    if readings < LEAST_READINGS:
-        raise DataError(f"--frames: {frames} of {clip} give {readings} readings; give {LEAST_READINGS * every} or more")
+    if readings < MIN_READINGS:
+        raise DataError(f"--frames: {frames} of {clip} give {readings} readings; give {MIN_READINGS * every} or more")
     found = Readings(np.zeros(readings), np.zeros(readings))  # all at once: a growing list would count itself
 
     def on_step(step: Step) -> None:

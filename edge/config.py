@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from edge import addresses, faults, migrate
-from edge.contracts import INCORRECT
+from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -107,7 +107,7 @@ class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     on_incorrect: Literal["alarm", "signal", "admit"]
     on_unsure: Literal["alarm", "signal", "admit"]
     unsure_after_s: PositiveSeconds
-    look_s: PositiveSeconds
+    observation_s: PositiveSeconds
 
 
 PINS = ("led_pin", "buzzer_pin", "relay_pin", "heartbeat_pin")
@@ -124,12 +124,12 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     relay_active_high: bool
     relay: Literal["siren", "hold", "strike"]
     strike_s: Annotated[float, msgspec.Meta(gt=0, le=60)]
-    led_bare: Pattern
+    led_no_mask: Pattern
     led_incorrect: Pattern
     led_unsure: Pattern
     led_blind: Pattern
     led_running: Pattern
-    buzzer_bare: Pattern
+    buzzer_no_mask: Pattern
     buzzer_incorrect: Pattern
     buzzer_unsure: Pattern
     buzzer_blind: Pattern
@@ -174,7 +174,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     urls: tuple[str, ...]
     urls_file: str
-    on: tuple[Literal["violation", "reminder", "compliant", "unsure", "blind", "seeing"], ...]
+    on: tuple[Literal["violation", "reminder", "compliant", "unsure", "blind", "recovered"], ...]
     every_s: Seconds
 
 
@@ -309,9 +309,9 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     for name, camera in cameras(settings.camera).items():
         _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
-    if INCORRECT in settings.decide.accept:
+    if WITH_INCORRECT_MASK in settings.decide.accept:
         raise SettingsError(
-            f"{_origin(origins, 'decide.accept')}: decide.accept: {INCORRECT} is decided by another key; "
+            f"{_origin(origins, 'decide.accept')}: decide.accept: {WITH_INCORRECT_MASK} is decided by another key; "
             'set decide.on_incorrect = "admit"'
         )
     try:

@@ -117,12 +117,12 @@ class Track(msgspec.Struct, frozen=True):
     missed: int
 
 
-WITH_MASK, WITHOUT_MASK, INCORRECT = "with_mask", "without_mask", "with_incorrect_mask"
+WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK = "with_mask", "without_mask", "with_incorrect_mask"
 """Labels of a face. A badly worn mask has signals of its own; a model may lack that label."""
-LABELS = (WITH_MASK, WITHOUT_MASK, INCORRECT)
+LABELS = (WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Suffixes, in lower case, of the picture files that every command reads."""
-MOST_BACKGROUND = 0.06
+MAX_BACKGROUND = 0.06
 """Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
 
@@ -138,7 +138,7 @@ class Heat:
     values: Floats
 
 
-class Verdict(msgspec.Struct, frozen=True, eq=False):
+class Observation(msgspec.Struct, frozen=True, eq=False):
     """One look at one face: a probability for every label, and how far the look can be trusted.
 
     ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a crop that says nothing (tiny, cut
@@ -153,8 +153,8 @@ class Verdict(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def is_face(self) -> bool:
-        """False where the second look has any doubt to speak of (:data:`MOST_BACKGROUND`)."""
-        return self.background < MOST_BACKGROUND
+        """False where the second look has any doubt to speak of (:data:`MAX_BACKGROUND`)."""
+        return self.background < MAX_BACKGROUND
 
     @property
     def label(self) -> str:
@@ -178,7 +178,7 @@ class Passage(msgspec.Struct, frozen=True):
     """One person's way past the door, from the first usable face to the last.
 
     ``label`` is the label of most weight so far, empty before the first look. ``violated`` stays true once the
-    person was held to be in violation. ``looks`` counts verdicts used, ``belief`` is the probability (0..1)
+    person was held to be in violation. ``looks`` counts observations used, ``belief`` is the probability (0..1)
     that the person is *not* wearing a mask as they should. ``signal`` is what the settings have shown for all that.
     """
 
@@ -186,7 +186,7 @@ class Passage(msgspec.Struct, frozen=True):
     outcome: Outcome
     label: str
     belief: float
-    looks: int
+    observations: int
     violated: bool
     entered_s: float
     changed_s: float
@@ -216,25 +216,25 @@ class Decision:
 class Signal(IntEnum):
     """What the outputs show, the most urgent last.
 
-    REMINDER and INCORRECT are both a mask worn badly: the first where the settings have that shown and no more.
+    REMINDER and INCORRECT_MASK both stand for a badly worn mask: the first where the settings only show it.
     """
 
     RUNNING = 0
     UNSURE = 1
     REMINDER = 2
     BLIND = 3
-    INCORRECT = 4
-    BARE = 5
+    INCORRECT_MASK = 4
+    NO_MASK = 5
 
     @property
     def alarming(self) -> bool:
         """True where the alarm goes off: voice, relay and messages beside LED and buzzer."""
-        return self >= Signal.INCORRECT
+        return self >= Signal.INCORRECT_MASK
 
     @property
     def pattern(self) -> str:
-        """The patterns' name in the settings, as in ``alert.led_bare``."""
-        return "incorrect" if self is Signal.REMINDER else self.name.lower()
+        """The patterns' name in the settings, as in ``alert.led_no_mask``."""
+        return "incorrect" if self in (Signal.REMINDER, Signal.INCORRECT_MASK) else self.name.lower()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,12 +250,12 @@ class Step:
     awake: bool
     faces: tuple[Face, ...]
     tracks: tuple[Track, ...]
-    verdicts: Mapping[int, Verdict]
+    observations: Mapping[int, Observation]
     passages: tuple[Passage, ...]
     decisions: tuple[Decision, ...]
     alarm: bool
     timings_s: Mapping[str, float]
-    looked: bool = True
+    detected: bool = True
     camera: str = ""
     """Which of several cameras the frame is of; empty where there is one."""
     signal: Signal = Signal.RUNNING
@@ -265,15 +265,15 @@ class Step:
     """From the picture to the end of its step, seconds; None where the source is not live."""
 
 
-class Sight(Enum):
+class CameraState(Enum):
     """What a live camera gives. All but SEEING is blind: somebody could walk past and nobody would know."""
 
     STARTING = "starting"
-    SEEING = "seeing"
+    STREAMING = "streaming"
     STALLED = "stalled"
     FROZEN = "frozen"
     DARK = "dark"
-    GONE = "gone"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,7 @@ class Health:
     """
 
     camera: str
-    sight: Sight
+    state: CameraState
     since_s: float
     reason: str = ""
     slow: str = ""
@@ -295,7 +295,7 @@ class Health:
     @property
     def blind(self) -> bool:
         """Whether somebody could walk past unseen."""
-        return self.sight is not Sight.SEEING
+        return self.state is not CameraState.STREAMING
 
 
 class Camera(Protocol):
@@ -375,7 +375,7 @@ class Output(Protocol):
     def close(self) -> None: ...
 
 
-class Kind(Enum):
+class MessageKind(Enum):
     """What a message is about."""
 
     STATE = "state"
@@ -384,7 +384,7 @@ class Kind(Enum):
     """``change``, ``outcome``, ``person``, ``label``, ``signal``, ``violated``, ``looks``, ``seconds``."""
     HEALTH = "health"
     """``sight`` of a camera and the ``reason``."""
-    FIGURES = "figures"
+    METRICS = "metrics"
     """Counts and the board's readings, flat."""
     REMOVED = "removed"
     """Nothing: the camera is watched no longer, and what was told of it alone is to be forgotten."""
@@ -398,7 +398,7 @@ class Message:
     no face can be recognised, where there is one: in the messenger's thread, as it takes milliseconds.
     """
 
-    kind: Kind
+    kind: MessageKind
     at: float
     camera: str
     values: Mapping[str, str | float | bool]
@@ -406,23 +406,23 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Receiver:
+class ConfiguredPublisher:
     """Somebody the settings want told: ``open`` makes the messenger, and raises what making one does.
 
-    ``wanted`` is all that depends on; two receivers that are equal in it are the same. It holds passwords.
+    ``wanted`` is all that depends on; two publishers that are equal in it are the same. It holds passwords.
     """
 
     name: str
     wanted: object = field(repr=False)
-    open: Callable[[], Messenger] = field(repr=False)
+    open: Callable[[], Publisher] = field(repr=False)
 
 
-class Messenger(Protocol):
+class Publisher(Protocol):
     """A way out into the world. Drivers implement it; but for its making, all of it is called from one thread that may
     wait. Making one checks what can be checked without the network."""
 
     @property
-    def kinds(self) -> Collection[Kind]:
+    def kinds(self) -> Collection[MessageKind]:
         """What it wants to hear of."""
 
     def open(self) -> None:

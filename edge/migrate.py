@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge.contracts import INCORRECT
+from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
 log = logging.getLogger("fmd")
@@ -42,14 +42,38 @@ def _to_3(values: Values) -> list[str]:
         decide["on_unsure"] = "signal"
         told.append('decide.on_unsure = "pass" is now "signal" ("admit" opens the strike as well)')
     accepted = decide.get("accept")
-    if isinstance(accepted, list) and INCORRECT in accepted:
-        decide["accept"] = [label for label in accepted if label != INCORRECT]
+    if isinstance(accepted, list) and WITH_INCORRECT_MASK in accepted:
+        decide["accept"] = [label for label in accepted if label != WITH_INCORRECT_MASK]
         decide.setdefault("on_incorrect", "admit")
-        told.append(f'{INCORRECT} in decide.accept is now decide.on_incorrect = "{decide["on_incorrect"]}"')
+        told.append(f'{WITH_INCORRECT_MASK} in decide.accept is now decide.on_incorrect = "{decide["on_incorrect"]}"')
     return told
 
 
-STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2, 2: _to_3}
+RENAMED_IN_4: Mapping[str, Mapping[str, str]] = {
+    "alert": {"led_bare": "led_no_mask", "buzzer_bare": "buzzer_no_mask"},
+    "decide": {"look_s": "observation_s"},
+}
+
+
+def _to_4(values: Values) -> list[str]:
+    """Use the field's names for three keys and for the event of a camera that works again."""
+    done = []
+    for section, keys in RENAMED_IN_4.items():
+        table = values.get(section)
+        for old, new in keys.items():
+            if isinstance(table, dict) and old in table:
+                value = table.pop(old)
+                table.setdefault(new, value)
+                done.append(f"{section}.{old} is now {section}.{new}")
+    notify = values.get("notify")
+    events = notify.get("on") if isinstance(notify, dict) else None
+    if isinstance(notify, dict) and isinstance(events, list) and "seeing" in events:
+        notify["on"] = ["recovered" if event == "seeing" else event for event in events]
+        done.append('"seeing" in notify.on is now "recovered"')
+    return done
+
+
+STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """From version n to n + 1; changes the values it is given, returns what it did in words."""
 VERSION = 1 + max(STEPS)
 

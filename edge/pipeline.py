@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.config import ClassifySettings
-from edge.contracts import Change, Decision, Detector, Face, Frame, Signal, Step, Track, Verdict
+from edge.contracts import Change, Decision, Detector, Face, Frame, Observation, Signal, Step, Track
 from edge.stages.alert import Alert
-from edge.stages.classify import Look, MaskClassifier
+from edge.stages.classify import MaskClassifier, View
 from edge.stages.decide import Decider
 from edge.stages.track import Tracker
 from edge.stages.watch import Presence, Watch
@@ -48,7 +48,7 @@ class Pipeline:
         self._timings_s, self._lapped_s = {}, self._stopwatch()
         now_s = frame.captured_s
         faces: tuple[Face, ...] = ()
-        verdicts: Mapping[int, Verdict] = {}
+        observations: Mapping[int, Observation] = {}
         looked = self._watch.due(frame, self._presence(now_s))
         self._lap("watch")
         if looked:
@@ -57,14 +57,14 @@ class Pipeline:
         elif not self._tracks:
             self._alert.renew(Signal.RUNNING, now_s)
             self._lap("alert")
-            return Step(frame, False, (), (), {}, (), (), False, self._timings_s, looked=False)
+            return Step(frame, False, (), (), {}, (), (), False, self._timings_s, detected=False)
         height, width = frame.image.shape[:2]
         self._tracks = self._tracker.update(faces, now_s, (width, height)) if looked else self._tracker.expected(now_s)
         self._lap("track")
         if looked:
-            verdicts = self._look(frame, self._tracks)
+            observations = self._look(frame, self._tracks)
             self._lap("classify")
-        passages, decisions = self._decider.update(self._tracks, verdicts, now_s)
+        passages, decisions = self._decider.update(self._tracks, observations, now_s)
         self._lap("decide")
         signal = max((passage.signal for passage in passages), default=Signal.RUNNING)
         offenders = [p.id for p in passages if p.signal and p.signal.alarming is signal.alarming]
@@ -72,7 +72,7 @@ class Pipeline:
         self._lap("alert")
         alarm, timings_s = signal.alarming, self._timings_s
         return Step(
-            frame, True, faces, self._tracks, verdicts, passages, decisions, alarm, timings_s, looked, signal=signal
+            frame, True, faces, self._tracks, observations, passages, decisions, alarm, timings_s, looked, signal=signal
         )
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
@@ -86,7 +86,7 @@ class Pipeline:
         settled = all(self._decider.settled(track.id, now_s) for track in self._tracks)
         return Presence.SETTLED if settled else Presence.OPEN
 
-    def _look(self, frame: Frame, tracks: Sequence[Track]) -> Mapping[int, Verdict]:
+    def _look(self, frame: Frame, tracks: Sequence[Track]) -> Mapping[int, Observation]:
         """Classify the faces seen in this frame whose turn it is, those who waited longest first.
 
         Every other look at a person is at the mirror image: somebody who stands still shows the same picture over and
@@ -103,7 +103,7 @@ class Pipeline:
         for track in due:
             self._mirrored[track.id] = not self._mirrored[track.id]
             self._looked_s[track.id] = now_s
-        looks = [Look(Face(track.box, track.score), self._mirrored[track.id]) for track in due]
+        looks = [View(Face(track.box, track.score), self._mirrored[track.id]) for track in due]
         return dict(zip((track.id for track in due), self._classifier.classify(frame, looks), strict=True))
 
     def _interval_s(self, track: Track, now_s: float) -> float:

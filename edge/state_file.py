@@ -1,4 +1,4 @@
-"""Word that one process leaves for another: a small file, there whole or not at all."""
+"""State files: small JSON files exchanged between processes, written atomically."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import TypeVar
 
 import msgspec
 
-Word = TypeVar("Word", bound=msgspec.Struct)
+State = TypeVar("State", bound=msgspec.Struct)
 
 
-def leave(file: Path, word: msgspec.Struct, for_all: bool = False) -> None:
-    """Write ``word`` as JSON, in place of what was there; ``for_all`` to read. Raises OSError."""
+def write_state(file: Path, state: msgspec.Struct, for_all: bool = False) -> None:
+    """Write ``state`` as JSON and replace ``file`` with it; ``for_all`` makes it readable to every user.
+
+    Raises OSError.
+    """
     unfinished = file.with_suffix(".part")
-    unfinished.write_bytes(msgspec.json.encode(word))
+    unfinished.write_bytes(msgspec.json.encode(state))
     if for_all:
         unfinished.chmod(0o644)
     unfinished.replace(file)
 
 
-def found(file: Path, kind: type[Word]) -> Word | None:
-    """What was left there; None where nothing was, or nothing of this ``kind``."""
+def read_state(file: Path, kind: type[State]) -> State | None:
+    """Return the state in ``file``, or None if it is missing or holds no state of this ``kind``."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError):

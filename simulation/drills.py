@@ -32,28 +32,28 @@ import numpy as np
 
 from edge import config, drivers
 from edge.config import Settings
-from edge.contracts import Decision, Frame, Health, Image, Sight, Signal, Step
+from edge.contracts import CameraState, Decision, Frame, Health, Image, Signal, Step
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.doorway import draw_doorway
 from edge.drivers.faulty import spoilt
 from edge.errors import CameraError
 from edge.faults import Fault, active
 from edge.service import run as service
-from edge.service.runtime import Ticker, World
+from edge.service.runtime import Runtime, Ticker
 from edge.stages.alert import Alert
 
 NOTICED_S, BACK_S = 2.0, 1.0
 """The budgets: from a fault to its name, from the device's return to the first picture taken all the way."""
 FPS = 8.0
 SLOWEST_OPEN_S = 0.3
-NAMES: Mapping[str, frozenset[Sight]] = {
-    "stall": frozenset({Sight.STALLED}),
-    "hang": frozenset({Sight.STALLED}),
-    "unplug": frozenset({Sight.GONE}),
-    "crash": frozenset({Sight.GONE}),
-    "freeze": frozenset({Sight.FROZEN}),
-    "dark": frozenset({Sight.DARK}),
-    "cover": frozenset({Sight.DARK}),
+NAMES: Mapping[str, frozenset[CameraState]] = {
+    "stall": frozenset({CameraState.STALLED}),
+    "hang": frozenset({CameraState.STALLED}),
+    "unplug": frozenset({CameraState.LOST}),
+    "crash": frozenset({CameraState.LOST}),
+    "freeze": frozenset({CameraState.FROZEN}),
+    "dark": frozenset({CameraState.DARK}),
+    "cover": frozenset({CameraState.DARK}),
 }
 """What each fault is to be called."""
 REOPENING_S = 4.0
@@ -231,7 +231,7 @@ class Simulation:
     def run(self) -> Record:
         """The drill from start to end."""
         RecordedOutput.made = self.record.outputs
-        world = World(self.clock, lambda: self, lambda opener, ring: SimulatedReader(self.device), self._ticking)
+        world = Runtime(self.clock, lambda: self, lambda opener, ring: SimulatedReader(self.device), self._ticking)
         try:
             stopped_by = service.run(
                 self.settings, self._on_step, lambda decision: None, self._build, self.record.healths.append, world
@@ -258,7 +258,7 @@ class Simulation:
         if self.drill.ending == "exception" and self.clock() >= self.drill.ends_s:
             raise StageBrokeError
         self._pass(float(self._rng.uniform(0.005, 0.12)))
-        self.alert.renew(Signal.BARE, frame.captured_s, [1])
+        self.alert.renew(Signal.NO_MASK, frame.captured_s, [1])
         return Step(frame, True, (), (), {}, (), (), False, {})
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
@@ -307,7 +307,7 @@ def troubles(drill: Drill, record: Record) -> list[str]:
 
 def _unnoticed(drill: Drill, record: Record) -> Iterator[str]:
     for fault in drill.faults:
-        named = next((h for h in record.healths if h.since_s >= fault.at_s and h.sight in NAMES[fault.kind]), None)
+        named = next((h for h in record.healths if h.since_s >= fault.at_s and h.state in NAMES[fault.kind]), None)
         if named is None or named.since_s > fault.at_s + NOTICED_S:
             yield f"{fault}: not named in time: {named}"
         if fault.until_s >= 1e6:
@@ -363,7 +363,7 @@ def rehearse(seed: int, systemd: socket.socket, **changed: Any) -> tuple[Drill, 
 
 @dataclass
 class Table:
-    """Figures over many drills."""
+    """Results of many drills."""
 
     drills: int = 0
     failed: dict[int, list[str]] = field(default_factory=dict)

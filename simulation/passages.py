@@ -444,7 +444,7 @@ class Rehearsal:
 def _attribute(step: Step, passage: Passage, at_s: float, whose: Whose) -> None:
     """Take note of whose face each track lies on; of nobody's where another face is on somebody's card, say."""
     poses = [person.gait(at_s) for person in passage.people] if at_s >= 0 else []
-    for track in step.tracks if step.looked else ():
+    for track in step.tracks if step.detected else ():
         x, y = track.box.centre
         away = [math.hypot(x - pose.x, y - pose.y) / pose.width for pose in poses]
         if not track.missed:

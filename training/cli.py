@@ -140,8 +140,8 @@ def _negatives(arguments: argparse.Namespace) -> int:
     pictures = tables.read_boxes(arguments.boxes)
     if arguments.unlabelled:
         pictures = negatives.added(pictures, tables.read_boxes(arguments.unlabelled))
-    looked_at, found = negatives.mine(pictures, detector, arguments.teacher, arguments.out)
-    print(f"{arguments.out}: {found} negatives on {looked_at} pictures")
+    classify_crop, found = negatives.mine(pictures, detector, arguments.teacher, arguments.out)
+    print(f"{arguments.out}: {found} negatives on {classify_crop} pictures")
     return EXIT_OK
 
 

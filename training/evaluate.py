@@ -21,7 +21,7 @@ from edge.contracts import Box, Floats, Frame
 from edge.errors import DataError
 from edge.inference.bundle import Model
 from edge.reporting.predictor import COLUMNS, Predictor
-from edge.stages.classify import PLAIN_AND_MIRRORED, MaskClassifier, looked_at
+from edge.stages.classify import PLAIN_AND_MIRRORED, MaskClassifier, classify_crop
 from edge.stages.detect import FaceDetector
 from training import confusion, plots, score, sheet
 from training.data import read_rgb, shrunk, stretched, with_progress
@@ -237,7 +237,7 @@ def folder_probabilities(pictures: Sequence[Picture], classifier: Model) -> dict
     for picture in with_progress(pictures, "looking at"):
         image = read_rgb(picture.path)
         for name, seen in zip(out, (image, *(shrunk(image, side) for side in SHRUNK_TO)), strict=True):
-            told, _ = looked_at(classifier, stretched(seen, size), PLAIN_AND_MIRRORED)
+            told, _ = classify_crop(classifier, stretched(seen, size), PLAIN_AND_MIRRORED)
             out[name].append(list(told.values()))
     return {name: np.array(rows, np.float32) for name, rows in out.items()}
 

@@ -9,7 +9,7 @@ from edge import config
 from edge.stages.alert import HEARTBEAT
 
 MEANINGS: Mapping[str, str] = {
-    "bare": "somebody without a mask",
+    "no_mask": "a person without a mask",
     "incorrect": "a mask worn badly",
     "unsure": "somebody unclear",
     "blind": "camera gives no usable picture",
@@ -46,7 +46,7 @@ def picture() -> str:
 
 
 def spans(pattern: Sequence[float], until_s: float) -> list[tuple[float, float]]:
-    """When a pattern (seconds on, off, on ...) is on, as pairs of seconds; see ``alert.led_bare`` in the settings."""
+    """When a pattern (seconds on, off, on ...) is on, as pairs of seconds; as ``alert.led_no_mask`` has it."""
     if not pattern:
         return []
     if len(pattern) == 1:

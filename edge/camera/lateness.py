@@ -21,7 +21,7 @@ SLOW, WELL = 0.5, 0.25
 """The share of late looks above which the machine is too slow, and that below which it no longer is."""
 
 
-class Pace:
+class LatenessMonitor:
     """How soon one camera's turn comes round after a look. ``asked_s`` is between two looks that are asked for."""
 
     def __init__(self, asked_s: float) -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge.config import CameraSettings
-from edge.contracts import LUMA_WIDTH, Floats, Frame, Image, Sight
+from edge.contracts import LUMA_WIDTH, CameraState, Floats, Frame, Image
 
 MOST = 0.94
 """This share of the spots must be dark, or smooth; the rest is for what is written into the picture. In five real
@@ -65,7 +65,7 @@ def _spots(luma: Image) -> Floats:
     return np.asarray(cv2.resize(plane, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32).ravel()
 
 
-class Judge:
+class PictureMonitor:
     """Call :meth:`of` with every frame; it remembers since when pictures have been the same, or dark."""
 
     def __init__(self, settings: CameraSettings, frozen_s: float) -> None:
@@ -79,7 +79,7 @@ class Judge:
         """Whether the picture has just changed twice. Some frozen cameras give one new picture whenever opened."""
         return now_s - self._changes_s[0] <= min(self._frozen_s, LIVELY_S)
 
-    def of(self, frame: Frame, now_s: float) -> Sight:
+    def of(self, frame: Frame, now_s: float) -> CameraState:
         """SEEING, FROZEN or DARK."""
         same = self._last is not None and np.array_equal(frame.luma, self._last)
         self._last = frame.luma
@@ -89,11 +89,11 @@ class Judge:
         dark = self._is_dark(frame.luma, now_s)
         self._dark_since_s = min(self._dark_since_s, now_s) if dark else float("inf")
         if now_s - self._dark_since_s >= self._settings.dark_s:
-            return Sight.DARK
+            return CameraState.DARK
         # Black ones are alike to the last bit on many cameras: whoever covers the lens must hear of that, not of this.
         if 0 < self._frozen_s <= now_s - self._same_since_s and not dark:
-            return Sight.FROZEN
-        return Sight.SEEING
+            return CameraState.FROZEN
+        return CameraState.STREAMING
 
     def _is_dark(self, luma: Image, now_s: float) -> bool:
         if now_s < min(self._look_s, self._dark_since_s):

@@ -1,8 +1,8 @@
 """Camera -> frame: the newest one only, never a wait without end, and a camera that fails is opened again.
 
 A live camera is opened and read in a thread of its own, because both block in drivers and kernels beyond anybody's
-reach. :class:`Capture` looks at what the thread has brought, names what is wrong with it, and starts another thread
-where the camera must be opened again; it never waits and reads no clock.
+reach. :class:`CameraSupervisor` checks what the thread has brought, names what is wrong with it, and starts another
+thread where the camera must be opened again; it never waits and reads no clock.
 
     no picture for stall_s, or an error   opened again at once, then RETRY_S after each failure; after a stall it sees
                                           again with the second picture
@@ -21,9 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.camera.picture import Judge
+from edge.camera.picture import PictureMonitor
 from edge.config import CameraSettings
-from edge.contracts import Camera, Frame, Health, Sight
+from edge.contracts import Camera, CameraState, Frame, Health
 from edge.errors import CameraError, SourceEndedError
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ STEADY_S = 60.0
 """One that has worked for so long since then is opened again as if for the first time."""
 POLITE_S = 1.0
 """How long a camera just let go of may take to close before it is opened again all the same."""
-MOST_STUCK = 3
+MAX_STUCK = 3
 """Threads left behind at one time; with so many, only another process helps."""
 
 
@@ -125,7 +125,7 @@ class ThreadReader:
 
 
 @dataclass
-class _Try:
+class _Attempt:
     """One opened camera, or one that is being opened."""
 
     reader: Reader
@@ -135,7 +135,7 @@ class _Try:
     pictures: int = 0
 
 
-class Capture:
+class CameraSupervisor:
     """One live camera, watched over. Time is passed in; nothing here waits but :meth:`close`."""
 
     def __init__(
@@ -143,8 +143,8 @@ class Capture:
     ) -> None:
         """``start`` opens the camera in a new reader; ``frozen_s`` is how long one picture may stay the same."""
         self._settings, self._start, self._name = settings, start, name
-        self._judge = Judge(settings, frozen_s)
-        self._try: _Try | None = _Try(start(), now_s)
+        self._judge = PictureMonitor(settings, frozen_s)
+        self._try: _Attempt | None = _Attempt(start(), now_s)
         self._left_behind: list[Reader] = []
         self._before: Reader | None = None
         self._again_s = self._polite_until_s = float("inf")
@@ -153,7 +153,7 @@ class Capture:
         self._worked_s: float | None = None
         self._began_s = now_s
         self._error: Exception | None = None
-        self.health = Health(name, Sight.STARTING, now_s)
+        self.health = Health(name, CameraState.STARTING, now_s)
         self.ended = False
         """Whether the source, a recording played as if live, has come to its end."""
 
@@ -189,7 +189,7 @@ class Capture:
 
         A dark camera is never given up: another process would see no more.
         """
-        if self.health.sight in (Sight.SEEING, Sight.DARK, Sight.STARTING):
+        if self.health.state in (CameraState.STREAMING, CameraState.DARK, CameraState.STARTING):
             return None
         since_s, most_s = self._began_s, patience_s
         if self._worked_s is not None:
@@ -209,15 +209,15 @@ class Capture:
         if self._try is not None:
             self._try.reader.join(timeout_s)
 
-    def _lost(self, attempt: _Try, error: Exception, now_s: float) -> None:
+    def _lost(self, attempt: _Attempt, error: Exception, now_s: float) -> None:
         # A camera that will not open while an earlier read of ours still hangs in it is not gone: we hold it.
         held = self.health.blind and attempt.fresh_s is None and any(reader.running for reader in self._left_behind)
         self._let_go(now_s)
         self._error, self._again_s = error, now_s + (RETRY_S if self.health.blind else 0.0)
         if not held:
-            self._tell(Sight.GONE, str(error) if isinstance(error, OSError) else repr(error), now_s)
+            self._tell(CameraState.LOST, str(error) if isinstance(error, OSError) else repr(error), now_s)
 
-    def _check_patience(self, attempt: _Try, now_s: float) -> None:
+    def _check_patience(self, attempt: _Attempt, now_s: float) -> None:
         if attempt.fresh_s is not None:
             if now_s - attempt.fresh_s >= self._settings.stall_s:
                 self._stalled(self._settings.stall_s, now_s, now_s)
@@ -226,36 +226,38 @@ class Capture:
 
     def _stalled(self, after_s: float, now_s: float, again_s: float) -> None:
         self._again_s = again_s
-        if self.health.sight not in (Sight.STALLED, Sight.GONE):
-            self._tell(Sight.STALLED, f"the camera gave no picture for {after_s:g} s; check its cable and power", now_s)
+        if self.health.state not in (CameraState.STALLED, CameraState.LOST):
+            self._tell(
+                CameraState.STALLED, f"the camera gave no picture for {after_s:g} s; check its cable and power", now_s
+            )
 
     def _judged(self, frame: Frame, now_s: float) -> Frame | None:
-        sight = self._judge.of(frame, now_s)
-        if sight is Sight.SEEING and not self._trusted(now_s):
-            return None if self.health.sight is Sight.FROZEN else frame
-        if sight is Sight.SEEING:
+        state = self._judge.of(frame, now_s)
+        if state is CameraState.STREAMING and not self._trusted(now_s):
+            return None if self.health.state is CameraState.FROZEN else frame
+        if state is CameraState.STREAMING:
             self._error, self._again_s = None, float("inf")
-        elif self.health.sight is not sight:
+        elif self.health.state is not state:
             steady = now_s - self._rested_s >= STEADY_S
             if steady:
                 self._rest_s = RARELY_S[0]
-            self._again_s = now_s + (0.0 if steady and sight is Sight.FROZEN else self._rest_s)
-        self._tell(sight, REASONS.get(sight, ""), now_s)
-        if sight is Sight.FROZEN:
+            self._again_s = now_s + (0.0 if steady and state is CameraState.FROZEN else self._rest_s)
+        self._tell(state, REASONS.get(state, ""), now_s)
+        if state is CameraState.FROZEN:
             return None
         self._worked_s = now_s
         return frame
 
     def _trusted(self, now_s: float) -> bool:
         """Whether a good picture ends what was wrong: some cameras give one whenever they are opened, and no more."""
-        if self.health.sight is Sight.STALLED:
+        if self.health.state is CameraState.STALLED:
             return self._try is None or self._try.pictures > 1
-        return self.health.sight is not Sight.FROZEN or self._judge.lively(now_s)
+        return self.health.state is not CameraState.FROZEN or self._judge.lively(now_s)
 
     def _open_again(self, now_s: float) -> None:
         self._left_behind = [reader for reader in self._left_behind if reader.running]
         if self._try is not None:
-            if len(self._left_behind) >= MOST_STUCK:  # then what it still gives is better than one thread more
+            if len(self._left_behind) >= MAX_STUCK:  # then what it still gives is better than one thread more
                 self._again_s = now_s + RETRY_S
                 return
             self._let_go(now_s)
@@ -263,8 +265,8 @@ class Capture:
         if self._before is not None and self._before.running and now_s < self._polite_until_s:
             self._again_s = now_s
             return
-        self._try, self._again_s = _Try(self._start(), now_s), float("inf")
-        if self.health.sight in (Sight.FROZEN, Sight.DARK):
+        self._try, self._again_s = _Attempt(self._start(), now_s), float("inf")
+        if self.health.state in (CameraState.FROZEN, CameraState.DARK):
             self._rested_s, self._again_s = now_s, now_s + self._rest_s
             self._rest_s = min(2 * self._rest_s, RARELY_S[1])
 
@@ -276,13 +278,13 @@ class Capture:
             self._left_behind.append(self._before)
         self._try, self._polite_until_s = None, now_s + POLITE_S
 
-    def _tell(self, sight: Sight, reason: str, now_s: float) -> None:
-        if sight is not self.health.sight or reason != self.health.reason:
-            since_s = self.health.since_s if self.health.sight is sight else now_s
-            self.health = Health(self._name, sight, since_s, reason)
+    def _tell(self, state: CameraState, reason: str, now_s: float) -> None:
+        if state is not self.health.state or reason != self.health.reason:
+            since_s = self.health.since_s if self.health.state is state else now_s
+            self.health = Health(self._name, state, since_s, reason)
 
 
 REASONS = {
-    Sight.FROZEN: "the camera repeats one picture; its driver, or the sender of the stream, hangs",
-    Sight.DARK: "the picture is black or without contrast; is the lens covered, or the light off?",
+    CameraState.FROZEN: "the camera repeats one picture; its driver, or the sender of the stream, hangs",
+    CameraState.DARK: "the picture is black or without contrast; is the lens covered, or the light off?",
 }

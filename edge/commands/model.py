@@ -20,8 +20,8 @@ from edge.inference import bundle
 from edge.inference.bundle import Bundle
 from edge.service import model_store, shadow_run
 from edge.service import run as service
-from edge.service.model_store import SHIPPED, TASKS, InUse, Store
-from edge.service.shadow_run import Request, Tally, Trial
+from edge.service.model_store import SHIPPED, TASKS, ModelsInUse, ModelStore
+from edge.service.shadow_run import ShadowRequest, ShadowResult, ShadowRun
 
 log = logging.getLogger("fmd")
 
@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 def run(arguments: argparse.Namespace) -> int:
     """One of the three."""
-    store = Store(arguments.state)
+    store = ModelStore(arguments.state)
     {"install": _install, "list": _list, "rollback": _roll_back}[arguments.what](arguments, store)
     return EXIT_OK
 
 
-def _install(arguments: argparse.Namespace, store: Store) -> None:
+def _install(arguments: argparse.Namespace, store: ModelStore) -> None:
     data, checked = arguments.file.read_bytes(), bundle.unpack(arguments.file)
     task = checked.contract.task
     settings = _settings(arguments, task)
@@ -47,8 +47,8 @@ def _install(arguments: argparse.Namespace, store: Store) -> None:
     service.check(_with_model(settings, task, arguments.file))
     path = store.add(data, checked)
     running = model_store.in_use(paths.RUNTIME if arguments.runtime is None else arguments.runtime)
-    if tally := _tried(arguments, settings, store, checked, path, running):
-        _judge(tally, arguments.allow)
+    if result := _shadowed(arguments, settings, store, checked, path, running):
+        _judge(result, arguments.allow)
     store.switch(task, path.name)
     if running is None:
         store.prove(task)
@@ -72,10 +72,15 @@ def _with_model(settings: Settings, task: str, file: Path) -> Settings:
     return msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, **{task: str(file)}))
 
 
-def _tried(
-    arguments: argparse.Namespace, settings: Settings, store: Store, checked: Bundle, path: Path, running: InUse | None
-) -> Tally | None:
-    request = Request(str(path), checked.contract.task, arguments.seconds)
+def _shadowed(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    store: ModelStore,
+    checked: Bundle,
+    path: Path,
+    running: ModelsInUse | None,
+) -> ShadowResult | None:
+    request = ShadowRequest(str(path), checked.contract.task, arguments.seconds)
     if arguments.source:
         return _over_a_clip(settings, request, arguments.source)
     if running is None or not arguments.seconds:
@@ -84,9 +89,9 @@ def _tried(
     return _beside(arguments, store, request, running)
 
 
-def _over_a_clip(settings: Settings, request: Request, source: str) -> Tally:
+def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> ShadowResult:
     """Both models over a clip, here and now, no pin driven."""
-    begun = Trial(msgspec.structs.replace(request, seconds=float("inf")), None)
+    begun = ShadowRun(msgspec.structs.replace(request, seconds=float("inf")), None)
     new = bundle.load(
         Path(request.file), request.task, lambda raw: drivers.open_interpreter(raw, settings.model.threads)
     )
@@ -97,55 +102,58 @@ def _over_a_clip(settings: Settings, request: Request, source: str) -> Tally:
         here,
         lambda step: None,
         lambda decision: None,
-        build=lambda chosen, alert: service.build_pipeline(chosen, alert, tried=(new, begun)),
+        build=lambda chosen, alert: service.build_pipeline(chosen, alert, shadow=(new, begun)),
     )
-    return begun.tally
+    return begun.result
 
 
-def _beside(arguments: argparse.Namespace, store: Store, request: Request, running: InUse) -> Tally:
+def _beside(
+    arguments: argparse.Namespace, store: ModelStore, request: ShadowRequest, running: ModelsInUse
+) -> ShadowResult:
     """Have the running service try it on its own live frames."""
-    answer = (arguments.runtime or paths.RUNTIME) / shadow_run.ANSWER
+    answer = (arguments.runtime or paths.RUNTIME) / shadow_run.RESULT
     answer.unlink(missing_ok=True)
-    shadow_run.ask(store.folder, request)
+    shadow_run.write_request(store.folder, request)
     _hang_up(running)
     print(f"trying it beside the one in use for {request.seconds:g} s of live frames ...", flush=True)
-    found = _wait(lambda: shadow_run.told(answer), RELOAD_S)
+    found = _wait(lambda: shadow_run.read_result(answer), RELOAD_S)
     if found is None:
-        shadow_run.take_up(store.folder)
+        shadow_run.take_request(store.folder)
         raise BundleError("the running fmd did not begin the trial; look at: journalctl -u fmd")
     # An empty doorway shows a classifier nothing: the time is over all the same.
     ended = _wait(lambda: _ended(answer), request.seconds + POLL_S)
-    return ended or shadow_run.told(answer) or found
+    return ended or shadow_run.read_result(answer) or found
 
 
-def _ended(answer: Path) -> Tally | None:
-    tally = shadow_run.told(answer)
-    return tally if tally and (tally.done or tally.error) else None
+def _ended(answer: Path) -> ShadowResult | None:
+    result = shadow_run.read_result(answer)
+    return result if result and (result.done or result.error) else None
 
 
-def _judge(tally: Tally, allow: float) -> None:
+def _judge(result: ShadowResult, allow: float) -> None:
     """Say how the trial went; BundleError where it went too badly to switch."""
-    if tally.error:
-        raise BundleError(f"{tally.file}: failed on trial ({tally.error}); the one in use stays")
-    if not tally.looks:
+    if result.error:
+        raise BundleError(f"{result.file}: failed on trial ({result.error}); the one in use stays")
+    if not result.observations:
         print("nobody came by during the trial: the two were not compared")
         return
-    print(f"the two disagree on {tally.disagreed} of {tally.looks} looks ({tally.share:.1%})")
-    for example in tally.examples:
+    print(f"the two disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
+    for example in result.examples:
         print(f"  {example}")
-    if tally.share > allow:
+    if result.share > allow:
         raise BundleError(
-            f"{tally.file}: disagrees with the one in use on {tally.share:.1%} of looks, allowed are {allow:.1%}; the "
-            "one in use stays (--allow 1 installs it all the same)"
+            f"{result.file}: disagrees with the one in use on {result.share:.1%} of observations, allowed are "
+            f"{allow:.1%}; "
+            "the one in use stays (--allow 1 installs it all the same)"
         )
 
 
-def _reload_onto(arguments: argparse.Namespace, store: Store, task: str, path: Path, running: InUse) -> None:
+def _reload_onto(arguments: argparse.Namespace, store: ModelStore, task: str, path: Path, running: ModelsInUse) -> None:
     """Have the service take up the new file; back to the old one where it does not."""
     _hang_up(running)
     folder = arguments.runtime or paths.RUNTIME
 
-    def taken() -> InUse | None:
+    def taken() -> ModelsInUse | None:
         now = model_store.in_use(folder)
         return now if now and Path(getattr(now, task)).name == path.name else None
 
@@ -157,7 +165,7 @@ def _reload_onto(arguments: argparse.Namespace, store: Store, task: str, path: P
     raise BundleError(f"{path}: the running fmd did not take it up (journalctl -u fmd); back to {name}")
 
 
-def _hang_up(running: InUse) -> None:
+def _hang_up(running: ModelsInUse) -> None:
     try:
         os.kill(running.pid, signal.SIGHUP)
     except PermissionError as error:
@@ -171,7 +179,7 @@ def _wait(ask: Callable[[], T | None], seconds: float) -> T | None:
     return found
 
 
-def _list(arguments: argparse.Namespace, store: Store) -> None:
+def _list(arguments: argparse.Namespace, store: ModelStore) -> None:
     for task in TASKS:
         chosen = store.chosen(task)
         print(f"{task}: in use {chosen.name if chosen else SHIPPED}, before {store.previous(task) or 'nothing else'}")
@@ -183,7 +191,7 @@ def _list(arguments: argparse.Namespace, store: Store) -> None:
             print(f"  {path.name}  {said}")
 
 
-def _roll_back(arguments: argparse.Namespace, store: Store) -> None:
+def _roll_back(arguments: argparse.Namespace, store: ModelStore) -> None:
     name = store.roll_back(arguments.task)
     running = model_store.in_use(arguments.runtime or paths.RUNTIME)
     if running:

@@ -37,7 +37,7 @@ from edge.service import run as service
 
 log = logging.getLogger("fmd")
 
-MOST_TIMINGS = 10_000
+MAX_TIMINGS = 10_000
 """Of each stage, the newest: a camera runs for months."""
 
 
@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         publish.check(settings)
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
-    model_store.Store().settle()
-    teller, tally, timings = Teller(), Tally(), Timings()
+    model_store.ModelStore().settle()
+    teller, tally, timings = DecisionPrinter(), PassageCounts(), Timings()
     with ExitStack() as stack:
         kept = stack.enter_context(
             events.keeping(paths.state_folder(), settings.events, runtime=paths.runtime_folder())
@@ -164,7 +164,7 @@ def _recording_one(video: annotate.VideoFile, show_faces: bool) -> Callable[[Ste
     def record(step: Step) -> None:
         # Where nobody looked for faces all of the frame would have to be hidden: show what was last looked at instead.
         nonlocal shown
-        if shown is None or step.looked or show_faces:
+        if shown is None or step.detected or show_faces:
             shown = annotate.annotate(step, show_faces)
         video.write(shown, step.frame.captured_s)
 
@@ -182,12 +182,12 @@ def tell(decision: Decision) -> None:
     mark = "ALARM" if passage.signal.alarming and decision.change is not Change.LEFT else "-----"
     print(
         f"{decision.at_s:8.2f} s  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {said} "
-        f"({passage.label}, {passage.looks} looks, {passage.seen_s - passage.entered_s:.1f} s)",
+        f"({passage.label}, {passage.observations} looks, {passage.seen_s - passage.entered_s:.1f} s)",
         flush=True,
     )
 
 
-class Teller:
+class DecisionPrinter:
     """:func:`tell`, but a full disk behind standard output does not end the watch: it is said once."""
 
     def __init__(self) -> None:
@@ -206,7 +206,7 @@ class Teller:
             self._trouble = str(error)
 
 
-class Tally:
+class PassageCounts:
     """How the passages ended, over a run."""
 
     def __init__(self) -> None:
@@ -236,7 +236,7 @@ class Timings:
         """Take note of one step."""
         self._frames += 1
         for stage, seconds in step.timings_s.items():
-            self._seconds.setdefault(stage, deque(maxlen=MOST_TIMINGS)).append(seconds)
+            self._seconds.setdefault(stage, deque(maxlen=MAX_TIMINGS)).append(seconds)
 
     def table(self) -> str:
         """Stage, frames it ran on, median and 95th percentile in milliseconds."""

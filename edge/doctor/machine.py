@@ -13,7 +13,7 @@ from edge.doctor.findings import Finding, fail, note, ok, warn
 
 HOT_C, TOO_HOT_C = 70.0, 80.0
 """A Raspberry Pi slows down from 80 degrees on (60 on a 3B+ until told otherwise)."""
-LEAST_AVAILABLE_MB, LEAST_FREE_MB, LITTLE_FREE_MB = 160, 50, 500
+MIN_AVAILABLE_MB, MIN_FREE_MB, LITTLE_FREE_MB = 160, 50, 500
 """fmd takes 120 MB; a full disk loses the journal, and on an SD card the next boot."""
 BUILT_S = 1_760_000_000.0
 """A moment before this fmd was written (October 2025): no clock that is right is earlier."""
@@ -76,7 +76,7 @@ def memory(facts: Facts) -> Iterator[Finding]:
         yield note("memory", "/proc/meminfo does not say what is available")
         return
     megabytes = int(available[0]) / 1024
-    if megabytes < LEAST_AVAILABLE_MB:
+    if megabytes < MIN_AVAILABLE_MB:
         yield warn(
             "memory",
             f"{megabytes:.0f} MB available, fmd takes 120",
@@ -93,7 +93,7 @@ def disk(facts: Facts) -> Iterator[Finding]:
     free = shutil.disk_usage(folder).free / 1e6
     where = "/" + str(folder.relative_to(facts.root)) if folder != facts.root else "/"
     if free < LITTLE_FREE_MB:
-        tell = fail if free < LEAST_FREE_MB else warn
+        tell = fail if free < MIN_FREE_MB else warn
         yield tell("disk", f"{free:.0f} MB free at {where}", "make room: sudo journalctl --vacuum-size=50M; df -h")
     else:
         yield ok("disk", f"{free / 1000:.1f} GB free at {where}")

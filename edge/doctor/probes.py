@@ -29,7 +29,7 @@ from edge.contracts import Box, Face, Frame
 from edge.errors import CameraError, exit_code_of
 from edge.reporting import reporter
 from edge.service import run as service
-from edge.stages.classify import Look, MaskClassifier
+from edge.stages.classify import MaskClassifier, View
 from edge.stages.detect import FaceDetector
 
 RUNS = 15
@@ -57,7 +57,7 @@ def models(its: Settings) -> dict[str, Any]:
     width, height = its.camera.width, its.camera.height
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = Frame(pixels, None, 0.0, 0)
-    look = Look(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
+    look = View(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
     if service.is_onnx(its.model):
         runtime, detector = f"OpenCV {cv2.__version__}", service.open_detector(its)
     else:

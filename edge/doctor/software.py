@@ -11,9 +11,9 @@ from pathlib import Path
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, fail, note, ok, warn
 
-LEAST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
+MIN_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 LAST_OF_TFLITE_RUNTIME = (3, 11)
-LEAST_GLIBC = (2, 27)
+MIN_GLIBC = (2, 27)
 """What ai-edge-litert's wheels are built for (manylinux_2_27)."""
 REINSTALL = "install fmd again; by hand: pip install -c systemd/constraints.txt '.[pi]'"
 OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
@@ -24,7 +24,7 @@ def python(facts: Facts) -> Iterator[Finding]:
     it = facts.python
     version, of = it.version[:2], f"{'.'.join(map(str, it.version))}, {it.bits} bits, {it.machine}"
     thirty_two = it.bits == 32 or it.machine in ("armv6l", "armv7l", "i686")
-    if version < LEAST_PYTHON:
+    if version < MIN_PYTHON:
         yield fail("python", f"{of}: too old, 3.10 is the oldest fmd runs on", "install a newer system")
     elif thirty_two and version > LAST_OF_TFLITE_RUNTIME:
         yield fail("python", f"{of}: no TFLite runtime exists for it", "write the card again with a 64-bit system")
@@ -35,7 +35,7 @@ def python(facts: Facts) -> Iterator[Finding]:
         yield fail("python", f"{of}: too new, no TFLite runtime is made for it yet", "use Python 3.10 to 3.14")
     elif not it.glibc:
         yield fail("python", f"{of}: not glibc, and no runtime is made for anything else", "use Debian or Ubuntu")
-    elif it.glibc < LEAST_GLIBC:
+    elif it.glibc < MIN_GLIBC:
         yield fail("python", f"{of}: glibc {_dotted(it.glibc)}, the runtime needs 2.27", "install a newer system")
     else:
         yield ok("python", f"{of}, glibc {_dotted(it.glibc)}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge import addresses, faults
 from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings, is_file
-from edge.contracts import Camera, Detector, Interpreter, Output, Receiver
+from edge.contracts import Camera, ConfiguredPublisher, Detector, Interpreter, Output
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
 if TYPE_CHECKING:
@@ -167,27 +167,27 @@ def open_voice(settings: VoiceSettings, file: Path) -> Output:
     return VoiceOutput(settings, file)
 
 
-def receivers(settings: Settings, runtime: Path | None = None) -> Iterator[Receiver]:
+def publishers(settings: Settings, runtime: Path | None = None) -> Iterator[ConfiguredPublisher]:
     """Everybody the settings want told. Nobody's network is waited for.
 
     What they were told is remembered in ``runtime``, which outlasts a restart; None where there is no such folder.
     """
     name = settings.publish.name
     if settings.mqtt.host:
-        from edge.drivers.mqtt import MqttMessenger
+        from edge.drivers.mqtt import MqttPublisher
 
         mqtt, pictures, cameras = settings.mqtt, settings.publish.pictures != "none", tuple(settings.camera.sources)
         wanted = (mqtt, name, pictures, cameras, _as_of(mqtt.password_file), _as_of(mqtt.ca_file))
-        yield Receiver("mqtt", wanted, partial(MqttMessenger, mqtt, name, pictures, cameras))
+        yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, pictures, cameras))
     if settings.notify.urls or settings.notify.urls_file:
-        from edge.drivers.notify import AppriseMessenger, urls_of
+        from edge.drivers.notify import ApprisePublisher, urls_of
 
         rest = (settings.notify.on, settings.notify.every_s, name)
         for number, url in enumerate(urls_of(settings.notify), 1):
             scheme = url.partition(":")[0]
             memory = runtime / f"notify-{number}.json" if runtime else None
-            opened = partial(AppriseMessenger, settings.notify, url, name, memory=memory)
-            yield Receiver(f"{scheme} {number}", (url, *rest), opened)
+            opened = partial(ApprisePublisher, settings.notify, url, name, memory=memory)
+            yield ConfiguredPublisher(f"{scheme} {number}", (url, *rest), opened)
 
 
 def _as_of(path: str) -> tuple[int, int] | None:

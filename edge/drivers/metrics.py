@@ -1,7 +1,7 @@
-"""Figures for Prometheus at http://ADDRESS:PORT/metrics through prometheus_client.
+"""Metrics for Prometheus at http://ADDRESS:PORT/metrics through prometheus_client.
 
-Figures are counted by the loop and put into words only when somebody asks. One request at a time with a bound on how
-long it may take: whoever connects and says nothing costs one thread that waits, not one more each time.
+The loop counts; the text is made only when a client asks for it. One request at a time with a bound on how long it may
+take: whoever connects and says nothing costs one thread that waits, not one more each time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ REQUEST_S = 2.0
 """Longer than this nobody's request may take."""
 
 
-class Snapshot(Protocol):
-    """All figures at one moment: see :class:`edge.reporting.reporter.Snapshot`."""
+class MetricsSnapshot(Protocol):
+    """All figures at one moment: see :class:`edge.reporting.reporter.MetricsSnapshot`."""
 
     @property
     def cameras(self) -> Mapping[str, Any]: ...
@@ -41,7 +41,7 @@ class Snapshot(Protocol):
 class MetricsServer:
     """Serves until closed; ``port`` is where (the one asked for, or a free one for 0)."""
 
-    def __init__(self, settings: MetricsSettings, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, settings: MetricsSettings, snapshot: Callable[[], MetricsSnapshot]) -> None:
         client, core = library("prometheus_client"), library("prometheus_client.core")
         registry = client.CollectorRegistry()
         registry.register(_Collector(core, snapshot))
@@ -109,7 +109,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Collector:
-    def __init__(self, core: Any, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, core: Any, snapshot: Callable[[], MetricsSnapshot]) -> None:
         self._core, self._snapshot = core, snapshot
 
     def collect(self) -> Iterator[Any]:
@@ -123,7 +123,7 @@ class _Collector:
                 family.add_metric([name], counts[what])
             yield family
 
-    def _cameras(self, now: Snapshot) -> Iterator[Any]:
+    def _cameras(self, now: MetricsSnapshot) -> Iterator[Any]:
         for name, (help_, key) in COUNTERS.items():
             family = self._core.CounterMetricFamily(name, help_, labels=["camera"])
             for camera, figures in now.cameras.items():
@@ -155,7 +155,7 @@ class _Collector:
             age.add_metric([camera], seconds)
         yield age
 
-    def _board(self, now: Snapshot) -> Iterator[Any]:
+    def _board(self, now: MetricsSnapshot) -> Iterator[Any]:
         gauge = self._core.GaugeMetricFamily
         yield gauge("fmd_uptime_seconds", "Since fmd started", value=now.uptime_s)
         if now.board.memory_bytes is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.config import MqttSettings
-from edge.contracts import Kind, Message
+from edge.contracts import Message, MessageKind
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 
 log = logging.getLogger("fmd")
@@ -30,13 +30,13 @@ ACK_S = 5.0
 KEEPALIVE_S = 30
 """A broker that says nothing for one and a half times this long is taken for gone."""
 REFUSED = "the broker refuses"
-RETAINED = frozenset({Kind.STATE, Kind.HEALTH, Kind.FIGURES})
+RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
 
 
-class MqttMessenger:
+class MqttPublisher:
     """One broker. ``pictures`` says whether there will be any, ``cameras`` names them where there are several."""
 
-    kinds = frozenset(Kind)
+    kinds = frozenset(MessageKind)
 
     def __init__(self, settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> None:
         mqtt = _library()
@@ -44,7 +44,7 @@ class MqttMessenger:
         self._announced = discovery(settings, name, pictures, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
         self._cameras = cameras or [""]
-        self._told = {f"{self._base}/{what}" for what in ("status", "state", "figures")}
+        self._told = {f"{self._base}/{what}" for what in ("status", "state", "metrics")}
         self._told |= {topic for camera in self._cameras for topic in self._fed(camera, pictures)}
         self._kept_by_broker = [f"{self._base}/+", f"{self._base}/+/+"]
         self._kept_by_broker += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
@@ -94,7 +94,7 @@ class MqttMessenger:
                 self._client.loop_stop()
 
     def _publish(self, message: Message) -> Any:
-        if message.kind is Kind.REMOVED:
+        if message.kind is MessageKind.REMOVED:
             return self._clear(message.camera)
         if message.picture is not None:
             picture = f"{self._base}/picture" + (f"/{message.camera}" if message.camera else "")
@@ -181,7 +181,7 @@ class MqttMessenger:
 
 Entities = dict[str, dict[str, Any]]
 """Home Assistant's entities by component and object id, as in ``binary_sensor/alarm``; or by discovery topic."""
-ALARM = "{{ 'ON' if value_json.state in ('bare', 'incorrect') else 'OFF' }}"
+ALARM = "{{ 'ON' if value_json.state in ('no_mask', 'incorrect_mask') else 'OFF' }}"
 
 
 def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> Entities:
@@ -222,7 +222,7 @@ def _of_camera(base: str, camera: str, pictures: bool) -> Entities:
             "name": "Camera blind",
             "device_class": "problem",
             "state_topic": health,
-            "value_template": "{{ 'OFF' if value_json.sight == 'seeing' else 'ON' }}",
+            "value_template": "{{ 'OFF' if value_json.state == 'streaming' else 'ON' }}",
             "json_attributes_topic": health,
         },
         "sensor/state": {**state, "name": "State", "value_template": "{{ value_json.state }}"},
@@ -235,7 +235,7 @@ def _of_camera(base: str, camera: str, pictures: bool) -> Entities:
 def _of_door(base: str, pictures: bool) -> Entities:
     state = {"state_topic": f"{base}/state"}
     blind = "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}"
-    figure: dict[str, Any] = {"state_topic": f"{base}/figures", "entity_category": "diagnostic"}
+    figure: dict[str, Any] = {"state_topic": f"{base}/metrics", "entity_category": "diagnostic"}
     total = {"state_class": "total_increasing"}
     measured = {"state_class": "measurement"}
     entities: Entities = {

@@ -18,7 +18,7 @@ import msgspec
 
 from edge import state_file
 from edge.config import NotifySettings
-from edge.contracts import Kind, Message, Outcome, Signal
+from edge.contracts import Message, MessageKind, Outcome, Signal
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 
 log = logging.getLogger("fmd")
@@ -29,7 +29,7 @@ EVENTS = {
     "compliant": "success",
     "unsure": "info",
     "blind": "failure",
-    "seeing": "success",
+    "recovered": "success",
 }
 """What may be told, and Apprise's type for it."""
 
@@ -43,13 +43,13 @@ class Told(msgspec.Struct):
     """Cameras last told to be blind."""
 
 
-class AppriseMessenger:
+class ApprisePublisher:
     """One URL. Tells what ``notify.on`` names, each no more often than ``every_s``, and of a blindness once.
 
     ``memory`` is a file that outlasts the process: one started anew, for a camera that stays away, says nothing twice.
     """
 
-    kinds = frozenset({Kind.DECISION, Kind.HEALTH})
+    kinds = frozenset({MessageKind.DECISION, MessageKind.HEALTH})
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class AppriseMessenger:
             return
         if self._too_soon(event):
             self._left_out[event] += 1
-            if event == "seeing":
+            if event == "recovered":
                 self._remember(event, message.camera)
             return
         reasons: list[str] = []
@@ -112,7 +112,7 @@ class AppriseMessenger:
 
     def _is_news(self, event: str, camera: str) -> bool:
         """A camera is blind once, however often it is found to be, and sees again only after that."""
-        return event not in ("blind", "seeing") or (camera in self._told.blind) == (event == "seeing")
+        return event not in ("blind", "recovered") or (camera in self._told.blind) == (event == "recovered")
 
     def _too_soon(self, event: str) -> bool:
         return self._clock() - self._told.at_s.get(event, float("-inf")) < self._settings.every_s
@@ -120,12 +120,12 @@ class AppriseMessenger:
     def _remember(self, event: str, camera: str) -> None:
         if event == "blind":
             self._told.blind.add(camera)
-        if event == "seeing":
+        if event == "recovered":
             self._told.blind.discard(camera)
         if self._memory is None:
             return
         try:
-            state_file.leave(self._memory, self._told)
+            state_file.write_state(self._memory, self._told)
         except OSError as error:
             log.warning("%s: %s; after a restart some may be told again", self._memory, error.strerror)
 
@@ -140,7 +140,7 @@ class AppriseMessenger:
             "compliant": "somebody with a mask",
             "unsure": "somebody could not be judged",
             "blind": f"the camera is blind: {values.get('reason')}",
-            "seeing": "the camera sees again",
+            "recovered": "the camera sees again",
         }[event]
         camera = f" at {message.camera}" if message.camera else ""
         more = f" ({self._left_out[event]} more since the last message)" if self._left_out[event] else ""
@@ -155,15 +155,15 @@ class AppriseMessenger:
 
 def _told_before(memory: Path | None, where: str) -> Told:
     """By the process before this one; nothing where that told somebody else."""
-    told = state_file.found(memory, Told) if memory else None
+    told = state_file.read_state(memory, Told) if memory else None
     return told if told and told.where == where else Told(where)
 
 
 def event_of(message: Message) -> str:
     """Which of EVENTS a message is; empty where it is none."""
     values = message.values
-    if message.kind is Kind.HEALTH:
-        return {"seeing": "seeing", "starting": ""}.get(str(values["sight"]), "blind")
+    if message.kind is MessageKind.HEALTH:
+        return {"streaming": "recovered", "starting": ""}.get(str(values["state"]), "blind")
     if values["change"] == "left":
         return ""
     signal = Signal[str(values["signal"]).upper()]

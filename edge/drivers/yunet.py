@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LONGEST = 384
 """Pixels of the longer side it looks at. YuNet finds faces of 10 to 300 pixels; a door's are 25 to 150 then."""
 MAX_IOU = 0.45
-MOST_FACES = 100
+MAX_FACES = 100
 KNOWN = {
     "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0": "face_detection_yunet_2026may.onnx",
     "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12": "yunet_n_dynamic.onnx",
@@ -47,7 +47,7 @@ class YuNetDetector:
         least = float(np.interp(min_score, OURS, YUNETS))
         _check(path)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (LONGEST, LONGEST), least, MAX_IOU, MOST_FACES)
+            self._net = cv2.FaceDetectorYN.create(str(path), "", (LONGEST, LONGEST), least, MAX_IOU, MAX_FACES)
             self._net.detect(np.zeros((LONGEST, LONGEST, 3), np.uint8))
         except (cv2.error, AttributeError) as error:
             raise BundleError(

@@ -33,7 +33,7 @@ BLOCK = 4096
 """Bytes the card is written in at least."""
 SYNC_BLOCKS = 6
 """Blocks that a file system writes for one sync beside the data, at most: journal, commit record, inode, directory."""
-MOST_WAITING = 1000
+MAX_WAITING = 1000
 """Events in memory; the oldest make room, and are counted."""
 DAY_S = 86400.0
 STOP_S = 3.0
@@ -59,7 +59,7 @@ class Budget:
         """``memory`` is the file in which a process leaves word of what it spent; full where there is none."""
         self._burst = a_day / 24
         self._rate = (a_day - self._burst) / DAY_S
-        self._memory, before = memory, state_file.found(memory, Spent) if memory else None
+        self._memory, before = memory, state_file.read_state(memory, Spent) if memory else None
         self._left, self._at_s = (before.left, before.at_s) if before else (self._burst, now_s)
 
     def left(self, now_s: float) -> float:
@@ -79,7 +79,7 @@ class Budget:
         if self._memory is None:
             return
         try:
-            state_file.leave(self._memory, Spent(self._left, self._at_s))
+            state_file.write_state(self._memory, Spent(self._left, self._at_s))
         except OSError as error:
             log.warning("%s: %s; a restart will have the whole budget again", self._memory, error.strerror)
 
@@ -162,7 +162,7 @@ class EventLog:
         return taken
 
     def _make_room(self) -> None:
-        while len(self._waiting) > MOST_WAITING:
+        while len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self.lost += 1
 
@@ -301,7 +301,7 @@ def of_decision(decision: Decision) -> dict[str, Any]:
         "outcome": passage.outcome.value,
         "label": passage.label,
         "signal": passage.signal.name.lower(),
-        "looks": passage.looks,
+        "observations": passage.observations,
         "violated": passage.violated,
         "for_s": round(passage.seen_s - passage.entered_s, 2),
     }
@@ -309,7 +309,7 @@ def of_decision(decision: Decision) -> dict[str, Any]:
 
 def of_health(health: Health) -> dict[str, Any]:
     """What is kept of a change in what a camera gives."""
-    return {"camera": health.camera, "sight": health.sight.value, "reason": health.reason or health.slow}
+    return {"camera": health.camera, "state": health.state.value, "reason": health.reason or health.slow}
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

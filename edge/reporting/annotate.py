@@ -34,9 +34,9 @@ def annotate(step: Step, show_faces: bool) -> Image:
     picture = step.frame.image.copy()
     if not show_faces:
         _blur_faces(picture, step)
-    for verdict in step.verdicts.values():
-        if verdict.heat:
-            draw_heat(picture, verdict.heat)
+    for observation in step.observations.values():
+        if observation.heat:
+            draw_heat(picture, observation.heat)
     passages = {passage.id: passage for passage in step.passages}
     everything = Box(0, 0, picture.shape[1], picture.shape[0])
     for track in step.tracks:
@@ -51,7 +51,7 @@ def annotate(step: Step, show_faces: bool) -> Image:
 
 
 def _blur_faces(picture: Image, step: Step) -> None:
-    if not step.looked:
+    if not step.detected:
         # Nobody looked for faces in this one, so all of it may be one.
         height, width = picture.shape[:2]
         pixelate(picture, (width // 40, height // 40))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from edge.contracts import Kind, Message, Messenger, Receiver
+from edge.contracts import ConfiguredPublisher, Message, MessageKind, Publisher
 from edge.errors import FmdError
 
 log = logging.getLogger("fmd")
@@ -24,7 +24,7 @@ RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 """How long an outbox waits after a failure; twice as long after each further one, up to the longest."""
 CLOSE_S = 2.0
 """How long the end of the service waits for what is still to be sent; well within the unit's TimeoutStopSec."""
-NEWEST_ONLY = frozenset({Kind.STATE, Kind.FIGURES})
+NEWEST_ONLY = frozenset({MessageKind.STATE, MessageKind.METRICS})
 
 Clock = Callable[[], float]
 
@@ -33,13 +33,13 @@ class Outbox:
     """A bounded queue and a thread before one messenger. ``sent``, ``failed`` and ``dropped`` count messages."""
 
     def __init__(
-        self, name: str, messenger: Messenger, size: int, clock: Clock = time.monotonic, retry_s: float = RETRY_S
+        self, name: str, messenger: Publisher, size: int, clock: Clock = time.monotonic, retry_s: float = RETRY_S
     ) -> None:
         self.name = name
         self.sent = self.failed = self.dropped = 0
         self._messenger, self._size, self._clock = messenger, size, clock
         self._retry_s = self._wait_s = retry_s
-        self._following: Messenger | None = None
+        self._following: Publisher | None = None
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
         self._close_by_s: float | None = None
@@ -72,7 +72,7 @@ class Outbox:
                 self._queue.popleft()
                 self.dropped += 1
 
-    def exchange(self, messenger: Messenger) -> None:
+    def exchange(self, messenger: Publisher) -> None:
         """Go on with another messenger, which gets all that waits. Never waits for the present one: what that is about
         to send is sent, or fails and waits with the rest."""
         with self._changed:
@@ -111,7 +111,7 @@ class Outbox:
                 self._queue[i] = replace(waiting, picture=None)
 
     def _work(self) -> None:
-        messenger: Messenger | None = self._messenger
+        messenger: Publisher | None = self._messenger
         while messenger is not None:
             self._messenger = messenger
             if self._begin():
@@ -204,20 +204,20 @@ class Outboxes:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         # Replaced as a whole, so that whoever goes through it in another thread sees it as it was or as it is.
-        self._open: tuple[tuple[Receiver, Outbox], ...] = ()
+        self._open: tuple[tuple[ConfiguredPublisher, Outbox], ...] = ()
 
     def __iter__(self) -> Iterator[Outbox]:
         return iter([box for _, box in self._open])
 
-    def follow(self, receivers: Iterable[Receiver], size: int) -> list[Outbox]:
-        """Have ``receivers`` told from now on, with room for ``size`` messages each; who of them knows nothing yet.
+    def follow(self, publishers: Iterable[ConfiguredPublisher], size: int) -> list[Outbox]:
+        """Have ``publishers`` told from now on, with room for ``size`` messages each; who of them knows nothing yet.
 
         One that is as before keeps its connection, one that has changed its queue alone; who is no more is sent what
         waits as far as CLOSE_S allows. Nobody is waited for. Raises what opening a messenger does, and changes nothing
         then.
         """
         pool = list(self._open)
-        kept = [(new, _taken(pool, "wanted", new)) for new in receivers]
+        kept = [(new, _taken(pool, "wanted", new)) for new in publishers]
         opened = [(new, new.open()) for new, box in kept if box is None]
         now = {new: box for new, box in kept if box is not None}
         for new, messenger in opened:
@@ -240,7 +240,9 @@ class Outboxes:
             closing.join(CLOSE_S + 0.5)
 
 
-def _taken(pool: list[tuple[Receiver, Outbox]], key: Literal["wanted", "name"], like: Receiver) -> Outbox | None:
+def _taken(
+    pool: list[tuple[ConfiguredPublisher, Outbox]], key: Literal["wanted", "name"], like: ConfiguredPublisher
+) -> Outbox | None:
     """The first outbox whose receiver is ``like`` another one in that, out of the pool."""
     for found in pool:
         if getattr(found[0], key) == getattr(like, key):

@@ -15,15 +15,15 @@ from typing import TextIO
 import msgspec
 
 from edge.config import CameraSettings
-from edge.contracts import Camera, Detector, Face, Frame, Image, Outcome, Verdict
+from edge.contracts import Camera, Detector, Face, Frame, Image, Observation, Outcome
 from edge.drivers import clip, folder
 from edge.errors import CameraError
 from edge.reporting.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.stages.classify import MaskClassifier
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
-Found = list[tuple[Face, Verdict | None]]
-"""Faces of one frame, best first, with their verdicts; None where nothing is held of them."""
+Found = list[tuple[Face, Observation | None]]
+"""Faces of one frame, best first, with their observations; None where nothing is held of them."""
 CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
 
 
@@ -69,12 +69,12 @@ class Predictor:
         self._detector, self._classifier, self._label_from = detector, classifier, label_from
 
     def predict(self, frame: Frame) -> Found:
-        """Faces of a frame, best first, with their verdicts; without one where that look doubts their being one."""
+        """Faces of a frame, best first, with their observations; without one where that look doubts their being one."""
         return [(face, self._judged(frame, face)) for face in self._detector.detect(frame)]
 
-    def _judged(self, frame: Frame, face: Face) -> Verdict | None:
-        verdict = self._classifier.classify_twice(frame, face) if face.score >= self._label_from else None
-        return verdict if verdict and verdict.is_face else None
+    def _judged(self, frame: Frame, face: Face) -> Observation | None:
+        observation = self._classifier.classify_single(frame, face) if face.score >= self._label_from else None
+        return observation if observation and observation.is_face else None
 
     def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
         """A copy of the frame with every labelled face drawn on it, under its heat map where the model gives one.
@@ -85,21 +85,21 @@ class Predictor:
         if not show_faces:
             for face, _ in found:
                 blur_face(picture, face.box)
-        judged = [(face, verdict) for face, verdict in found if verdict is not None]
-        for _, verdict in judged:
-            if verdict.heat:
-                draw_heat(picture, verdict.heat)
-        for face, verdict in judged:
-            good = verdict.label == self._classifier.compliant
+        judged = [(face, observation) for face, observation in found if observation is not None]
+        for _, observation in judged:
+            if observation.heat:
+                draw_heat(picture, observation.heat)
+        for face, observation in judged:
+            good = observation.label == self._classifier.compliant
             colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
-            draw_box(picture, face.box, f"{verdict.label} {verdict.score:.2f}", colour)
+            draw_box(picture, face.box, f"{observation.label} {observation.score:.2f}", colour)
         return picture
 
 
 def write_rows(handle: TextIO, name: str, found: Found) -> None:
     """Append a frame's faces to an open CSV."""
     writer = csv.writer(handle)
-    for face, verdict in found:
+    for face, observation in found:
         writer.writerow(
-            [name, *(round(v, 1) for v in face.box), round(face.score, 4), verdict.label if verdict else ""]
+            [name, *(round(v, 1) for v in face.box), round(face.score, 4), observation.label if observation else ""]
         )

@@ -23,14 +23,14 @@ from typing import Any
 from edge import board, config, drivers, paths
 from edge.board import Board
 from edge.config import MetricsSettings, PublishSettings, Settings
-from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Sight, Signal, Step
+from edge.contracts import CameraState, Change, Decision, Health, Message, MessageKind, Outcome, Passage, Signal, Step
 from edge.errors import FmdError, OutputError
 from edge.reporting import annotate
 from edge.reporting.outbox import Clock, Outbox, Outboxes
 
 log = logging.getLogger("fmd")
 
-RETOLD = frozenset({Kind.STATE, Kind.HEALTH})
+RETOLD = frozenset({MessageKind.STATE, MessageKind.HEALTH})
 """What whoever comes later must know: the newest of these, of each camera."""
 STATES = ("off", *(signal.name.lower() for signal in Signal))
 """The better before the worse."""
@@ -44,7 +44,7 @@ LATE_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, float("inf"))
 
 
 @dataclass(slots=True)
-class Figures:
+class CameraCounters:
     """What is counted of one camera since the start. ``late`` counts each frame once, under the next of LATE_S."""
 
     frames: int = 0
@@ -64,10 +64,10 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class MetricsSnapshot:
     """All figures as of one moment."""
 
-    cameras: Mapping[str, Figures]
+    cameras: Mapping[str, CameraCounters]
     board: Board
     uptime_s: float
     frame_age_s: Mapping[str, float]
@@ -90,11 +90,11 @@ class Reporter:
         self._settings, self._clock, self._wall, self._read_board = settings, clock, wall, read_board
         self._outboxes, self._note, self._complained = outboxes, note, set[str]()
         self._lock = threading.Lock()
-        self._cameras: dict[str, Figures] = {}
+        self._cameras: dict[str, CameraCounters] = {}
         self._states: dict[str, str] = {}
         self._state = ""
         self._untold: list[Decision] = []
-        self._newest: dict[tuple[Kind, str], Message] = {}
+        self._newest: dict[tuple[MessageKind, str], Message] = {}
         self._started_s, self._started_at = clock(), wall()
         self._done, self._figures_due = False, threading.Event()
         self._thread = threading.Thread(target=self._keep_telling_figures, name="figures", daemon=True)
@@ -103,7 +103,7 @@ class Reporter:
     def on_step(self, step: Step) -> None:
         """One frame went all the way through."""
         with self._lock:
-            figures = self._cameras.setdefault(step.camera, Figures())
+            figures = self._cameras.setdefault(step.camera, CameraCounters())
             figures.frames += 1
             figures.awake += step.awake
             figures.dropped = step.dropped
@@ -122,7 +122,7 @@ class Reporter:
         """Somebody was decided, decided otherwise, or left; told with the step that follows, or at the end."""
         passage = decision.passage
         with self._lock:
-            figures = self._cameras.setdefault(decision.camera, Figures())
+            figures = self._cameras.setdefault(decision.camera, CameraCounters())
             if decision.change is Change.LEFT:
                 figures.passages["violated" if passage.violated else passage.outcome.value] += 1
             else:
@@ -132,19 +132,19 @@ class Reporter:
     def on_health(self, health: Health) -> None:
         """A camera's sight has changed, or whether the machine keeps up with it, which figures alone tell."""
         with self._lock:
-            figures = self._cameras.setdefault(health.camera, Figures())
+            figures = self._cameras.setdefault(health.camera, CameraCounters())
             figures.blind_times += health.blind and not figures.blind
             figures.blind, figures.slow = health.blind, bool(health.slow)
             # Without pictures nobody renews the alarm; a dark one may, in the step that follows.
-            figures.alarm = figures.alarm and health.sight in (Sight.SEEING, Sight.DARK)
-        values = {"sight": health.sight.value, "reason": health.reason}
-        told = self._newest.get((Kind.HEALTH, health.camera))
+            figures.alarm = figures.alarm and health.state in (CameraState.STREAMING, CameraState.DARK)
+        values = {"state": health.state.value, "reason": health.reason}
+        told = self._newest.get((MessageKind.HEALTH, health.camera))
         if told is None or told.values != values:
-            self._post(Kind.HEALTH, health.camera, values)
+            self._post(MessageKind.HEALTH, health.camera, values)
         if health.blind:
             self._tell_state(health.camera, "blind")
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> MetricsSnapshot:
         """All figures now."""
         now_s = self._clock()
         with self._lock:
@@ -154,7 +154,7 @@ class Reporter:
             box.name: {"sent": box.sent, "failed": box.failed, "dropped": box.dropped, "waiting": box.waiting}
             for box in self._outboxes
         }
-        return Snapshot(cameras, self._read_board(), now_s - self._started_s, ages, outboxes)
+        return MetricsSnapshot(cameras, self._read_board(), now_s - self._started_s, ages, outboxes)
 
     def follow(self, settings: Settings, fresh: Iterable[Outbox] = ()) -> None:
         """A run begins with these settings, the one before it is over; ``fresh`` outboxes know nothing yet."""
@@ -179,13 +179,13 @@ class Reporter:
     def _forget(self, camera: str) -> None:
         """One that is watched no longer must not be the worst one for ever, nor its last frame the oldest."""
         self._tell_state(camera, "off")
-        self._post(Kind.REMOVED, camera, {})
+        self._post(MessageKind.REMOVED, camera, {})
         del self._states[camera]
         with self._lock:
             self._cameras.pop(camera, None)
-        self._newest.pop((Kind.HEALTH, camera), None)
+        self._newest.pop((MessageKind.HEALTH, camera), None)
         if camera:  # without one it is the state of the door as a whole, which goes on
-            self._newest.pop((Kind.STATE, camera), None)
+            self._newest.pop((MessageKind.STATE, camera), None)
 
     def _tell_state(self, camera: str, state: str) -> None:
         """Of this camera, where it is one of several, and of the door as a whole: its worst camera's."""
@@ -193,11 +193,11 @@ class Reporter:
             return
         self._states[camera] = state
         if camera:
-            self._post(Kind.STATE, camera, {"state": state})
+            self._post(MessageKind.STATE, camera, {"state": state})
         worst = max(self._states.values(), key=STATES.index)
         if worst != self._state:
             self._state = worst
-            self._post(Kind.STATE, "", {"state": worst})
+            self._post(MessageKind.STATE, "", {"state": worst})
 
     def _tell_decisions(self, camera: str, step: Step | None) -> None:
         """Those of one camera that nobody was told of yet, a violation with its picture where that is asked for."""
@@ -208,7 +208,7 @@ class Reporter:
         for decision in mine:
             shown = step is not None and self._settings.pictures == "blurred" and _accuses(decision)
             values = {"change": decision.change.value, **self._told(decision.passage)}
-            self._post(Kind.DECISION, camera, values, partial(_jpeg, step) if step and shown else None)
+            self._post(MessageKind.DECISION, camera, values, partial(_jpeg, step) if step and shown else None)
 
     def _told(self, passage: Passage) -> dict[str, Any]:
         return {
@@ -218,7 +218,7 @@ class Reporter:
             "label": passage.label,
             "signal": passage.signal.name.lower(),
             "violated": passage.violated,
-            "looks": passage.looks,
+            "observations": passage.observations,
             "seconds": round(passage.seen_s - passage.entered_s, 2),
         }
 
@@ -230,7 +230,7 @@ class Reporter:
                 return
             self._tell_complaints(self._read_board().throttled or {})
             if any(self._outboxes):
-                self._post(Kind.FIGURES, "", plain(self.snapshot()))
+                self._post(MessageKind.METRICS, "", plain(self.snapshot()))
 
     def _tell_complaints(self, throttled: Mapping[str, bool]) -> None:
         """Each once, whether it lasts or has only occurred: a power supply that is too weak stays so."""
@@ -241,7 +241,7 @@ class Reporter:
         self._complained |= now
 
     def _post(
-        self, kind: Kind, camera: str, values: Mapping[str, Any], picture: Callable[[], bytes] | None = None
+        self, kind: MessageKind, camera: str, values: Mapping[str, Any], picture: Callable[[], bytes] | None = None
     ) -> None:
         message = Message(kind, self._wall(), camera, values, picture)
         if kind in RETOLD:
@@ -250,7 +250,7 @@ class Reporter:
             outbox.post(message)
 
 
-def plain(snapshot: Snapshot) -> dict[str, Any]:
+def plain(snapshot: MetricsSnapshot) -> dict[str, Any]:
     """A snapshot as flat names and numbers, all cameras together; what the board does not tell is left out."""
     cameras = snapshot.cameras.values()
     told: dict[str, Any] = {
@@ -285,10 +285,10 @@ def _accuses(decision: Decision) -> bool:
     return decision.change is not Change.LEFT and decision.passage.signal.alarming
 
 
-class Served:
+class MetricsEndpoint:
     """The figures where others come for them, at any time where the settings say; nowhere where those name no port."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], again_s: float = AGAIN_S) -> None:
+    def __init__(self, snapshot: Callable[[], MetricsSnapshot], again_s: float = AGAIN_S) -> None:
         self._snapshot, self._again_s, self._lock = snapshot, again_s, threading.Lock()
         self._wanted: MetricsSettings | None = None
         self._now: MetricsSettings | None = None
@@ -371,9 +371,9 @@ def open_reporter(
     with ExitStack() as stack:
         outboxes = Outboxes()
         stack.callback(outboxes.close)
-        outboxes.follow(drivers.receivers(settings, paths.runtime_folder()), settings.publish.queue)
+        outboxes.follow(drivers.publishers(settings, paths.runtime_folder()), settings.publish.queue)
         reporter = Reporter(settings.publish, outboxes, note=note)
-        served = Served(reporter.snapshot)
+        served = MetricsEndpoint(reporter.snapshot)
         stack.callback(served.open, None)
         served.begin(settings.metrics)
         stack.callback(reporter.close)
@@ -381,7 +381,7 @@ def open_reporter(
         def follow(settings: Settings) -> None:
             fresh: Iterable[Outbox] = ()
             try:
-                fresh = outboxes.follow(drivers.receivers(settings, paths.runtime_folder()), settings.publish.queue)
+                fresh = outboxes.follow(drivers.publishers(settings, paths.runtime_folder()), settings.publish.queue)
             except FmdError as error:
                 log.error("those who were told before are told on: %s", error)
             reporter.follow(settings, fresh)
@@ -392,7 +392,7 @@ def open_reporter(
 
 def check(settings: Settings) -> None:
     """Everything that can be known of whom the settings want told, telling nobody; raises what opening would."""
-    for receiver in drivers.receivers(settings):
+    for receiver in drivers.publishers(settings):
         receiver.open()
     if settings.metrics.port:
         drivers.check_metrics()

@@ -15,13 +15,13 @@ from functools import partial
 from typing import cast
 
 from edge import config, drivers
-from edge.camera.lateness import Pace
-from edge.camera.supervisor import Capture
+from edge.camera.lateness import LatenessMonitor
+from edge.camera.supervisor import CameraSupervisor
 from edge.config import CameraSettings, Settings
-from edge.contracts import Decision, Frame, Health, Sight, Signal, Step
+from edge.contracts import CameraState, Decision, Frame, Health, Signal, Step
 from edge.pipeline import Pipeline
-from edge.service.runtime import Bell, World
-from edge.service.systemd import Pulse
+from edge.service.runtime import FrameSignal, Runtime
+from edge.service.systemd import SystemdNotifier
 from edge.stages.alert import Alert
 
 log = logging.getLogger("fmd")
@@ -50,9 +50,9 @@ def watch(
     settings: Settings,
     pipelines: Mapping[str, Pipeline],
     alert: Alert,
-    world: World,
+    world: Runtime,
     hooks: Hooks,
-    pulse: Pulse,
+    pulse: SystemdNotifier,
     stopped: Callable[[], bool],
     patience_s: float = 0.0,
 ) -> None:
@@ -64,11 +64,11 @@ def watch(
     # More often than there are frames nobody can look.
     asked_s = max(settings.detect.every_s, 1 / settings.camera.fps)
     with ExitStack() as stack:
-        bell, eyes = world.bell(), list[Eye]()
+        bell, eyes = world.bell(), list[CameraWorker]()
         stack.callback(_let_go, eyes, settings.camera.stall_s, world.clock)
         for name, camera in config.cameras(settings.camera).items():
             capture = _capture(name, camera, world, bell)
-            eyes.append(Eye(capture, pipelines[name], alert, hooks, Pace(asked_s), world.clock))
+            eyes.append(CameraWorker(capture, pipelines[name], alert, hooks, LatenessMonitor(asked_s), world.clock))
         ticker = stack.enter_context(world.ticking(alert, world.clock))
         # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
         stack.callback(alert.close)
@@ -84,7 +84,7 @@ def watch(
             eye.finish()
 
 
-def _round(eyes: Sequence[Eye]) -> bool:
+def _round(eyes: Sequence[CameraWorker]) -> bool:
     """A turn for each; whether any had a frame."""
     worked = False
     for eye in eyes:
@@ -95,7 +95,7 @@ def _round(eyes: Sequence[Eye]) -> bool:
     return worked
 
 
-def _let_go(eyes: Sequence[Eye], within_s: float, clock: Callable[[], float]) -> None:
+def _let_go(eyes: Sequence[CameraWorker], within_s: float, clock: Callable[[], float]) -> None:
     """All cameras at once: several that hang take no longer than one, which the unit's time to stop has room for."""
     until_s = clock() + within_s
     for eye in eyes:
@@ -104,7 +104,9 @@ def _let_go(eyes: Sequence[Eye], within_s: float, clock: Callable[[], float]) ->
         eye.capture.close(max(0.0, until_s - clock()))
 
 
-def _rest(eyes: Sequence[Eye], world: World, bell: Bell, pulse: Pulse, patience_s: float) -> None:
+def _rest(
+    eyes: Sequence[CameraWorker], world: Runtime, bell: FrameSignal, pulse: SystemdNotifier, patience_s: float
+) -> None:
     """No camera has given anything: until one does, for a short while, unless it is no use."""
     errors = [eye.given_up(world.clock(), patience_s) for eye in eyes]
     if errors[0] and all(errors):
@@ -113,9 +115,11 @@ def _rest(eyes: Sequence[Eye], world: World, bell: Bell, pulse: Pulse, patience_
     bell.wait(TURN_S)
 
 
-def _capture(name: str, camera: CameraSettings, world: World, bell: Bell) -> Capture:
+def _capture(name: str, camera: CameraSettings, world: Runtime, bell: FrameSignal) -> CameraSupervisor:
     opener = drivers.camera_opener(camera, world.clock)
-    return Capture(camera, lambda: world.reader(opener, bell.ring), world.clock(), drivers.frozen_s(camera), name)
+    return CameraSupervisor(
+        camera, lambda: world.reader(opener, bell.ring), world.clock(), drivers.frozen_s(camera), name
+    )
 
 
 def named(alert: Alert, camera: str) -> Alert:
@@ -130,16 +134,16 @@ class _Share:
         self.renew = partial(alert.renew, camera=camera)
 
 
-class Eye:
+class CameraWorker:
     """One live camera with its pipeline."""
 
     def __init__(
         self,
-        capture: Capture,
+        capture: CameraSupervisor,
         pipeline: Pipeline,
         alert: Alert,
         hooks: Hooks,
-        pace: Pace,
+        pace: LatenessMonitor,
         clock: Callable[[], float],
     ) -> None:
         self.capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
@@ -164,7 +168,7 @@ class Eye:
             self._tell(self.health, replace(self._seen, slow=self._slow))
         alarm = frame is not None and self._step(frame, now_s)
         # A lens that is covered while somebody is in violation does not end the alarm.
-        if self.health.blind and self.health.sight is not Sight.STARTING and not alarm:
+        if self.health.blind and self.health.state is not CameraState.STARTING and not alarm:
             self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
         self._gave = frame is not None
         return self._gave
@@ -181,11 +185,11 @@ class Eye:
 
     @property
     def _slow(self) -> str:
-        return self._pace.slow if self.capture.health.sight is Sight.SEEING else ""
+        return self._pace.slow if self.capture.health.state is CameraState.STREAMING else ""
 
     def _step(self, frame: Frame, began_s: float) -> bool:
         step = self._pipeline.step(frame)
-        self._pace.took(step.looked, began_s)
+        self._pace.took(step.detected, began_s)
         decisions, late_s = tuple(map(self._signed, step.decisions)), self._clock() - frame.captured_s
         dropped = self.capture.dropped
         step = replace(step, decisions=decisions, camera=self.health.camera, dropped=dropped, late_s=late_s)
@@ -199,11 +203,11 @@ class Eye:
         self.health = now
         camera = now.camera and f"{now.camera} "
         if now.blind:
-            log.warning("camera %s%s: %s", camera, now.sight.value, now.reason)
+            log.warning("camera %s%s: %s", camera, now.state.value, now.reason)
         elif now.slow:
             log.warning("camera %swatched, but %s", camera, now.slow)
         elif before.slow:
             log.info("camera %swatched as often as asked for again", camera)
-        elif before.sight is not Sight.STARTING:
+        elif before.state is not CameraState.STARTING:
             log.info("camera %ssees again after %.1f s", camera, now.since_s - before.since_s)
         self._hooks.on_health(now)

@@ -28,7 +28,7 @@ TASKS = ("detector", "classifier")
 SHIPPED = "shipped"
 
 
-class Store:
+class ModelStore:
     """The models of one state directory."""
 
     def __init__(self, state: Path | None = None) -> None:
@@ -122,7 +122,7 @@ class Store:
         new.replace(link)
 
 
-class InUse(msgspec.Struct, frozen=True):
+class ModelsInUse(msgspec.Struct, frozen=True):
     """What a running service says of itself in its runtime directory, from its first frame on."""
 
     pid: int
@@ -130,20 +130,22 @@ class InUse(msgspec.Struct, frozen=True):
     classifier: str
 
 
-def tell_in_use(folder: Path | None, detector: Path, classifier: Path) -> None:
+def write_in_use(folder: Path | None, detector: Path, classifier: Path) -> None:
     """Say which files the first frame went through."""
     if folder is None:
         return
     try:
-        state_file.leave(folder / "in-use.json", InUse(os.getpid(), str(detector), str(classifier)), for_all=True)
+        state_file.write_state(
+            folder / "in-use.json", ModelsInUse(os.getpid(), str(detector), str(classifier)), for_all=True
+        )
     except OSError as error:
         log.warning("%s: %s", folder, error.strerror)
 
 
-def in_use(folder: Path) -> InUse | None:
+def in_use(folder: Path) -> ModelsInUse | None:
     """What the running service says; None where none runs."""
     try:
-        said = msgspec.json.decode((folder / "in-use.json").read_bytes(), type=InUse)
+        said = msgspec.json.decode((folder / "in-use.json").read_bytes(), type=ModelsInUse)
         os.kill(said.pid, 0)
     except PermissionError:
         return said

@@ -27,11 +27,11 @@ from edge.pipeline import Pipeline
 from edge.service import cameras as live
 from edge.service import model_store, outputs_off, shadow_run, systemd
 from edge.service.cameras import Hooks
-from edge.service.model_store import TASKS, Store
-from edge.service.runtime import World
-from edge.service.shadow_run import Trial, TriedClassifier, TriedDetector
-from edge.service.systemd import Pulse
-from edge.stages.alert import Alert, Dispensable, alarms
+from edge.service.model_store import TASKS, ModelStore
+from edge.service.runtime import Runtime
+from edge.service.shadow_run import ShadowedClassifier, ShadowedDetector, ShadowRun
+from edge.service.systemd import SystemdNotifier
+from edge.stages.alert import Alert, OptionalOutput, alarms
 from edge.stages.classify import MaskClassifier
 from edge.stages.decide import Decider
 from edge.stages.detect import FaceDetector
@@ -46,7 +46,7 @@ PATIENCE_S = 600.0
 """How long such a one is waited for: long, for outputs are dark from one process to the next; not for ever, for a
 library may know only the cameras that were there when it was loaded."""
 
-Tried = tuple[Model, Trial]
+Shadow = tuple[Model, ShadowRun]
 """A model on trial, and what becomes of it."""
 OpenInterpreter = Callable[[bytes, int, str], Interpreter]
 """Flatbuffer, threads and runtime's name -> interpreter, as :func:`edge.drivers.open_interpreter`."""
@@ -67,7 +67,7 @@ def load_model(settings: ModelSettings, task: str, opened: OpenInterpreter = dri
 def model_path(settings: ModelSettings, task: str) -> Path:
     """The file for ``task``: the one the settings name, else the one installed, else the one shipped."""
     named = settings.detector if task == "detector" else settings.classifier
-    return Path(named) if named else Store().chosen(task) or shipped_model(task)
+    return Path(named) if named else ModelStore().chosen(task) or shipped_model(task)
 
 
 def is_onnx(settings: ModelSettings) -> bool:
@@ -84,14 +84,14 @@ def shipped_model(task: str) -> Path:
 
 
 def build_pipeline(
-    settings: Settings, alert: Alert, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
+    settings: Settings, alert: Alert, opened: OpenInterpreter = drivers.open_interpreter, shadow: Shadow | None = None
 ) -> Pipeline:
     """The stages as the settings want them, joined; a model on trial looks on beside them."""
-    tried = tried or begin_trial(settings, opened)
-    classifier = open_classifier(settings, opened, tried)
+    shadow = shadow or begin_shadow_run(settings, opened)
+    classifier = open_classifier(settings, opened, shadow)
     return Pipeline(
         Watch(settings.watch, settings.detect),
-        open_detector(settings, opened, tried),
+        open_detector(settings, opened, shadow),
         Tracker(settings.track, settings.detect),
         classifier,
         Decider(settings.decide, classifier.compliant),
@@ -100,12 +100,12 @@ def build_pipeline(
     )
 
 
-def begin_trial(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Tried | None:
-    """The model that ``fmd model install`` asked to have tried, if it did and the model can be."""
-    request, folder = shadow_run.take_up(Store().folder), paths.runtime_folder()
+def begin_shadow_run(settings: Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Shadow | None:
+    """The model that ``fmd model install`` asked to run in the shadow, if it did and the model can be."""
+    request, folder = shadow_run.take_request(ModelStore().folder), paths.runtime_folder()
     if request is None:
         return None
-    begun = Trial(request, folder / shadow_run.ANSWER if folder else None)
+    begun = ShadowRun(request, folder / shadow_run.RESULT if folder else None)
     try:
         model = bundle.load(
             Path(request.file), request.task, lambda data: opened(data, settings.model.threads, settings.model.runtime)
@@ -119,27 +119,29 @@ def begin_trial(settings: Settings, opened: OpenInterpreter = drivers.open_inter
 
 
 def open_detector(
-    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
+    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, shadow: Shadow | None = None
 ) -> Detector:
     """The detector the settings name: one of fmd's model files, or YuNet's ONNX."""
     if is_onnx(settings.model):
         return drivers.open_onnx_detector(Path(settings.model.detector), settings.detect.min_score)
     resize.without_pool()  # which YuNet computes with
     model, min_score = load_model(settings.model, "detector", opened), settings.detect.min_score
-    if tried is None or tried[0].contract.task != "detector":
+    if shadow is None or shadow[0].contract.task != "detector":
         return FaceDetector(model, min_score)
-    return TriedDetector(model, min_score, settings.detect.start_score, FaceDetector(tried[0], min_score), tried[1])
+    return ShadowedDetector(
+        model, min_score, settings.detect.start_score, FaceDetector(shadow[0], min_score), shadow[1]
+    )
 
 
 def open_classifier(
-    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, tried: Tried | None = None
+    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, shadow: Shadow | None = None
 ) -> MaskClassifier:
     """The classifier the settings name; its labels must be those the settings speak of."""
     model = load_model(settings.model, "classifier", opened)
-    if tried is None or tried[0].contract.task != "classifier":
+    if shadow is None or shadow[0].contract.task != "classifier":
         classifier = MaskClassifier(model)
     else:
-        classifier = TriedClassifier(model, MaskClassifier(tried[0]), tried[1])
+        classifier = ShadowedClassifier(model, MaskClassifier(shadow[0]), shadow[1])
     _check_labels(settings, classifier)
     return classifier
 
@@ -186,7 +188,7 @@ def open_alert(settings: Settings, clock: Callable[[], float]) -> Iterator[Alert
         outputs: dict[str, Output] = {}
         for name, open_output in _openers(settings):
             spare = name == "heartbeat" or (name == "voice" and alarms(settings.alert) & outputs.keys())
-            outputs[name] = Dispensable(name, open_output, clock) if spare else open_output()
+            outputs[name] = OptionalOutput(name, open_output, clock) if spare else open_output()
             stack.callback(outputs[name].close)
         alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)
@@ -199,7 +201,7 @@ def run(
     on_decision: Callable[[Decision], None],
     build: Callable[[Settings, Alert], Pipeline] | None = None,
     on_health: Callable[[Health], None] = lambda health: None,
-    world: World | None = None,
+    world: Runtime | None = None,
     reread: Callable[[], Settings] | None = None,
     on_settings: Callable[[Settings], None] = lambda settings: None,
 ) -> int | None:
@@ -214,7 +216,7 @@ def run(
     ``camera.give_up_s``: then another process may do better. That one, started by systemd and not by somebody who waits
     for an answer, goes on for PATIENCE_S without a first picture, blind and not ready.
     """
-    world, hooks = world or World(), Hooks(on_step, on_decision, on_health, on_settings)
+    world, hooks = world or Runtime(), Hooks(on_step, on_decision, on_health, on_settings)
     with stop_on_signals(reread) as stopping:
         try:
             _run_in_turn(settings, world, stopping, build, hooks)
@@ -227,13 +229,13 @@ def run(
 Build = Callable[[Settings, Alert], Pipeline]
 
 
-def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Build | None, hooks: Hooks) -> None:
+def _run_in_turn(settings: Settings, world: Runtime, stopping: RunControl, build: Build | None, hooks: Hooks) -> None:
     """With ``settings``, and with those that each reload brings, until there is an end."""
     before: Settings | None = None
-    away = Away(paths.runtime_folder())
+    away = CameraAwayMarker(paths.runtime_folder())
     while True:
         patience_s = PATIENCE_S if away.known and before is None else 0.0
-        beat = Pulse(partial(_proven, settings.model, away), patience_s > 0)
+        beat = SystemdNotifier(partial(_proven, settings.model, away), patience_s > 0)
         try:
             _run_once(settings, world, stopping, build, hooks, beat, patience_s)
         except FmdError as error:
@@ -250,7 +252,7 @@ def _run_in_turn(settings: Settings, world: World, stopping: Stopping, build: Bu
         settings, before, stopping.following = stopping.following, settings, None
 
 
-class Away:
+class CameraAwayMarker:
     """What a process that ends for its camera's sake leaves word of in ``folder``, for the one after it."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -271,21 +273,21 @@ class Away:
             log.warning("%s: %s", self._word, error.strerror)
 
 
-def _proven(settings: ModelSettings, away: Away) -> None:
+def _proven(settings: ModelSettings, away: CameraAwayMarker) -> None:
     """The first frame is through: the models in use are good, and who asks which they are shall know."""
     away.tell(False)
     for task in TASKS:
-        Store().prove(task)
-    model_store.tell_in_use(paths.runtime_folder(), *(model_path(settings, task) for task in TASKS))
+        ModelStore().prove(task)
+    model_store.write_in_use(paths.runtime_folder(), *(model_path(settings, task) for task in TASKS))
 
 
 def _run_once(
     settings: Settings,
-    world: World,
-    stopping: Stopping,
+    world: Runtime,
+    stopping: RunControl,
     build: Build | None,
     hooks: Hooks,
-    beat: Pulse,
+    beat: SystemdNotifier,
     patience_s: float,
 ) -> None:
     """Open all, watch until the source ends or a signal has come, close all."""
@@ -307,7 +309,12 @@ def _run_once(
 
 
 def _play(
-    settings: Settings, world: World, pipeline: Pipeline, hooks: Hooks, beat: Pulse, stopped: Callable[[], bool]
+    settings: Settings,
+    world: Runtime,
+    pipeline: Pipeline,
+    hooks: Hooks,
+    beat: SystemdNotifier,
+    stopped: Callable[[], bool],
 ) -> None:
     """A clip, a folder or the scene: frame by frame, none skipped, on its own time, to its end."""
     now_s = 0.0
@@ -320,7 +327,7 @@ def _play(
         hooks.on_decision(decision)
 
 
-def _take_up(stopping: Stopping, beat: Pulse, now_s: float) -> None:
+def _take_up(stopping: RunControl, beat: SystemdNotifier, now_s: float) -> None:
     """A reload, if one was asked for: settings that are no good change nothing."""
     if not stopping.hung_up or stopping.reread is None:
         return
@@ -337,7 +344,7 @@ def _take_up(stopping: Stopping, beat: Pulse, now_s: float) -> None:
 
 
 @dataclass
-class Stopping:
+class RunControl:
     """What signals have asked for: ``signal`` to stop, or, with ``following``, to begin anew with those settings."""
 
     reread: Callable[[], Settings] | None = None
@@ -351,12 +358,12 @@ class Stopping:
 
 
 @contextmanager
-def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[Stopping]:
+def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[RunControl]:
     """Take note of SIGTERM, SIGINT and SIGHUP instead of dying; a second interrupts at once. Only in the main thread.
 
     SIGHUP asks a service to read its settings again; from a terminal that went away it asks to stop.
     """
-    stopping = Stopping(reread)
+    stopping = RunControl(reread)
 
     def handle(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP and reread is not None:

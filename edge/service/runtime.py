@@ -54,7 +54,7 @@ def ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
         thread.join()
 
 
-class Bell:
+class FrameSignal:
     """Rung by whoever has brought a frame; wakes the loop."""
 
     def __init__(self) -> None:
@@ -71,13 +71,13 @@ class Bell:
 
 
 @dataclass(frozen=True)
-class World:
+class Runtime:
     """What a run takes from the world around it: time, threads that read cameras, and one that keeps the alert's time.
 
     Rehearsals put simulated ones in their place; nothing else in a run waits or reads a clock.
     """
 
     clock: Callable[[], float] = time.monotonic
-    bell: Callable[[], Bell] = Bell
+    bell: Callable[[], FrameSignal] = FrameSignal
     reader: Callable[[Callable[[], Camera], Callable[[], None]], Reader] = ThreadReader
     ticking: Callable[[Alert, Callable[[], float]], AbstractContextManager[Ticker]] = ticking

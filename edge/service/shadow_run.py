@@ -14,30 +14,30 @@ from pathlib import Path
 import msgspec
 
 from edge import state_file
-from edge.contracts import Face, Frame, Verdict
+from edge.contracts import Face, Frame, Observation
 from edge.inference.bundle import Model
-from edge.stages.classify import Look, MaskClassifier
+from edge.stages.classify import MaskClassifier, View
 from edge.stages.detect import FaceDetector
 
 log = logging.getLogger("fmd")
 
-REQUEST, ANSWER = "trial.json", "trial.json"
-"""The one in the store, the other in the runtime directory."""
+REQUEST, RESULT = "shadow-run.json", "shadow-run.json"
+"""File names: the request in the model store, the result in the runtime directory."""
 EXAMPLES = 10
 SAME_IOU = 0.5
 """Boxes of two detectors that overlap as much are the same face."""
 TELL_S = 1.0
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which file is to be tried, for how many seconds of frames."""
+class ShadowRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Model file to run in the shadow, its task, and for how many seconds of frames."""
 
     file: str
     task: str
     seconds: float
 
 
-class Tally(msgspec.Struct):
+class ShadowResult(msgspec.Struct):
     """How a trial goes. ``looks`` are faces both judged, or faces either found; ``error`` ended it."""
 
     file: str
@@ -45,7 +45,7 @@ class Tally(msgspec.Struct):
     seconds: float
     ran_s: float = 0.0
     frames: int = 0
-    looks: int = 0
+    observations: int = 0
     disagreed: int = 0
     examples: list[str] = []
     error: str = ""
@@ -53,37 +53,37 @@ class Tally(msgspec.Struct):
 
     @property
     def share(self) -> float:
-        """Of the looks, those the two disagreed on, 0..1."""
-        return self.disagreed / self.looks if self.looks else 0.0
+        """Of the views, those the two disagreed on, 0..1."""
+        return self.disagreed / self.observations if self.observations else 0.0
 
     def add(self, same: bool, example: str) -> None:
         """One more look."""
-        self.looks += 1
+        self.observations += 1
         self.disagreed += not same
         if not same and len(self.examples) < EXAMPLES:
             self.examples.append(example)
 
 
-class Trial:
+class ShadowRun:
     """The new model, and what becomes of it. ``answer`` is the file told how it goes."""
 
-    def __init__(self, request: Request, answer: Path | None) -> None:
-        self.tally = Tally(request.file, request.task, request.seconds)
+    def __init__(self, request: ShadowRequest, answer: Path | None) -> None:
+        self.result = ShadowResult(request.file, request.task, request.seconds)
         self._answer, self._began_s, self._told_s = answer, float("nan"), float("-inf")
         self.tell()
 
     def due(self, now_s: float) -> bool:
         """Whether it goes on at this frame's time."""
-        if self.tally.error or self.tally.done:
+        if self.result.error or self.result.done:
             return False
         if self._began_s != self._began_s:
             self._began_s = now_s
         ran_s = now_s - self._began_s
-        if ran_s > self.tally.seconds:
-            self.tally.done = True
+        if ran_s > self.result.seconds:
+            self.result.done = True
             self.tell()
             return False
-        self.tally.ran_s = ran_s
+        self.result.ran_s = ran_s
         if now_s - self._told_s >= TELL_S:
             self._told_s = now_s
             self.tell()
@@ -91,8 +91,8 @@ class Trial:
 
     def fail(self, error: Exception) -> None:
         """The new model broke; the old one goes on alone."""
-        self.tally.error = f"{type(error).__name__}: {error}"
-        log.error("the model on trial failed: %s", self.tally.error)
+        self.result.error = f"{type(error).__name__}: {error}"
+        log.error("the model on trial failed: %s", self.result.error)
         self.tell()
 
     def tell(self) -> None:
@@ -100,51 +100,51 @@ class Trial:
         if self._answer is None:
             return
         try:
-            state_file.leave(self._answer, self.tally, for_all=True)
+            state_file.write_state(self._answer, self.result, for_all=True)
         except OSError as error:
             log.warning("%s: %s", self._answer, error.strerror)
 
 
-class TriedClassifier(MaskClassifier):
+class ShadowedClassifier(MaskClassifier):
     """The old classifier, and a new one that is asked beside it."""
 
-    def __init__(self, model: Model, new: MaskClassifier, trial: Trial) -> None:
+    def __init__(self, model: Model, new: MaskClassifier, run: ShadowRun) -> None:
         super().__init__(model)
-        self._new, self._trial = new, trial
+        self._new, self._run = new, run
 
-    def classify(self, frame: Frame, looks: Sequence[Look]) -> list[Verdict]:
-        """The old one's verdicts. They agree where both say that the mask is worn as it should be, or both do not."""
-        verdicts = super().classify(frame, looks)
-        if self._trial.due(frame.captured_s):
+    def classify(self, frame: Frame, views: Sequence[View]) -> list[Observation]:
+        """Return the current model's observations; the two agree if both or neither find a well-worn mask."""
+        observations = super().classify(frame, views)
+        if self._run.due(frame.captured_s):
             try:
-                for old, new in zip(verdicts, self._new.classify(frame, looks), strict=True):
+                for old, new in zip(observations, self._new.classify(frame, views), strict=True):
                     self._compare(old, new)
             except Exception as error:  # noqa: BLE001  whatever the new one does, the door stays watched
-                self._trial.fail(error)
-        return verdicts
+                self._run.fail(error)
+        return observations
 
-    def _compare(self, old: Verdict, new: Verdict) -> None:
+    def _compare(self, old: Observation, new: Observation) -> None:
         same = (old.label == self.compliant) == (new.label == self._new.compliant)
         said = f"{old.label} {old.score:.2f}, now {new.label} {new.score:.2f} (quality {old.quality:.2f})"
-        self._trial.tally.add(same, said)
+        self._run.result.add(same, said)
 
 
-class TriedDetector(FaceDetector):
+class ShadowedDetector(FaceDetector):
     """The old detector, and a new one that looks at the same frames. From ``start_score`` on a face is a person."""
 
-    def __init__(self, model: Model, min_score: float, start_score: float, new: FaceDetector, trial: Trial) -> None:
+    def __init__(self, model: Model, min_score: float, start_score: float, new: FaceDetector, run: ShadowRun) -> None:
         super().__init__(model, min_score)
-        self._start_score, self._new, self._trial = start_score, new, trial
+        self._start_score, self._new, self._run = start_score, new, run
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """The old one's faces. They agree on a face that both find."""
         faces = super().detect(frame)
-        if self._trial.due(frame.captured_s):
-            self._trial.tally.frames += 1
+        if self._run.due(frame.captured_s):
+            self._run.result.frames += 1
             try:
                 self._compare(faces, self._new.detect(frame))
             except Exception as error:  # noqa: BLE001  whatever the new one does, the door stays watched
-                self._trial.fail(error)
+                self._run.fail(error)
         return faces
 
     def _compare(self, old: tuple[Face, ...], new: tuple[Face, ...]) -> None:
@@ -154,24 +154,24 @@ class TriedDetector(FaceDetector):
                 if found and who == "new":
                     continue  # counted from the old one's side
                 size = f"{face.box.width:.0f} x {face.box.height:.0f} pixels"
-                self._trial.tally.add(found, f"a face of {size}, score {face.score:.2f}, found by the {who} one alone")
+                self._run.result.add(found, f"a face of {size}, score {face.score:.2f}, found by the {who} one alone")
 
 
-def ask(folder: Path, request: Request) -> None:
+def write_request(folder: Path, request: ShadowRequest) -> None:
     """Have the next reload begin a trial; ``folder`` is the store's."""
-    state_file.leave(folder / REQUEST, request, for_all=True)
+    state_file.write_state(folder / REQUEST, request, for_all=True)
 
 
-def take_up(folder: Path) -> Request | None:
+def take_request(folder: Path) -> ShadowRequest | None:
     """What was asked for, once."""
     try:
         data = (folder / REQUEST).read_bytes()
         (folder / REQUEST).unlink()
-        return msgspec.json.decode(data, type=Request)
+        return msgspec.json.decode(data, type=ShadowRequest)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def told(answer: Path) -> Tally | None:
+def read_result(answer: Path) -> ShadowResult | None:
     """How the service says it goes; None where it does not say."""
-    return state_file.found(answer, Tally)
+    return state_file.read_state(answer, ShadowResult)

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from edge.contracts import Health, Sight
+from edge.contracts import CameraState, Health
 from edge.errors import FmdError
 
 log = logging.getLogger("fmd")
@@ -23,7 +23,7 @@ HANG_S = 15.0
 """Before the first frame: a loop that is silent for so long hangs; the unit's WatchdogSec counts from READY on."""
 
 
-class Pulse:
+class SystemdNotifier:
     """What systemd hears: ready, alive, and the state in words (``systemctl status``).
 
     READY and the watchdog's food come with frames that went all the way through, and with nothing else but one: while
@@ -80,10 +80,10 @@ class Pulse:
 
 def _in_words(health: Health) -> str:
     said = "starting"
-    if health.sight is Sight.SEEING:
+    if health.state is CameraState.STREAMING:
         said = f"watching, but {health.slow}" if health.slow else "watching"
-    if health.blind and health.sight is not Sight.STARTING:
-        said = f"blind, camera {health.sight.value}: {' '.join(health.reason.split())}"
+    if health.blind and health.state is not CameraState.STARTING:
+        said = f"blind, camera {health.state.value}: {' '.join(health.reason.split())}"
     return f"{health.camera}: {said}" if health.camera else said
 
 

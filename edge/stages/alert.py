@@ -42,7 +42,7 @@ HALF_LIFE_S = 30.0
 """The longest wait counts half as much after this."""
 AGAIN_S = 30.0
 """An output that watching does without is tried again this often."""
-MOST_HEARD = 32
+MAX_HEARD = 32
 """People of one long alarm that the buzzer remembers having sounded for."""
 
 
@@ -98,7 +98,7 @@ def alarms(settings: AlertSettings) -> set[str]:
     return {"led", "buzzer"} | ({"relay"} if settings.relay != "strike" else set())
 
 
-class Dispensable:
+class OptionalOutput:
     """An output that watching does without: where it cannot be had, or fails, that is told, and it is tried again.
 
     ``open_output`` is called for that, and must not wait; ``clock`` gives seconds. Nothing here raises OutputError.
@@ -298,7 +298,7 @@ class _Budget:
 
     def __init__(self) -> None:
         self._since_s = self._asked_s = float("-inf")
-        self._heard: deque[tuple[str, int]] = deque(maxlen=MOST_HEARD)
+        self._heard: deque[tuple[str, int]] = deque(maxlen=MAX_HEARD)
 
     def ask(self, now_s: float, offenders: Collection[tuple[str, int]], signal: Signal) -> None:
         if signal is Signal.RUNNING:

@@ -1,4 +1,4 @@
-"""Face -> verdict: one crop, one inference, a probability for every label."""
+"""Face -> observation: one crop, one inference, a probability for every label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from edge.contracts import Box, Face, Floats, Frame, Heat, Image, Verdict
+from edge.contracts import Box, Face, Floats, Frame, Heat, Image, Observation
 from edge.errors import BundleError
 from edge.inference.bundle import Contract, Model
 from edge.inference.resize import bordered, resized
@@ -64,13 +64,13 @@ def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
     return {label: value / total for label, value in zip(contract.labels, values, strict=True)}
 
 
-def looked_at(model: Model, crop: Image, looks: Sequence[bool]) -> tuple[dict[str, float], Sequence[Floats]]:
+def classify_crop(model: Model, crop: Image, views: Sequence[bool]) -> tuple[dict[str, float], Sequence[Floats]]:
     """The mean of a classifier's ``looks`` at a crop of its size, mirrored where one is true: a probability for each
     label of its contract, and the outputs of the first look."""
-    answers = [model.run(cv2.flip(crop, 1) if mirrored else crop) for mirrored in looks]
+    answers = [model.run(cv2.flip(crop, 1) if mirrored else crop) for mirrored in views]
     told, *others = [probabilities_of(outputs[0], model.contract) for outputs in answers]
     if others:
-        told = {label: sum(look[label] for look in (told, *others)) / len(looks) for label in told}
+        told = {label: sum(look[label] for look in (told, *others)) / len(views) for label in told}
     return told, answers[0]
 
 
@@ -106,18 +106,18 @@ def _share(value: float) -> float:
     return min(1.0, max(0.0, value))
 
 
-def verdict_of(probabilities: Mapping[str, float], quality: float, background: str | None) -> Verdict:
-    """A verdict from the probabilities of all labels, ``background`` (the label for what is no face) among them.
+def observation_of(probabilities: Mapping[str, float], quality: float, background: str | None) -> Observation:
+    """A observation from the probabilities of all labels, ``background`` (the label for what is no face) among them.
 
     What may be no face is trusted that much less.
     """
     nothing = probabilities.get(background, 0.0) if background is not None else 0.0
     face = {label: p for label, p in probabilities.items() if label != background}
     total = sum(face.values()) or 1.0
-    return Verdict({label: p / total for label, p in face.items()}, quality * (1 - nothing), nothing)
+    return Observation({label: p / total for label, p in face.items()}, quality * (1 - nothing), nothing)
 
 
-class Look(NamedTuple):
+class View(NamedTuple):
     """A look to be taken at a face, or at its mirror image."""
 
     face: Face
@@ -140,23 +140,25 @@ class MaskClassifier:
             )
         self.compliant = model.contract.compliant
 
-    def classify(self, frame: Frame, looks: Sequence[Look]) -> list[Verdict]:
+    def classify(self, frame: Frame, views: Sequence[View]) -> list[Observation]:
         """What each of these looks at faces of ``frame`` tells."""
         # Step by step and not face by face: every inference drives the steps' code out of the processor's caches.
-        cuts = [self._cut(frame, look.face) for look in looks]
-        answers = [looked_at(self._model, crop, (look.mirrored,)) for look, (crop, _) in zip(looks, cuts, strict=True)]
+        cuts = [self._cut(frame, look.face) for look in views]
+        answers = [
+            classify_crop(self._model, crop, (look.mirrored,)) for look, (crop, _) in zip(views, cuts, strict=True)
+        ]
         return [
             self._verdict(look, quality, *answer)
-            for look, (_, quality), answer in zip(looks, cuts, answers, strict=True)
+            for look, (_, quality), answer in zip(views, cuts, answers, strict=True)
         ]
 
-    def classify_twice(self, frame: Frame, face: Face) -> Verdict:
+    def classify_single(self, frame: Frame, face: Face) -> Observation:
         """The mean of a look and one at the mirror image: at the door looks take turns, a single picture has but one.
 
         The heat map, where there is one, is the plain look's.
         """
         crop, quality = self._cut(frame, face)
-        return self._verdict(Look(face), quality, *looked_at(self._model, crop, PLAIN_AND_MIRRORED))
+        return self._verdict(View(face), quality, *classify_crop(self._model, crop, PLAIN_AND_MIRRORED))
 
     def _cut(self, frame: Frame, face: Face) -> tuple[Image, float]:
         """The crop of a face, and how far a look at it can be trusted."""
@@ -165,16 +167,16 @@ class MaskClassifier:
         return crop, quality_of(crop, margin, face, Box(0, 0, width, height))
 
     def _verdict(
-        self, look: Look, quality: float, probabilities: Mapping[str, float], outputs: Sequence[Floats]
-    ) -> Verdict:
+        self, look: View, quality: float, probabilities: Mapping[str, float], outputs: Sequence[Floats]
+    ) -> Observation:
         contract = self._model.contract
-        verdict = verdict_of(probabilities, quality, contract.background)
+        observation = observation_of(probabilities, quality, contract.background)
         if not contract.heatmap:
-            return verdict
+            return observation
         x, y, side = crop_square(look.face.box, contract.crop_margin)
-        values = heat_of(outputs[1][0], contract.labels.index(verdict.label))
+        values = heat_of(outputs[1][0], contract.labels.index(observation.label))
         return msgspec.structs.replace(
-            verdict, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if look.mirrored else values)
+            observation, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if look.mirrored else values)
         )
 
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
-from edge.contracts import INCORRECT, Change, Decision, Outcome, Passage, Signal, Track, Verdict
+from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Observation, Outcome, Passage, Signal, Track
 
-MOST_PER_LOOK = 2.2
+MAX_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
 GOOD_LOOK = 0.7
 """Nobody is let in before one look was this good, or of a sure face. The back of a head looks like a mask, and gives
@@ -33,8 +33,8 @@ STALE_S = 1.0
 """What speaks for somebody undecided counts for so long, and half as much with every such span after that: who shows
 the back of the head may take the mask off meanwhile. What speaks against them does not fade, however slow the board."""
 
-ON_UNSURE = {"alarm": Signal.BARE, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
-ON_INCORRECT = {"alarm": Signal.INCORRECT, "signal": Signal.REMINDER, "admit": Signal.BARE}
+ON_UNSURE = {"alarm": Signal.NO_MASK, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
+ON_INCORRECT = {"alarm": Signal.INCORRECT_MASK, "signal": Signal.REMINDER, "admit": Signal.NO_MASK}
 """What a violation shows that looks like a mask worn badly; where those are admitted, they are none."""
 
 
@@ -46,7 +46,7 @@ class _State:
     seen_s: float
     outcome: Outcome = Outcome.UNDECIDED
     evidence: float = 0.0  # log odds of a violation
-    looks: int = 0
+    observations: int = 0
     best: float = 0.0  # quality of the best look; of a sure face it counts as good
     looked_s: float = float("-inf")
     violated: bool = False
@@ -62,7 +62,7 @@ class _State:
             self.outcome,
             label,
             belief,
-            self.looks,
+            self.observations,
             self.violated,
             self.entered_s,
             self.changed_s,
@@ -78,21 +78,21 @@ class Decider:
         self._settings = settings
         self._accepted: Set[str] = {compliant, *settings.accept}
         if settings.on_incorrect == "admit":
-            self._accepted |= {INCORRECT}
+            self._accepted |= {WITH_INCORRECT_MASK}
         self._incorrect = ON_INCORRECT[settings.on_incorrect]
         self._threshold = math.log((1 - settings.error_rate) / settings.error_rate)
         self._states: dict[int, _State] = {}
 
     def update(
-        self, tracks: Sequence[Track], verdicts: Mapping[int, Verdict], now_s: float
+        self, tracks: Sequence[Track], observations: Mapping[int, Observation], now_s: float
     ) -> tuple[tuple[Passage, ...], tuple[Decision, ...]]:
-        """Passages of everybody present, and what changed. ``verdicts`` are this frame's, by track id."""
+        """Passages of everybody present, and what changed. ``observations`` are this frame's, by track id."""
         decisions: list[Decision] = []
         for track in tracks:
             state = self._states.setdefault(track.id, _State(track.id, track.entered_s, now_s, track.seen_s))
             state.seen_s = track.seen_s
-            if track.id in verdicts and _of_a_face(verdicts[track.id], track):
-                self._look(state, verdicts[track.id], track.score >= SURE_FACE, now_s)
+            if track.id in observations and _of_a_face(observations[track.id], track):
+                self._look(state, observations[track.id], track.score >= SURE_FACE, now_s)
             if change := self._judge(state, now_s):
                 decisions.append(Decision(change, state.passage(), now_s))
         decisions += self._departures({track.id for track in tracks}, now_s)
@@ -122,25 +122,27 @@ class Decider:
         # Once shown, bare or badly worn changes no sooner than any other decision.
         if held is Outcome.VIOLATION and abs(state.badly) < self._threshold - 1e-9:
             return state.signal
-        return self._incorrect if state.badly > 0 else Signal.BARE
+        return self._incorrect if state.badly > 0 else Signal.NO_MASK
 
-    def _look(self, state: _State, verdict: Verdict, surely: bool, now_s: float) -> None:
-        wrong = sum(p for label, p in verdict.probabilities.items() if label not in self._accepted)
-        badly = 0.0 if INCORRECT in self._accepted else verdict.probabilities.get(INCORRECT, 0.0)
+    def _look(self, state: _State, observation: Observation, surely: bool, now_s: float) -> None:
+        wrong = sum(p for label, p in observation.probabilities.items() if label not in self._accepted)
+        badly = (
+            0.0 if WITH_INCORRECT_MASK in self._accepted else observation.probabilities.get(WITH_INCORRECT_MASK, 0.0)
+        )
         if state.evidence < 0 and state.outcome in (Outcome.UNDECIDED, Outcome.UNSURE):
             state.evidence *= 0.5 ** max(0.0, (now_s - state.looked_s) / STALE_S - 1)
         # Looks in quick succession see the same picture; only time makes them independent.
-        fresh = min(1.0, (now_s - state.looked_s) / self._settings.look_s)
-        weight = verdict.quality * fresh
+        fresh = min(1.0, (now_s - state.looked_s) / self._settings.observation_s)
+        weight = observation.quality * fresh
         state.evidence += weight * _log_odds(wrong, 1 - wrong)
         # A look at a mask worn well says nothing about how badly another is worn.
         state.badly = self._bounded(state.badly + weight * wrong * _log_odds(badly, wrong - badly), self._threshold)
-        for label, p in verdict.probabilities.items():
+        for label, p in observation.probabilities.items():
             # Halved at every full look, so that the label told is of now and not of when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
-        state.looks += 1
-        good = GOOD_LOOK if surely and verdict.is_face and verdict.quality else 0.0
-        state.best = max(state.best, verdict.quality, good)
+        state.observations += 1
+        good = GOOD_LOOK if surely and observation.is_face and observation.quality else 0.0
+        state.best = max(state.best, observation.quality, good)
         state.looked_s = now_s
 
     def _to_clear(self, state: _State) -> float:
@@ -181,10 +183,10 @@ class Decider:
         return [Decision(Change.LEFT, s.passage(), now_s) for s in gone if s.outcome is not Outcome.UNDECIDED]
 
 
-def _of_a_face(verdict: Verdict, track: Track) -> bool:
-    return verdict.is_face or (track.score >= SURE_FACE and verdict.background < 0.5)
+def _of_a_face(observation: Observation, track: Track) -> bool:
+    return observation.is_face or (track.score >= SURE_FACE and observation.background < 0.5)
 
 
 def _log_odds(p: float, q: float) -> float:
     """Of p against q, no more than one look may give."""
-    return max(-MOST_PER_LOOK, min(MOST_PER_LOOK, math.log(max(p, 1e-6) / max(q, 1e-6))))
+    return max(-MAX_PER_LOOK, min(MAX_PER_LOOK, math.log(max(p, 1e-6) / max(q, 1e-6))))

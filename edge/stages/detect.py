@@ -31,7 +31,7 @@ MAX_IOU = 0.45
 """Of two boxes that overlap more than this the better one stays."""
 OUTWARDS = np.array([-1, -1, 1, 1], np.float32)
 """Which way from a cell's centre a box's xmin, ymin, xmax, ymax lie."""
-MOST_LOGARITHM = 20.0
+MAX_LOGARITHM = 20.0
 """Of a distance in strides: further is nothing."""
 PAD_VALUE = 114
 """Grey around a letterboxed picture; training pads with the same."""
@@ -88,7 +88,7 @@ def decode(reaches: Floats, centres: Floats, strides: Floats) -> Floats:
 
 def reach_of(distances: Floats) -> Floats:
     """Strides, of natural logarithms of strides; a broken model's do not overflow."""
-    return np.exp(np.minimum(distances, MOST_LOGARITHM))
+    return np.exp(np.minimum(distances, MAX_LOGARITHM))
 
 
 def faces_among(boxes: Floats, scores: Floats, max_iou: float) -> list[tuple[Box, float]]:

@@ -24,9 +24,9 @@ SPEED_MEMORY_S = 0.2
 """Time constant with which speed is learnt: a box's edges jitter by a few per cent of a face from look to look."""
 HIDDEN_PACE = 0.5
 """Share of its time that a look at somebody who may be half hidden counts for in learning their speed."""
-LEAST_PART = 1 / 3
+MIN_PART = 1 / 3
 """Of somebody who comes out from behind another, or goes behind them, at least this share of the width is seen."""
-LEAST_OF_WHOLE = 0.5
+MIN_OF_WHOLE = 0.5
 """A face seen at less than this share of the whole both ways is no part of it: somebody hidden loses their width or
 their height, somebody who goes away loses both."""
 STOPPING = 0.5
@@ -36,9 +36,9 @@ FIRST_REACH = 2.0
 """Somebody seen once may be going any way, and fast: they are looked for so many times as far."""
 FAINT_REACH = 0.5
 """A faint face must lie this much nearer: most are no faces."""
-MOST_SIZE_CHANGE = 2.0
+MAX_SIZE_CHANGE = 2.0
 """Between two looks a face grows or shrinks by no more than this factor."""
-MOST_MISSED = 3
+MAX_MISSED = 3
 """Faint faces continue a person seen this many looks ago: behind a longer gap they are as likely somebody's ear."""
 HIDDEN_REACH = 4.0
 """Who comes out from behind somebody does so within so many face widths, sideways, of where they went or should be."""
@@ -48,7 +48,7 @@ SAME_HEIGHT = 0.5
 """And at their height: of the one face's or the other's, whichever is less, at least this share is common to both."""
 YOUNG_S = 0.3
 """A track this young may still turn out to be somebody who was hidden: an edge that comes out is not at once a face."""
-MOST_SHARED = 0.5
+MAX_SHARED = 0.5
 """Of two boxes that share more than this of the smaller one only one is a person."""
 
 
@@ -78,7 +78,7 @@ class _State:
         after_s = now_s - self.seen_s
         if surely and not self.missed:
             # Who goes away does so step by step; what halves at once is hidden.
-            whole = whole or _share(face.box, self.whole) < LEAST_OF_WHOLE < _share(face.box, self.face.box)
+            whole = whole or _share(face.box, self.whole) < MIN_OF_WHOLE < _share(face.box, self.face.box)
         if after_s > 0:
             box = face.box if whole else _completed(self.expected(now_s), face.box)
             (x, y), (old_x, old_y) = box.centre, self.whole.centre
@@ -95,7 +95,7 @@ class _State:
         if high - low < SAME_HEIGHT * min(self.whole.height, face.box.height):
             return math.inf
         # Either may be a part: what was seen last, and what is seen first.
-        if not LEAST_PART < share < 1 / LEAST_PART:
+        if not MIN_PART < share < 1 / MIN_PART:
             return math.inf
         x = face.box.centre[0]
         went, should = self.whole.centre[0], self.expected(now_s).centre[0]
@@ -157,7 +157,7 @@ class Tracker:
 
     def _continue(self, faint: Sequence[Face], now_s: float) -> None:
         """Give those whose face was not found one that is faint; what lies on a face that was found is its ear."""
-        unmet = [state for state in self._states if 0 < state.missed <= MOST_MISSED]
+        unmet = [state for state in self._states if 0 < state.missed <= MAX_MISSED]
         seen = self._seen(now_s)
         self._pair([face for face in faint if not _lies_on(face.box, seen)], unmet, now_s, surely=False)
 
@@ -228,7 +228,7 @@ class Tracker:
         if surely and not whole and not state.missed:
             # Beside somebody, and not hidden by them: who goes away has long been smaller than the whole remembered.
             there = min(there, _misfit(state.face.box, face.box, reach) + STOPPING)
-        elif surely and not whole and LEAST_PART < share < 1 and expected.ymin < face.box.centre[1] < expected.ymax:
+        elif surely and not whole and MIN_PART < share < 1 and expected.ymin < face.box.centre[1] < expected.ymax:
             # Out from behind somebody, at the height it went: what is seen is a part, and the whole of it has to fit.
             there = min(there, _misfit(expected, _completed(expected, face.box), reach) - math.log(share))
         return there
@@ -273,7 +273,7 @@ def _beside(box: Box, other: Box, reach: float = 2.0) -> bool:
 def _lies_on(box: Box, others: Sequence[Box]) -> bool:
     """Whether it is mostly one of the others: a detector now and then gives one face two boxes."""
     return any(
-        box.intersection(other) > MOST_SHARED * min(box.width * box.height, other.width * other.height)
+        box.intersection(other) > MAX_SHARED * min(box.width * box.height, other.width * other.height)
         for other in others
     )
 
@@ -287,7 +287,7 @@ def _misfit(expected: Box, found: Box, reach: float) -> float:
     xmin, ymin, xmax, ymax = expected
     found_xmin, found_ymin, found_xmax, found_ymax = found
     width, found_width = max(xmax - xmin, 1e-6), max(found_xmax - found_xmin, 1e-6)
-    if not found_width / MOST_SIZE_CHANGE <= width <= found_width * MOST_SIZE_CHANGE:
+    if not found_width / MAX_SIZE_CHANGE <= width <= found_width * MAX_SIZE_CHANGE:
         return math.inf
     away = math.hypot(xmin + xmax - found_xmin - found_xmax, ymin + ymax - found_ymin - found_ymax)
     away /= max(2.0, width + found_width)

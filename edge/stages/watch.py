@@ -23,7 +23,7 @@ NOISE_MEMORY_S = 30.0
 """Time constant with which the noise of the picture is learnt."""
 NOISE_MARGIN = 7.0
 """A change is more than this many times the median change between frames: 4.5 standard deviations of normal noise."""
-MOST_DEAFENED = 4.0
+MAX_DEAFENED = 4.0
 """However noisy the picture, no more than this many times ``watch.contrast`` is asked for."""
 SLACK_S = 0.005
 """Frames come a little early and late; one that is due in this time is due."""
@@ -83,7 +83,7 @@ class Watch:
         if before is not None:
             self._noise += (_median_change(spots, before) - self._noise) * min(1.0, since_s / NOISE_MEMORY_S)
         contrast = self._settings.contrast
-        wanted = min(max(contrast, NOISE_MARGIN * self._noise), MOST_DEAFENED * contrast)
+        wanted = min(max(contrast, NOISE_MARGIN * self._noise), MAX_DEAFENED * contrast)
         if self._looked_spots is None:
             self._looked_spots = _spots(self._looked_at.luma)
         change = spots - self._looked_spots

@@ -25,9 +25,9 @@ def test_the_others_of_several_cameras_leave_the_lamp_to_the_first(monkeypatch: 
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
     latency_s, witness = edge.measured(clips.read(clips.SCENE), edges=2, fps=15.0, threads=1, cameras=2)
     assert len(latency_s) == 2
-    assert min(witness.looks["1"], witness.looks["2"]) > 5
+    assert min(witness.observations["1"], witness.observations["2"]) > 5
     names = [figure.name for figure in edge.figures_of(latency_s, witness, 1 / 15, cameras=2)]
-    assert "looks a second and camera" in names
+    assert "observations a second and camera" in names
 
 
 def test_the_bar_is_an_interval_and_one_and_a_half_inferences() -> None:

@@ -18,7 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import config
-from edge.contracts import Box, Decision, Face, Floats, Frame, Image, Kind, Message, Step, Stored, TensorSpec, luma_of
+from edge.contracts import (
+    Box,
+    Decision,
+    Face,
+    Floats,
+    Frame,
+    Image,
+    Message,
+    MessageKind,
+    Step,
+    Stored,
+    TensorSpec,
+    luma_of,
+)
 from edge.drivers import fake_picamera2
 from edge.drivers.console import ConsoleOutput
 from edge.inference.bundle import Bundle, Contract, InputSpec, Model
@@ -195,7 +208,7 @@ def wait_for(seen: Callable[[], bool]) -> None:
 class Taking:
     """A messenger that takes messages, unless told to fail or to hang."""
 
-    kinds = frozenset(Kind)
+    kinds = frozenset(MessageKind)
 
     def __init__(self) -> None:
         self.got: list[Message] = []
@@ -221,7 +234,7 @@ class Taking:
     def close(self) -> None:
         self.closed = True
 
-    def told(self, kind: Kind) -> list[Any]:
+    def told(self, kind: MessageKind) -> list[Any]:
         return [message.values for message in self.got if message.kind is kind]
 
 

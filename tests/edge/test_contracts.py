@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.contracts import Box, Frame, TensorSpec, Verdict
+from edge.contracts import Box, Frame, Observation, TensorSpec
 
 
 def test_measures_of_a_box() -> None:
@@ -27,8 +27,8 @@ def test_a_box_without_area_has_no_overlap_even_with_itself() -> None:
 
 
 def test_a_verdicts_label_is_its_most_probable_one() -> None:
-    verdict = Verdict({"with_mask": 0.2, "without_mask": 0.5, "with_incorrect_mask": 0.3}, quality=1.0)
-    assert (verdict.label, verdict.score) == ("without_mask", 0.5)
+    observation = Observation({"with_mask": 0.2, "without_mask": 0.5, "with_incorrect_mask": 0.3}, quality=1.0)
+    assert (observation.label, observation.score) == ("without_mask", 0.5)
 
 
 def test_brightness_is_what_the_driver_has_or_every_nth_green_value() -> None:

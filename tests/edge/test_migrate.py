@@ -30,7 +30,7 @@ def test_the_first_versions_beep_is_a_pattern_now(
     tmp_path: Path, text: str, pattern: tuple[float, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "fmd"):
-        assert config.load(written(tmp_path, text)).alert.buzzer_bare == pattern
+        assert config.load(written(tmp_path, text)).alert.buzzer_no_mask == pattern
     assert "version 1 settings: alert.beep_on_s and alert.beep_off_s are now alert.buzzer_bare = " in caplog.text
 
 
@@ -93,3 +93,21 @@ def test_steps_follow_each_other_without_a_gap() -> None:
     assert list(migrate.STEPS) == list(range(1, migrate.VERSION))
     plain: dict[str, Any] = {"camera": {"source": "auto"}}
     assert migrate.migrated({**plain, "version": 1}, "file") == plain
+
+
+def test_the_third_versions_names_still_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = (
+        "version = 3\n[alert]\nled_bare = [0.5, 0.5]\nbuzzer_bare = [0.2]\n[decide]\nlook_s = 0.25\n"
+        '[notify]\non = ["violation", "seeing"]\n'
+    )
+    with caplog.at_level("INFO", "fmd"):
+        settings = config.load(written(tmp_path, text))
+    assert (settings.alert.led_no_mask, settings.alert.buzzer_no_mask) == ((0.5, 0.5), (0.2,))
+    assert settings.decide.observation_s == 0.25
+    assert settings.notify.on == ("violation", "recovered")
+    assert "version 3 settings: alert.led_bare is now alert.led_no_mask" in caplog.text
+
+
+def test_a_new_name_wins_over_its_old_one(tmp_path: Path) -> None:
+    text = "version = 3\n[decide]\nlook_s = 0.25\nobservation_s = 0.5\n"
+    assert config.load(written(tmp_path, text)).decide.observation_s == 0.5

@@ -9,10 +9,10 @@ import pytest
 
 from edge import config
 from edge.config import Settings
-from edge.contracts import Box, Face, Frame, Outcome, Signal, Verdict
+from edge.contracts import Box, Face, Frame, Observation, Outcome, Signal
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
-from edge.stages.classify import Look
+from edge.stages.classify import View
 from tests.edge.parts import (
     BARE,
     MASKED,
@@ -46,7 +46,7 @@ class Rig:
 def test_a_bare_face_goes_all_the_way_from_pixels_to_pins() -> None:
     rig = Rig()
     steps = [rig.step() for _ in range(6)]
-    last = [step for step in steps if step.looked][-1]
+    last = [step for step in steps if step.detected][-1]
     assert [t.id for t in last.tracks] == [1]
     assert last.faces[0].box == pytest.approx(Box(40, 40, 88, 88), abs=1e-3)
     assert last.passages[0].outcome is Outcome.VIOLATION
@@ -97,10 +97,10 @@ class Looks:
         self.mirrored: list[bool] = []
         self.probabilities = MASKED
 
-    def classify(self, frame: Frame, looks: Sequence[Look]) -> list[Verdict]:
+    def classify(self, frame: Frame, looks: Sequence[View]) -> list[Observation]:
         self.at += [round(face.box.centre[0]) for face, _ in looks]
         self.mirrored += [mirrored for _, mirrored in looks]
-        return [Verdict(self.probabilities, 1.0) for _ in looks]
+        return [Observation(self.probabilities, 1.0) for _ in looks]
 
 
 def test_a_face_is_looked_at_no_more_often_than_the_settings_say() -> None:
@@ -116,10 +116,10 @@ def test_somebody_decided_is_looked_at_more_rarely_and_so_is_a_view_that_stays_a
     rig = Rig({"classifier": looks}, classify__settled_s=0.5, watch__gate=False)
     steps = [rig.step() for _ in range(33)]  # decided at the third look
     assert len(looks.at) == 3 + 6
-    assert all(step.looked for step in steps)
+    assert all(step.detected for step in steps)
     rig = Rig({"classifier": looks}, watch__still_s=1.0)
     steps = [rig.step() for _ in range(33)]
-    assert [step.looked for step in steps] == [True] * 3 + ([False] * 9 + [True]) * 3
+    assert [step.detected for step in steps] == [True] * 3 + ([False] * 9 + [True]) * 3
     assert all(len(step.tracks) == 1 and not step.tracks[0].missed and step.passages for step in steps)
 
 
@@ -200,12 +200,12 @@ UNCLEAR = {"with_mask": 0.5, "without_mask": 0.5, "with_incorrect_mask": 0.0}
     ("probabilities", "changed", "signal"),
     [
         (MASKED, {}, Signal.RUNNING),
-        (BARE, {}, Signal.BARE),
-        (SLOPPY, {}, Signal.INCORRECT),
+        (BARE, {}, Signal.NO_MASK),
+        (SLOPPY, {}, Signal.INCORRECT_MASK),
         (SLOPPY, {"decide__on_incorrect": "signal"}, Signal.REMINDER),
         (SLOPPY, {"decide__on_incorrect": "admit"}, Signal.RUNNING),
         (UNCLEAR, {}, Signal.UNSURE),
-        (UNCLEAR, {"decide__on_unsure": "alarm"}, Signal.BARE),
+        (UNCLEAR, {"decide__on_unsure": "alarm"}, Signal.NO_MASK),
         (UNCLEAR, {"decide__on_unsure": "admit"}, Signal.RUNNING),
     ],
 )

@@ -17,16 +17,16 @@ class Note(msgspec.Struct):
 
 def test_what_is_left_is_found_and_the_newest_counts(tmp_path: Path) -> None:
     for said in ("first", "second"):
-        state_file.leave(tmp_path / "note.json", Note(said))
-    assert state_file.found(tmp_path / "note.json", Note) == Note("second")
+        state_file.write_state(tmp_path / "note.json", Note(said))
+    assert state_file.read_state(tmp_path / "note.json", Note) == Note("second")
     assert [file.name for file in tmp_path.iterdir()] == ["note.json"]
 
 
 def test_what_all_may_read_they_can_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        state_file.leave(tmp_path / "open.json", Note("open"), for_all=True)
-        state_file.leave(tmp_path / "own.json", Note("own"))
+        state_file.write_state(tmp_path / "open.json", Note("open"), for_all=True)
+        state_file.write_state(tmp_path / "own.json", Note("own"))
     finally:
         os.umask(before)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("open.json", "own.json")] == [0o644, 0o600]
@@ -36,4 +36,4 @@ def test_what_all_may_read_they_can_whatever_the_umask(tmp_path: Path) -> None:
 def test_where_nothing_of_the_kind_was_left_nothing_is_found(tmp_path: Path, there: bytes | None) -> None:
     if there is not None:
         (tmp_path / "note.json").write_bytes(there)
-    assert state_file.found(tmp_path / "note.json", Note) is None
+    assert state_file.read_state(tmp_path / "note.json", Note) is None

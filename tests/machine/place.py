@@ -102,9 +102,9 @@ class Report:
         else:
             self._tell("PASS", name, started)
 
-    def _tell(self, verdict: str, words: str, started: tuple[float, float]) -> None:
+    def _tell(self, observation: str, words: str, started: tuple[float, float]) -> None:
         wall_s, spent_s = time.monotonic() - started[0], processor_s() - started[1]
-        print(f"{verdict}  {wall_s:6.0f} s {spent_s:6.0f} s  {words}", flush=True)
+        print(f"{observation}  {wall_s:6.0f} s {spent_s:6.0f} s  {words}", flush=True)
 
     def say(self, text: str) -> None:
         """A figure or a remark between the checks."""

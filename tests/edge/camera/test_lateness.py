@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.camera.lateness import FEWEST, LOOKS, TOO_SLOW, Pace
+from edge.camera.lateness import FEWEST, LOOKS, TOO_SLOW, LatenessMonitor
 
 ASKED_S = 0.1
 
@@ -13,7 +13,7 @@ class Loop:
     """A loop whose looks take their time beside a camera that gives 15 frames a second, or as many as it does."""
 
     def __init__(self, fps: float = 15.0) -> None:
-        self.pace, self.now_s, self._fps, self._dropped = Pace(ASKED_S), 0.0, fps, 0
+        self.pace, self.now_s, self._fps, self._dropped = LatenessMonitor(ASKED_S), 0.0, fps, 0
 
     def looks(self, times: int, took_s: float, looked: bool = True) -> str:
         """What is said after so many more frames."""

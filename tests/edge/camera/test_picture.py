@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge import config
-from edge.camera.picture import LOOKS, Judge, shows_nothing
-from edge.contracts import Image, Sight, luma_of
+from edge.camera.picture import LOOKS, PictureMonitor, shows_nothing
+from edge.contracts import CameraState, Image, luma_of
 from edge.drivers.doorway import draw_doorway
 from tests.edge.parts import frame_of
 
@@ -20,9 +20,9 @@ FPS = 10.0
 SCENE = draw_doorway()
 
 
-def judge(**changed: Any) -> Judge:
+def judge(**changed: Any) -> PictureMonitor:
     settings = config.load(None, {f"camera.{key}": value for key, value in changed.items()}).camera
-    return Judge(settings, settings.frozen_s)
+    return PictureMonitor(settings, settings.frozen_s)
 
 
 def noisy(picture: Image, seed: int, strength: float = 2.0) -> Image:
@@ -34,32 +34,32 @@ def plain(level: int) -> Image:
     return np.full_like(SCENE, level)
 
 
-def told(one: Judge, pictures: list[Image], start_s: float = 0.0) -> list[Sight]:
+def told(one: PictureMonitor, pictures: list[Image], start_s: float = 0.0) -> list[CameraState]:
     return [one.of(frame_of(p), start_s + i / FPS) for i, p in enumerate(pictures)]
 
 
 def test_a_noisy_scene_is_seen_for_as_long_as_it_lasts() -> None:
-    assert set(told(judge(), [noisy(SCENE, i) for i in range(40)])) == {Sight.SEEING}
+    assert set(told(judge(), [noisy(SCENE, i) for i in range(40)])) == {CameraState.STREAMING}
 
 
 def test_one_picture_again_and_again_is_frozen_in_time() -> None:
     sights = told(judge(frozen_s=1.5), [SCENE] * 30)
-    since = sights.index(Sight.FROZEN) / FPS
+    since = sights.index(CameraState.FROZEN) / FPS
     assert 1.5 <= since <= 1.5 + 2 / FPS
-    assert set(sights[int(since * FPS) :]) == {Sight.FROZEN}
+    assert set(sights[int(since * FPS) :]) == {CameraState.FROZEN}
 
 
 def test_a_frozen_picture_is_over_with_the_first_other_one() -> None:
     one = judge()
     told(one, [SCENE] * 30)
-    assert told(one, [noisy(SCENE, 1), noisy(SCENE, 2)], start_s=3.0) == [Sight.SEEING] * 2
+    assert told(one, [noisy(SCENE, 1), noisy(SCENE, 2)], start_s=3.0) == [CameraState.STREAMING] * 2
 
 
 def test_a_single_pixel_that_flickers_is_a_living_sensor() -> None:
     pictures = [SCENE.copy() for _ in range(40)]
     for i, picture in enumerate(pictures):
         picture[0, 0] = i
-    assert set(told(judge(), pictures)) == {Sight.SEEING}
+    assert set(told(judge(), pictures)) == {CameraState.STREAMING}
 
 
 LEFT_TO_RIGHT, TOP_DOWN = np.linspace(-1, 1, SCENE.shape[1])[:, np.newaxis], np.linspace(-1, 1, SCENE.shape[0])
@@ -87,21 +87,21 @@ def test_a_black_or_covered_lens_is_dark_in_time(name: str, picture: Image, stre
         for text, place in (("2026-11-20 21:15:02", (16, 36)), ("Camera 01", (480, 465))):
             cv2.putText(at, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
     sights = told(judge(dark_s=1.0), pictures)
-    assert 1.0 <= sights.index(Sight.DARK) / FPS <= 1.01 + 1 / LOOKS, name
-    assert Sight.FROZEN not in sights
+    assert 1.0 <= sights.index(CameraState.DARK) / FPS <= 1.01 + 1 / LOOKS, name
+    assert CameraState.FROZEN not in sights
 
 
 def test_light_again_is_known_with_the_first_picture() -> None:
     one = judge(dark_s=1.0)
-    assert told(one, [noisy(plain(16), i, 10.0) for i in range(25)])[-1] is Sight.DARK
-    assert told(one, [noisy(SCENE, 30)], start_s=2.5) == [Sight.SEEING]
+    assert told(one, [noisy(plain(16), i, 10.0) for i in range(25)])[-1] is CameraState.DARK
+    assert told(one, [noisy(SCENE, 30)], start_s=2.5) == [CameraState.STREAMING]
 
 
 def test_a_white_bar_in_a_black_picture_does_not_help_it() -> None:
     pictures = [noisy(plain(8), i) for i in range(20)]
     for picture in pictures:
         picture[450:470, 480:630] = 255  # 1 % of the picture
-    assert told(judge(), pictures)[-1] is Sight.DARK
+    assert told(judge(), pictures)[-1] is CameraState.DARK
 
 
 @pytest.mark.parametrize(("wall", "contrast", "noise"), [(130, 1.0, 3.0), (50, 0.4, 5.0)])
@@ -114,7 +114,7 @@ def test_somebody_before_a_bare_wall_is_something_to_see(wall: int, contrast: fl
     picture[200 + 2 * width :, 300 - 5 * half // 2 : 300 + 5 * half // 2] = shade(-50)
     cv2.ellipse(picture, (300, 200), (half, 13 * half // 10), 0, 0, 360, shade(40), -1)
     cv2.ellipse(picture, (300, 200 - half), (half, half // 2), 0, 0, 360, shade(-70), -1)
-    assert set(told(judge(), [noisy(picture, i, noise) for i in range(15)])) == {Sight.SEEING}
+    assert set(told(judge(), [noisy(picture, i, noise) for i in range(15)])) == {CameraState.STREAMING}
 
 
 @pytest.mark.skipif("FMD_DATA" not in os.environ, reason="needs the clips under FMD_DATA")
@@ -134,15 +134,15 @@ def test_no_real_scene_shows_nothing_even_in_poor_light(light: float) -> None:
 
 def test_a_dim_room_in_which_things_are_to_be_seen_is_not_dark() -> None:
     dim = [noisy((SCENE * 0.25).astype(np.uint8), i) for i in range(30)]
-    assert set(told(judge(), dim)) == {Sight.SEEING}
+    assert set(told(judge(), dim)) == {CameraState.STREAMING}
 
 
 def test_somebody_who_fills_the_view_for_a_moment_has_not_covered_the_lens() -> None:
     pictures = [noisy(SCENE, 0)] * 2 + [noisy(plain(30), i) for i in range(9)] + [noisy(SCENE, 99)]
-    assert set(told(judge(dark_s=1.0), pictures)) == {Sight.SEEING}
+    assert set(told(judge(dark_s=1.0), pictures)) == {CameraState.STREAMING}
 
 
 def test_each_can_be_turned_off() -> None:
-    assert set(told(judge(frozen_s=0.0), [SCENE] * 40)) == {Sight.SEEING}
+    assert set(told(judge(frozen_s=0.0), [SCENE] * 40)) == {CameraState.STREAMING}
     off = judge(dark_level=0, flat_level=0)
-    assert set(told(off, [noisy(plain(5), i) for i in range(40)])) == {Sight.SEEING}
+    assert set(told(off, [noisy(plain(5), i) for i in range(40)])) == {CameraState.STREAMING}

@@ -11,8 +11,8 @@ import pytest
 
 from edge import config
 from edge.camera.picture import LOOKS
-from edge.camera.supervisor import MOST_STUCK, Capture, ThreadReader
-from edge.contracts import Frame, Image, Sight
+from edge.camera.supervisor import MAX_STUCK, CameraSupervisor, ThreadReader
+from edge.contracts import CameraState, Frame, Image
 from edge.errors import CameraError, SourceEndedError
 from tests.edge.parts import frame_of, texture
 
@@ -79,36 +79,36 @@ class Rig:
         changed = {"stall_s": 1.5, "frozen_s": 1.5, "open_s": 10.0, "give_up_s": 30.0, **changed}
         self.settings = config.load(None, {f"camera.{key}": value for key, value in changed.items()}).camera
         self.device, self.now_s, self.got = Device(), 0.0, 0
-        self.capture = Capture(self.settings, self.device.start, 0.0, self.settings.frozen_s, "door")
+        self.capture = CameraSupervisor(self.settings, self.device.start, 0.0, self.settings.frozen_s, "door")
 
     @property
-    def sight(self) -> Sight:
-        return self.capture.health.sight
+    def state(self) -> CameraState:
+        return self.capture.health.state
 
-    def after(self, seconds: float) -> Sight:
-        """Let time pass; what the sight is then."""
+    def after(self, seconds: float) -> CameraState:
+        """Let time pass; what the state is then."""
         for _ in range(round(seconds / TURN_S)):
             self.now_s += TURN_S
             self.got += self.capture.poll(self.now_s) is not None
-        return self.sight
+        return self.state
 
-    def until(self, sight: Sight, at_most_s: float = 60.0) -> float:
-        """Let time pass until the sight is this; how long it took."""
+    def until(self, state: CameraState, at_most_s: float = 60.0) -> float:
+        """Let time pass until the state is this; how long it took."""
         started_s = self.now_s
-        while self.sight is not sight:
+        while self.state is not state:
             assert self.now_s - started_s < at_most_s, self.capture.health
             self.after(TURN_S)
         return self.now_s - started_s
 
     def seeing(self) -> Rig:
-        self.until(Sight.SEEING)
+        self.until(CameraState.STREAMING)
         self.after(1.0)
         return self
 
     def hanging_for_ever(self, reader: DeviceReader, for_s: float) -> None:
         """The device stalls, and is back after ``for_s`` but for the one thread that read it."""
         self.device.brings, self.device.hangs = nothing, True
-        self.until(Sight.STALLED)
+        self.until(CameraState.STALLED)
         self.after(for_s)
         reader.hangs_for_ever = True
         self.device.brings, self.device.hangs = self.device.fresh, False
@@ -122,30 +122,30 @@ def nothing() -> None:
 def test_a_camera_is_starting_until_its_first_picture() -> None:
     rig = Rig()
     rig.device.brings = nothing
-    assert rig.after(5.0) is Sight.STARTING
+    assert rig.after(5.0) is CameraState.STARTING
     assert rig.capture.given_up(rig.now_s) is None
     rig.device.brings = rig.device.fresh
-    assert rig.after(TURN_S) is Sight.SEEING
+    assert rig.after(TURN_S) is CameraState.STREAMING
 
 
 def test_one_that_never_gives_a_picture_is_given_up_when_opening_took_too_long() -> None:
     rig = Rig(open_s=4.0)
     rig.device.brings = nothing
-    assert rig.until(Sight.STALLED) == pytest.approx(4.0, abs=2 * TURN_S)
+    assert rig.until(CameraState.STALLED) == pytest.approx(4.0, abs=2 * TURN_S)
     assert str(rig.capture.given_up(rig.now_s)) == ("the camera gave no picture for 4 s; check its cable and power")
 
 
 def test_one_that_cannot_be_opened_is_given_up_at_once_with_its_own_error() -> None:
     rig = Rig()
     rig.device.error = CameraError("camera.source: no device at /dev/video3")
-    assert rig.after(TURN_S) is Sight.GONE
+    assert rig.after(TURN_S) is CameraState.LOST
     assert rig.capture.given_up(rig.now_s) is rig.device.error
 
 
 def test_a_stall_is_named_in_time_and_the_camera_opened_again() -> None:
     rig = Rig().seeing()
     rig.device.brings = nothing
-    assert rig.until(Sight.STALLED) <= 1.5 + 2 * TURN_S
+    assert rig.until(CameraState.STALLED) <= 1.5 + 2 * TURN_S
     assert "gave no picture for 1.5 s" in rig.capture.health.reason
     rig.after(0.5)
     assert len(rig.device.readers) == 2
@@ -156,13 +156,13 @@ def test_a_stall_that_ends_is_over_within_a_second() -> None:
     rig.device.brings = nothing
     rig.after(8.0)
     rig.device.brings = rig.device.fresh
-    assert rig.until(Sight.SEEING) <= 1.0
+    assert rig.until(CameraState.STREAMING) <= 1.0
 
 
 def test_a_camera_that_gives_one_picture_at_each_opening_is_not_called_seeing() -> None:
     rig = Rig().seeing()
     rig.device.brings = nothing
-    rig.until(Sight.STALLED)
+    rig.until(CameraState.STALLED)
     since_s, gave = rig.capture.health.since_s, {rig.device.readers[0]}
 
     def bring() -> Frame | None:
@@ -175,40 +175,40 @@ def test_a_camera_that_gives_one_picture_at_each_opening_is_not_called_seeing() 
     rig.device.brings = bring
     got = rig.got
     rig.after(20.0)
-    assert (rig.sight, rig.capture.health.since_s) == (Sight.STALLED, since_s)
+    assert (rig.state, rig.capture.health.since_s) == (CameraState.STALLED, since_s)
     assert rig.got - got >= 10  # somebody may be in them
     rig.after(10.0)
     assert isinstance(rig.capture.given_up(rig.now_s), CameraError)
     rig.device.brings = rig.device.fresh
-    assert rig.until(Sight.SEEING) <= 1.0
+    assert rig.until(CameraState.STREAMING) <= 1.0
 
 
 def test_an_unplugged_camera_is_tried_again_until_it_is_back() -> None:
     rig = Rig().seeing()
     rig.device.error = CameraError("/dev/video0: the camera stopped giving pictures; is it unplugged?")
-    assert rig.until(Sight.GONE) <= 2 * TURN_S
+    assert rig.until(CameraState.LOST) <= 2 * TURN_S
     assert rig.capture.health.reason.startswith("/dev/video0: the camera stopped")
     rig.after(10.0)
     tried = len(rig.device.readers)
     assert 15 <= tried <= 40  # neither a storm nor so rarely that its return goes unnoticed
     rig.device.error = None
-    assert rig.until(Sight.SEEING) <= 1.0
+    assert rig.until(CameraState.STREAMING) <= 1.0
 
 
 def test_a_drivers_own_defect_is_a_fault_as_any_other() -> None:
     rig = Rig().seeing()
     rig.device.error = ZeroDivisionError("in the driver")
-    assert rig.after(0.5) is Sight.GONE
+    assert rig.after(0.5) is CameraState.LOST
     assert "ZeroDivisionError" in rig.capture.health.reason
     rig.device.error = None
-    assert rig.until(Sight.SEEING) <= 1.0
+    assert rig.until(CameraState.STREAMING) <= 1.0
 
 
 def test_a_frozen_picture_is_withheld_and_the_camera_opened_again_ever_more_rarely() -> None:
     rig = Rig().seeing()
     still = texture(24, 32, 1000)
     rig.device.brings = lambda: frame(0, still)
-    assert rig.until(Sight.FROZEN) <= 1.5 + 3 * TURN_S
+    assert rig.until(CameraState.FROZEN) <= 1.5 + 3 * TURN_S
     got = rig.got
     rig.after(5.0)
     assert len(rig.device.readers) == 2
@@ -216,22 +216,22 @@ def test_a_frozen_picture_is_withheld_and_the_camera_opened_again_ever_more_rare
     assert len(rig.device.readers) == 4  # 10 s and 30 s after the second
     assert rig.got == got
     rig.device.brings = rig.device.fresh
-    assert rig.until(Sight.SEEING) <= 2 * TURN_S
+    assert rig.until(CameraState.STREAMING) <= 2 * TURN_S
 
 
 def test_a_frozen_camera_that_gives_one_new_picture_at_each_opening_is_not_called_seeing() -> None:
     rig = Rig().seeing()
     rig.device.brings = lambda: frame(0, texture(24, 32, 1000 + len(rig.device.readers)))
-    rig.until(Sight.FROZEN)
+    rig.until(CameraState.FROZEN)
     got, since_s = rig.got, rig.capture.health.since_s
     rig.after(29.0)
     assert rig.capture.given_up(rig.now_s) is None
     rig.after(300.0)
-    assert (rig.sight, rig.capture.health.since_s, rig.got) == (Sight.FROZEN, since_s, got)
+    assert (rig.state, rig.capture.health.since_s, rig.got) == (CameraState.FROZEN, since_s, got)
     assert len(rig.device.readers) <= 7
     assert isinstance(rig.capture.given_up(rig.now_s), CameraError)
     rig.device.brings = rig.device.fresh
-    assert rig.after(2 * TURN_S) is Sight.SEEING
+    assert rig.after(2 * TURN_S) is CameraState.STREAMING
 
 
 def test_a_camera_that_freezes_soon_after_each_opening_is_opened_ever_more_rarely() -> None:
@@ -243,15 +243,15 @@ def test_a_camera_that_freezes_soon_after_each_opening_is_opened_ever_more_rarel
 
     rig.device.frames, rig.device.brings = 980, bring  # 20 pictures more
     for _ in range(6):
-        rig.until(Sight.FROZEN, 1000.0)
+        rig.until(CameraState.FROZEN, 1000.0)
         rig.device.frames = 1000 * (len(rig.device.readers) + 1) - 20
-        rig.until(Sight.SEEING, 1000.0)
+        rig.until(CameraState.STREAMING, 1000.0)
     assert rig.now_s > 10 + 20 + 40 + 80 + 160
     rig.device.brings = rig.device.fresh
     rig.after(400.0)
     still = frame(0)
     rig.device.brings = lambda: still
-    rig.until(Sight.FROZEN)
+    rig.until(CameraState.FROZEN)
     opened = len(rig.device.readers)
     rig.after(1.0)
     assert len(rig.device.readers) == opened + 1
@@ -260,22 +260,22 @@ def test_a_camera_that_freezes_soon_after_each_opening_is_opened_ever_more_rarel
 def test_dark_pictures_are_passed_on_but_not_called_seeing() -> None:
     rig = Rig(dark_s=1.0).seeing()
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
-    assert rig.until(Sight.DARK) <= 1.0 + 1 / LOOKS + 2 * TURN_S
+    assert rig.until(CameraState.DARK) <= 1.0 + 1 / LOOKS + 2 * TURN_S
     assert rig.capture.health.blind
     got = rig.got
-    assert rig.after(100.0) is Sight.DARK
+    assert rig.after(100.0) is CameraState.DARK
     assert rig.got - got > 900
     assert rig.capture.given_up(rig.now_s) is None
     rig.device.brings = rig.device.fresh
-    assert rig.until(Sight.SEEING) <= TURN_S * 1.5
+    assert rig.until(CameraState.STREAMING) <= TURN_S * 1.5
 
 
 def test_a_dark_camera_that_stalls_is_no_longer_called_dark() -> None:
     rig = Rig().seeing()
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
-    rig.until(Sight.DARK)
+    rig.until(CameraState.DARK)
     rig.device.brings = nothing
-    assert rig.until(Sight.STALLED) <= 2.0
+    assert rig.until(CameraState.STALLED) <= 2.0
     rig.after(30.0)
     assert rig.capture.given_up(rig.now_s) is not None
 
@@ -296,26 +296,26 @@ def test_one_that_was_away_before_is_given_up_when_patience_ends() -> None:
     assert isinstance(rig.capture.given_up(rig.now_s, 600.0), CameraError)
 
 
-@pytest.mark.parametrize("sight", [Sight.STALLED, Sight.GONE, Sight.FROZEN])
-def test_a_blind_camera_is_given_up_when_its_time_is_over_and_not_before(sight: Sight) -> None:
+@pytest.mark.parametrize("state", [CameraState.STALLED, CameraState.LOST, CameraState.FROZEN])
+def test_a_blind_camera_is_given_up_when_its_time_is_over_and_not_before(state: CameraState) -> None:
     rig = Rig(give_up_s=20.0).seeing()
     still = frame(0)
-    if sight is Sight.GONE:
+    if state is CameraState.LOST:
         rig.device.error = CameraError("gone")
     else:
-        rig.device.brings = nothing if sight is Sight.STALLED else lambda: still
-    rig.until(sight)
+        rig.device.brings = nothing if state is CameraState.STALLED else lambda: still
+    rig.until(state)
     rig.after(17.0)
     assert rig.capture.given_up(rig.now_s) is None
     rig.after(4.0)
     assert isinstance(rig.capture.given_up(rig.now_s), CameraError)
-    assert rig.sight is sight
+    assert rig.state is state
 
 
 def test_since_when_it_is_blind_does_not_begin_anew_with_every_try() -> None:
     rig = Rig().seeing()
     rig.device.error = CameraError("gone")
-    rig.until(Sight.GONE)
+    rig.until(CameraState.LOST)
     since_s = rig.capture.health.since_s
     rig.device.error = CameraError("gone in another way")
     rig.after(5.0)
@@ -326,18 +326,18 @@ def test_reads_that_hang_do_not_cost_a_thread_a_try_for_ever() -> None:
     rig = Rig(open_s=1.0, give_up_s=1000.0).seeing()
     rig.device.brings, rig.device.hangs = nothing, True
     rig.after(200.0)
-    assert len(rig.device.readers) <= MOST_STUCK + 1
+    assert len(rig.device.readers) <= MAX_STUCK + 1
     rig.device.brings, rig.device.hangs = rig.device.fresh, False
-    assert rig.until(Sight.SEEING) <= 1.0
+    assert rig.until(CameraState.STREAMING) <= 1.0
 
 
 def test_a_dark_camera_is_not_let_go_of_when_too_many_threads_hang_to_open_it_again() -> None:
     rig = Rig(open_s=1.0).seeing()
-    for _ in range(MOST_STUCK):
+    for _ in range(MAX_STUCK):
         rig.hanging_for_ever(rig.device.readers[-1], 0.2)
     opened = len(rig.device.readers)
     rig.device.brings = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
-    rig.until(Sight.DARK)
+    rig.until(CameraState.DARK)
     got = rig.got
     rig.after(60.0)
     assert len(rig.device.readers) == opened
@@ -348,19 +348,19 @@ def test_a_camera_we_still_hold_ourselves_is_not_called_gone() -> None:
     """Opening fails as long as the stalled read before it has not come back: "device or resource busy"."""
     rig = Rig().seeing()
     rig.device.brings, rig.device.hangs = nothing, True
-    rig.until(Sight.STALLED)
+    rig.until(CameraState.STALLED)
     rig.device.error = CameraError("busy")
-    assert rig.after(8.0) is Sight.STALLED
+    assert rig.after(8.0) is CameraState.STALLED
 
 
 def test_one_thread_that_hangs_for_ever_hides_no_later_fault() -> None:
     rig = Rig().seeing()
     rig.hanging_for_ever(rig.device.readers[0], 1.0)
     rig.device.error = CameraError("unplugged")
-    assert rig.until(Sight.GONE) <= 2 * TURN_S
+    assert rig.until(CameraState.LOST) <= 2 * TURN_S
     rig.after(3.0)
     rig.device.error = None
-    assert rig.until(Sight.SEEING) <= 1.0
+    assert rig.until(CameraState.STREAMING) <= 1.0
 
 
 class Scripted:
@@ -449,7 +449,7 @@ def test_a_recording_that_is_over_ends_and_is_not_opened_again() -> None:
     rig.device.error, rig.device.brings = None, nothing
     rig.after(5.0)
     assert rig.capture.ended
-    assert rig.sight is Sight.SEEING
+    assert rig.state is CameraState.STREAMING
     assert len(rig.device.readers) == 1
 
 
@@ -480,7 +480,7 @@ def test_a_read_that_hangs_does_not_hang_the_close_and_closes_its_camera_when_it
         readers.append(ThreadReader(lambda: camera, lambda: None))
         return readers[-1]
 
-    capture = Capture(settings, start, 0.0, 1.5)
+    capture = CameraSupervisor(settings, start, 0.0, 1.5)
     assert camera.at_end.wait(PATIENCE_S)
     capture.close(0.05)
     assert readers[0].running

@@ -82,7 +82,7 @@ def test_the_passage_tells_its_whole_story(seen: Seen) -> None:
     last = seen.decisions[-1].passage
     assert last.violated
     assert last.label == "with_mask"
-    assert last.looks > 20
+    assert last.observations > 20
 
 
 def test_the_lamp_is_lit_exactly_while_the_alarm_lasts(seen: Seen) -> None:

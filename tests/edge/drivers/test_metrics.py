@@ -1,4 +1,4 @@
-"""Figures as Prometheus reads them: over real HTTP, parsed by its own parser, beside clients that never finish."""
+"""Metrics as Prometheus reads them: over real HTTP, parsed by its own parser, beside clients that never finish."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from edge import config, drivers
 from edge.board import Board
 from edge.drivers.metrics import REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
-from edge.reporting.reporter import Figures, Snapshot
+from edge.reporting.reporter import CameraCounters, MetricsSnapshot
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
-FIGURES = Figures(
+FIGURES = CameraCounters(
     frames=100,
     awake=40,
     dropped=3,
@@ -42,9 +42,9 @@ BOARD = Board(120_000_000, 61.5, {"under_voltage": True, "throttled": False})
 OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2}}
 
 
-def snapshot(board: Board = BOARD) -> Snapshot:
-    return Snapshot(
-        {"": FIGURES, "yard": Figures(frames=7, frame_s=9.5)}, board, 60.0, {"": 1.0, "yard": 0.5}, OUTBOXES
+def snapshot(board: Board = BOARD) -> MetricsSnapshot:
+    return MetricsSnapshot(
+        {"": FIGURES, "yard": CameraCounters(frames=7, frame_s=9.5)}, board, 60.0, {"": 1.0, "yard": 0.5}, OUTBOXES
     )
 
 

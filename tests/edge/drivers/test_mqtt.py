@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from edge import config, drivers
-from edge.contracts import Change, Decision, Health, Kind, Message, Outcome, Passage, Sight, Signal, Step
-from edge.drivers.mqtt import MqttMessenger, discovery
+from edge.contracts import CameraState, Change, Decision, Health, Message, MessageKind, Outcome, Passage, Signal, Step
+from edge.drivers.mqtt import MqttPublisher, discovery
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import open_reporter
@@ -29,7 +29,7 @@ from tests.edge.parts import command, environment, frame_of, texture
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 60.0
-PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 0.99, 5, True, 1.0, 2.0, 3.5, Signal.BARE)
+PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 0.99, 5, True, 1.0, 2.0, 3.5, Signal.NO_MASK)
 
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
 
@@ -131,19 +131,19 @@ def settings_for(port: int, **changed: Any) -> config.MqttSettings:
     return config.load(None, {f"mqtt.{key}": value for key, value in values.items()}).mqtt
 
 
-def connected(port: int, name: str, **changed: Any) -> MqttMessenger:
+def connected(port: int, name: str, **changed: Any) -> MqttPublisher:
     messenger = opened(settings_for(port, **changed), name)
-    wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
+    wait_for(lambda: sends(messenger, message(MessageKind.HEALTH, state="streaming", reason="")))
     return messenger
 
 
-def opened(settings: config.MqttSettings, name: str) -> MqttMessenger:
-    messenger = MqttMessenger(settings, name)
+def opened(settings: config.MqttSettings, name: str) -> MqttPublisher:
+    messenger = MqttPublisher(settings, name)
     messenger.open()
     return messenger
 
 
-def sends(messenger: MqttMessenger, told: Message) -> bool:
+def sends(messenger: MqttPublisher, told: Message) -> bool:
     try:
         messenger.send(told)
     except PublishError:
@@ -151,20 +151,20 @@ def sends(messenger: MqttMessenger, told: Message) -> bool:
     return True
 
 
-def message(kind: Kind, camera: str = "", picture: bytes = b"", **values: Any) -> Message:
+def message(kind: MessageKind, camera: str = "", picture: bytes = b"", **values: Any) -> Message:
     return Message(kind, 1_800_000_000.25, camera, values, (lambda: picture) if picture else None)
 
 
 @needs_broker
 def test_a_subscriber_sees_status_state_decisions_and_the_goodbye(broker: Broker, subscriber: Subscriber) -> None:
     messenger = connected(broker.port, "a")
-    messenger.send(message(Kind.STATE, state="bare"))
-    messenger.send(message(Kind.DECISION, outcome="violation", change="decided"))
+    messenger.send(message(MessageKind.STATE, state="no_mask"))
+    messenger.send(message(MessageKind.DECISION, outcome="violation", change="decided"))
     messenger.close()
     wait_for(lambda: len(subscriber.on("fmd/a/status")) == 2)
     assert subscriber.on("fmd/a/status") == [b"online", b"offline"]
     assert [json.loads(p) for p in subscriber.on("fmd/a/state")] == [
-        {"at": "2027-01-15T08:00:00.250+00:00", "state": "bare"}
+        {"at": "2027-01-15T08:00:00.250+00:00", "state": "no_mask"}
     ]
     assert json.loads(subscriber.on("fmd/a/decision")[0])["outcome"] == "violation"
 
@@ -172,16 +172,16 @@ def test_a_subscriber_sees_status_state_decisions_and_the_goodbye(broker: Broker
 @needs_broker
 def test_who_subscribes_later_knows_the_state_but_hears_no_old_decision(broker: Broker) -> None:
     messenger = connected(broker.port, "b")
-    messenger.send(message(Kind.STATE, state="running"))
-    messenger.send(message(Kind.FIGURES, frames=7))
-    messenger.send(message(Kind.DECISION, outcome="violation"))
+    messenger.send(message(MessageKind.STATE, state="running"))
+    messenger.send(message(MessageKind.METRICS, frames=7))
+    messenger.send(message(MessageKind.DECISION, outcome="violation"))
     late = Subscriber(broker.port)
-    wait_for(lambda: late.on("fmd/b/figures"))
+    wait_for(lambda: late.on("fmd/b/metrics"))
     assert {topic for topic, _, retained in late.heard if topic.startswith("fmd/b/") and retained} == {
         "fmd/b/status",
         "fmd/b/state",
         "fmd/b/health",
-        "fmd/b/figures",
+        "fmd/b/metrics",
     }
     late.close()
     messenger.close()
@@ -190,8 +190,8 @@ def test_who_subscribes_later_knows_the_state_but_hears_no_old_decision(broker: 
 @needs_broker
 def test_each_of_several_cameras_has_topics_of_its_own(broker: Broker, subscriber: Subscriber) -> None:
     messenger = connected(broker.port, "c")
-    messenger.send(message(Kind.STATE, "yard", state="blind"))
-    messenger.send(message(Kind.DECISION, "yard", b"\xff\xd8jpeg", outcome="violation"))
+    messenger.send(message(MessageKind.STATE, "yard", state="blind"))
+    messenger.send(message(MessageKind.DECISION, "yard", b"\xff\xd8jpeg", outcome="violation"))
     wait_for(lambda: subscriber.on("fmd/c/decision"))
     assert json.loads(subscriber.on("fmd/c/state/yard")[0])["camera"] == "yard"
     assert json.loads(subscriber.on("fmd/c/decision")[0])["camera"] == "yard"
@@ -244,7 +244,7 @@ def test_what_is_announced_is_what_home_assistant_takes() -> None:
         assert (prefix, device, end) == ("homeassistant", "fmd_door", "config")
         assert kind in ("sensor", "binary_sensor")
         assert entity["unique_id"] == f"fmd_door_{what}"
-        assert entity["state_topic"] in {f"fmd/door/{kind.value}" for kind in Kind}
+        assert entity["state_topic"] in {f"fmd/door/{kind.value}" for kind in MessageKind}
         assert entity["device"] == next(iter(entities.values()))["device"]
 
 
@@ -257,11 +257,11 @@ def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path
     changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "camera.sources": sources}
     with open_reporter(config.load(None, {**changed, "publish.pictures": "blurred"})) as (reporter, _):
         for camera in sources:
-            reporter.on_health(Health(camera, Sight.SEEING, 1.0))
+            reporter.on_health(Health(camera, CameraState.STREAMING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
             reporter.on_decision(decision)
             frame = frame_of(texture(64, 64))
-            step = Step(frame, True, (), (), {}, (), (decision,), True, {}, camera=camera, signal=Signal.BARE)
+            step = Step(frame, True, (), (), {}, (), (decision,), True, {}, camera=camera, signal=Signal.NO_MASK)
             reporter.on_step(step)
             # Of pictures that wait only the newest is kept.
             wait_for(lambda picture=f"fmd/door/picture/{camera}": subscriber.on(picture))
@@ -287,7 +287,7 @@ def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: 
     settings = config.load(None, {**changed, "camera.sources": before})
     with open_reporter(settings) as (reporter, follow):
         for camera in config.cameras(settings.camera):
-            reporter.on_health(Health(camera, Sight.GONE, 1.0, "unplugged"))
+            reporter.on_health(Health(camera, CameraState.LOST, 1.0, "unplugged"))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
             reporter.on_decision(decision)
             frame = frame_of(texture(64, 64))
@@ -330,7 +330,7 @@ def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
     before = len(subscriber.heard)
     with open_reporter(settings) as (reporter, follow):
         for camera in config.cameras(settings.camera):
-            reporter.on_health(Health(camera, Sight.SEEING, 1.0))
+            reporter.on_health(Health(camera, CameraState.STREAMING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
             reporter.on_decision(decision)
             told = len(subscriber.on("fmd/again/decision"))
@@ -339,7 +339,7 @@ def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
             )
             wait_for(lambda count=told: len(subscriber.on("fmd/again/decision")) > count)
         follow(settings)
-        wait_for(lambda: "fmd/again/figures" in {topic for topic, _, _ in subscriber.heard[before:]})
+        wait_for(lambda: "fmd/again/metrics" in {topic for topic, _, _ in subscriber.heard[before:]})
     wait_for(lambda: ("fmd/again/status", b"offline", False) in subscriber.heard[before:])
     return subscriber.kept
 
@@ -385,8 +385,8 @@ def test_once_it_knows_what_the_broker_keeps_it_is_not_sent_its_own_messages(tmp
     broker = Broker(tmp_path, f"allow_anonymous true\nlog_dest file {log}\nlog_type all")
     messenger = connected(broker.port, "echo")
     wait_for(lambda: "UNSUBACK to fmd-echo" in log.read_text())
-    messenger.send(message(Kind.STATE, state="bare"))
-    messenger.send(message(Kind.HEALTH, "yard", sight="dark", reason=""))
+    messenger.send(message(MessageKind.STATE, state="no_mask"))
+    messenger.send(message(MessageKind.HEALTH, "yard", state="dark", reason=""))
     messenger.close()
     broker.stop()
     after = log.read_text().partition("UNSUBACK to fmd-echo")[2]
@@ -400,7 +400,7 @@ def test_a_door_that_may_not_read_on_its_broker_tells_all_the_same(tmp_path: Pat
     (tmp_path / "acl").chmod(0o600)
     broker = Broker(tmp_path, f"allow_anonymous true\nacl_file {tmp_path / 'acl'}")
     messenger = connected(broker.port, "mute")
-    messenger.send(message(Kind.STATE, state="bare"))
+    messenger.send(message(MessageKind.STATE, state="no_mask"))
     messenger.close()
     broker.stop()
 
@@ -408,10 +408,10 @@ def test_a_door_that_may_not_read_on_its_broker_tells_all_the_same(tmp_path: Pat
 @needs_broker
 def test_a_camera_that_is_back_stays_announced(broker: Broker, subscriber: Subscriber) -> None:
     """The word of its removal waited for a broker that was away."""
-    messenger = MqttMessenger(settings_for(broker.port), "back", True, ["in", "out"])
+    messenger = MqttPublisher(settings_for(broker.port), "back", True, ["in", "out"])
     messenger.open()
-    wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
-    messenger.send(message(Kind.REMOVED, "out"))
+    wait_for(lambda: sends(messenger, message(MessageKind.HEALTH, state="streaming", reason="")))
+    messenger.send(message(MessageKind.REMOVED, "out"))
     wait_for(lambda: subscriber.on("fmd/back/picture/out") == [b""])
     messenger.close()
     assert {topic for topic, payload, _ in subscriber.heard if payload == b"" and "fmd_back" in topic} == set()
@@ -420,28 +420,28 @@ def test_a_camera_that_is_back_stays_announced(broker: Broker, subscriber: Subsc
 @needs_broker
 def test_of_many_cameras_every_one_is_announced(broker: Broker, subscriber: Subscriber) -> None:
     cameras = [f"camera{number}" for number in range(40)]
-    messenger = MqttMessenger(settings_for(broker.port), "many", cameras=cameras)
+    messenger = MqttPublisher(settings_for(broker.port), "many", cameras=cameras)
     messenger.open()
-    wait_for(lambda: sends(messenger, message(Kind.HEALTH, sight="seeing", reason="")))
+    wait_for(lambda: sends(messenger, message(MessageKind.HEALTH, state="streaming", reason="")))
     topics = discovery(settings_for(broker.port), "many", cameras=cameras)
     assert len(topics) > 120
     wait_for(lambda: all(subscriber.on(topic) for topic in topics))
     messenger.close()
 
 
-@pytest.mark.parametrize(("sight", "blind"), [("seeing", "OFF"), ("dark", "ON"), ("gone", "ON")])
-def test_a_cameras_blindness_is_its_health(sight: str, blind: str) -> None:
+@pytest.mark.parametrize(("state", "blind"), [("streaming", "OFF"), ("dark", "ON"), ("lost", "ON")])
+def test_a_cameras_blindness_is_its_health(state: str, blind: str) -> None:
     jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
     entity = discovery(settings_for(1883), "door", cameras=["in"])[
         "homeassistant/binary_sensor/fmd_door-in/blind/config"
     ]
     assert entity["state_topic"] == "fmd/door/health/in"
-    assert jinja.Template(entity["value_template"]).render(value_json={"sight": sight}) == blind
+    assert jinja.Template(entity["value_template"]).render(value_json={"state": state}) == blind
 
 
 @pytest.mark.parametrize(
     ("state", "alarm", "blind"),
-    [("bare", "ON", "OFF"), ("incorrect", "ON", "OFF"), ("blind", "OFF", "ON"), ("running", "OFF", "OFF")],
+    [("no_mask", "ON", "OFF"), ("incorrect_mask", "ON", "OFF"), ("blind", "OFF", "ON"), ("running", "OFF", "OFF")],
 )
 def test_the_templates_say_what_the_states_mean(state: str, alarm: str, blind: str) -> None:
     jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
@@ -455,12 +455,12 @@ def test_the_templates_say_what_the_states_mean(state: str, alarm: str, blind: s
 def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "fmd")
     broker = Broker(tmp_path)
-    messenger = MqttMessenger(settings_for(broker.port), "d")
+    messenger = MqttPublisher(settings_for(broker.port), "d")
     outbox = Outbox("mqtt", messenger, 10, retry_s=0.1)
-    outbox.post(message(Kind.DECISION, number=1))
+    outbox.post(message(MessageKind.DECISION, number=1))
     wait_for(lambda: outbox.sent == 1)
     broker.stop()
-    outbox.post(message(Kind.DECISION, number=2))
+    outbox.post(message(MessageKind.DECISION, number=2))
     wait_for(lambda: outbox.failed > 0)
     broker.start()
     subscriber = Subscriber(broker.port)
@@ -482,18 +482,18 @@ def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_a
     broker, subscriber = alone
     changed = {"mqtt.host": "127.0.0.1", "publish.name": "moved"}
     with open_reporter(config.load(None, {**changed, "mqtt.port": free_port()})) as (reporter, follow):
-        reporter.on_health(Health("", Sight.SEEING, 1.0))
+        reporter.on_health(Health("", CameraState.STREAMING, 1.0))
         reporter.on_decision(Decision(Change.DECIDED, PASSAGE, 2.0))
-        reporter.on_step(Step(frame_of(texture(8, 8)), True, (), (), {}, (), (), True, {}, signal=Signal.BARE))
+        reporter.on_step(Step(frame_of(texture(8, 8)), True, (), (), {}, (), (), True, {}, signal=Signal.NO_MASK))
         wait_for(lambda: reporter.snapshot().outboxes["mqtt"]["failed"] > 0)
         follow(config.load(None, {**changed, "mqtt.port": broker.port}))
-        wait_for(lambda: subscriber.on("fmd/moved/figures"))
+        wait_for(lambda: subscriber.on("fmd/moved/metrics"))
         wait_for(lambda: b"online" in subscriber.on("fmd/moved/status"))
         follow(config.load(None, {**changed, "mqtt.port": broker.port}))  # nothing new, nothing opened anew
     wait_for(lambda: b"offline" in subscriber.on("fmd/moved/status"))
     assert [json.loads(p)["outcome"] for p in subscriber.on("fmd/moved/decision")] == ["violation"]
-    assert {json.loads(p)["sight"] for p in subscriber.on("fmd/moved/health")} == {"seeing"}
-    assert "bare" in [json.loads(p)["state"] for p in subscriber.on("fmd/moved/state")]
+    assert {json.loads(p)["state"] for p in subscriber.on("fmd/moved/health")} == {"streaming"}
+    assert "no_mask" in [json.loads(p)["state"] for p in subscriber.on("fmd/moved/state")]
     assert subscriber.on("fmd/moved/status") == [b"online", b"offline"]
 
 
@@ -501,21 +501,21 @@ def test_a_password_written_anew_is_another_receiver(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     settings = config.load(None, {"mqtt.host": "broker", "mqtt.username": "me", "mqtt.password_file": str(secret)})
     secret.write_text("one\n")
-    (before,), (same,) = drivers.receivers(settings), drivers.receivers(settings)
+    (before,), (same,) = drivers.publishers(settings), drivers.publishers(settings)
     secret.write_text("two two\n")
-    (after,) = drivers.receivers(settings)
+    (after,) = drivers.publishers(settings)
     assert before.wanted == same.wanted != after.wanted
     assert "broker" not in repr(before)
 
 
 def test_a_broker_that_is_not_there_is_told_and_costs_nothing() -> None:
     messenger = opened(settings_for(free_port()), "e")
-    told = message(Kind.STATE, state="running")
+    told = message(MessageKind.STATE, state="running")
     wait_for(lambda: not sends(messenger, told) and "cannot be reached" in reason(messenger, told))
     messenger.close()
 
 
-def reason(messenger: MqttMessenger, told: Message) -> str:
+def reason(messenger: MqttPublisher, told: Message) -> str:
     with pytest.raises(PublishError) as caught:
         messenger.send(told)
     return str(caught.value)
@@ -527,9 +527,9 @@ def test_a_broker_that_takes_the_connection_and_never_answers_stops_nobody() -> 
         hole.bind(("127.0.0.1", 0))
         hole.listen(16)
         before_s = time.monotonic()
-        outbox = Outbox("mqtt", MqttMessenger(settings_for(hole.getsockname()[1]), "f"), 5)
+        outbox = Outbox("mqtt", MqttPublisher(settings_for(hole.getsockname()[1]), "f"), 5)
         for number in range(1000):
-            outbox.post(message(Kind.DECISION, number=number))
+            outbox.post(message(MessageKind.DECISION, number=number))
         posted_s = time.monotonic() - before_s
         outbox.close(within_s=0.5)
         closed_s = time.monotonic() - before_s
@@ -594,7 +594,7 @@ def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
     messenger = connected(broker.port, "g", username="door", password_file=str(tmp_path / "right"))
     messenger.close()
     refused = opened(settings_for(broker.port, username="door", password_file=str(tmp_path / "wrong")), "h")
-    told = message(Kind.STATE, state="running")
+    told = message(MessageKind.STATE, state="running")
     wait_for(lambda: "refuses" in reason(refused, told))
     assert "guess" not in reason(refused, told)
     refused.close()
@@ -614,7 +614,7 @@ def test_an_encrypted_broker_is_spoken_to_where_its_certificate_is_ours_and_not_
     messenger = connected(broker.port, "k", tls=True, ca_file=str(certificate))
     messenger.close()
     stranger = opened(settings_for(broker.port, tls=True), "l")
-    told = message(Kind.STATE, state="running")
+    told = message(MessageKind.STATE, state="running")
     wait_for(lambda: "cannot be reached" in reason(stranger, told))
     stranger.close()
     broker.stop()
@@ -622,18 +622,18 @@ def test_an_encrypted_broker_is_spoken_to_where_its_certificate_is_ours_and_not_
 
 def test_a_password_file_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^mqtt\.password_file: .*nowhere: No such file"):
-        MqttMessenger(settings_for(1883, username="door", password_file=str(tmp_path / "nowhere")), "i")
+        MqttPublisher(settings_for(1883, username="door", password_file=str(tmp_path / "nowhere")), "i")
 
 
 def test_a_certificate_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(SettingsError, match=r"^mqtt\.ca_file: "):
-        MqttMessenger(settings_for(8883, tls=True, ca_file=str(tmp_path / "ca.pem")), "j")
+        MqttPublisher(settings_for(8883, tls=True, ca_file=str(tmp_path / "ca.pem")), "j")
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(RuntimeMissingError, match=r"^mqtt\.host: .*pip install '\.\[mqtt\]'"):
-        next(drivers.receivers(config.load(None, {"mqtt.host": "localhost"}))).open()
+        next(drivers.publishers(config.load(None, {"mqtt.host": "localhost"}))).open()
     monkeypatch.undo()
     assert importlib.import_module("paho.mqtt.client") is mqtt

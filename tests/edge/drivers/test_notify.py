@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from edge import config, drivers
-from edge.contracts import Kind, Message
-from edge.drivers.notify import EVENTS, AppriseMessenger, urls_of
+from edge.contracts import Message, MessageKind
+from edge.drivers.notify import EVENTS, ApprisePublisher, urls_of
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.reporting.outbox import Outbox
 
@@ -64,21 +64,21 @@ class Clock:
         return self.now_s
 
 
-def messenger(url: str, clock: Clock | None = None, memory: Path | None = None, **changed: Any) -> AppriseMessenger:
+def messenger(url: str, clock: Clock | None = None, memory: Path | None = None, **changed: Any) -> ApprisePublisher:
     settings = config.load(None, {f"notify.{key}": value for key, value in changed.items()}).notify
-    return AppriseMessenger(settings, url, "door", clock or Clock(), memory)
+    return ApprisePublisher(settings, url, "door", clock or Clock(), memory)
 
 
 def decided(
     outcome: str = "violation", change: str = "decided", camera: str = "", picture: bytes = b"", signal: str = ""
 ) -> Message:
-    signal = signal or {"violation": "bare", "unsure": "unsure"}.get(outcome, "running")
+    signal = signal or {"violation": "no_mask", "unsure": "unsure"}.get(outcome, "running")
     values = {"outcome": outcome, "change": change, "label": "without_mask", "signal": signal}
-    return Message(Kind.DECISION, 1.8e9, camera, values, (lambda: picture) if picture else None)
+    return Message(MessageKind.DECISION, 1.8e9, camera, values, (lambda: picture) if picture else None)
 
 
-def health(sight: str, reason: str = "", camera: str = "") -> Message:
-    return Message(Kind.HEALTH, 1.8e9, camera, {"sight": sight, "reason": reason})
+def health(state: str, reason: str = "", camera: str = "") -> Message:
+    return Message(MessageKind.HEALTH, 1.8e9, camera, {"state": state, "reason": reason})
 
 
 def test_a_webhook_is_told_of_a_violation_in_a_sentence(web: Web) -> None:
@@ -101,19 +101,19 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
         (decided("violation"), "violation"),
         (decided("violation", signal="reminder"), "reminder"),
         (decided("compliant", "revised"), "compliant"),
-        (decided("violation", signal="incorrect"), "violation"),
+        (decided("violation", signal="incorrect_mask"), "violation"),
         (decided("unsure"), "unsure"),
-        (decided("unsure", signal="bare"), "violation"),
+        (decided("unsure", signal="no_mask"), "violation"),
         (decided("unsure", signal="running"), "unsure"),
         (health("dark", "the picture is black"), "blind"),
-        (health("gone"), "blind"),
-        (health("seeing"), "seeing"),
+        (health("lost"), "blind"),
+        (health("streaming"), "recovered"),
     ],
 )
 def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> None:
     asked = messenger(web.url, on=[event])
-    if event == "seeing":
-        asked.send(health("gone"))
+    if event == "recovered":
+        asked.send(health("lost"))
     asked.send(told)
     assert len(web.got) == 1
     messenger(web.url, on=[other for other in EVENTS if other != event]).send(told)
@@ -121,7 +121,7 @@ def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> 
 
 
 def test_an_alarm_for_somebody_unclear_accuses_nobody_of_wearing_no_mask(web: Web) -> None:
-    messenger(web.url).send(decided("unsure", signal="bare"))
+    messenger(web.url).send(decided("unsure", signal="no_mask"))
     assert web.got[0]["message"].endswith(": the alarm is on for somebody who could not be judged")
     assert web.got[0]["type"] == "warning"
 
@@ -138,20 +138,20 @@ def words(web: Web) -> list[str]:
 
 def test_a_camera_that_begins_to_see_is_no_news_unless_it_was_blind(web: Web) -> None:
     told = messenger(web.url, every_s=0.0)
-    for sight in ("seeing", "gone", "stalled", "gone", "seeing", "seeing"):
-        told.send(health(sight))
+    for state in ("streaming", "lost", "stalled", "lost", "streaming", "streaming"):
+        told.send(health(state))
     assert words(web) == ["the camera is blind", "the camera sees again"]
     told.send(health("dark", camera="yard"))
-    told.send(health("seeing"))
-    told.send(health("seeing", camera="yard"))
+    told.send(health("streaming"))
+    told.send(health("streaming", camera="yard"))
     assert words(web)[2:] == ["the camera is blind", "the camera sees again"]
 
 
 def test_a_blindness_is_told_once_however_often_fmd_is_started_anew(web: Web, tmp_path: Path) -> None:
     clock, memory = Clock(), tmp_path / "notify-1.json"
-    for sight in ["gone"] * 20 + ["seeing"] * 3:
+    for state in ["lost"] * 20 + ["streaming"] * 3:
         clock.now_s += 60.0
-        messenger(web.url, clock, memory, every_s=10.0).send(health(sight))
+        messenger(web.url, clock, memory, every_s=10.0).send(health(state))
     assert words(web) == ["the camera is blind", "the camera sees again"]
 
 
@@ -167,26 +167,26 @@ def test_what_was_not_taken_is_told_by_the_next_process(web: Web, tmp_path: Path
     memory = tmp_path / "notify-1.json"
     web.status = 500
     with pytest.raises(PublishError):
-        messenger(web.url, memory=memory).send(health("gone"))
+        messenger(web.url, memory=memory).send(health("lost"))
     web.status = 200
-    messenger(web.url, memory=memory).send(health("gone"))
+    messenger(web.url, memory=memory).send(health("lost"))
     assert words(web) == ["the camera is blind"] * 2
 
 
 def test_a_memory_that_is_somebody_elses_or_no_good_hides_nothing(web: Web, tmp_path: Path) -> None:
     memory = tmp_path / "notify-1.json"
-    messenger("json://127.0.0.1:9/other", memory=memory, on=["seeing"]).send(health("gone"))
+    messenger("json://127.0.0.1:9/other", memory=memory, on=["recovered"]).send(health("lost"))
     assert memory.exists()
-    messenger(web.url, memory=memory).send(health("gone"))
+    messenger(web.url, memory=memory).send(health("lost"))
     memory.write_bytes(b'{"where": 1')
-    messenger(web.url, memory=memory).send(health("gone"))
-    messenger(web.url, memory=tmp_path / "missing" / "notify-1.json").send(health("gone"))
+    messenger(web.url, memory=memory).send(health("lost"))
+    messenger(web.url, memory=tmp_path / "missing" / "notify-1.json").send(health("lost"))
     assert len(web.got) == 3
 
 
 def test_no_secret_of_a_url_is_remembered(web: Web, tmp_path: Path) -> None:
     url = web.url.replace("://", "://user:Secret7@")
-    messenger(url, memory=tmp_path / "notify-1.json").send(health("gone"))
+    messenger(url, memory=tmp_path / "notify-1.json").send(health("lost"))
     assert "Secret7" not in (tmp_path / "notify-1.json").read_text()
 
 
@@ -196,7 +196,7 @@ def test_one_message_in_a_while_of_each_and_the_next_says_how_many_were_left_out
     for second in range(0, 59, 10):
         clock.now_s = second
         told.send(decided())
-    told.send(health("gone", "unplugged"))
+    told.send(health("lost", "unplugged"))
     clock.now_s = 60.0
     told.send(decided())
     clock.now_s = 120.0
@@ -278,7 +278,7 @@ def test_mail_is_sent() -> None:
     mail = Mail()
     mail.start()
     url = f"mailto://127.0.0.1:{mail.port}?from=door@example.org&to=desk@example.org&mode=insecure"
-    messenger(url).send(health("gone", "unplugged"))
+    messenger(url).send(health("lost", "unplugged"))
     mail.join(10)
     assert b"To: desk@example.org" in mail.text
     assert b"fmd door" in mail.text
@@ -293,7 +293,7 @@ def test_urls_come_from_settings_and_file(tmp_path: Path) -> None:
 def test_a_file_of_urls_that_is_not_there_is_told(tmp_path: Path) -> None:
     settings = config.load(None, {"notify.urls_file": str(tmp_path / "nowhere")})
     with pytest.raises(SettingsError, match=r"^notify\.urls_file: .*nowhere: No such file"):
-        list(drivers.receivers(settings))
+        list(drivers.publishers(settings))
 
 
 def test_telegram_and_its_like_are_taken_and_keep_their_secrets() -> None:
@@ -311,4 +311,4 @@ def test_a_url_nobody_can_use_is_told_at_the_start_without_its_secrets() -> None
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(RuntimeMissingError, match=r"^notify\.urls: .*pip install '\.\[notify\]'"):
-        next(drivers.receivers(config.load(None, {"notify.urls": ["json://localhost/"]}))).open()
+        next(drivers.publishers(config.load(None, {"notify.urls": ["json://localhost/"]}))).open()

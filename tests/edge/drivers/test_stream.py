@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from edge import config, drivers
-from edge.camera.supervisor import Capture, ThreadReader
+from edge.camera.supervisor import CameraSupervisor, ThreadReader
 from edge.config import CameraSettings
-from edge.contracts import Frame, Sight
+from edge.contracts import CameraState, Frame
 from edge.drivers.stream import StreamCamera
 from edge.errors import CameraError
 from tests.edge.parts import ROOT
@@ -87,13 +87,13 @@ class Watched:
         settings, self._rung = settings_of(address), threading.Event()
         opener = drivers.camera_opener(settings, time.monotonic)
         start: Callable[[], ThreadReader] = lambda: ThreadReader(opener, self._rung.set)  # noqa: E731
-        self.capture = Capture(settings, start, time.monotonic(), drivers.frozen_s(settings))
+        self.capture = CameraSupervisor(settings, start, time.monotonic(), drivers.frozen_s(settings))
         self.frames: list[Frame] = []
 
-    def until(self, *sights: Sight) -> float:
-        """Poll until the sight is one of these; how long it took, in seconds."""
+    def until(self, *sights: CameraState) -> float:
+        """Poll until the state is one of these; how long it took, in seconds."""
         started_s = time.monotonic()
-        while self.capture.health.sight not in sights:
+        while self.capture.health.state not in sights:
             assert time.monotonic() - started_s < PATIENCE_S, self.capture.health
             self._poll()
         return time.monotonic() - started_s
@@ -127,15 +127,15 @@ def test_a_real_stream_gives_its_pictures_in_rgb(server: Server) -> None:
 
 def test_a_stream_that_is_lost_is_told_in_time_and_found_again_when_it_returns(server: Server) -> None:
     watched = Watched(server.address)
-    watched.until(Sight.SEEING)
+    watched.until(CameraState.STREAMING)
     server.kill()
-    lost_s = watched.until(Sight.GONE, Sight.STALLED)
-    watched.until(Sight.GONE)
+    lost_s = watched.until(CameraState.LOST, CameraState.STALLED)
+    watched.until(CameraState.LOST)
     assert (
         "nobody answers at 127.0.0.1" in watched.capture.health.reason or "broke off" in watched.capture.health.reason
     )
     server.start()
-    back_s = watched.until(Sight.SEEING)
+    back_s = watched.until(CameraState.STREAMING)
     watched.capture.close(5.0)
     print(f"lost: told after {lost_s:.2f} s; back: seen after {back_s:.2f} s")
     assert lost_s <= BUSY_S
@@ -144,15 +144,15 @@ def test_a_stream_that_is_lost_is_told_in_time_and_found_again_when_it_returns(s
 
 def test_a_server_that_hangs_with_the_line_open_is_a_stall_and_no_old_picture_passes_as_new(server: Server) -> None:
     watched = Watched(server.address)
-    watched.until(Sight.SEEING)
+    watched.until(CameraState.STREAMING)
     watched.through(0.5)
     server.send(signal.SIGSTOP)
     hung_s = time.monotonic()
-    stalled_s = watched.until(Sight.STALLED, Sight.GONE)
+    stalled_s = watched.until(CameraState.STALLED, CameraState.LOST)
     watched.through(2.0)
     last_s = watched.frames[-1].captured_s - hung_s
     server.send(signal.SIGCONT)
-    back_s = watched.until(Sight.SEEING)
+    back_s = watched.until(CameraState.STREAMING)
     watched.capture.close(5.0)
     print(f"stalled: told after {stalled_s:.2f} s; last picture {last_s:+.2f} s; back: seen after {back_s:.2f} s")
     assert stalled_s <= NOTICED_S

@@ -13,9 +13,9 @@ import pytest
 
 from edge import config, paths
 from edge.config import EventSettings
-from edge.contracts import Health, Sight
+from edge.contracts import CameraState, Health
 from edge.record import events
-from edge.record.events import DAY_S, MB, MOST_WAITING, NAME, OLDER, EventLog
+from edge.record.events import DAY_S, MAX_WAITING, MB, NAME, OLDER, EventLog
 
 EPOCH_S = 1_800_000_000.0
 
@@ -222,17 +222,17 @@ def test_a_full_disk_keeps_events_waiting_and_says_so_once(tmp_path: Path, caplo
 def test_memory_is_bounded_and_what_was_lost_shows_in_the_numbers(tmp_path: Path) -> None:
     log = opened(tmp_path)
     log.keep(0.0)
-    for _ in range(MOST_WAITING + 7):
+    for _ in range(MAX_WAITING + 7):
         log.add("decision", {})
     log.keep(0.0)
     assert log.lost == 7
-    assert numbers(tmp_path) == list(range(8, MOST_WAITING + 8))
+    assert numbers(tmp_path) == list(range(8, MAX_WAITING + 8))
 
 
 def test_the_thread_keeps_what_was_added_by_the_end(tmp_path: Path) -> None:
     with events.keeping(tmp_path, settings()) as log:
         assert log is not None
-        log.add("camera", events.of_health(Health("", Sight.DARK, 1.0, "covered?")))
+        log.add("camera", events.of_health(Health("", CameraState.DARK, 1.0, "covered?")))
     assert [event["reason"] for event in events.read(tmp_path)] == ["covered?"]
 
 

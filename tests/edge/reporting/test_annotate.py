@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contracts import Box, Face, Heat, Image, Outcome, Passage, Signal, Step, Track, Verdict
+from edge.contracts import Box, Face, Heat, Image, Observation, Outcome, Passage, Signal, Step, Track
 from edge.errors import OutputError
 from edge.reporting.annotate import (
     VideoFile,
@@ -26,7 +26,7 @@ BOX = Box(60, 50, 120, 130)
 
 def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), looked: bool = True) -> Step:
     passages = tuple(
-        Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0, Signal.BARE) for t in tracks
+        Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0, Signal.NO_MASK) for t in tracks
     )
     return Step(frame_of(image), looked, faces, tracks, {}, passages, (), False, {}, looked)
 
@@ -272,7 +272,7 @@ def test_where_the_model_looked_is_drawn_over_the_blurred_face_and_lets_nothing_
     heat = Heat(BOX, LEFT_FOR_RIGHT_AGAINST)
     image = texture(200, 200)
     looked = dataclasses.replace(
-        step_of(image, (Face(BOX, 0.9),)), verdicts={1: Verdict({"without_mask": 1.0}, 1.0, heat=heat)}
+        step_of(image, (Face(BOX, 0.9),)), observations={1: Observation({"without_mask": 1.0}, 1.0, heat=heat)}
     )
     blurred = image.copy()
     blur_face(blurred, BOX)

@@ -1,4 +1,4 @@
-"""Queues before receivers: what waits, what is dropped, what a reload changes, and that nobody is waited for."""
+"""Queues before publishers: what waits, what is dropped, what a reload changes, and that nobody is waited for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge.contracts import Kind, Message, Messenger, Receiver
+from edge.contracts import ConfiguredPublisher, Message, MessageKind, Publisher
 from edge.errors import PublishError, SettingsError
 from edge.reporting.outbox import Outbox, Outboxes
 from tests.edge.parts import PATIENCE_S, Taking, wait_for
 
 
-def message(kind: Kind = Kind.DECISION, number: int = 0, camera: str = "", picture: bool = False) -> Message:
+def message(
+    kind: MessageKind = MessageKind.DECISION, number: int = 0, camera: str = "", picture: bool = False
+) -> Message:
     return Message(kind, 0.0, camera, {"number": number}, (lambda: b"jpeg") if picture else None)
 
 
@@ -61,15 +63,15 @@ def test_when_it_answers_again_the_newest_are_delivered(receiver: Taking) -> Non
 def test_of_state_and_figures_only_the_newest_waits_of_each_camera(receiver: Taking) -> None:
     outbox = hanging(receiver, 100)
     for number in range(10):
-        outbox.post(message(Kind.STATE, number, "door"))
-        outbox.post(message(Kind.STATE, number, "yard"))
-        outbox.post(message(Kind.FIGURES, number))
+        outbox.post(message(MessageKind.STATE, number, "door"))
+        outbox.post(message(MessageKind.STATE, number, "yard"))
+        outbox.post(message(MessageKind.METRICS, number))
     receiver.free.set()
     outbox.close()
     assert [(m.kind, m.values["number"], m.camera) for m in receiver.got[1:]] == [
-        (Kind.STATE, 9, "door"),
-        (Kind.STATE, 9, "yard"),
-        (Kind.FIGURES, 9, ""),
+        (MessageKind.STATE, 9, "door"),
+        (MessageKind.STATE, 9, "yard"),
+        (MessageKind.METRICS, 9, ""),
     ]
     assert outbox.dropped == 0
 
@@ -111,12 +113,12 @@ def test_what_failed_goes_before_what_came_after_it_but_not_over_the_bound(recei
 
 
 def test_a_messenger_hears_only_what_it_wants(receiver: Taking) -> None:
-    receiver.kinds = frozenset({Kind.HEALTH})
+    receiver.kinds = frozenset({MessageKind.HEALTH})
     outbox = Outbox("mail", receiver, 10)
-    outbox.post(message(Kind.STATE))
-    outbox.post(message(Kind.HEALTH))
+    outbox.post(message(MessageKind.STATE))
+    outbox.post(message(MessageKind.HEALTH))
     outbox.close()
-    assert [m.kind for m in receiver.got] == [Kind.HEALTH]
+    assert [m.kind for m in receiver.got] == [MessageKind.HEALTH]
 
 
 def test_nothing_is_taken_after_the_end(receiver: Taking) -> None:
@@ -234,7 +236,9 @@ class Addressed:
         self.at: dict[str, list[Taking]] = {}
 
     def follow(self, *wanted: tuple[str, str]) -> Sequence[Outbox]:
-        return self.outboxes.follow([Receiver(name, at, lambda at=at: self._open(at)) for name, at in wanted], 10)
+        return self.outboxes.follow(
+            [ConfiguredPublisher(name, at, lambda at=at: self._open(at)) for name, at in wanted], 10
+        )
 
     def post(self, number: int) -> None:
         for outbox in self.outboxes:
@@ -244,7 +248,7 @@ class Addressed:
         self.outboxes.close()
         return {at: [number for one in made for number in numbers(one)] for at, made in self.at.items()}
 
-    def _open(self, at: str) -> Messenger:
+    def _open(self, at: str) -> Publisher:
         if at == "nonsense":
             raise SettingsError("nonsense")
         self.at.setdefault(at, []).append(Taking())

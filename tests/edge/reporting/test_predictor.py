@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge import config
-from edge.contracts import Box, Face, Image, Verdict
+from edge.contracts import Box, Face, Image, Observation
 from edge.errors import CameraError
 from edge.reporting.predictor import COLUMNS, Predictor, named_frames, write_rows
 from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, frame_of, texture, write_clip
@@ -29,7 +29,7 @@ def save(path: Path, picture: Image) -> Path:
 def test_rows_read_back_as_they_were_written() -> None:
     out = io.StringIO()
     out.write(",".join(COLUMNS) + "\n")
-    found = [(Face(Box(1.23, 2, 30.06, 40), 0.98765), Verdict(BARE, 1.0)), (Face(Box(0, 0, 5, 5), 0.3), None)]
+    found = [(Face(Box(1.23, 2, 30.06, 40), 0.98765), Observation(BARE, 1.0)), (Face(Box(0, 0, 5, 5), 0.3), None)]
     write_rows(out, 'a, "quoted" name.jpg', found)
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert rows == [
@@ -96,10 +96,10 @@ def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Pa
 
 def test_faint_faces_are_found_but_not_judged() -> None:
     predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.3)]), classifier_of(BARE), label_from=0.45)
-    (sure, verdict), (faint, none) = predictor.predict(frame_of(texture(64, 64)))
+    (sure, observation), (faint, none) = predictor.predict(frame_of(texture(64, 64)))
     assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.3)
-    assert verdict is not None
-    assert verdict.label == "without_mask"
+    assert observation is not None
+    assert observation.label == "without_mask"
     assert none is None
 
 
@@ -109,7 +109,7 @@ def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
     image = texture(128, 128)
     frame = frame_of(image)
     found = predictor.predict(frame)
-    assert [verdict for _, verdict in found] == [None]
+    assert [observation for _, observation in found] == [None]
     out = io.StringIO()
     write_rows(out, "a.jpg", found)
     assert out.getvalue().endswith("0.9,\r\n")

@@ -19,14 +19,14 @@ from edge import config, drivers
 from edge.board import Board
 from edge.contracts import (
     Box,
+    CameraState,
     Change,
     Decision,
     Face,
     Health,
-    Kind,
+    MessageKind,
     Outcome,
     Passage,
-    Sight,
     Signal,
     Step,
     Track,
@@ -34,14 +34,14 @@ from edge.contracts import (
 from edge.errors import OutputError, SettingsError
 from edge.reporting import annotate
 from edge.reporting.outbox import Outbox
-from edge.reporting.reporter import Reporter, Served, Snapshot, check, open_reporter, plain
+from edge.reporting.reporter import MetricsEndpoint, MetricsSnapshot, Reporter, check, open_reporter, plain
 from edge.service import run as service
 from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture, wait_for, write_clip
 
 PERSON = Box(100, 80, 180, 160)
 
 
-SHOWN = {Outcome.VIOLATION: Signal.BARE, Outcome.UNSURE: Signal.UNSURE}
+SHOWN = {Outcome.VIOLATION: Signal.NO_MASK, Outcome.UNSURE: Signal.UNSURE}
 """By default."""
 
 
@@ -95,26 +95,26 @@ def told(receiver: Taking) -> Told:
 
 
 def test_a_state_is_told_when_it_changes_and_the_end_is_off(told: Told) -> None:
-    for signal in (Signal.RUNNING, Signal.RUNNING, Signal.BARE, Signal.BARE, Signal.RUNNING):
+    for signal in (Signal.RUNNING, Signal.RUNNING, Signal.NO_MASK, Signal.NO_MASK, Signal.RUNNING):
         told.reporter.on_step(step(signal))
         wait_for(lambda: told.outbox.waiting == 0)
-    states = [values["state"] for values in told.all().told(Kind.STATE)]
-    assert states == ["running", "bare", "running", "off"]
+    states = [values["state"] for values in told.all().told(MessageKind.STATE)]
+    assert states == ["running", "no_mask", "running", "off"]
 
 
 def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
     told.reporter.on_decision(decision())
-    told.reporter.on_step(step(Signal.BARE, (decision(),)))
+    told.reporter.on_step(step(Signal.NO_MASK, (decision(),)))
     told.reporter.on_decision(decision(Change.LEFT, violated=True))
-    assert told.all().told(Kind.DECISION) == [
+    assert told.all().told(MessageKind.DECISION) == [
         {
             "change": change,
             "person": "1700000000-1",
             "outcome": "violation",
             "label": "without_mask",
-            "signal": "bare",
+            "signal": "no_mask",
             "violated": change == "left",
-            "looks": 5,
+            "observations": 5,
             "seconds": 2.5,
         }
         for change in ("decided", "left")
@@ -123,68 +123,68 @@ def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
 
 def test_blindness_is_told_with_its_reason_and_is_a_state(told: Told) -> None:
     told.reporter.on_step(step())
-    told.reporter.on_health(Health("", Sight.DARK, 5.0, "the picture is black"))
+    told.reporter.on_health(Health("", CameraState.DARK, 5.0, "the picture is black"))
     told.reporter.on_step(step())
     wait_for(lambda: told.outbox.waiting == 0)
-    told.reporter.on_health(Health("", Sight.SEEING, 6.0))
+    told.reporter.on_health(Health("", CameraState.STREAMING, 6.0))
     told.reporter.on_step(step())
     wait_for(lambda: told.outbox.waiting == 0)
     heard = told.all()
-    assert heard.told(Kind.HEALTH) == [
-        {"sight": "dark", "reason": "the picture is black"},
-        {"sight": "seeing", "reason": ""},
+    assert heard.told(MessageKind.HEALTH) == [
+        {"state": "dark", "reason": "the picture is black"},
+        {"state": "streaming", "reason": ""},
     ]
-    assert [values["state"] for values in heard.told(Kind.STATE)][-3:] == ["blind", "running", "off"]
+    assert [values["state"] for values in heard.told(MessageKind.STATE)][-3:] == ["blind", "running", "off"]
 
 
 def test_a_machine_that_does_not_keep_up_is_told_in_figures_and_sees_nothing_again(told: Told) -> None:
     for slow in ("", "too slow: 2 looks a second", ""):
-        told.reporter.on_health(Health("", Sight.SEEING, 5.0, slow=slow))
+        told.reporter.on_health(Health("", CameraState.STREAMING, 5.0, slow=slow))
         assert plain(told.reporter.snapshot())["too_slow"] is bool(slow)
-    assert told.all().told(Kind.HEALTH) == [{"sight": "seeing", "reason": ""}]
+    assert told.all().told(MessageKind.HEALTH) == [{"state": "streaming", "reason": ""}]
 
 
 def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
     told.reporter.on_step(step(Signal.RUNNING, camera="in"))
-    told.reporter.on_step(step(Signal.BARE, camera="out"))
+    told.reporter.on_step(step(Signal.NO_MASK, camera="out"))
     wait_for(lambda: told.outbox.waiting == 0)
     told.reporter.on_step(step(Signal.RUNNING, camera="in"))
     told.reporter.on_step(step(Signal.RUNNING, camera="out"))
     wait_for(lambda: told.outbox.waiting == 0)
     told.all()
-    door = [m.values["state"] for m in told.receiver.got if m.kind is Kind.STATE and not m.camera]
-    assert door[-3:] == ["bare", "running", "off"]
+    door = [m.values["state"] for m in told.receiver.got if m.kind is MessageKind.STATE and not m.camera]
+    assert door[-3:] == ["no_mask", "running", "off"]
     assert {m.camera for m in told.receiver.got} == {"", "in", "out"}
 
 
 def test_who_is_new_after_a_reload_is_told_how_things_are(told: Told) -> None:
-    told.reporter.on_health(Health("in", Sight.SEEING, 5.0))
-    told.reporter.on_health(Health("out", Sight.DARK, 5.0, "the picture is black"))
-    told.reporter.on_step(step(Signal.BARE, (decision(camera="in"),), camera="in"))
+    told.reporter.on_health(Health("in", CameraState.STREAMING, 5.0))
+    told.reporter.on_health(Health("out", CameraState.DARK, 5.0, "the picture is black"))
+    told.reporter.on_step(step(Signal.NO_MASK, (decision(camera="in"),), camera="in"))
     other = Taking()
     fresh = Outbox("other", other, 100)
     told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2", "out": "rtsp://x/"}}), [fresh])
     fresh.close()
     told.all()
     assert {(m.kind, m.camera, *m.values.values()) for m in other.got} == {
-        (Kind.HEALTH, "in", "seeing", ""),
-        (Kind.HEALTH, "out", "dark", "the picture is black"),
-        (Kind.STATE, "in", "bare"),
-        (Kind.STATE, "out", "blind"),
-        (Kind.STATE, "", "bare"),
+        (MessageKind.HEALTH, "in", "streaming", ""),
+        (MessageKind.HEALTH, "out", "dark", "the picture is black"),
+        (MessageKind.STATE, "in", "no_mask"),
+        (MessageKind.STATE, "out", "blind"),
+        (MessageKind.STATE, "", "no_mask"),
     }
 
 
 def test_a_camera_that_a_reload_takes_away_is_off_and_holds_nothing_back(told: Told) -> None:
-    told.reporter.on_health(Health("out", Sight.GONE, 5.0, "unplugged"))
+    told.reporter.on_health(Health("out", CameraState.LOST, 5.0, "unplugged"))
     told.reporter.on_step(step(camera="in"))
-    told.reporter.on_step(step(Signal.BARE, camera="out"))
+    told.reporter.on_step(step(Signal.NO_MASK, camera="out"))
     told.now_s += 1000
     told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2"}}))
     told.reporter.on_step(step(camera="in"))
     assert list(told.reporter.snapshot().frame_age_s) == ["in"]
     wait_for(lambda: told.outbox.waiting == 0)  # of states only the newest waits
-    states = [(m.camera, m.values["state"]) for m in told.all().got if m.kind is Kind.STATE]
+    states = [(m.camera, m.values["state"]) for m in told.all().got if m.kind is MessageKind.STATE]
     assert states[-4:] == [("out", "off"), ("", "running"), ("in", "off"), ("", "off")]
 
 
@@ -196,7 +196,7 @@ def test_people_before_and_after_a_reload_are_not_the_same_though_they_are_count
     told.reporter.follow(told.settings)
     told.reporter.on_decision(decision())
     told.reporter.on_step(step())
-    people = [values["person"] for values in told.all().told(Kind.DECISION)]
+    people = [values["person"] for values in told.all().told(MessageKind.DECISION)]
     assert people == ["1700000000-1", "1800000000-1"]
 
 
@@ -204,12 +204,12 @@ def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(receiv
     told = Told(receiver, every_s=3600.0)
     told.reporter.on_step(step())
     told.reporter.follow(told.settings)
-    wait_for(lambda: bool(receiver.told(Kind.FIGURES)))
+    wait_for(lambda: bool(receiver.told(MessageKind.METRICS)))
     told.all()
 
 
 def test_where_nobody_is_told_no_figures_are_gathered() -> None:
-    gathered: list[Snapshot] = []
+    gathered: list[MetricsSnapshot] = []
     asked = threading.Event()
 
     class Nobody:
@@ -218,7 +218,7 @@ def test_where_nobody_is_told_no_figures_are_gathered() -> None:
             return iter(())
 
     class Gathering(Reporter):
-        def snapshot(self) -> Snapshot:
+        def snapshot(self) -> MetricsSnapshot:
             gathered.append(super().snapshot())
             return gathered[-1]
 
@@ -273,7 +273,7 @@ def test_a_port_that_is_taken_at_the_start_is_said_so_once_and_tried_again(
     told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
-    served = Served(told.reporter.snapshot, again_s=0.02)
+    served = MetricsEndpoint(told.reporter.snapshot, again_s=0.02)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = config.load(None, {"metrics.port": taken.getsockname()[1]}).metrics
         served.begin(settings)
@@ -297,7 +297,7 @@ def test_a_port_that_is_taken_keeps_no_door_unwatched(caplog: pytest.LogCaptureF
 
 def test_a_port_that_was_taken_is_tried_again_with_the_next_reload(told: Told) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
-    served = Served(told.reporter.snapshot)
+    served = MetricsEndpoint(told.reporter.snapshot)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -314,7 +314,7 @@ def test_of_two_reloads_the_later_counts_and_none_after_the_end(told: Told, monk
     """However late their threads begin, and in whatever order."""
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
     start, started = threading.Thread.start, list[threading.Thread]()
-    served = Served(told.reporter.snapshot)
+    served = MetricsEndpoint(told.reporter.snapshot)
     first, second, third = (config.load(None, {"metrics.port": free_port()}).metrics for _ in range(3))
     with monkeypatch.context() as held:
         held.setattr(threading.Thread, "start", lambda thread: started.append(thread))
@@ -342,12 +342,12 @@ def test_receivers_that_cannot_be_opened_in_a_reload_leave_those_before(caplog: 
 
 
 def test_figures_are_counted(told: Told) -> None:
-    for i, signal in enumerate([Signal.RUNNING, Signal.BARE, Signal.BARE, Signal.RUNNING, Signal.INCORRECT]):
+    for i, signal in enumerate([Signal.RUNNING, Signal.NO_MASK, Signal.NO_MASK, Signal.RUNNING, Signal.INCORRECT_MASK]):
         told.reporter.on_step(step(signal, dropped=i, late_s=(0.01, 0.05, 0.06, 9.0, None)[i]))
     told.reporter.on_decision(decision())
     told.reporter.on_decision(decision(Change.LEFT, violated=True))
     told.reporter.on_decision(decision(Change.LEFT, Outcome.COMPLIANT))
-    told.reporter.on_health(Health("", Sight.STALLED, 5.0, "no picture"))
+    told.reporter.on_health(Health("", CameraState.STALLED, 5.0, "no picture"))
     told.now_s += 4.0
     now = told.reporter.snapshot()
     figures = now.cameras[""]
@@ -365,14 +365,16 @@ def test_figures_are_counted(told: Told) -> None:
     told.all()
 
 
-@pytest.mark.parametrize(("sight", "goes_on"), [(Sight.GONE, False), (Sight.FROZEN, False), (Sight.DARK, True)])
-def test_an_alarm_lasts_no_longer_than_there_are_pictures(told: Told, sight: Sight, goes_on: bool) -> None:
+@pytest.mark.parametrize(
+    ("state", "goes_on"), [(CameraState.LOST, False), (CameraState.FROZEN, False), (CameraState.DARK, True)]
+)
+def test_an_alarm_lasts_no_longer_than_there_are_pictures(told: Told, state: CameraState, goes_on: bool) -> None:
     """A lens covered while somebody is in violation does not end it: such pictures are worked on."""
-    told.reporter.on_step(step(Signal.BARE))
-    told.reporter.on_health(Health("", sight, 5.0, "blind"))
+    told.reporter.on_step(step(Signal.NO_MASK))
+    told.reporter.on_health(Health("", state, 5.0, "blind"))
     figures = told.reporter.snapshot().cameras[""]
     assert (figures.alarm, figures.blind) == (goes_on, True)
-    told.reporter.on_step(step(Signal.BARE))
+    told.reporter.on_step(step(Signal.NO_MASK))
     assert told.reporter.snapshot().cameras[""].alarms == (1 if goes_on else 2)
     told.all()
 
@@ -411,8 +413,8 @@ def test_a_snapshot_is_not_changed_by_what_comes_after(told: Told) -> None:
 def test_figures_are_told_in_their_time(receiver: Taking) -> None:
     told = Told(receiver, every_s=1.0)
     told.reporter.on_step(step())
-    wait_for(lambda: bool(receiver.told(Kind.FIGURES)))
-    assert receiver.told(Kind.FIGURES)[0]["frames"] == 1
+    wait_for(lambda: bool(receiver.told(MessageKind.METRICS)))
+    assert receiver.told(MessageKind.METRICS)[0]["frames"] == 1
     told.all()
 
 
@@ -425,14 +427,14 @@ def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Taking) -
     told.reporter.on_decision(decision(signal=Signal.REMINDER))
     told.reporter.on_step(step(Signal.REMINDER))
     heard = told.all()
-    assert [values["signal"] for values in heard.told(Kind.DECISION)] == ["reminder"]
+    assert [values["signal"] for values in heard.told(MessageKind.DECISION)] == ["reminder"]
     assert pictures(heard) == []
 
 
 def test_a_picture_is_told_of_somebody_unclear_where_that_is_an_alarm(receiver: Taking) -> None:
     told = Told(receiver, pictures="blurred")
-    told.reporter.on_decision(decision(outcome=Outcome.UNSURE, signal=Signal.BARE))
-    told.reporter.on_step(step(Signal.BARE))
+    told.reporter.on_decision(decision(outcome=Outcome.UNSURE, signal=Signal.NO_MASK))
+    told.reporter.on_step(step(Signal.NO_MASK))
     assert len(pictures(told.all())) == 1
 
 
@@ -441,9 +443,9 @@ def tell_everything(told: Told, seed: int = 0) -> Taking:
     for outcome in Outcome:
         for change in Change:
             told.reporter.on_decision(decision(change, outcome))
-            told.reporter.on_step(step(Signal.BARE, (decision(change, outcome),), seed=seed))
+            told.reporter.on_step(step(Signal.NO_MASK, (decision(change, outcome),), seed=seed))
             wait_for(lambda: told.outbox.waiting == 0)
-    told.reporter.on_health(Health("", Sight.GONE, 5.0, "unplugged"))
+    told.reporter.on_health(Health("", CameraState.LOST, 5.0, "unplugged"))
     return told.all()
 
 
@@ -470,9 +472,9 @@ def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(r
     told = Told(receiver, pictures="blurred")
     heard = tell_everything(told)
     sent = decoded(pictures(heard)[0])
-    original = step(Signal.BARE).frame.image
+    original = step(Signal.NO_MASK).frame.image
     assert sent.shape == original.shape
-    # Away from the boxes and words drawn on top, every cell is of one colour, whatever stood in it.
+    # CameraAwayMarker from the boxes and words drawn on top, every cell is of one colour, whatever stood in it.
     for top in range(0, 60, 20):
         for left in range(200, 300, 20):
             cell, before = (p[top + 4 : top + 16, left + 4 : left + 16] for p in (sent, original))
@@ -482,7 +484,7 @@ def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(r
 
 def test_whatever_stands_within_a_cell_the_picture_is_the_same() -> None:
     """The shuffled pixels of each cell keep their mean: all that is sent of them."""
-    plain_step = step(Signal.BARE)
+    plain_step = step(Signal.NO_MASK)
     image = plain_step.frame.image
     shuffled = image.reshape(12, 20, 16, 20, 3)[:, ::-1, :, ::-1].reshape(240, 320, 3).copy()
     assert not np.array_equal(shuffled, image)
@@ -553,7 +555,7 @@ def test_a_run_whose_receivers_are_dead_and_silent_decides_the_same(tmp_path: Pa
         silent, dead = hole.getsockname()[1], closed.getsockname()[1]
         urls = [f"json://127.0.0.1:{port}/" for port in (silent, dead)]
         told = config.load(None, {"mqtt.host": "127.0.0.1", "mqtt.port": silent, "notify.urls": urls})
-        outboxes = [Outbox(receiver.name, receiver.open(), 10) for receiver in drivers.receivers(told)]
+        outboxes = [Outbox(receiver.name, receiver.open(), 10) for receiver in drivers.publishers(told)]
         assert len(outboxes) == 3
         before_s = time.monotonic()
         beside = lines_of(outboxes, clip)

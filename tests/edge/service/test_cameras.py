@@ -17,11 +17,11 @@ import pytest
 
 from edge import config, drivers
 from edge.config import Settings
-from edge.contracts import Camera, Decision, Face, Frame, Health, Sight, Step
+from edge.contracts import Camera, CameraState, Decision, Face, Frame, Health, Step
 from edge.errors import CameraError, OutputError
 from edge.pipeline import Pipeline
 from edge.service import run as service
-from edge.service.runtime import Bell, Ticker, World
+from edge.service.runtime import FrameSignal, Runtime, Ticker
 from edge.stages.alert import Alert
 from tests.edge.parts import (
     LED,
@@ -134,12 +134,12 @@ def test_every_fault_of_a_camera_is_named_told_and_overcome_in_real_time(
     settings = settings_for(clip, camera__simulate=REHEARSED, camera__give_up_s=5.0, **SHORT)
     service.run(settings, on_step, nothing, build=masked_pipeline, on_health=healths.append)
     faults = [health for health in healths if health.blind]
-    assert [health.sight.value for health in faults] == ["stalled", "gone", "frozen", "dark", "gone", "dark"]
-    assert {health.sight for health in healths[0::2]} == {Sight.SEEING}
+    assert [health.state.value for health in faults] == ["stalled", "lost", "frozen", "dark", "lost", "dark"]
+    assert {health.state for health in healths[0::2]} == {CameraState.STREAMING}
     statuses = [said.partition("STATUS=")[2] for said in heard if "STATUS=" in said]
     assert statuses[0::2] == ["watching"] * 7
     assert [status.split(":")[0] for status in statuses[1::2]] == [
-        f"blind, camera {health.sight.value}" for health in faults
+        f"blind, camera {health.state.value}" for health in faults
     ]
     assert_off_and_released(mock_pins)
 
@@ -154,7 +154,7 @@ def test_a_camera_that_stays_away_ends_the_run_in_time_with_the_outputs_off(
     assert 1.5 <= time.monotonic() - started_s < 4
     assert [said for said in systemd.heard() if "STATUS" in said] == [
         "READY=1\nSTATUS=watching",
-        "STATUS=blind, camera gone: the camera is unplugged (simulated)",
+        "STATUS=blind, camera lost: the camera is unplugged (simulated)",
     ]
     assert_off_and_released(mock_pins)
 
@@ -185,7 +185,7 @@ def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
     settings = settings_for(clip, camera__simulate="unplug@0+1.6", camera__give_up_s=1.0, **SHORT)
     mock_pins.reset()
     assert service.run(settings, on_step, nothing, build=masked_pipeline) == signal.SIGTERM
-    blind = "EXTEND_TIMEOUT_USEC=15000000\nSTATUS=blind, camera gone: the camera is unplugged (simulated)"
+    blind = "EXTEND_TIMEOUT_USEC=15000000\nSTATUS=blind, camera lost: the camera is unplugged (simulated)"
     assert systemd.heard() == [blind, blind, "READY=1\nSTATUS=watching", "STOPPING=1"]
     assert lit.count(True) >= 2
     assert_off_and_released(mock_pins)
@@ -210,13 +210,13 @@ def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, 
 
     service.run(config.load(None, sources), on_step, decisions.append, pipeline_of, healths.append)
     assert {step.camera for step in steps} == {"a", "b"}
-    assert {(health.camera, health.sight) for health in healths} == {
-        ("a", Sight.SEEING),
-        ("b", Sight.SEEING),
-        ("c", Sight.GONE),
+    assert {(health.camera, health.state) for health in healths} == {
+        ("a", CameraState.STREAMING),
+        ("b", CameraState.STREAMING),
+        ("c", CameraState.LOST),
     }
     assert heard[0].startswith("READY=1\nSTATUS=")
-    assert any("c: blind, camera gone: camera.source: no device at /dev/video99" in said for said in heard)
+    assert any("c: blind, camera lost: camera.source: no device at /dev/video99" in said for said in heard)
     assert True in levels(mock_pins, LED)
     assert_off_and_released(mock_pins)
 
@@ -307,15 +307,15 @@ class Turns:
         self.readers: list[Fresh] = []
         self._left = list(takes_s.values())
         self._stop_after = steps
-        world = World(self.clock, self._bell, self._read, self._ticking)
+        world = Runtime(self.clock, self._bell, self._read, self._ticking)
         sources = dict.fromkeys(takes_s, "doorway")
         # The lamp is for the alarm alone: noise makes poor looks, and people unsure for a while.
         changed = {"detect.every_s": 0.0, "classify.every_s": 0.0, "watch.gate": False, "alert.led_unsure": []}
         settings = config.load(None, {"camera.sources": sources, "alert.driver": "gpiozero", **changed})
         service.run(settings, self._on_step, nothing, self._build, self.healths.append, world)
 
-    def _bell(self) -> Bell:
-        return Bell()
+    def _bell(self) -> FrameSignal:
+        return FrameSignal()
 
     def _read(self, open_camera: Callable[[], Camera], ring: Callable[[], None]) -> Fresh:
         self.readers.append(Fresh(self.clock))
@@ -369,13 +369,13 @@ def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_a_quicker_o
     """Looks are asked for at every one of 15 frames a second."""
     turns = Turns({"a": 0.1, "b": 0.1, "c": 0.1}, 120)
     slow = [health for health in turns.healths if health.slow]
-    assert [(health.camera, health.sight) for health in slow] == [(name, Sight.SEEING) for name in "abc"]
+    assert [(health.camera, health.state) for health in slow] == [(name, CameraState.STREAMING) for name in "abc"]
     assert [record.message for record in caplog.records if "too slow" in record.message] == [
         f"camera {name} watched, but too slow: 3.3 looks a second where 15.0 are asked for; is it hot, or busy with "
         "something else? Fewer cameras, or a quicker board"
         for name in "abc"
     ]
-    assert Turns({"a": 0.1}, 120).healths == [Health("a", Sight.SEEING, 0.0)]
+    assert Turns({"a": 0.1}, 120).healths == [Health("a", CameraState.STREAMING, 0.0)]
 
 
 def test_how_late_a_step_ended_is_told_with_it(mock_pins: Any) -> None:

@@ -1,4 +1,4 @@
-"""Installing model files: checked, tried beside the one in use, switched to, and back."""
+"""Installing model files: checked, shadow beside the one in use, switched to, and back."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from edge.errors import SettingsError
 from edge.inference import bundle
 from edge.service import model_store, shadow_run
 from edge.service import run as service
-from edge.service.model_store import SHIPPED, Store
-from edge.service.shadow_run import Request, Trial, TriedClassifier, TriedDetector
-from edge.stages.classify import Look
+from edge.service.model_store import SHIPPED, ModelStore
+from edge.service.shadow_run import ShadowedClassifier, ShadowedDetector, ShadowRequest, ShadowRun
+from edge.stages.classify import View
 from tests.edge.parts import (
     BARE,
     MASKED,
@@ -46,13 +46,13 @@ def renamed(source: Path, folder: Path, name: str, **changed: Any) -> Path:
     return path
 
 
-def added(store: Store, path: Path) -> str:
+def added(store: ModelStore, path: Path) -> str:
     return store.add(path.read_bytes(), bundle.unpack(path)).name
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "state")
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "state")
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def test_a_switch_and_back(store: Store, classifier_path: Path, tmp_path: Path) -> None:
+def test_a_switch_and_back(store: ModelStore, classifier_path: Path, tmp_path: Path) -> None:
     assert (store.chosen("classifier"), store.previous("classifier")) == (None, None)
     first, second = (added(store, renamed(classifier_path, tmp_path, name)) for name in ("first", "second"))
     store.switch("classifier", first)
@@ -77,7 +77,7 @@ def test_a_switch_and_back(store: Store, classifier_path: Path, tmp_path: Path) 
 
 
 def test_the_installed_model_is_the_one_that_runs(
-    store: Store, classifier_path: Path, tmp_path: Path, settings: Any
+    store: ModelStore, classifier_path: Path, tmp_path: Path, settings: Any
 ) -> None:
     assert service.model_path(settings.model, "classifier") == classifier_path
     name = added(store, renamed(classifier_path, tmp_path, "mine"))
@@ -87,13 +87,13 @@ def test_the_installed_model_is_the_one_that_runs(
     assert service.model_path(named, "classifier") == Path("/other.tflite")
 
 
-def test_nothing_to_go_back_to_is_said(store: Store) -> None:
+def test_nothing_to_go_back_to_is_said(store: ModelStore) -> None:
     with pytest.raises(SettingsError, match="no earlier classifier to go back to"):
         store.roll_back("classifier")
 
 
 def test_a_model_that_got_no_frame_through_is_left_at_the_next_start(
-    store: Store, classifier_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: ModelStore, classifier_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As after a crash in its first inference: systemd starts fmd again, and that must not go on for ever."""
     good, bad = (added(store, renamed(classifier_path, tmp_path, name)) for name in ("good", "bad"))
@@ -115,49 +115,49 @@ def frames(count: int) -> Iterator[Frame]:
 
 
 def test_the_old_classifier_decides_and_the_new_one_is_counted(tmp_path: Path) -> None:
-    answer = tmp_path / "trial.json"
-    begun = Trial(Request("new.tflite", "classifier", 1.0), answer)
-    tried = TriedClassifier(classifier_of(MASKED)._model, classifier_of(BARE), begun)
-    verdicts = [tried.classify(frame, [Look(face(32, 32, 24))])[0] for frame in frames(20)]
-    assert {verdict.label for verdict in verdicts} == {"with_mask"}
-    told = shadow_run.told(answer)
+    answer = tmp_path / "shadow.json"
+    begun = ShadowRun(ShadowRequest("new.tflite", "classifier", 1.0), answer)
+    shadow = ShadowedClassifier(classifier_of(MASKED)._model, classifier_of(BARE), begun)
+    observations = [shadow.classify(frame, [View(face(32, 32, 24))])[0] for frame in frames(20)]
+    assert {observation.label for observation in observations} == {"with_mask"}
+    told = shadow_run.read_result(answer)
     assert told is not None
-    assert (told.looks, told.disagreed, told.share, told.done) == (11, 11, 1.0, True)
+    assert (told.observations, told.disagreed, told.share, told.done) == (11, 11, 1.0, True)
     assert told.examples[0].startswith("with_mask 0.98, now without_mask 0.97")
 
 
 def test_detectors_are_compared_face_by_face() -> None:
-    begun = Trial(Request("new.tflite", "detector", 10.0), None)
+    begun = ShadowRun(ShadowRequest("new.tflite", "detector", 10.0), None)
     both, old_only, new_only = face(16, 16, 14), face(48, 16, 14), face(48, 48, 14)
     old, new = detector_of([both, old_only]), detector_of([both, new_only])
-    tried = TriedDetector(old._model, 0.2, 0.4, new, begun)
+    shadow = ShadowedDetector(old._model, 0.2, 0.4, new, begun)
     for frame in frames(4):
-        assert len(tried.detect(frame)) == 2
-    assert (begun.tally.frames, begun.tally.looks, begun.tally.disagreed) == (4, 12, 8)
+        assert len(shadow.detect(frame)) == 2
+    assert (begun.result.frames, begun.result.observations, begun.result.disagreed) == (4, 12, 8)
 
 
 class Broken:
     compliant = "with_mask"
 
-    def classify(self, frame: Frame, looks: Sequence[Look]) -> None:
+    def classify(self, frame: Frame, looks: Sequence[View]) -> None:
         raise ZeroDivisionError("a defect")
 
 
 def test_a_new_model_that_breaks_does_not_take_the_old_one_with_it(tmp_path: Path) -> None:
-    begun = Trial(Request("new.tflite", "classifier", 10.0), tmp_path / "trial.json")
-    tried = TriedClassifier(classifier_of(MASKED)._model, Broken(), begun)  # type: ignore[arg-type]
+    begun = ShadowRun(ShadowRequest("new.tflite", "classifier", 10.0), tmp_path / "shadow.json")
+    shadow = ShadowedClassifier(classifier_of(MASKED)._model, Broken(), begun)  # type: ignore[arg-type]
     for frame in frames(3):
-        (verdict,) = tried.classify(frame, [Look(face(32, 32, 24))])
-        assert verdict.label == "with_mask"
-    told = shadow_run.told(tmp_path / "trial.json")
+        (observation,) = shadow.classify(frame, [View(face(32, 32, 24))])
+        assert observation.label == "with_mask"
+    told = shadow_run.read_result(tmp_path / "shadow.json")
     assert told is not None
-    assert (told.error, told.looks) == ("ZeroDivisionError: a defect", 0)
+    assert (told.error, told.observations) == ("ZeroDivisionError: a defect", 0)
 
 
 def test_a_request_is_taken_up_once(tmp_path: Path) -> None:
-    request = Request("new.tflite", "classifier", 10.0)
-    shadow_run.ask(tmp_path, request)
-    assert [shadow_run.take_up(tmp_path), shadow_run.take_up(tmp_path)] == [request, None]
+    request = ShadowRequest("new.tflite", "classifier", 10.0)
+    shadow_run.write_request(tmp_path, request)
+    assert [shadow_run.take_request(tmp_path), shadow_run.take_request(tmp_path)] == [request, None]
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Board:
 
     def write_settings(self, *names: str) -> None:
         pins = [f'{name}_pin = "{self.paths[name]}"' if name in names else f'{name}_pin = ""' for name in self.paths]
-        self.settings.write_text("\n".join(["[alert]", "led_bare = [1.0]", *pins, ""]))
+        self.settings.write_text("\n".join(["[alert]", "led_no_mask = [1.0]", *pins, ""]))
 
     def on(self, name: str) -> bool:
         return self.paths[name].read_text() == "1\n"
@@ -113,7 +113,7 @@ def test_a_damaged_record_counts_as_none(board: Board, tmp_path: Path, content: 
 
 
 def test_what_is_remembered_is_recalled(tmp_path: Path) -> None:
-    settings = config.load(None, {"alert.relay_pin": "gpiochip1:3", "alert.led_bare": [0.5, 0.5]}).alert
+    settings = config.load(None, {"alert.relay_pin": "gpiochip1:3", "alert.led_no_mask": [0.5, 0.5]}).alert
     outputs_off.remember(settings, tmp_path)
     assert outputs_off.recall(tmp_path) == settings
 

@@ -171,7 +171,7 @@ def test_outputs_are_released_where_the_voice_cannot_be_had(clip: Path, mock_pin
 def test_a_voice_and_a_heartbeat_that_cannot_be_had_leave_the_door_watched(
     clip: Path, tmp_path: Path, mock_pins: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = {"voice__enabled": True, "voice__file": str(clip), "alert__heartbeat_pin": str(tmp_path / "gone")}
+    broken = {"voice__enabled": True, "voice__file": str(clip), "alert__heartbeat_pin": str(tmp_path / "lost")}
     service.run(settings_for(clip, **broken), nothing, nothing, build=pipeline_of)
     assert True in levels(mock_pins, LED)
     for output in ("alert.heartbeat_pin: no such file: ", "voice."):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from edge.contracts import Health, Sight, Step
+from edge.contracts import CameraState, Health, Step
 from edge.service import run as service
-from edge.service.systemd import Pulse, notify
+from edge.service.systemd import SystemdNotifier, notify
 from tests.edge.parts import Systemd, nothing, pipeline_of, settings_for
 
 
@@ -59,9 +59,14 @@ def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_camera_watched_too_rarely_is_said_to_be(systemd: Systemd) -> None:
-    pulse = Pulse()
+    pulse = SystemdNotifier()
     pulse.beat()
-    pulse.tell([Health("in", Sight.SEEING, 1.0, slow="too slow: 2 looks a second"), Health("out", Sight.SEEING, 1.0)])
+    pulse.tell(
+        [
+            Health("in", CameraState.STREAMING, 1.0, slow="too slow: 2 looks a second"),
+            Health("out", CameraState.STREAMING, 1.0),
+        ]
+    )
     assert systemd.heard()[-1] == "STATUS=in: watching, but too slow: 2 looks a second; out: watching"
 
 
@@ -74,7 +79,7 @@ def test_a_system_manager_that_does_not_read_holds_nothing_up(systemd: Systemd) 
 def test_ready_is_said_again_where_it_was_not_heard(systemd: Systemd) -> None:
     while notify("WATCHDOG=1"):
         pass
-    pulse = Pulse()
+    pulse = SystemdNotifier()
     pulse.beat()
     systemd.heard()
     pulse.beat()

@@ -10,7 +10,7 @@ from edge import config
 from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
 from edge.errors import OutputError
-from edge.stages.alert import AGAIN_S, REST_S, Alert, Dispensable, lit
+from edge.stages.alert import AGAIN_S, REST_S, Alert, OptionalOutput, lit
 from tests.edge.parts import RecordingOutput
 
 
@@ -41,15 +41,15 @@ def test_both_are_off_before_the_first_alarm() -> None:
 
 def test_an_alarm_lights_and_sounds_and_its_end_ends_both() -> None:
     outputs = Outputs()
-    outputs.alert.renew(Signal.BARE, 1.0)
+    outputs.alert.renew(Signal.NO_MASK, 1.0)
     assert outputs.on == (True, True)
     outputs.alert.renew(Signal.RUNNING, 1.1)
     assert outputs.on == (False, False)
 
 
 def test_a_lease_that_nobody_renews_runs_out() -> None:
-    outputs = Outputs(lease_s=1.0, buzzer_bare=[1.0])
-    outputs.alert.renew(Signal.BARE, 1.0)
+    outputs = Outputs(lease_s=1.0, buzzer_no_mask=[1.0])
+    outputs.alert.renew(Signal.NO_MASK, 1.0)
     outputs.alert.tick(1.99)
     assert outputs.on == (True, True)
     outputs.alert.tick(2.0)
@@ -57,64 +57,64 @@ def test_a_lease_that_nobody_renews_runs_out() -> None:
 
 
 def test_the_buzzer_keeps_its_rhythm_while_the_lamp_stays_lit() -> None:
-    outputs = Outputs(buzzer_bare=[0.3, 0.2])
+    outputs = Outputs(buzzer_no_mask=[0.3, 0.2])
     heard = []
-    outputs.alert.renew(Signal.BARE, 5.0)
+    outputs.alert.renew(Signal.NO_MASK, 5.0)
     for tenth in range(10):
-        outputs.alert.renew(Signal.BARE, 5.05 + tenth / 10)
+        outputs.alert.renew(Signal.NO_MASK, 5.05 + tenth / 10)
         heard.append(outputs.buzzer.on)
         assert outputs.led.on
     assert heard == [True, True, True, False, False] * 2
 
 
 def test_renewing_does_not_begin_the_rhythm_anew() -> None:
-    outputs = Outputs(buzzer_bare=[0.3, 0.3])
-    outputs.alert.renew(Signal.BARE, 0.0)
-    outputs.alert.renew(Signal.BARE, 0.4)
+    outputs = Outputs(buzzer_no_mask=[0.3, 0.3])
+    outputs.alert.renew(Signal.NO_MASK, 0.0)
+    outputs.alert.renew(Signal.NO_MASK, 0.4)
     assert outputs.on == (True, False)
 
 
 def test_the_buzzer_falls_silent_after_its_longest_time_and_the_lamp_stays() -> None:
-    outputs = Outputs(longest_s=3.0, buzzer_bare=[1.0])
+    outputs = Outputs(longest_s=3.0, buzzer_no_mask=[1.0])
     for tenth in range(29):
-        outputs.alert.renew(Signal.BARE, tenth / 10)
+        outputs.alert.renew(Signal.NO_MASK, tenth / 10)
     assert outputs.on == (True, True)
     for tenth in range(30, 60):
-        outputs.alert.renew(Signal.BARE, tenth / 10)
+        outputs.alert.renew(Signal.NO_MASK, tenth / 10)
         assert outputs.on == (True, False)
 
 
 def test_after_an_end_the_next_alarm_sounds_in_full() -> None:
-    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0])
     for tenth in range(20):
-        outputs.alert.renew(Signal.BARE, tenth / 10)
+        outputs.alert.renew(Signal.NO_MASK, tenth / 10)
     assert not outputs.buzzer.on
     outputs.alert.renew(Signal.RUNNING, 2.0)
-    outputs.alert.renew(Signal.BARE, 2.0 + REST_S)
+    outputs.alert.renew(Signal.NO_MASK, 2.0 + REST_S)
     assert outputs.on == (True, True)
 
 
 def test_a_flickering_alarm_sounds_no_longer_than_a_steady_one() -> None:
-    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0])
     for tenth in range(20):
-        outputs.alert.renew(Signal.RUNNING if tenth % 5 == 4 else Signal.BARE, tenth / 10)
-    outputs.alert.renew(Signal.BARE, 2.0)
+        outputs.alert.renew(Signal.RUNNING if tenth % 5 == 4 else Signal.NO_MASK, tenth / 10)
+    outputs.alert.renew(Signal.NO_MASK, 2.0)
     assert outputs.on == (True, False)
 
 
 def test_a_frame_older_than_the_last_tick_does_not_turn_time_back() -> None:
     """A step takes time, so its frame lies behind the ticking thread's clock: the rhythm must not stutter."""
-    outputs = Outputs(buzzer_bare=[0.3, 0.3])
-    outputs.alert.renew(Signal.BARE, 10.0)
+    outputs = Outputs(buzzer_no_mask=[0.3, 0.3])
+    outputs.alert.renew(Signal.NO_MASK, 10.0)
     outputs.alert.tick(10.35)
-    outputs.alert.renew(Signal.BARE, 10.2)
+    outputs.alert.renew(Signal.NO_MASK, 10.2)
     assert outputs.on == (True, False)
 
 
 def test_a_lease_renewed_late_is_as_long_as_any() -> None:
     outputs = Outputs(lease_s=1.0)
     outputs.alert.tick(10.0)
-    outputs.alert.renew(Signal.BARE, 8.5)
+    outputs.alert.renew(Signal.NO_MASK, 8.5)
     outputs.alert.tick(10.9)
     assert outputs.led.on
     outputs.alert.tick(11.1)
@@ -123,9 +123,9 @@ def test_a_lease_renewed_late_is_as_long_as_any() -> None:
 
 def test_closed_is_off_for_good() -> None:
     outputs = Outputs()
-    outputs.alert.renew(Signal.BARE, 0.0)
+    outputs.alert.renew(Signal.NO_MASK, 0.0)
     outputs.alert.close()
-    outputs.alert.renew(Signal.BARE, 0.1)
+    outputs.alert.renew(Signal.NO_MASK, 0.1)
     outputs.alert.tick(0.2)
     assert outputs.on == (False, False)
     assert outputs.led.closed
@@ -141,7 +141,7 @@ class Broken(ConsoleOutput):
 
 @pytest.mark.parametrize("way", ["renew", "close"])
 def test_a_lamp_that_fails_does_not_leave_the_buzzer_sounding(way: str) -> None:
-    outputs = Outputs(buzzer_bare=[1.0])
+    outputs = Outputs(buzzer_no_mask=[1.0])
     buzzer = outputs.buzzer
     buzzer.set(True)
     alert = Alert(outputs.settings, Broken("led", 17, True), buzzer)
@@ -177,9 +177,9 @@ def test_each_signal_is_its_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
 
 
 def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
-    outputs = Outputs(led_bare=[1.0], lease_s=1.0)
+    outputs = Outputs(led_no_mask=[1.0], lease_s=1.0)
     outputs.alert.renew(Signal.RUNNING, 0.0, camera="in")
-    outputs.alert.renew(Signal.BARE, 0.0, [1], camera="out")
+    outputs.alert.renew(Signal.NO_MASK, 0.0, [1], camera="out")
     outputs.alert.hold(0.4, "out")
     outputs.alert.tick(1.35)
     assert outputs.led.on
@@ -191,9 +191,9 @@ def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
     assert not outputs.led.on
 
 
-def renewed_every(wait_s: float, times: int, signal: Signal = Signal.BARE, **changed: Any) -> tuple[Outputs, float]:
+def renewed_every(wait_s: float, times: int, signal: Signal = Signal.NO_MASK, **changed: Any) -> tuple[Outputs, float]:
     """Outputs of a loop whose every frame takes that long, ticked meanwhile, and when the last one was through."""
-    outputs = Outputs(led_bare=[1.0], buzzer_bare=[1.0], led_blind=[1.0], **changed)
+    outputs = Outputs(led_no_mask=[1.0], buzzer_no_mask=[1.0], led_blind=[1.0], **changed)
     now_s = 0.0
     for _ in range(times):
         for tick in range(round(wait_s / 0.05)):
@@ -203,7 +203,7 @@ def renewed_every(wait_s: float, times: int, signal: Signal = Signal.BARE, **cha
     return outputs, now_s
 
 
-@pytest.mark.parametrize("signal", [Signal.BARE, Signal.BLIND])
+@pytest.mark.parametrize("signal", [Signal.NO_MASK, Signal.BLIND])
 def test_an_alarm_lasts_however_long_each_frame_takes(signal: Signal) -> None:
     outputs, _ = renewed_every(2.4, 10, signal, lease_s=1.0)
     assert outputs.led.states == [False, True, False, True]  # the first wait only is not known yet
@@ -231,7 +231,7 @@ def test_one_slow_frame_is_forgotten_after_some_minutes() -> None:
     outputs, now_s = renewed_every(4.0, 2, lease_s=1.0)
     for _ in range(1000):
         now_s += 0.1
-        outputs.alert.renew(Signal.BARE, now_s)
+        outputs.alert.renew(Signal.NO_MASK, now_s)
     outputs.alert.tick(now_s + 1.0)
     assert outputs.on == (False, False)
 
@@ -249,11 +249,12 @@ def test_a_blind_camera_that_waits_stays_blind_and_beats_no_heart() -> None:
 def test_no_two_signals_look_alike() -> None:
     settings = Outputs().settings
     names = {signal.pattern for signal in Signal}
-    assert names == {signal.name.lower() for signal in Signal} - {"reminder"}  # looks as the alarm for the same does
+    # A reminder shares the pattern of the alarm for the same thing.
+    assert names == {"running", "unsure", "incorrect", "blind", "no_mask"}
     assert len({getattr(settings, f"led_{name}") for name in names}) == len(names)
 
 
-@pytest.mark.parametrize(("signal", "alarm"), [(Signal.INCORRECT, True), (Signal.REMINDER, False)])
+@pytest.mark.parametrize(("signal", "alarm"), [(Signal.INCORRECT_MASK, True), (Signal.REMINDER, False)])
 def test_a_reminder_has_neither_voice_nor_siren(signal: Signal, alarm: bool) -> None:
     outputs = Outputs(relay="siren")
     outputs.alert.renew(signal, 1.0, [1])
@@ -263,29 +264,29 @@ def test_a_reminder_has_neither_voice_nor_siren(signal: Signal, alarm: bool) -> 
 
 
 def test_a_new_person_is_sounded_for_when_the_buzzer_had_fallen_silent() -> None:
-    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0])
     for tenth in range(20):
-        outputs.alert.renew(Signal.BARE, tenth / 10, [1])
+        outputs.alert.renew(Signal.NO_MASK, tenth / 10, [1])
     assert outputs.on == (True, False)
-    outputs.alert.renew(Signal.BARE, 2.0, [1, 2])
+    outputs.alert.renew(Signal.NO_MASK, 2.0, [1, 2])
     assert outputs.on == (True, True)
-    outputs.alert.renew(Signal.BARE, 3.1, [1, 2])
+    outputs.alert.renew(Signal.NO_MASK, 3.1, [1, 2])
     assert outputs.on == (True, False)
 
 
 def test_somebody_who_comes_and_goes_in_one_alarm_gets_no_more_than_the_longest_time() -> None:
-    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0])
+    outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0])
     for tenth in range(40):
-        outputs.alert.renew(Signal.BARE, tenth / 10, [1] if tenth % 3 else [])
+        outputs.alert.renew(Signal.NO_MASK, tenth / 10, [1] if tenth % 3 else [])
     assert outputs.on == (True, False)
 
 
 def test_a_blind_camera_that_buzzed_itself_out_leaves_the_buzzer_to_the_next_bare_face() -> None:
-    outputs = Outputs(longest_s=1.0, buzzer_bare=[1.0], buzzer_blind=[1.0])
+    outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0], buzzer_blind=[1.0])
     for tenth in range(20):
         outputs.alert.renew(Signal.BLIND, tenth / 10)
     assert not outputs.buzzer.on
-    outputs.alert.renew(Signal.BARE, 2.0, [1])
+    outputs.alert.renew(Signal.NO_MASK, 2.0, [1])
     assert outputs.on == (True, True)
 
 
@@ -324,8 +325,8 @@ def test_the_heartbeat_needs_every_camera_until_one_is_forgotten() -> None:
 
 
 def test_of_several_cameras_the_worst_is_shown() -> None:
-    outputs = Outputs(buzzer_bare=[1.0])
-    outputs.alert.renew(Signal.BARE, 1.0, camera="door")
+    outputs = Outputs(buzzer_no_mask=[1.0])
+    outputs.alert.renew(Signal.NO_MASK, 1.0, camera="door")
     outputs.alert.renew(Signal.RUNNING, 1.1, camera="yard")
     assert outputs.on == (True, True)
     outputs.alert.renew(Signal.RUNNING, 1.2, camera="door")
@@ -338,7 +339,7 @@ def test_a_siren_relay_falls_silent_and_a_holding_one_does_not() -> None:
         outputs.alert.renew(Signal.RUNNING, 0.0)
         assert not outputs.relay.on
         for tenth in range(20):
-            outputs.alert.renew(Signal.INCORRECT, tenth / 10)
+            outputs.alert.renew(Signal.INCORRECT_MASK, tenth / 10)
             assert outputs.relay.on is (at_last or tenth < 10)
         outputs.alert.tick(9.0)
         assert not outputs.relay.on
@@ -358,11 +359,11 @@ def test_a_strike_opens_for_its_time_when_somebody_is_cleared() -> None:
 
 def test_a_strike_stays_shut_while_somebody_bare_is_there() -> None:
     outputs = Outputs(relay="strike")
-    outputs.alert.renew(Signal.BARE, 1.0, [1], cleared=True)
+    outputs.alert.renew(Signal.NO_MASK, 1.0, [1], cleared=True)
     assert not outputs.relay.on
     outputs.alert.renew(Signal.RUNNING, 1.1, cleared=True)
     assert outputs.relay.on
-    outputs.alert.renew(Signal.BARE, 1.2, [2])
+    outputs.alert.renew(Signal.NO_MASK, 1.2, [2])
     assert not outputs.relay.on
 
 
@@ -377,9 +378,9 @@ def test_the_voice_is_asked_for_while_the_alarm_lasts_and_no_longer_than_the_buz
     outputs = Outputs(longest_s=1.0)
     outputs.alert.renew(Signal.UNSURE, 0.0)
     assert not outputs.voice.on
-    outputs.alert.renew(Signal.INCORRECT, 0.1, [1])
+    outputs.alert.renew(Signal.INCORRECT_MASK, 0.1, [1])
     assert outputs.voice.on
-    outputs.alert.renew(Signal.INCORRECT, 1.2, [1])
+    outputs.alert.renew(Signal.INCORRECT_MASK, 1.2, [1])
     assert not outputs.voice.on
 
 
@@ -394,7 +395,7 @@ def test_everything_is_closed_though_some_of_it_fails() -> None:
 
 def test_nothing_wired_is_nothing_driven() -> None:
     alert = Alert(Outputs().settings, None, None)
-    alert.renew(Signal.BARE, 1.0)
+    alert.renew(Signal.NO_MASK, 1.0)
     alert.tick(9.0)
     alert.close()
 
@@ -403,7 +404,7 @@ def test_all_are_off_before_the_first_signal_and_after_the_last_lease() -> None:
     outputs = Outputs(relay="hold")
     outputs.alert.tick(1.0)
     assert [output.states for output in outputs.all()] == [[False]] * 5
-    outputs.alert.renew(Signal.BARE, 2.0, [1])
+    outputs.alert.renew(Signal.NO_MASK, 2.0, [1])
     outputs.alert.tick(3.1)
     assert not any(output.on for output in outputs.all())
 
@@ -423,8 +424,8 @@ def test_frames_of_a_covered_lens_keep_the_blind_pattern_in_time_and_the_heart_s
 
 
 def test_an_alarm_is_shown_before_blindness_and_ends_with_its_own_lease() -> None:
-    outputs = Outputs(buzzer_bare=[1.0], lease_s=1.0)
-    outputs.alert.renew(Signal.BARE, 1.0, [1])
+    outputs = Outputs(buzzer_no_mask=[1.0], lease_s=1.0)
+    outputs.alert.renew(Signal.NO_MASK, 1.0, [1])
     outputs.alert.renew(Signal.BLIND, 1.5)
     assert outputs.on == (True, True)
     outputs.alert.renew(Signal.BLIND, 2.1)
@@ -447,7 +448,7 @@ def test_outputs_are_driven_when_they_change_and_now_and_then_otherwise() -> Non
     for tick in range(200):
         alert.renew(Signal.RUNNING, tick * 0.05)
     assert 10 <= led.sets <= 11
-    alert.renew(Signal.BARE, 10.01)
+    alert.renew(Signal.NO_MASK, 10.01)
     assert led.on
 
 
@@ -462,7 +463,7 @@ def test_an_output_that_failed_is_driven_again_at_the_next_tick() -> None:
 
     led = Shaky("led", 17, True)
     alert = Alert(Outputs().settings, led, None)
-    alert.renew(Signal.BARE, 1.0)
+    alert.renew(Signal.NO_MASK, 1.0)
     led.fails = True
     with pytest.raises(OSError, match="wire came off"):
         alert.renew(Signal.RUNNING, 1.1)
@@ -488,12 +489,12 @@ def test_an_alarm_that_one_output_still_gives_is_given_before_the_failure_of_ano
     broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
-    alert = Alert(Outputs(buzzer_bare=[0.5, 0.5], led_bare=[0.5, 0.5]).settings, led, buzzer)
+    alert = Alert(Outputs(buzzer_no_mask=[0.5, 0.5], led_no_mask=[0.5, 0.5]).settings, led, buzzer)
     failing, working = (led, buzzer) if broken == "led" else (buzzer, led)
-    alert.renew(Signal.BARE, 1.0, [1])
+    alert.renew(Signal.NO_MASK, 1.0, [1])
     failing.loose = True
     for tenth in range(1, 30):
-        alert.renew(Signal.BARE, 1.0 + tenth / 10, [1])
+        alert.renew(Signal.NO_MASK, 1.0 + tenth / 10, [1])
     assert working.states == [False, True, False, True, False, True, False]
     assert [record.message for record in caplog.records] == [
         f"alert.{broken}_pin: wire came off; the alarm goes on with the other outputs, then fmd ends"
@@ -506,11 +507,11 @@ def test_an_alarm_that_one_output_still_gives_is_given_before_the_failure_of_ano
 def test_an_alarm_without_end_does_not_hide_for_longer_than_its_longest_time_that_an_output_failed() -> None:
     led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
     alert = Alert(Outputs(longest_s=2.0).settings, led, buzzer)
-    alert.renew(Signal.BARE, 1.0, [1])
+    alert.renew(Signal.NO_MASK, 1.0, [1])
     led.loose = True
-    alert.renew(Signal.BARE, 2.9, [1])
+    alert.renew(Signal.NO_MASK, 2.9, [1])
     with pytest.raises(OutputError, match="wire came off"):
-        alert.renew(Signal.BARE, 3.1, [1])
+        alert.renew(Signal.NO_MASK, 3.1, [1])
 
 
 def test_an_alarm_that_nothing_gives_any_more_ends_the_run_at_once() -> None:
@@ -518,7 +519,7 @@ def test_an_alarm_that_nothing_gives_any_more_ends_the_run_at_once() -> None:
     alert = Alert(Outputs(relay="strike").settings, led, None, relay)
     led.loose = True
     with pytest.raises(OutputError, match="wire came off"):
-        alert.renew(Signal.BARE, 1.0, [1])
+        alert.renew(Signal.NO_MASK, 1.0, [1])
 
 
 def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -530,7 +531,7 @@ def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog:
         return lamp
 
     lamp.loose = True
-    output = Dispensable("heartbeat", opened, lambda: now_s[0])
+    output = OptionalOutput("heartbeat", opened, lambda: now_s[0])
     for second in range(100):
         now_s[0] = float(second)
         lamp.loose = second < 50
@@ -549,7 +550,7 @@ def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog:
 
 def test_an_output_that_can_be_done_without_is_switched_off_at_the_end() -> None:
     lamp = RecordingOutput("heartbeat", 23, True)
-    output = Dispensable("heartbeat", lambda: lamp, lambda: 0.0)
+    output = OptionalOutput("heartbeat", lambda: lamp, lambda: 0.0)
     output.set(True)
     output.close()
     assert lamp.closed

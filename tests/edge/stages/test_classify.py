@@ -13,14 +13,14 @@ from edge.inference.bundle import Bundle, Model
 from edge.stages.classify import (
     DOUBTFUL_SCORE,
     SURE_SCORE,
-    Look,
     MaskClassifier,
+    View,
     crop_face,
     crop_square,
     heat_of,
+    observation_of,
     probabilities_of,
     quality_of,
-    verdict_of,
 )
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
 
@@ -100,9 +100,9 @@ def test_a_model_with_other_outputs_than_labels_is_refused(output: str, labels: 
 
 
 def test_a_look_gives_every_label_and_a_quality() -> None:
-    (verdict,) = classifier_of(BARE).classify(frame_of(texture(200, 200)), [Look(Face(Box(50, 50, 110, 110), 0.9))])
-    assert dict(verdict.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
-    assert verdict.quality == 1.0
+    (observation,) = classifier_of(BARE).classify(frame_of(texture(200, 200)), [View(Face(Box(50, 50, 110, 110), 0.9))])
+    assert dict(observation.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
+    assert observation.quality == 1.0
 
 
 def test_a_look_tells_where_the_model_looked_for_its_label() -> None:
@@ -110,12 +110,12 @@ def test_a_look_tells_where_the_model_looked_for_its_label() -> None:
     spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True, crop_margin=0.25)
     answers = [np.array([[0.1, 0.9]], np.float32), maps]
     classifier = MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter(answers), "stub"))
-    looked_at = frame_of(texture(100, 100)), [Look(Face(Box(10, 20, 50, 60), 0.9))]
-    (verdict,) = classifier.classify(*looked_at)
-    assert verdict.heat is not None
-    assert verdict.heat.square == Box(0, 10, 60, 70)  # 40 pixels, a quarter more on every side
-    np.testing.assert_array_equal(verdict.heat.values, [[1, 3], [5, 7]])
-    assert classifier_of(BARE).classify(*looked_at)[0].heat is None
+    classify_crop = frame_of(texture(100, 100)), [View(Face(Box(10, 20, 50, 60), 0.9))]
+    (observation,) = classifier.classify(*classify_crop)
+    assert observation.heat is not None
+    assert observation.heat.square == Box(0, 10, 60, 70)  # 40 pixels, a quarter more on every side
+    np.testing.assert_array_equal(observation.heat.values, [[1, 3], [5, 7]])
+    assert classifier_of(BARE).classify(*classify_crop)[0].heat is None
 
 
 def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_right_one() -> None:
@@ -124,7 +124,7 @@ def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_ri
     answers = StubInterpreter([np.array([[0.1, 0.9]], np.float32), maps])
     classifier = MaskClassifier(Model(Bundle(b"", spec, {}), answers, "stub"))
     face = Face(Box(10, 20, 50, 60), 0.9)
-    plain, mirrored = classifier.classify(frame_of(texture(100, 100)), [Look(face), Look(face, mirrored=True)])
+    plain, mirrored = classifier.classify(frame_of(texture(100, 100)), [View(face), View(face, mirrored=True)])
     np.testing.assert_array_equal(answers.seen[1][0], answers.seen[0][0][:, ::-1])
     assert plain.heat is not None
     assert mirrored.heat is not None
@@ -152,11 +152,11 @@ def test_two_looks_are_weighed_by_how_far_each_shows_a_face() -> None:
     classifier = MaskClassifier(Model(Bundle(b"", spec, {}), answers, "stub"))
     picture = texture(100, 100)
     picture[:, :50] = 250
-    verdict = classifier.classify_twice(frame_of(picture), Face(Box(30, 30, 70, 70), 0.9))
+    observation = classifier.classify_single(frame_of(picture), Face(Box(30, 30, 70, 70), 0.9))
     assert len(answers.seen) == 2
-    assert verdict.background == pytest.approx(0.25)
+    assert observation.background == pytest.approx(0.25)
     # (0.9 + 0.1) and (0.1 + 0.4), of 1.5 that is of a face.
-    assert dict(verdict.probabilities) == pytest.approx({"with_mask": 1 / 1.5, "without_mask": 0.5 / 1.5}, abs=1e-6)
+    assert dict(observation.probabilities) == pytest.approx({"with_mask": 1 / 1.5, "without_mask": 0.5 / 1.5}, abs=1e-6)
 
 
 def test_one_neurons_map_speaks_for_the_second_label() -> None:
@@ -174,18 +174,18 @@ def test_the_square_a_look_was_taken_of_is_the_one_that_is_cut() -> None:
 def test_a_label_for_what_is_no_face_is_kept_apart_from_those_of_a_face() -> None:
     classifier = classifier_of({"with_mask": 0.3, "not_a_face": 0.4, "without_mask": 0.3}, background="not_a_face")
     assert classifier.labels == ("with_mask", "without_mask")
-    (verdict,) = classifier.classify(frame_of(texture(200, 200)), [Look(Face(Box(50, 50, 110, 110), 0.9))])
-    assert dict(verdict.probabilities) == pytest.approx({"with_mask": 0.5, "without_mask": 0.5})
-    assert verdict.background == pytest.approx(0.4)
-    assert verdict.quality == pytest.approx(0.6)
-    assert not verdict.is_face  # far from sure of that, but a look that may be at a hand decides nothing
+    (observation,) = classifier.classify(frame_of(texture(200, 200)), [View(Face(Box(50, 50, 110, 110), 0.9))])
+    assert dict(observation.probabilities) == pytest.approx({"with_mask": 0.5, "without_mask": 0.5})
+    assert observation.background == pytest.approx(0.4)
+    assert observation.quality == pytest.approx(0.6)
+    assert not observation.is_face  # far from sure of that, but a look that may be at a hand decides nothing
 
 
 def test_a_little_doubt_leaves_it_a_face() -> None:
-    verdict = verdict_of({"with_mask": 0.86, "not_a_face": 0.04, "without_mask": 0.1}, 1.0, "not_a_face")
-    assert verdict.is_face
-    assert verdict.label == "with_mask"
-    assert not verdict_of({"with_mask": 0.0, "not_a_face": 1.0, "without_mask": 0.0}, 1.0, "not_a_face").is_face
+    observation = observation_of({"with_mask": 0.86, "not_a_face": 0.04, "without_mask": 0.1}, 1.0, "not_a_face")
+    assert observation.is_face
+    assert observation.label == "with_mask"
+    assert not observation_of({"with_mask": 0.0, "not_a_face": 1.0, "without_mask": 0.0}, 1.0, "not_a_face").is_face
 
 
 def quality_in(image: Image, face: Face) -> float:

@@ -1,4 +1,4 @@
-"""Decisions as a clock: looks at known times, what comes of them."""
+"""Decisions as a clock: observations at known times, what comes of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge import config
-from edge.contracts import Box, Change, Decision, Outcome, Passage, Signal, Track, Verdict
+from edge.contracts import Box, Change, Decision, Observation, Outcome, Passage, Signal, Track
 from edge.stages.decide import Decider
 from tests.edge.parts import BARE, MASKED
 
@@ -34,22 +34,22 @@ class Door:
 
     def tick(
         self,
-        looks: Mapping[int, Mapping[str, float] | None],
+        observed: Mapping[int, Mapping[str, float] | None],
         quality: float = 1.0,
         after_s: float = TICK_S,
         score: float = 0.9,
     ) -> tuple[Decision, ...]:
-        """``looks`` by person; None for somebody present who is not looked at."""
+        """Probabilities by person; None for a person who is present and not observed."""
         self.now_s += after_s
-        verdicts = {id_: Verdict(p, quality) for id_, p in looks.items() if p is not None}
-        tracks = [track(id_, self.now_s, score=score) for id_ in looks]
-        self.passages, decisions = self.decider.update(tracks, verdicts, self.now_s)
+        observations = {id_: Observation(p, quality) for id_, p in observed.items() if p is not None}
+        tracks = [track(id_, self.now_s, score=score) for id_ in observed]
+        self.passages, decisions = self.decider.update(tracks, observations, self.now_s)
         self.decisions += decisions
         return decisions
 
-    def ticks(self, number: int, looks: Mapping[int, Mapping[str, float] | None], **more: Any) -> None:
+    def ticks(self, number: int, observations: Mapping[int, Mapping[str, float] | None], **more: Any) -> None:
         for _ in range(number):
-            self.tick(looks, **more)
+            self.tick(observations, **more)
 
     def told(self) -> list[tuple[str, str]]:
         return [(d.change.value, d.passage.outcome.value) for d in self.decisions]
@@ -122,7 +122,7 @@ def test_a_mask_put_on_ends_the_alarm_and_the_violation_stays_known() -> None:
 
 
 def test_looks_that_clear_anybody_else_do_not_clear_who_is_in_violation() -> None:
-    """A mask worn badly looks right in some looks, one after the other."""
+    """A mask worn badly observations right in some observations, one after the other."""
     door = Door()
     door.ticks(10, {1: BARE})
     door.ticks(8, {1: MASKED, 2: MASKED})
@@ -143,13 +143,13 @@ def test_a_mask_put_on_and_taken_off_again_is_noticed_as_soon_as_any() -> None:
 
 
 def test_looks_in_quick_succession_weigh_by_time_not_by_number() -> None:
-    """The same second, at 10 and at 100 looks: the same evidence."""
+    """The same second, at 10 and at 100 observations: the same evidence."""
     slow, fast = Door(error_rate=0.0001), Door(error_rate=0.0001)
     slow.ticks(3, {1: BARE})
     fast.tick({1: BARE})
     fast.ticks(20, {1: BARE}, after_s=0.01)
     assert fast.passages[0].belief == pytest.approx(slow.passages[0].belief, abs=1e-6)
-    assert fast.passages[0].looks == 21
+    assert fast.passages[0].observations == 21
 
 
 def test_what_was_seen_of_somebody_undecided_long_ago_clears_nobody() -> None:
@@ -179,7 +179,7 @@ def test_a_certain_network_still_needs_several_looks() -> None:
 @pytest.mark.parametrize(
     ("on_incorrect", "outcome", "signal"),
     [
-        ("alarm", "violation", Signal.INCORRECT),
+        ("alarm", "violation", Signal.INCORRECT_MASK),
         ("signal", "violation", Signal.REMINDER),
         ("admit", "compliant", Signal.RUNNING),
     ],
@@ -196,7 +196,7 @@ def test_a_badly_worn_mask_is_what_the_settings_make_of_it(on_incorrect: str, ou
 def test_a_bare_face_is_an_alarm_whatever_becomes_of_badly_worn_masks(on_incorrect: str) -> None:
     door = Door(on_incorrect=on_incorrect)
     door.ticks(10, {1: BARE})
-    assert (door.told(), door.passages[0].signal) == ([("decided", "violation")], Signal.BARE)
+    assert (door.told(), door.passages[0].signal) == ([("decided", "violation")], Signal.NO_MASK)
 
 
 def test_a_badly_worn_mask_taken_off_is_told_where_only_that_is_an_alarm() -> None:
@@ -231,7 +231,7 @@ def test_a_mask_worn_well_for_long_does_not_make_a_bare_face_a_reminder() -> Non
     door = Door(on_incorrect="signal")
     door.ticks(600, {1: MASKED_WITH_SOME_DOUBT})
     door.ticks(10, {1: BARE})
-    assert [passage.signal for passage in door.passages] == [Signal.BARE]
+    assert [passage.signal for passage in door.passages] == [Signal.NO_MASK]
     assert door.told() == [("decided", "compliant"), ("revised", "violation")]
 
 
@@ -254,7 +254,7 @@ def test_somebody_who_stays_unclear_is_unsure_and_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_unsure", "signal"), [("alarm", Signal.BARE), ("signal", Signal.UNSURE), ("admit", Signal.RUNNING)]
+    ("on_unsure", "signal"), [("alarm", Signal.NO_MASK), ("signal", Signal.UNSURE), ("admit", Signal.RUNNING)]
 )
 def test_somebody_unclear_is_what_the_settings_make_of_it(on_unsure: str, signal: Signal) -> None:
     door = Door(on_unsure=on_unsure)
@@ -316,24 +316,24 @@ def test_what_is_no_face_is_no_look_however_bare_it_seems() -> None:
     door = Door()
     for i in range(50):
         now_s = i * TICK_S
-        door.passages, told = door.decider.update([track(1, now_s)], {1: Verdict(BARE, 0.2, background=0.8)}, now_s)
+        door.passages, told = door.decider.update([track(1, now_s)], {1: Observation(BARE, 0.2, background=0.8)}, now_s)
         assert told == ()
-    assert (door.passages[0].looks, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
+    assert (door.passages[0].observations, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
 
 
 @pytest.mark.parametrize(
-    ("score", "background", "looks"), [(0.9, 0.3, 5), (0.4, 0.3, 0), (0.4, 0.02, 5), (0.9, 0.6, 0)]
+    ("score", "background", "observations"), [(0.9, 0.3, 5), (0.4, 0.3, 0), (0.4, 0.02, 5), (0.9, 0.6, 0)]
 )
 def test_a_doubt_whether_it_is_a_face_is_none_where_the_detector_is_sure(
-    score: float, background: float, looks: int
+    score: float, background: float, observations: int
 ) -> None:
     door = Door()
     for i in range(5):
         now_s = i * TICK_S
-        seen = {1: Verdict(BARE, 0.7, background)}
+        seen = {1: Observation(BARE, 0.7, background)}
         door.passages, _ = door.decider.update([track(1, now_s, score=score)], seen, now_s)
-    assert door.passages[0].looks == looks
-    assert (door.passages[0].outcome is Outcome.VIOLATION) is bool(looks)
+    assert door.passages[0].observations == observations
+    assert (door.passages[0].outcome is Outcome.VIOLATION) is bool(observations)
 
 
 def test_poor_looks_let_nobody_in_however_many_they_are() -> None:

@@ -290,7 +290,7 @@ def test_somebody_who_leaves_past_somebody_standing_stays_one_person(clock: Cloc
 
 
 def walk_behind(clock: Clock, *, hidden_ticks: int = 4) -> None:
-    """Somebody, 1, walks to the right and goes out of sight behind somebody who stands, 2."""
+    """Somebody, 1, walks to the right and goes out of state behind somebody who stands, 2."""
     for x in (40, 70, 100, 130, 160, 190):
         clock.tick(face(x, width=60), face(310, width=60))
     for _ in range(hidden_ticks):
@@ -315,7 +315,7 @@ def test_an_edge_too_narrow_to_be_somebody_is_theirs_once_it_is_a_face(clock: Cl
 
 
 def test_somebody_new_beside_others_is_somebody_new(clock: Clock) -> None:
-    """Nobody of those who were there is out of sight."""
+    """Nobody of those who were there is out of state."""
     for _ in range(5):
         clock.tick(face(200, width=60), face(310, width=60))
     assert ids(clock.tick(face(200, width=60), face(310, width=60), face(420, width=60))) == [1, 2, 3]
