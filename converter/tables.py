@@ -108,9 +108,9 @@ def read_split(table: Path) -> list[Picture]:
     for where, row in read_rows(table):
         try:
             path = table.parent / row["image"]
-            out.append(Picture(path, (), row["label"], row["split"], row["group"], row["image"]))
+            out.append(Picture(path, (), row["label"], row["split"], row.get("group") or row["image"], row["image"]))
         except (KeyError, TypeError) as error:
-            raise DataError(f"{where}: lacks {error}; expected the columns image,label,group,split") from error
+            raise DataError(f"{where}: lacks {error}; expected the columns image,label,split[,group]") from error
     return out
 
 

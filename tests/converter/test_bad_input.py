@@ -231,7 +231,7 @@ def wrong_split(folder: Path) -> None:
     [
         (empty_folder, "holds 0 pictures"),
         (corrupt_pictures, "cannot be read, and too few are left"),
-        (wrong_split, "expected image,label,split"),
+        (wrong_split, "expected the columns image,label,split"),
     ],
 )
 def test_bad_calibration_folder(
@@ -250,7 +250,7 @@ def test_bad_calibration_folder(
 def test_bad_boxes(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "boxes.csv").write_text("image,label\n1.jpg,with_mask\n")
     words = [str(softmax_keras), "--calibration", str(tmp_path / "boxes.csv")]
-    _fails(words, "no boxes CSV", tmp_path / "out.tflite", capfd)
+    _fails(words, "not a labelled box", tmp_path / "out.tflite", capfd)
 
 
 def test_some_corrupt_pictures_are_left_out_and_told(

@@ -69,7 +69,7 @@ def test_bad_tables(write_csv: Write, text: str, words: str) -> None:
 
 def test_bad_splits(write_csv: Write) -> None:
     table = write_csv("split.csv", "image,label\na.png,with_mask\n")
-    with pytest.raises(DataError, match="expected the columns image,label,group,split"):
+    with pytest.raises(DataError, match="expected the columns image,label,split"):
         tables.read_folders(table.parent)
 
 
