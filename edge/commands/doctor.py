@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from edge import paths
+from edge.commands import common
 from edge.doctor import devices, machine, software
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, Status, fail, note, ok, warn
@@ -17,6 +18,13 @@ from edge.errors import EXIT_KNOWN, EXIT_OK
 
 Probe = Callable[..., Ran]
 Told = Mapping[str, Any]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fmd doctor``."""
+    parser.add_argument("--json", action="store_true", help="print findings as JSON")
+    parser.add_argument("--try-outputs", action="store_true", help="switch each output on for half a second")
+    common.add_settings_options(parser)
 
 
 def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:

@@ -6,9 +6,11 @@ draws after, so that nothing can be drawn on a picture that kept a face.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -240,3 +242,37 @@ class VideoFile:
             picture, _ = letterbox(picture, height, width)
         writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
         self._frames += 1
+
+
+class StepVideos:
+    """Annotated videos of a run, one file per camera, as a context; ``files`` maps a camera's name to its file.
+
+    ``fps`` is that of :class:`VideoFile`. Faces are blurred unless ``show_faces`` is set.
+    """
+
+    def __init__(self, files: Mapping[str, Path], fps: float | None, show_faces: bool) -> None:
+        for path in files.values():
+            if not path.parent.is_dir():
+                raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
+        self._files, self._fps, self._show_faces = files, fps, show_faces
+        self._stack = ExitStack()
+        self._videos: dict[str, VideoFile] = {}
+        self._shown: dict[str, Image] = {}
+
+    def __enter__(self) -> StepVideos:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, step: Step) -> None:
+        """Append the picture of a step to its camera's video. OutputError where the file cannot be written."""
+        name = step.camera
+        if name not in self._videos:
+            self._videos[name] = self._stack.enter_context(VideoFile(self._files[name], self._fps))
+        # In a frame without detection all of the picture would have to be blurred: repeat the last one with detection.
+        if name not in self._shown or step.detected or self._show_faces:
+            self._shown[name] = annotate(step, self._show_faces)
+        self._videos[name].write(self._shown[name], step.frame.captured_s)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import edge
+from edge.commands.main import COMMANDS, Command
 from tests.edge.parts import ROOT, fmd
 
 EDGE = ROOT / "edge"
@@ -123,8 +124,21 @@ def test_hardware_is_imported_by_drivers_alone(path: Path) -> None:
     assert [name for name in imported(path) if name.split(".")[0] in HARDWARE] == []
 
 
-def test_help_is_quick_because_it_loads_nothing_large() -> None:
-    code = "import sys, edge.commands.main; print(*(set(sys.modules) & {'cv2', 'numpy', 'msgspec', 'ai_edge_litert'}))"
+LOADED = "import sys; print(*(set(sys.modules) & {'cv2', 'numpy', 'msgspec', 'ai_edge_litert'}))"
+
+
+def test_help_is_quick_because_it_loads_no_command() -> None:
+    code = (
+        "import edge.commands.main as main; main.make_parser().format_help(); import sys; print(*sorted(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (found.stdout, found.stderr) == ("\n", "")
+    ours = [name for name in found.stdout.split() if name.startswith("edge")]
+    assert (ours, found.stderr) == (["edge", "edge.commands", "edge.commands.main", "edge.errors"], "")
     assert fmd("--help").returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_options_are_known_without_the_large_libraries(command: Command) -> None:
+    code = f"import argparse, edge.commands.{command.module} as one; one.add_options(argparse.ArgumentParser()); "
+    found = subprocess.run([sys.executable, "-c", code + LOADED], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (found.stdout, found.stderr) == ("\n", "")

@@ -245,7 +245,7 @@ def test_a_bug_is_code_3_with_its_traceback_under_verbose(tmp_path: Path, live: 
 
 def test_a_damaged_installation_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')\n")
-    found = fmd("verify", tmp_path / "x.tflite", PYTHONPATH=str(tmp_path))
+    found = fmd("predict", tmp_path / "x.png", PYTHONPATH=str(tmp_path))
     assert found.returncode == 1
     assert found.stderr.startswith("error: libGL.so.1: cannot open shared object file; ")
     assert found.stderr.count("\n") == 1
@@ -257,7 +257,7 @@ def test_it_runs_as_a_module_too() -> None:
     )
     assert found.returncode == 0
     for name in ("run", "demo", "predict", "verify"):
-        assert f"fmd {name}" in found.stdout
+        assert f"\n    {name} " in found.stdout
 
 
 def test_off_leaves_both_pins_off() -> None:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from edge import config
-from edge.commands import replay
-from edge.commands.replay import Course, Passed
+from edge.commands import expectation, replay
+from edge.commands.expectation import Course, Passed
 from edge.contracts import Decision
 from edge.errors import SettingsError
 from tests.edge.parts import fmd, write_clip
@@ -25,11 +25,11 @@ def changed(passed: Passed, **fields: Any) -> Passed:
 
 
 def complaints(expected: Course, seen: Course) -> list[str]:
-    return [line.said for line in replay.compared(expected, seen) if not line.good]
+    return [line.said for line in expectation.compared(expected, seen) if not line.good]
 
 
 def test_what_was_recorded_is_as_expected() -> None:
-    lines = list(replay.compared(COURSE, COURSE))
+    lines = list(expectation.compared(COURSE, COURSE))
     assert [line.good for line in lines] == [True, True, True]
     assert str(lines[0]) == "ok    passage 1.0-6.0 s: violation, had violated"
 
@@ -79,13 +79,13 @@ def test_an_empty_expectation_forbids_everything() -> None:
 def test_a_course_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
     undecided = changed(MASKED, from_s=20.0, to_s=21.0, outcome="unsure", decided_s=None)
     course = Course(alarms=COURSE.alarms, passages=(*COURSE.passages, undecided))
-    replay.write(tmp_path / name, course, "door.mp4")
-    assert replay.read(tmp_path / name) == course
+    expectation.write(tmp_path / name, course, "door.mp4")
+    assert expectation.read(tmp_path / name) == course
 
 
 def test_a_clip_of_any_name_is_written_down(tmp_path: Path) -> None:
-    replay.write(tmp_path / "course.toml", COURSE, "d\u00f6or\n= 1\x7f\udcff.mp4")
-    assert replay.read(tmp_path / "course.toml") == COURSE
+    expectation.write(tmp_path / "course.toml", COURSE, "d\u00f6or\n= 1\x7f\udcff.mp4")
+    assert expectation.read(tmp_path / "course.toml") == COURSE
     assert "d\u00f6or?= 1??.mp4," in (tmp_path / "course.toml").read_text()
 
 
@@ -103,7 +103,7 @@ def test_a_clip_of_any_name_is_written_down(tmp_path: Path) -> None:
 def test_a_wrong_expectation_is_named(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "e.toml").write_text(text)
     with pytest.raises(SettingsError, match=f"e.toml: .*{told}"):
-        replay.read(tmp_path / "e.toml")
+        expectation.read(tmp_path / "e.toml")
 
 
 def test_a_missing_expectation_is_named_before_the_clip_runs(tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_the_built_in_scene_is_one_passage_and_one_alarm(tmp_path: Path) -> None
     assert (passed.outcome, passed.violated, len(course.alarms)) == ("compliant", True, 1)
     assert passed.decided_s == pytest.approx(course.alarms[0][0])
     assert (stopped_by, len(told)) == (None, 3)
-    replay.write(tmp_path / "doorway.toml", course, "doorway")
-    assert complaints(replay.read(tmp_path / "doorway.toml"), course) == []
+    expectation.write(tmp_path / "doorway.toml", course, "doorway")
+    assert complaints(expectation.read(tmp_path / "doorway.toml"), course) == []
 
 
 def test_an_empty_clip_is_written_down_as_nobody_and_whoever_is_expected_is_missed(tmp_path: Path) -> None:
     clip, expect = write_clip(tmp_path / "clip.mp4", frames=5), tmp_path / "clip.toml"
     assert fmd("replay", clip, "--expect", expect, "--write").returncode == 0
-    assert replay.read(expect) == Course()
-    replay.write(expect, COURSE, "clip.mp4")
+    assert expectation.read(expect) == Course()
+    expectation.write(expect, COURSE, "clip.mp4")
     missed = fmd("replay", clip, "--expect", expect)
     assert (missed.returncode, missed.stdout.splitlines()[-1]) == (1, "3 of 3 not as expected")

@@ -1,0 +1,48 @@
+"""``fmd demo``: the whole loop on a built-in scene with simulated pins."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.commands import common
+
+if TYPE_CHECKING:
+    from edge.contracts import Image, Step
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fmd demo``."""
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for video and contact sheet")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the built-in scene through the whole loop, onto simulated pins, a video and a contact sheet."""
+    from edge import config
+    from edge.reporting import annotate, console
+    from edge.service import run as service
+
+    settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
+    folder: Path = arguments.out
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures: list[Image] = []
+    pins = f"LED (GPIO{settings.alert.led_pin}) and buzzer (GPIO{settings.alert.buzzer_pin})"
+    alarm = False
+
+    def on_step(step: Step) -> None:
+        nonlocal alarm
+        if step.alarm is not alarm:
+            alarm = step.alarm
+            print(f"{step.frame.captured_s:8.2f} s  {'ALARM' if alarm else '-----'}  {pins} {'on' if alarm else 'off'}")
+        picture = annotate.annotate(step, show_faces=True)
+        video.write(picture, step.frame.captured_s)
+        if step.frame.index % 17 == 8:
+            pictures.append(picture)
+
+    with annotate.VideoFile(folder / "demo.mp4") as video:
+        stopped_by = service.run(settings, on_step, console.tell)
+    if pictures:
+        annotate.save_picture(folder / "contact-sheet.png", annotate.contact_sheet(pictures))
+    print(f"annotated video: {folder / 'demo.mp4'}\ncontact sheet:   {folder / 'contact-sheet.png'}")
+    return common.exit_code(stopped_by)

@@ -1,0 +1,29 @@
+"""``fmd events``: print the service's log of events."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from edge import paths
+from edge.commands import common
+from edge.errors import EXIT_OK
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fmd events``."""
+    parser.add_argument("--json", action="store_true", help="a line of JSON each, as kept")
+    common.add_state_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every event, oldest first, one per line."""
+    from edge.record import events
+
+    for event in events.read(arguments.state or paths.state_folder() or paths.STATE):
+        if arguments.json:
+            print(json.dumps(event))
+        else:
+            facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event"))
+            print(f"{event['at']}  {event['event']:<9} {facts}")
+    return EXIT_OK

@@ -1,0 +1,174 @@
+"""``fmd model install``: check a model file, run it in the shadow of the current one, switch to it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from edge import config, drivers, paths
+from edge.config import Settings
+from edge.errors import BundleError, SettingsError
+from edge.inference import bundle
+from edge.inference.bundle import Bundle
+from edge.service import model_store, shadow_run
+from edge.service import run as service
+from edge.service.model_store import ModelsInUse, ModelStore
+from edge.service.shadow_run import ShadowRequest, ShadowResult, ShadowRun
+
+log = logging.getLogger(__name__)
+
+RELOAD_S = 30.0
+"""How long the service may take for a reload up to its first frame; a slow board loads both models twice."""
+POLL_S = 0.5
+
+T = TypeVar("T")
+
+
+def install(arguments: argparse.Namespace, store: ModelStore) -> None:
+    """Check ``arguments.file``, compare it with the model in use, and switch to it; back to the old where it fails."""
+    data, checked = arguments.file.read_bytes(), bundle.unpack(arguments.file)
+    task = checked.contract.task
+    settings = _settings(arguments, task)
+    # All that a start would check, golden inputs among it, before anything is written.
+    service.check(_with_model(settings, task, arguments.file))
+    path = store.add(data, checked)
+    running = model_store.in_use(paths.RUNTIME if arguments.runtime is None else arguments.runtime)
+    if result := _shadowed(arguments, settings, store, checked, path, running):
+        _judge(result, arguments.allow)
+    store.switch(task, path.name)
+    if running is None:
+        store.prove(task)
+        print(f"{task} {path.name} is installed; fmd does not run now and uses it from its next start")
+        return
+    _reload_onto(arguments, store, task, path, running)
+    print(f"{task} {path.name} is installed and in use; fmd model rollback goes back")
+
+
+def _settings(arguments: argparse.Namespace, task: str) -> Settings:
+    path = arguments.config or (paths.SETTINGS if paths.SETTINGS.exists() else None)
+    settings = config.load(path)
+    if named := getattr(settings.model, task):
+        raise SettingsError(
+            f"{path}: model.{task} names {named}, which would win over an installed one; take it out first"
+        )
+    return settings
+
+
+def _with_model(settings: Settings, task: str, file: Path) -> Settings:
+    return msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, **{task: str(file)}))
+
+
+def _shadowed(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    store: ModelStore,
+    checked: Bundle,
+    path: Path,
+    running: ModelsInUse | None,
+) -> ShadowResult | None:
+    request = ShadowRequest(str(path), checked.contract.task, arguments.seconds)
+    if arguments.source:
+        return _over_a_clip(settings, request, arguments.source)
+    if running is None or not arguments.seconds:
+        log.info("no trial beside the one in use: %s", "fmd does not run" if running is None else "--seconds 0")
+        return None
+    return _beside(arguments, store, request, running)
+
+
+def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> ShadowResult:
+    """Both models over a clip, here and now, no pin driven."""
+    begun = ShadowRun(msgspec.structs.replace(request, seconds=float("inf")), None)
+    new = bundle.load(
+        Path(request.file), request.task, lambda raw: drivers.open_interpreter(raw, settings.model.threads)
+    )
+    camera = msgspec.structs.replace(settings.camera, source=source)
+    quiet = msgspec.structs.replace(settings.alert, driver="console")
+    here = msgspec.structs.replace(settings, camera=camera, alert=quiet)
+    service.run(
+        here,
+        lambda step: None,
+        lambda decision: None,
+        build=lambda chosen, alert: service.build_pipeline(chosen, alert, shadow=(new, begun)),
+    )
+    return begun.result
+
+
+def _beside(
+    arguments: argparse.Namespace, store: ModelStore, request: ShadowRequest, running: ModelsInUse
+) -> ShadowResult:
+    """Have the running service try it on its own live frames."""
+    answer = (arguments.runtime or paths.RUNTIME) / shadow_run.RESULT
+    answer.unlink(missing_ok=True)
+    shadow_run.write_request(store.folder, request)
+    hang_up(running)
+    print(f"trying it beside the one in use for {request.seconds:g} s of live frames ...", flush=True)
+    found = _wait(lambda: shadow_run.read_result(answer), RELOAD_S)
+    if found is None:
+        shadow_run.take_request(store.folder)
+        raise BundleError("the running fmd did not begin the trial; look at: journalctl -u fmd")
+    # An empty doorway shows a classifier nothing: the time is over all the same.
+    ended = _wait(lambda: _ended(answer), request.seconds + POLL_S)
+    return ended or shadow_run.read_result(answer) or found
+
+
+def _ended(answer: Path) -> ShadowResult | None:
+    result = shadow_run.read_result(answer)
+    return result if result and (result.done or result.error) else None
+
+
+def _judge(result: ShadowResult, allow: float) -> None:
+    """Say how the trial went; BundleError where it went too badly to switch."""
+    if result.error:
+        raise BundleError(f"{result.file}: failed on trial ({result.error}); the one in use stays")
+    if not result.observations:
+        print("nobody came by during the trial: the two were not compared")
+        return
+    print(f"the two disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
+    for example in result.examples:
+        print(f"  {example}")
+    if result.share > allow:
+        raise BundleError(
+            f"{result.file}: disagrees with the one in use on {result.share:.1%} of observations, allowed are "
+            f"{allow:.1%}; "
+            "the one in use stays (--allow 1 installs it all the same)"
+        )
+
+
+def _reload_onto(arguments: argparse.Namespace, store: ModelStore, task: str, path: Path, running: ModelsInUse) -> None:
+    """Have the service take up the new file; back to the old one where it does not."""
+    hang_up(running)
+    folder = arguments.runtime or paths.RUNTIME
+
+    def taken() -> ModelsInUse | None:
+        now = model_store.in_use(folder)
+        return now if now and Path(getattr(now, task)).name == path.name else None
+
+    if _wait(taken, RELOAD_S):
+        return
+    name = store.roll_back(task)
+    if now := model_store.in_use(folder):
+        hang_up(now)
+    raise BundleError(f"{path}: the running fmd did not take it up (journalctl -u fmd); back to {name}")
+
+
+def hang_up(running: ModelsInUse) -> None:
+    """Send the running service SIGHUP, on which it reads settings and models again."""
+    try:
+        os.kill(running.pid, signal.SIGHUP)
+    except PermissionError as error:
+        raise SettingsError(f"fmd runs as another user (process {running.pid}); use sudo") from error
+
+
+def _wait(ask: Callable[[], T | None], seconds: float) -> T | None:
+    until_s = time.monotonic() + seconds
+    while (found := ask()) is None and time.monotonic() < until_s:
+        time.sleep(POLL_S)
+    return found

@@ -1,0 +1,22 @@
+"""``fmd off``: switch every output off."""
+
+from __future__ import annotations
+
+import argparse
+
+from edge import paths
+from edge.commands import common
+from edge.errors import EXIT_OK
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fmd off``."""
+    common.add_settings_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Switch every output off, where fmd was killed and could not do so itself."""
+    from edge.service import outputs_off
+
+    outputs_off.switch_off(lambda: common.load_settings(arguments), paths.runtime_folder())
+    return EXIT_OK

@@ -1,0 +1,37 @@
+"""``fmd verify``: check a model file's contract and replay its golden inputs on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from edge.errors import EXIT_OK
+
+log = logging.getLogger(__name__)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fmd verify``."""
+    parser.add_argument("model", type=Path, help="a model file made by fmd-convert")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the file, replay its golden inputs and print the contract as JSON."""
+    from edge import drivers
+    from edge.inference import bundle
+
+    loaded = bundle.unpack(arguments.model)
+    model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer), str(arguments.model))
+    worst = model.replay()
+    print(json.dumps(bundle.described(loaded.contract), indent=1))
+    # The sentence goes where the log goes: standard output is one JSON value, for programs.
+    log.info(
+        "%s: contract, hash and %d golden inputs are right on %s (largest difference: %.0f%% of what is allowed)",
+        arguments.model,
+        len(loaded.golden["inputs"]),
+        model.runtime,
+        100 * worst,
+    )
+    return EXIT_OK
