@@ -30,9 +30,10 @@ from bench import clips
 from bench.measure import Figure, report
 from edge import config
 from edge.camera.supervisor import ThreadReader
-from edge.contracts import Frame, Image, Step
+from edge.contracts import Delivery, Frame, Image, Step
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import RuntimeMissingError
+from edge.reporting.listener import Listener
 from edge.service import run as service
 from edge.service.runtime import Runtime
 
@@ -69,7 +70,7 @@ class TogglingCamera:
 
 
 @dataclass
-class Witness:
+class Witness(Listener):
     """What the steps told: the frames that changed the alarm, and how long the networks took.
 
     ``dropped`` and ``observations`` are by camera.
@@ -88,14 +89,14 @@ class Witness:
     lasted_s: float = math.nan
     processor_s: float = math.nan
 
-    def take(self, step: Step) -> None:
+    def on_step(self, step: Step, delivery: Delivery) -> None:
         """Note one step; raises EnoughError after as many edges as were wanted."""
         if step.observations:
             self.detect_s.append(step.timings_s.get("detect", 0.0))
             self.classify_s.append(step.timings_s["classify"] / len(step.observations))
         if not self.observations:
             self.began_s, self.began_processor_s = time.monotonic(), time.process_time()
-        self.dropped[step.camera] = step.dropped
+        self.dropped[step.camera] = delivery.dropped
         self.observations[step.camera] += step.detected
         if step.camera not in ("", FIRST):
             return
@@ -171,9 +172,9 @@ def measured(clip: clips.Clip, edges: int, fps: float, threads: int, cameras: in
     pin = factory.pin(settings.alert.led_pin)
     pin.clear_states()
     began_s = factory.ticks()
-    world = Runtime(reader=lambda open_camera, ring: ThreadReader(partial(next, opened), ring))
+    runtime = Runtime(reader=lambda open_camera, ring: ThreadReader(partial(next, opened), ring))
     try:
-        service.run(settings, witness.take, lambda decision: None, world=world)
+        service.run(settings, [witness], runtime=runtime)
     except EnoughError:
         # Each state with the seconds since the one before; the first is the one it was made in.
         edges_s = began_s + np.cumsum([state.timestamp for state in pin.states])

@@ -27,6 +27,7 @@ from edge.drivers.console import ConsoleOutput
 from edge.errors import FmdError, exit_code_of
 from edge.pipeline import Pipeline
 from edge.service import run as service
+from edge.service.models import OpenInterpreter
 from edge.stages.alert import Alert
 
 
@@ -66,10 +67,10 @@ class FmdLoop(Generic[Given]):
         return step
 
 
-def open_pipeline(settings: config.Settings, opened: service.OpenInterpreter = drivers.open_interpreter) -> Pipeline:
+def open_pipeline(settings: config.Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Pipeline:
     """The stages as the service joins them, outputs on the console."""
     led, buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
-    return service.build_pipeline(settings, Alert(settings.alert, led, buzzer), opened)
+    return service.build_pipeline(settings, Alert(settings.alert, led, buzzer), opened=opened)
 
 
 def timed(step: Callable[[Image], object], frames: Sequence[Image]) -> list[float]:

@@ -34,6 +34,7 @@ from bench.memory import scene_file
 from edge import config
 from edge.contracts import Step
 from edge.errors import DataError
+from edge.reporting.listener import Callbacks
 from edge.service import run as service
 
 FRAMES, MIN_READINGS, SETTLING = 100_000, 25, 0.2
@@ -113,7 +114,7 @@ def watched(clip: Path, frames: int, say: Callable[[str], None] = lambda line: N
 
     settings = config.load(None, {"camera.source": str(clip), "camera.loop": True, "alert.driver": "console"})
     try:
-        service.run(settings, on_step, lambda decision: None)
+        service.run(settings, [Callbacks(on_step)])
     except EnoughError:
         return found
     # A looped clip has no end: the service was asked to stop, by a signal that it keeps to itself.

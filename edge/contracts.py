@@ -1,9 +1,9 @@
-"""What passes between the stages: shapes, units and colour order, said here and nowhere else.
+"""Types that pass between the stages, with their shapes, units and colour order. Nothing here imports another module.
 
-Pictures are ``uint8`` arrays of shape (height, width, 3) in **RGB** order, always. Drivers convert at the
-border (OpenCV and picamera2's "RGB888" are B, G, R in memory). Coordinates are pixels of the full frame,
-x to the right, y down, the maximum exclusive. Scores and probabilities are 0..1. Times are seconds on one
-monotonic clock and end in ``_s``; nobody below :mod:`edge.service.run` reads a clock, time comes with the frame.
+Pictures are ``uint8`` arrays of shape (height, width, 3) in **RGB** order, always. Drivers convert at the border,
+because OpenCV and picamera2's "RGB888" are B, G, R in memory. Coordinates are pixels of the full frame: x to the right,
+y down, the maximum exclusive. Scores and probabilities are 0..1. Times are seconds on one monotonic clock and their
+names end in ``_s``. Only :mod:`edge.service` and above read a clock; below it, time comes with the frame.
 """
 
 from __future__ import annotations
@@ -26,9 +26,15 @@ Floats = npt.NDArray[np.float32]
 Stored = npt.NDArray[Any]
 """Values of a model's tensor as the file stores them: quantized, or float32."""
 
+WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK = "with_mask", "without_mask", "with_incorrect_mask"
+"""Labels of a face. A badly worn mask has signals of its own; a model may lack that label."""
+LABELS = (WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK)
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Suffixes, in lower case, of the picture files that every command reads."""
+
 
 class Box(NamedTuple):
-    """A rectangle in full-frame pixels; ``xmax`` and ``ymax`` are exclusive. May reach out of the frame."""
+    """Rectangle in full-frame pixels; ``xmax`` and ``ymax`` are exclusive. It may reach out of the frame."""
 
     xmin: float
     ymin: float
@@ -48,14 +54,15 @@ class Box(NamedTuple):
         return (self.xmin + self.xmax) / 2, (self.ymin + self.ymax) / 2
 
     def intersection(self, other: Box) -> float:
-        """Shared area in square pixels."""
+        """Return the shared area in square pixels."""
         width = min(self.xmax, other.xmax) - max(self.xmin, other.xmin)
+        # Most pairs do not overlap, and the tracker compares many pairs in every frame: leave early.
         if width <= 0:
             return 0.0
         return width * max(0.0, min(self.ymax, other.ymax) - max(self.ymin, other.ymin))
 
     def iou(self, other: Box) -> float:
-        """Intersection over union, 0..1; 0 for boxes without area."""
+        """Return the intersection over union, 0..1; 0 for boxes without area."""
         shared = self.intersection(other)
         if not shared:
             return 0.0
@@ -64,23 +71,26 @@ class Box(NamedTuple):
 
 
 LUMA_WIDTH = 160
-"""About how wide the brightness plane is that is taken from a picture, in pixels."""
+"""Approximate width, in pixels, of the brightness plane that is taken from a picture."""
 
 
 def luma_of(image: Image) -> Image:
-    """A small brightness plane (h, w) of an RGB picture: every nth green value, which costs next to nothing."""
+    """Return a small brightness plane (h, w) of an RGB picture.
+
+    It takes every nth green value: green carries most of the brightness, and a strided copy costs next to nothing.
+    """
     step = max(1, image.shape[1] // LUMA_WIDTH)
     return np.ascontiguousarray(image[::step, ::step, 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture and when it was taken.
+    """One picture and the time it was taken.
 
-    ``image`` may be a view that reads B, G, R memory backwards (``bgr[:, :, ::-1]``): whoever uses a part of it
-    converts that part and no more. ``given_luma`` is the (h, w) uint8 brightness plane a driver has for nothing
-    (picamera2's low-resolution Y plane), None where it has none. ``small`` makes a smaller (h, w, 3) RGB picture of
-    the same view, for the detector, where that costs a driver less than shrinking ``image``.
+    ``image`` may be a view that reads B, G, R memory backwards (``bgr[:, :, ::-1]``): code that uses a part converts
+    only that part. ``given_luma`` is the (h, w) uint8 brightness plane that a driver has at no cost (picamera2's
+    low-resolution Y plane), or None. ``small`` makes a smaller (h, w, 3) RGB picture of the same view for the detector,
+    where the driver can do so cheaper than by shrinking ``image``.
     """
 
     image: Image
@@ -91,22 +101,22 @@ class Frame:
 
     @cached_property
     def luma(self) -> Image:
-        """A small (h, w) uint8 brightness plane of the view; made when first asked for."""
+        """A small (h, w) uint8 brightness plane of the view, computed at first use."""
         return luma_of(self.image) if self.given_luma is None else self.given_luma
 
 
 class Face(msgspec.Struct, frozen=True):
-    """A face found in one frame; ``score`` is the detector's confidence."""
+    """A face that the detector found in one frame; ``score`` is its confidence."""
 
     box: Box
     score: float
 
 
 class Track(msgspec.Struct, frozen=True):
-    """The same person over time, as of one frame.
+    """One person over time, as of one frame.
 
-    ``box`` is where the face is now (the last detection moved on at constant velocity while ``missed`` > 0);
-    ``missed`` counts the detector's looks in a row that did not find it.
+    ``box`` is where the face is now: the last detection, moved on at constant velocity while ``missed`` > 0.
+    ``missed`` counts the detections in a row that did not find the face.
     """
 
     id: int
@@ -117,21 +127,24 @@ class Track(msgspec.Struct, frozen=True):
     missed: int
 
 
-WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK = "with_mask", "without_mask", "with_incorrect_mask"
-"""Labels of a face. A badly worn mask has signals of its own; a model may lack that label."""
-LABELS = (WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK)
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Suffixes, in lower case, of the picture files that every command reads."""
+class View(NamedTuple):
+    """A face that shall be classified, as it is or as its mirror image."""
+
+    face: Face
+    mirrored: bool = False
+
+
 MAX_BACKGROUND = 0.06
-"""Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
+"""From this probability of "no face" on, an observation decides nothing. Chosen on the validation split
+(models/README.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heat:
-    """Where the model looked for the label it gave: a class activation map over the square it was shown.
+    """Class activation map: which parts of the crop made the model choose its label.
 
-    ``square`` is in full-frame pixels and may reach out of the picture. ``values`` (h, w) float32 are above zero where
-    the picture speaks for the label and below where against it; their unit is the model's own.
+    ``square`` is in full-frame pixels and may reach out of the picture. ``values`` (h, w) float32 are positive where
+    the picture speaks for the label and negative where it speaks against it; their unit is the model's own.
     """
 
     square: Box
@@ -139,11 +152,11 @@ class Heat:
 
 
 class Observation(msgspec.Struct, frozen=True, eq=False):
-    """One look at one face: a probability for every label, and how far the look can be trusted.
+    """One classification of one face: a probability for every label, and how far to trust it.
 
-    ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a crop that says nothing (tiny, cut
-    off, blurred) and 1 for a good one. ``background`` is the probability that this is no face at all, 0 where the
-    model has no label for that. ``heat`` is None where the model tells of no map.
+    ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a useless crop (tiny, cut off, blurred)
+    and 1 for a good one. ``background`` is the probability that this is no face at all, and 0 if the model has no label
+    for that. ``heat`` is None if the model has no heat map.
     """
 
     probabilities: Mapping[str, float]
@@ -153,7 +166,7 @@ class Observation(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def is_face(self) -> bool:
-        """False where the second look has any doubt to speak of (:data:`MAX_BACKGROUND`)."""
+        """False if the classifier doubts that this is a face (:data:`MAX_BACKGROUND`)."""
         return self.background < MAX_BACKGROUND
 
     @property
@@ -165,8 +178,16 @@ class Observation(msgspec.Struct, frozen=True, eq=False):
         return max(self.probabilities.values())
 
 
+class Presence(Enum):
+    """Who is at the door, as far as it matters for how often to run the detector."""
+
+    NOBODY = "nobody"
+    SETTLED = "settled"
+    OPEN = "open"
+
+
 class Outcome(Enum):
-    """What is held of a person at the door."""
+    """Result of a passage so far."""
 
     UNDECIDED = "undecided"
     COMPLIANT = "compliant"
@@ -175,27 +196,28 @@ class Outcome(Enum):
 
 
 class Passage(msgspec.Struct, frozen=True):
-    """One person's way past the door, from the first usable face to the last.
+    """One person's way past the camera, from the first usable face to the last.
 
-    ``label`` is the label of most weight so far, empty before the first look. ``violated`` stays true once the
-    person was held to be in violation. ``looks`` counts observations used, ``belief`` is the probability (0..1)
-    that the person is *not* wearing a mask as they should. ``signal`` is what the settings have shown for all that.
+    ``label`` is the label with the most weight so far, empty before the first observation. ``violated`` stays true once
+    the outcome was a violation. ``observations`` counts the observations that were used. ``signal`` is what the
+    settings show for this outcome. After ``settled_s`` frequent observations add nothing: it lies in the past for a
+    decided person without contrary evidence, and is infinite while the outcome may still change.
     """
 
     id: int
     outcome: Outcome
     label: str
-    belief: float
     observations: int
     violated: bool
     entered_s: float
     changed_s: float
     seen_s: float
     signal: Signal
+    settled_s: float = float("inf")
 
 
 class Change(Enum):
-    """Why a decision was told."""
+    """Why a decision is reported."""
 
     DECIDED = "decided"
     REVISED = "revised"
@@ -204,19 +226,21 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Something worth telling: a passage was decided, changed its outcome, or ended."""
+    """A reported change of a passage: it was decided, changed its outcome, or ended.
+
+    ``camera`` names the camera if there are several, and is empty otherwise.
+    """
 
     change: Change
     passage: Passage
     at_s: float
     camera: str = ""
-    """Which of several cameras saw it; empty where there is one."""
 
 
 class Signal(IntEnum):
-    """What the outputs show, the most urgent last.
+    """What the outputs show; a higher value is more urgent.
 
-    REMINDER and INCORRECT_MASK both stand for a badly worn mask: the first where the settings only show it.
+    REMINDER and INCORRECT_MASK both stand for a badly worn mask. REMINDER is no alarm: the settings only show it.
     """
 
     RUNNING = 0
@@ -228,45 +252,75 @@ class Signal(IntEnum):
 
     @property
     def alarming(self) -> bool:
-        """True where the alarm goes off: voice, relay and messages beside LED and buzzer."""
+        """True if voice, relay and messages act as well as LED and buzzer."""
         return self >= Signal.INCORRECT_MASK
 
     @property
+    def state(self) -> str:
+        """Name of this signal in messages, such as ``"no_mask"``."""
+        return self.name.lower()
+
+    @property
     def pattern(self) -> str:
-        """The patterns' name in the settings, as in ``alert.led_no_mask``."""
-        return "incorrect" if self in (Signal.REMINDER, Signal.INCORRECT_MASK) else self.name.lower()
+        """Name of this signal's patterns in the settings, as in ``alert.led_no_mask``."""
+        return "incorrect" if self in (Signal.REMINDER, Signal.INCORRECT_MASK) else self.state
+
+
+class Assessment(NamedTuple):
+    """What the decider concludes from one frame: all passages, what changed, and what the outputs shall show.
+
+    ``signal`` is the most urgent signal of all passages; nothing else computes it. ``offenders`` are the ids of the
+    people it is shown for. ``cleared`` is true if a person was decided who needs no signal (a door strike opens).
+    """
+
+    passages: tuple[Passage, ...]
+    decisions: tuple[Decision, ...]
+    signal: Signal
+    offenders: tuple[int, ...]
+    cleared: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Everything one frame led to; what the log, the annotated picture and the tests read.
+    """Everything that the pipeline knows after one frame.
 
-    ``awake`` is false when the gate let the frame cost nothing. ``looked`` is false where the detector was not asked:
-    ``faces`` is empty then, and ``tracks`` are where people are expected. ``alarm`` is true where ``signal`` is an
-    alarm. ``timings_s`` maps a stage's name to the seconds it took (only stages that ran).
+    ``awake`` is false if the gate skipped the frame. ``detected`` is false if the detector did not run: then ``faces``
+    is empty and ``tracks`` are where people are expected. ``observations`` are by track id. ``timings_s`` maps the name
+    of each stage that ran to its seconds. ``camera`` is empty if there is only one.
     """
 
     frame: Frame
     awake: bool
+    detected: bool
     faces: tuple[Face, ...]
     tracks: tuple[Track, ...]
     observations: Mapping[int, Observation]
     passages: tuple[Passage, ...]
     decisions: tuple[Decision, ...]
-    alarm: bool
+    signal: Signal
     timings_s: Mapping[str, float]
-    detected: bool = True
     camera: str = ""
-    """Which of several cameras the frame is of; empty where there is one."""
-    signal: Signal = Signal.RUNNING
+
+    @property
+    def alarm(self) -> bool:
+        """True if ``signal`` is an alarm."""
+        return self.signal.alarming
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a frame reached the pipeline, as its camera worker knows.
+
+    ``dropped`` counts this camera's frames that were outdated before the pipeline could take them, since the start.
+    ``late_s`` is the time from the picture to the end of its step, None if the source is not live.
+    """
+
     dropped: int = 0
-    """How many frames of a live camera were stale so far before their turn came."""
     late_s: float | None = None
-    """From the picture to the end of its step, seconds; None where the source is not live."""
 
 
 class CameraState(Enum):
-    """What a live camera gives. All but SEEING is blind: somebody could walk past and nobody would know."""
+    """What a live camera delivers. In every state but STREAMING a person could walk past unseen."""
 
     STARTING = "starting"
     STREAMING = "streaming"
@@ -278,12 +332,12 @@ class CameraState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a camera is, as of one moment; the service tells every change of it.
+    """State of one camera; the service reports every change.
 
-    STALLED gives no new picture, FROZEN the same one again and again, DARK a black one or one without any contrast
-    (covered lens), GONE is unplugged, off the network, or cannot be opened. ``reason`` says it in one line for the
-    person who mends it; ``since_s`` is when the sight became what it is. ``camera`` names one of several. ``slow`` says
-    why looks at what a seeing camera gives come more rarely than the settings ask for; it is empty where they do not.
+    STALLED gives no new picture and FROZEN the same one again and again. DARK gives a black picture or one without
+    contrast (covered lens). LOST is unplugged, off the network, or cannot be opened. ``reason`` explains it in one line
+    to the person who repairs it. ``since_s`` is when the state began. ``slow`` explains why a streaming camera is
+    processed less often than the settings ask for, and is empty otherwise.
     """
 
     camera: str
@@ -294,36 +348,36 @@ class Health:
 
     @property
     def blind(self) -> bool:
-        """Whether somebody could walk past unseen."""
+        """True if a person could walk past unseen."""
         return self.state is not CameraState.STREAMING
 
 
 class Camera(Protocol):
-    """A source of frames. Drivers implement it; see :mod:`edge.drivers`."""
+    """A source of frames; :mod:`edge.drivers` implements it."""
 
     @property
     def live(self) -> bool:
         """True if frames arrive in real time whether read or not; false for files and folders."""
 
     def read(self) -> Frame | None:
-        """The newest frame, or None where the source has ended.
+        """Return the newest frame, or None if the source has ended.
 
-        Raises :class:`edge.errors.CameraError` where the source is broken or gone.
+        Raises :class:`edge.errors.CameraError` if the source is broken or lost.
         """
 
     def close(self) -> None:
-        """Give the device back. Safe to call twice."""
+        """Release the device. Safe to call twice."""
 
 
 class Detector(Protocol):
-    """What finds faces: :class:`edge.stages.detect.FaceDetector`, or a driver that brings its own model format."""
+    """Finds faces: :class:`edge.stages.detect.FaceDetector`, or a driver with a model format of its own."""
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
-        """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
+        """Return the faces of one frame, best first, in full-frame pixels, cut to the frame."""
 
 
 class Interpreter(Protocol):
-    """A loaded TFLite model. Drivers implement it; see :mod:`edge.drivers`."""
+    """A loaded TFLite model; :mod:`edge.drivers` implements it."""
 
     @property
     def runtime(self) -> str:
@@ -336,7 +390,10 @@ class Interpreter(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]: ...
 
     def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
-        """One inference: ``tensor`` has :attr:`input`'s shape and dtype, answers are as :attr:`outputs` store them."""
+        """Run one inference.
+
+        ``tensor`` has the shape and dtype of :attr:`input`; the results are as :attr:`outputs` store them.
+        """
 
 
 class TensorSpec(NamedTuple):
@@ -349,7 +406,7 @@ class TensorSpec(NamedTuple):
     zero_point: int
 
     def real(self, stored: Stored) -> Floats:
-        """Stored values of this tensor, or of a part of it, as float32 real ones."""
+        """Return stored values of this tensor, or of a part of it, as float32 real values."""
         if not self.scale:
             return np.asarray(stored, np.float32)
         real: Floats = np.subtract(stored, np.float32(self.zero_point), dtype=np.float32)
@@ -357,17 +414,20 @@ class TensorSpec(NamedTuple):
         return real
 
     def reading(self, function: Callable[[Floats], Floats]) -> Callable[[Stored], Floats]:
-        """What gives ``function`` of the real values behind stored ones: where those are bytes, by a table."""
+        """Return a callable that gives ``function`` of the real values behind stored ones.
+
+        For bytes it is a table of 256 results, which is much quicker than computing thousands of them.
+        """
         if not self.scale or np.dtype(self.dtype).itemsize > 1:
             return lambda stored: function(self.real(stored))
-        # In the order of the bytes' patterns: its last half is found by negative numbers, too.
+        # In the order of the bit patterns: negative int8 numbers index the second half of the table from its end.
         return function(self.real(np.arange(256).astype(np.uint8).view(self.dtype))).take
 
 
 class Output(Protocol):
-    """Something that can be switched on and off at the door: a lamp, a buzzer, a console line.
+    """Something at the door that can be switched on and off: a lamp, a buzzer, a console line.
 
-    Off when constructed. ``close`` switches off and releases the line; safe to call twice.
+    It is off when constructed. ``close`` switches it off and releases the line; it is safe to call twice.
     """
 
     def set(self, on: bool) -> None: ...
@@ -376,40 +436,42 @@ class Output(Protocol):
 
 
 class MessageKind(Enum):
-    """What a message is about."""
+    """What a message is about; :mod:`edge.messages` defines the content of each kind."""
 
     STATE = "state"
-    """``state``: a :class:`Signal`'s name in lower case, or "off"."""
     DECISION = "decision"
-    """``change``, ``outcome``, ``person``, ``label``, ``signal``, ``violated``, ``looks``, ``seconds``."""
     HEALTH = "health"
-    """``sight`` of a camera and the ``reason``."""
     METRICS = "metrics"
-    """Counts and the board's readings, flat."""
     REMOVED = "removed"
-    """Nothing: the camera is watched no longer, and what was told of it alone is to be forgotten."""
+    """The camera is no longer watched: what was published about it alone must be removed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """Something to tell the world outside.
+    """Something to publish.
 
-    ``at`` is the wall clock's time in seconds since 1970 (UTC). ``picture`` makes the JPEG that goes with it, in which
-    no face can be recognised, where there is one: in the messenger's thread, as it takes milliseconds.
+    ``at`` is wall-clock time in seconds since 1970 (UTC). ``content`` is a struct of :mod:`edge.messages`, None for
+    REMOVED. ``picture`` makes the JPEG that goes with it, in which no face can be recognised; the publisher's thread
+    calls it, because that takes milliseconds.
     """
 
     kind: MessageKind
     at: float
     camera: str
-    values: Mapping[str, str | float | bool]
+    content: msgspec.Struct | None
     picture: Callable[[], bytes] | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The content's fields as JSON types; empty for REMOVED."""
+        return {} if self.content is None else dict(msgspec.to_builtins(self.content))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConfiguredPublisher:
-    """Somebody the settings want told: ``open`` makes the messenger, and raises what making one does.
+    """A configured publisher, not yet opened: ``open`` makes it, and raises what making one raises.
 
-    ``wanted`` is all that depends on; two publishers that are equal in it are the same. It holds passwords.
+    ``wanted`` is everything that the publisher depends on; two of equal ``wanted`` are the same. It holds passwords.
     """
 
     name: str
@@ -418,18 +480,20 @@ class ConfiguredPublisher:
 
 
 class Publisher(Protocol):
-    """A way out into the world. Drivers implement it; but for its making, all of it is called from one thread that may
-    wait. Making one checks what can be checked without the network."""
+    """A way to send messages; :mod:`edge.drivers` implements it.
+
+    Constructing one checks what can be checked without the network. One thread, which may wait, makes all other calls.
+    """
 
     @property
     def kinds(self) -> Collection[MessageKind]:
-        """What it wants to hear of."""
+        """The kinds of message that it sends."""
 
     def open(self) -> None:
         """Begin, before the first message."""
 
     def send(self, message: Message) -> None:
-        """Deliver, waiting a few seconds at most; raises PublishError where it could not be, to be called again."""
+        """Deliver a message, waiting a few seconds at most; raises PublishError if it has to be sent again."""
 
     def close(self) -> None:
-        """Say goodbye."""
+        """Disconnect in order."""

@@ -114,7 +114,7 @@ def exit_code_of(main: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _told(f"error: {where}{error.strerror or error}", EXIT_KNOWN)
     except Exception as error:
-        logging.getLogger("fmd").debug("%s", traceback.format_exc())
+        logging.getLogger(__name__).debug("%s", traceback.format_exc())
         what = f"{type(error).__name__}: {error}"
         return _told(
             f"unexpected error, please report it: {what} (run again with --verbose for where)", EXIT_UNEXPECTED

@@ -13,7 +13,7 @@ from typing import Any
 from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 Values = dict[str, Any]
 """A settings file: section -> key -> value."""

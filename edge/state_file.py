@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from edge.files import write_atomically
+
 State = TypeVar("State", bound=msgspec.Struct)
 
 
@@ -15,11 +17,7 @@ def write_state(file: Path, state: msgspec.Struct, for_all: bool = False) -> Non
 
     Raises OSError.
     """
-    unfinished = file.with_suffix(".part")
-    unfinished.write_bytes(msgspec.json.encode(state))
-    if for_all:
-        unfinished.chmod(0o644)
-    unfinished.replace(file)
+    write_atomically(file, msgspec.json.encode(state), mode=0o644 if for_all else None)
 
 
 def read_state(file: Path, kind: type[State]) -> State | None:

@@ -38,6 +38,7 @@ from edge.drivers.doorway import draw_doorway
 from edge.drivers.faulty import spoilt
 from edge.errors import CameraError
 from edge.faults import Fault, active
+from edge.reporting.listener import Callbacks
 from edge.service import run as service
 from edge.service.runtime import Runtime, Ticker
 from edge.stages.alert import Alert
@@ -231,11 +232,10 @@ class Simulation:
     def run(self) -> Record:
         """The drill from start to end."""
         RecordedOutput.made = self.record.outputs
-        world = Runtime(self.clock, lambda: self, lambda opener, ring: SimulatedReader(self.device), self._ticking)
+        runtime = Runtime(self.clock, lambda: self, lambda opener, ring: SimulatedReader(self.device), self._ticking)
+        listener = Callbacks(self._on_step, on_health=self.record.healths.append)
         try:
-            stopped_by = service.run(
-                self.settings, self._on_step, lambda decision: None, self._build, self.record.healths.append, world
-            )
+            stopped_by = service.run(self.settings, [listener], self._build, runtime)
             self.record.ended = "signal" if stopped_by == signal.SIGTERM else "source"
         except NoEndError:
             self.record.ended = "nothing"
@@ -246,8 +246,8 @@ class Simulation:
         self._hear()
         return self.record
 
-    def ring(self) -> None:
-        """Nobody rings here."""
+    def set(self) -> None:
+        """Nothing sets this signal: time passes in :meth:`wait`."""
 
     def wait(self, timeout_s: float) -> None:
         """Waiting is where time passes."""
@@ -259,13 +259,13 @@ class Simulation:
             raise StageBrokeError
         self._pass(float(self._rng.uniform(0.005, 0.12)))
         self.alert.renew(Signal.NO_MASK, frame.captured_s, [1])
-        return Step(frame, True, (), (), {}, (), (), False, {})
+        return Step(frame, True, True, (), (), {}, (), (), Signal.RUNNING, {})
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
         """Nobody leaves."""
         return ()
 
-    def _build(self, settings: Settings, alert: Alert) -> Any:
+    def _build(self, settings: Settings, alert: Alert, camera: str) -> Any:
         self.alert = alert
         return self
 

@@ -29,10 +29,11 @@ from edge.config import Settings
 from edge.contracts import Box, Change, Decision, Detector, Floats, Frame, Image, Outcome, Step
 from edge.drivers.doorway import draw_doorway
 from edge.pipeline import Pipeline
-from edge.service import run as service
+from edge.service import models
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
 from edge.stages.decide import Decider
+from edge.stages.schedule import Scheduler
 from edge.stages.track import Tracker
 from edge.stages.watch import Watch
 from tests.edge.parts import RecordingOutput
@@ -409,10 +410,10 @@ class Rehearsal:
             Watch(settings.watch, settings.detect),
             detector,
             Tracker(settings.track, settings.detect),
+            Scheduler(settings.classify),
             classifier,
             Decider(settings.decide, classifier.compliant),
             Alert(settings.alert, led, buzzer),
-            settings.classify,
         )
         self.spurious = 0
         """Violations told of nobody who was there."""
@@ -502,7 +503,7 @@ def cards_of(boxes: Path, split: str) -> dict[str, list[Card]]:
 
 def rehearse(passages: Sequence[Passage], settings: Settings) -> tuple[list[Seen], int]:
     """Send passages through the line with the settings' models; what became of everybody, and spurious alarms."""
-    rehearsal = Rehearsal(settings, service.open_detector(settings), service.open_classifier(settings))
+    rehearsal = Rehearsal(settings, models.open_detector(settings), models.open_classifier(settings))
     scene = Scene()
     seen: list[Seen] = []
     for i, passage in enumerate(passages):

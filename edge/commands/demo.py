@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the built-in scene through the whole loop, onto simulated pins, a video and a contact sheet."""
     from edge import config
     from edge.reporting import annotate, console
+    from edge.reporting.listener import Callbacks
     from edge.service import run as service
 
     settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             pictures.append(picture)
 
     with annotate.VideoFile(folder / "demo.mp4") as video:
-        stopped_by = service.run(settings, on_step, console.tell)
+        stopped_by = service.run(settings, [console.DecisionPrinter(), Callbacks(on_step)])
     if pictures:
         annotate.save_picture(folder / "contact-sheet.png", annotate.contact_sheet(pictures))
     print(f"annotated video: {folder / 'demo.mp4'}\ncontact sheet:   {folder / 'contact-sheet.png'}")

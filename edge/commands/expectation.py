@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from edge.contracts import Change, Decision, Outcome, Step
+from edge.contracts import Change, Decision, Delivery, Outcome, Step
 from edge.errors import SettingsError
+from edge.reporting.listener import Listener
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,7 +70,7 @@ class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     passages: tuple[Passed, ...] = ()
 
 
-class Recorder:
+class CourseRecorder(Listener):
     """Takes a run's steps and decisions and makes a :class:`Course` of them."""
 
     def __init__(self) -> None:
@@ -79,7 +80,7 @@ class Recorder:
         self._since_s: float | None = None
         self._now_s = 0.0
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: Step, delivery: Delivery) -> None:
         """Note whether the alarm is on."""
         self._now_s = step.frame.captured_s
         self._alarm(step.alarm)

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from edge.inference.bundle import Bundle
 from edge.service import model_store, shadow_run
 from edge.service import run as service
 from edge.service.model_store import ModelsInUse, ModelStore
+from edge.service.models import Shadow
 from edge.service.shadow_run import ShadowRequest, ShadowResult, ShadowRun
 
 log = logging.getLogger(__name__)
@@ -92,12 +94,7 @@ def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> Sha
     camera = msgspec.structs.replace(settings.camera, source=source)
     quiet = msgspec.structs.replace(settings.alert, driver="console")
     here = msgspec.structs.replace(settings, camera=camera, alert=quiet)
-    service.run(
-        here,
-        lambda step: None,
-        lambda decision: None,
-        build=lambda chosen, alert: service.build_pipeline(chosen, alert, shadow=(new, begun)),
-    )
+    service.run(here, build=partial(service.build_pipeline, shadow=Shadow(new, begun)))
     return begun.result
 
 

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write faces and labels of every picture."""
     from edge.reporting import annotate, predictor
-    from edge.service import run as service
+    from edge.service import models
 
     settings = common.load_settings(arguments)
     unreadable = Unreadable()
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     frames = predictor.named_frames(arguments.source, settings.camera, unreadable.add)
     _check_csv(arguments.csv, arguments.source, *filter(None, [arguments.config]))
     found_by = predictor.Predictor(
-        service.open_detector(settings), service.open_classifier(settings), settings.detect.start_score
+        models.open_detector(settings), models.open_classifier(settings), settings.detect.start_score
     )
     if arguments.annotate:
         arguments.annotate.mkdir(parents=True, exist_ok=True)

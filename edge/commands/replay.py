@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from edge.errors import EXIT_KNOWN, EXIT_OK, SettingsError
 if TYPE_CHECKING:
     from edge.commands.expectation import Course
     from edge.config import Settings
-    from edge.contracts import Decision
+    from edge.reporting.listener import Listener
 
 SIMULATED: Mapping[str, Any] = {"alert.driver": "console", "voice.enabled": False, "camera.loop": False}
 """Settings a replay lays over all others: it drives nothing and ends with its clip."""
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         common.check_spares("--expect", arguments.expect, *common.files_read(arguments, settings))
     # Before the clip, which takes its time: a mistyped file should not.
     expected = expectation.read(arguments.expect) if arguments.expect and not arguments.write else None
-    course, stopped_by = watched(settings, console.tell)
+    course, stopped_by = watched(settings, console.DecisionPrinter())
     if stopped_by is not None:
         return common.exit_code(stopped_by)
     if arguments.write:
@@ -56,28 +56,21 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK if all(line.good for line in lines) else EXIT_KNOWN
 
 
-def watched(
-    settings: Settings, on_decision: Callable[[Decision], None] = lambda decision: None
-) -> tuple[Course, int | None]:
-    """Run the whole service over ``camera.source``; what became of it, and the signal that cut it short, if any.
+def watched(settings: Settings, *listeners: Listener) -> tuple[Course, int | None]:
+    """Run the whole service over ``camera.source``; return its course, and the signal that cut it short, if any.
 
     Raises SettingsError where the source is a live camera: tomorrow it would show something else.
     """
     from edge import addresses, drivers
-    from edge.commands.expectation import Recorder
+    from edge.commands.expectation import CourseRecorder
     from edge.service import run as service
 
     if drivers.is_live(settings.camera):
         raise SettingsError(
             f"{addresses.told(settings.camera.source)}: a live camera; replay wants a clip, or a folder of pictures"
         )
-    recorder = Recorder()
-
-    def on_each_decision(decision: Decision) -> None:
-        recorder.on_decision(decision)
-        on_decision(decision)
-
-    stopped_by = service.run(settings, recorder.on_step, on_each_decision)
+    recorder = CourseRecorder()
+    stopped_by = service.run(settings, [recorder, *listeners])
     return recorder.course(), stopped_by
 
 

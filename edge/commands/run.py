@@ -14,10 +14,8 @@ from edge.commands import common
 from edge.errors import EXIT_OK, FmdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edge.config import Settings
-    from edge.contracts import Decision, Health, Step
+    from edge.reporting.listener import Listener
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
     from edge.record import events
     from edge.reporting import console, reporter
+    from edge.reporting.status_file import StatusFile
     from edge.service import model_store
     from edge.service import run as service
 
@@ -53,44 +52,28 @@ def run(arguments: argparse.Namespace) -> int:
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
     model_store.ModelStore().settle()
-    printer, counts, timings = console.DecisionPrinter(), console.PassageCounts(), console.Timings()
+    counts, timings = console.PassageCounts(), console.Timings()
     with ExitStack() as stack:
-        kept = stack.enter_context(
+        record = stack.enter_context(
             events.keeping(paths.state_folder(), settings.events, runtime=paths.runtime_folder())
         )
-        note = kept.add if kept else lambda kind, facts: None
-        note("started", {})
-        report, follow = stack.enter_context(reporter.open_reporter(settings, note))
-        on_step: list[Callable[[Step], None]] = [report.on_step]
+        note = record.add if record else lambda kind, content=None, camera="": None
+        note("started")
+        reporting = stack.enter_context(reporter.open_reporting(settings, note))
+        # The console comes first: what a slow disk behind it holds up is at most its own line.
+        listeners: list[Listener] = [console.DecisionPrinter(), counts, reporting, StatusFile(paths.runtime_folder())]
         if arguments.timings:
-            on_step.append(timings.add)
+            listeners.append(timings)
         if arguments.annotate:
-            on_step.append(_open_video(stack, settings, arguments))
-
-        def on_decision(decision: Decision) -> None:
-            printer.tell(decision)
-            counts.add(decision)
-            report.on_decision(decision)
-            note("decision", events.of_decision(decision))
-
-        def on_each_step(step: Step) -> None:
-            for each in on_step:
-                each(step)
-
-        def on_health(health: Health) -> None:
-            report.on_health(health)
-            note("camera", events.of_health(health))
-
+            listeners.append(_open_video(stack, settings, arguments))
         # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
         reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
         try:
-            stopped_by = service.run(
-                settings, on_each_step, on_decision, on_health=on_health, reread=reread, on_settings=follow
-            )
+            stopped_by = service.run(settings, listeners, reread=reread)
         except FmdError as error:
-            note("failed", {"error": str(error)})
+            note("failed", events.Failure(str(error)))
             raise
-        note("stopped", {})
+        note("stopped")
     log.info("%s", counts)
     if arguments.timings:
         print(timings.table())
@@ -115,8 +98,8 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     return settings
 
 
-def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace) -> Callable[[Step], None]:
-    """Open the video of ``--annotate``, one file per camera, and return the function that adds a step to it."""
+def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace) -> Listener:
+    """Open the video of ``--annotate``, one file per camera, and return the listener that writes it."""
     from edge import config, drivers
     from edge.reporting import annotate
 
@@ -127,4 +110,4 @@ def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namesp
         common.check_spares("--annotate", file, *common.files_read(arguments, settings))
     # A clip's frames are evenly apart; a live camera's video needs the settings' rate to keep real time.
     fps = settings.camera.fps if all(map(drivers.is_live, cameras.values())) else None
-    return stack.enter_context(annotate.StepVideos(files, fps, arguments.show_faces)).add
+    return stack.enter_context(annotate.StepVideos(files, fps, arguments.show_faces))

@@ -25,11 +25,12 @@ import numpy as np
 from edge import addresses, config, drivers
 from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
-from edge.contracts import Box, Face, Frame
+from edge.contracts import Box, Face, Frame, View
 from edge.errors import CameraError, exit_code_of
 from edge.reporting import reporter
-from edge.service import run as service
-from edge.stages.classify import MaskClassifier, View
+from edge.service import models as model_selection
+from edge.service import outputs as service_outputs
+from edge.stages.classify import MaskClassifier
 from edge.stages.detect import FaceDetector
 
 RUNS = 15
@@ -58,12 +59,12 @@ def models(its: Settings) -> dict[str, Any]:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = Frame(pixels, None, 0.0, 0)
     look = View(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
-    if service.is_onnx(its.model):
-        runtime, detector = f"OpenCV {cv2.__version__}", service.open_detector(its)
+    if model_selection.is_onnx(its.model):
+        runtime, detector = f"OpenCV {cv2.__version__}", model_selection.open_detector(its)
     else:
-        model = service.load_model(its.model, "detector")
+        model = model_selection.load_model(its.model, "detector")
         runtime, detector = model.runtime, FaceDetector(model, its.detect.min_score)
-    model = service.load_model(its.model, "classifier")
+    model = model_selection.load_model(its.model, "classifier")
     classifier = MaskClassifier(model)
     return {
         "detector": {"runtime": runtime, "ms": _milliseconds(lambda: detector.detect(frame))},
@@ -100,7 +101,7 @@ def camera(its: Settings, name: str) -> dict[str, Any]:
 def extras(its: Settings) -> dict[str, Any]:
     """Voice and messages, as far as they are turned on, without a sound and without sending anything."""
     if its.voice.enabled:
-        service.open_voice(its).close()
+        service_outputs.open_voice(its).close()
     reporter.check(its)
     return {}
 

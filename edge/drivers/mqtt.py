@@ -23,7 +23,7 @@ from edge.config import MqttSettings
 from edge.contracts import Message, MessageKind
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 ACK_S = 5.0
 """How long the broker's word for a message is waited for before it counts as not sent."""

@@ -21,7 +21,7 @@ from edge.config import NotifySettings
 from edge.contracts import Message, MessageKind, Outcome, Signal
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 EVENTS = {
     "violation": "warning",

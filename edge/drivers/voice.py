@@ -18,7 +18,7 @@ from pathlib import Path
 from edge.config import VoiceSettings
 from edge.errors import OutputError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 HANG_S = 5.0
 """Longer than the sound lasts: aplay is stuck, as on a Bluetooth speaker that went away."""

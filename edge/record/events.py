@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,9 +24,9 @@ import msgspec
 
 from edge import state_file
 from edge.config import EventSettings
-from edge.contracts import Decision, Health
+from edge.files import sync_folder
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 NAME, OLDER = "events.jsonl", "events.1.jsonl"
 BLOCK = 4096
@@ -84,6 +84,12 @@ class Budget:
             log.warning("%s: %s; a restart will have the whole budget again", self._memory, error.strerror)
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """Content of the event that a run ended with an error."""
+
+    error: str
+
+
 class EventLog:
     """Events of one state directory. Calls may come from several threads; only :meth:`keep` touches the card.
 
@@ -115,12 +121,13 @@ class EventLog:
         self._recover()
         self._last = self.kept
 
-    def add(self, kind: str, facts: Mapping[str, Any]) -> None:
-        """Take note of an event; memory only."""
+    def add(self, kind: str, content: msgspec.Struct | None = None, camera: str = "") -> None:
+        """Record an event, in memory only until :meth:`keep` writes it. ``content`` holds its fields."""
         at = datetime.fromtimestamp(self._wall(), timezone.utc).isoformat(timespec="milliseconds")
+        fields = {} if content is None else msgspec.to_builtins(content)
         with self._lock:
             self._last += 1
-            event = {"n": self._last, "at": at, "event": kind, **facts}
+            event = {"n": self._last, "at": at, "event": kind, **({"camera": camera} if camera else {}), **fields}
             self._waiting.append(msgspec.json.encode(event) + b"\n")
             self._make_room()
 
@@ -211,15 +218,6 @@ def cost(size: int, length: int) -> int:
     return (blocks + SYNC_BLOCKS) * BLOCK
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a name that was made or replaced in ``folder`` outlast a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _last_whole(path: Path) -> tuple[int, int | None]:
     """Where the last whole line ends, and its event's number; 0 and None where none is whole. Reads from the end."""
     with path.open("rb") as handle:
@@ -290,26 +288,6 @@ def keeping(
     finally:
         done.set()
         thread.join(STOP_S)
-
-
-def of_decision(decision: Decision) -> dict[str, Any]:
-    """What is kept of a decision."""
-    passage = decision.passage
-    return {
-        "change": decision.change.value,
-        "person": passage.id,
-        "outcome": passage.outcome.value,
-        "label": passage.label,
-        "signal": passage.signal.name.lower(),
-        "observations": passage.observations,
-        "violated": passage.violated,
-        "for_s": round(passage.seen_s - passage.entered_s, 2),
-    }
-
-
-def of_health(health: Health) -> dict[str, Any]:
-    """What is kept of a change in what a camera gives."""
-    return {"camera": health.camera, "state": health.state.value, "reason": health.reason or health.slow}
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

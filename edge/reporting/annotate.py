@@ -15,8 +15,9 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from edge.contracts import Box, Floats, Heat, Image, Outcome, Step
+from edge.contracts import Box, Delivery, Floats, Heat, Image, Outcome, Step
 from edge.errors import OutputError
+from edge.reporting.listener import Listener
 from edge.stages.detect import letterbox
 
 COLOURS = {
@@ -244,7 +245,7 @@ class VideoFile:
         self._frames += 1
 
 
-class StepVideos:
+class StepVideos(Listener):
     """Annotated videos of a run, one file per camera, as a context; ``files`` maps a camera's name to its file.
 
     ``fps`` is that of :class:`VideoFile`. Faces are blurred unless ``show_faces`` is set.
@@ -267,7 +268,7 @@ class StepVideos:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def add(self, step: Step) -> None:
+    def on_step(self, step: Step, delivery: Delivery) -> None:
         """Append the picture of a step to its camera's video. OutputError where the file cannot be written."""
         name = step.camera
         if name not in self._videos:

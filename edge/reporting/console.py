@@ -5,83 +5,84 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 
-from edge.contracts import Change, Decision, Step
+from edge.contracts import Change, Decision, Delivery, Step
+from edge.reporting.listener import Listener
+from edge.reporting.live_state import VIOLATED
 
 log = logging.getLogger(__name__)
 
 MAX_TIMINGS = 10_000
-"""Of each stage, the newest: a camera runs for months."""
+"""Steps of each stage that are kept, the newest: a camera runs for months, and memory must not grow."""
 
 
-def tell(decision: Decision) -> None:
-    """One line a decision on standard output, for people and ``grep`` alike."""
+def decision_line(decision: Decision) -> str:
+    """Return one line for people and ``grep`` alike."""
     passage = decision.passage
-    said = {
+    words = {
         Change.DECIDED: passage.outcome.value,
         Change.REVISED: f"now {passage.outcome.value}",
         Change.LEFT: f"left, {passage.outcome.value}" + (", had violated" if passage.violated else ""),
     }[decision.change]
     mark = "ALARM" if passage.signal.alarming and decision.change is not Change.LEFT else "-----"
-    print(
-        f"{decision.at_s:8.2f} s  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {said} "
-        f"({passage.label}, {passage.observations} looks, {passage.seen_s - passage.entered_s:.1f} s)",
-        flush=True,
+    return (
+        f"{decision.at_s:8.2f} s  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {words} "
+        f"({passage.label}, {passage.observations} observations, {passage.seen_s - passage.entered_s:.1f} s)"
     )
 
 
-class DecisionPrinter:
-    """:func:`tell`, but a full disk behind standard output does not end the watch: it is said once."""
+class DecisionPrinter(Listener):
+    """Prints every decision. A full disk behind standard output does not end the run; it is reported once."""
 
     def __init__(self) -> None:
-        self._trouble = ""
+        self._last_error = ""
 
-    def tell(self, decision: Decision) -> None:
-        """Print, if that can be done. A reader that went away (``| head``) ends the run as it ends every command."""
+    def on_decision(self, decision: Decision) -> None:
+        """Print, if possible. A reader that has gone away (``| head``) ends the run, as it ends every command."""
         try:
-            tell(decision)
-            self._trouble = ""
+            print(decision_line(decision), flush=True)
+            self._last_error = ""
         except BrokenPipeError:
             raise
         except OSError as error:
-            if self._trouble != str(error):
+            if self._last_error != str(error):
                 log.warning("standard output: %s; watching goes on without it", error.strerror)
-            self._trouble = str(error)
+            self._last_error = str(error)
 
 
-class PassageCounts:
-    """How the passages ended, over a run."""
+class PassageCounts(Listener):
+    """Counts how the passages of a run ended."""
 
     def __init__(self) -> None:
         self._ended = Counter[str]()
 
-    def add(self, decision: Decision) -> None:
-        """Take note of one decision; only departures count."""
+    def on_decision(self, decision: Decision) -> None:
+        """Count the end of a passage."""
         if decision.change is Change.LEFT:
             passage = decision.passage
-            self._ended["violated" if passage.violated else passage.outcome.value] += 1
+            self._ended[VIOLATED if passage.violated else passage.outcome.value] += 1
 
     def __str__(self) -> str:
         return (
-            f"passages: {self._ended.total()}, of them had violated: {self._ended['violated']}, "
+            f"passages: {self._ended.total()}, of them had violated: {self._ended[VIOLATED]}, "
             f"compliant: {self._ended['compliant']}, unsure: {self._ended['unsure']}"
         )
 
 
-class Timings:
-    """How long the stages took, over a run."""
+class Timings(Listener):
+    """Collects how long the stages take."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, deque[float]] = {}
         self._frames = 0
 
-    def add(self, step: Step) -> None:
-        """Take note of one step."""
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Add the times of one step."""
         self._frames += 1
         for stage, seconds in step.timings_s.items():
             self._seconds.setdefault(stage, deque(maxlen=MAX_TIMINGS)).append(seconds)
 
     def table(self) -> str:
-        """Stage, frames it ran on, median and 95th percentile in milliseconds."""
+        """Return a table: stage, frames it ran on, median and 95th percentile in milliseconds."""
         lines = [f"{'stage':<10}{'frames':>8}{'median ms':>12}{'p95 ms':>10}   of {self._frames} frames"]
         for stage, seconds in self._seconds.items():
             ordered = sorted(seconds)

@@ -18,7 +18,7 @@ from typing import Literal
 from edge.contracts import ConfiguredPublisher, Message, MessageKind, Publisher
 from edge.errors import FmdError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 """How long an outbox waits after a failure; twice as long after each further one, up to the longest."""

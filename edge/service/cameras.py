@@ -1,8 +1,8 @@
 """Live cameras, one or several: the newest frame of each in turn, and what to do while they give none.
 
-They take turns in one thread, so that one copy of each model does. Cameras are read in threads of their own and never
-waited for; each gets one frame a round, so that none waits longer for its turn than one step of every other. What a
-camera asked of the alert holds until its next turn, however many slow steps of others come before it.
+They take turns in one thread, so one copy of each model serves all. Each camera is read in a thread of its own, and the
+loop never waits for it. Each gets one frame a round, so a camera waits at most one step of every other. What a camera
+asked of the alert holds until its next turn, however slow the steps of the others are.
 """
 
 from __future__ import annotations
@@ -10,204 +10,176 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import cast
+from dataclasses import replace
 
 from edge import config, drivers
 from edge.camera.lateness import LatenessMonitor
 from edge.camera.supervisor import CameraSupervisor
 from edge.config import CameraSettings, Settings
-from edge.contracts import CameraState, Decision, Frame, Health, Signal, Step
+from edge.contracts import CameraState, Delivery, Frame, Health, Signal
 from edge.pipeline import Pipeline
+from edge.reporting.listener import Listener
 from edge.service.runtime import FrameSignal, Runtime
 from edge.service.systemd import SystemdNotifier
 from edge.stages.alert import Alert
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
-TURN_S = 0.1
-"""A loop without frames looks about itself this often."""
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Who wants to hear of a run's steps, decisions, changes of health, and settings."""
-
-    on_step: Callable[[Step], None]
-    on_decision: Callable[[Decision], None]
-    on_health: Callable[[Health], None]
-    on_settings: Callable[[Settings], None]
-
-    def take(self, step: Step) -> None:
-        """Pass on what one frame led to."""
-        for decision in step.decisions:
-            self.on_decision(decision)
-        self.on_step(step)
+IDLE_S = 0.1
+"""How long a loop without frames waits before it checks its cameras again."""
 
 
 def watch(
     settings: Settings,
     pipelines: Mapping[str, Pipeline],
     alert: Alert,
-    world: Runtime,
-    hooks: Hooks,
-    pulse: SystemdNotifier,
+    runtime: Runtime,
+    listeners: Listener,
+    notifier: SystemdNotifier,
     stopped: Callable[[], bool],
     patience_s: float = 0.0,
 ) -> None:
-    """All cameras of ``settings``: until ``stopped``, which is asked once a round, or until each, a recording, is over.
+    """Watch all cameras of ``settings`` until ``stopped``, which is asked once a round, or until all recordings end.
 
-    Raises CameraError where none of them has given a picture for ``camera.give_up_s``, or a first one for
-    ``patience_s``.
+    Raises CameraError if no camera has given a picture for ``camera.give_up_s``, or a first one for ``patience_s``.
     """
-    # More often than there are frames nobody can look.
-    asked_s = max(settings.detect.every_s, 1 / settings.camera.fps)
+    # Detection cannot run more often than frames arrive.
+    wanted_s = max(settings.detect.every_s, 1 / settings.camera.fps)
     with ExitStack() as stack:
-        bell, eyes = world.bell(), list[CameraWorker]()
-        stack.callback(_let_go, eyes, settings.camera.stall_s, world.clock)
+        arrived, workers = runtime.frame_signal(), list[CameraWorker]()
+        stack.callback(_release, workers, settings.camera.stall_s, runtime.clock)
         for name, camera in config.cameras(settings.camera).items():
-            capture = _capture(name, camera, world, bell)
-            eyes.append(CameraWorker(capture, pipelines[name], alert, hooks, LatenessMonitor(asked_s), world.clock))
-        ticker = stack.enter_context(world.ticking(alert, world.clock))
-        # Undone last to first: the outputs are off before anybody waits for a camera that hangs.
+            supervisor = _supervisor(name, camera, runtime, arrived)
+            lateness = LatenessMonitor(wanted_s)
+            workers.append(CameraWorker(supervisor, pipelines[name], alert, listeners, lateness, runtime.clock))
+        ticker = stack.enter_context(runtime.ticking(alert, runtime.clock))
+        # Undone last to first: the outputs are off before anything waits for a camera that hangs.
         stack.callback(alert.close)
-        while not stopped() and not all(eye.ended for eye in eyes):
-            worked = _round(eyes)
+        while not stopped() and not all(worker.ended for worker in workers):
+            worked = _round(workers)
             ticker.check()
-            pulse.tell([eye.health for eye in eyes])
+            notifier.update([worker.health for worker in workers])
             if worked:
-                pulse.beat()
+                notifier.alive()
             else:
-                _rest(eyes, world, bell, pulse, patience_s)
-        for eye in eyes:
-            eye.finish()
+                _wait(workers, runtime, arrived, notifier, patience_s)
+        for worker in workers:
+            worker.finish()
 
 
-def _round(eyes: Sequence[CameraWorker]) -> bool:
-    """A turn for each; whether any had a frame."""
+def _round(workers: Sequence[CameraWorker]) -> bool:
+    """Give each camera one turn; return whether any had a frame."""
     worked = False
-    for eye in eyes:
-        worked |= eye.turn()
-        for other in eyes:
-            if other is not eye:
+    for worker in workers:
+        worked |= worker.turn()
+        for other in workers:
+            if other is not worker:
                 other.hold()
     return worked
 
 
-def _let_go(eyes: Sequence[CameraWorker], within_s: float, clock: Callable[[], float]) -> None:
-    """All cameras at once: several that hang take no longer than one, which the unit's time to stop has room for."""
+def _release(workers: Sequence[CameraWorker], within_s: float, clock: Callable[[], float]) -> None:
+    """Stop all cameras at once: several that hang take no longer than one, which fits into the unit's time to stop."""
     until_s = clock() + within_s
-    for eye in eyes:
-        eye.capture.stop()
-    for eye in eyes:
-        eye.capture.close(max(0.0, until_s - clock()))
+    for worker in workers:
+        worker.supervisor.stop()
+    for worker in workers:
+        worker.supervisor.close(max(0.0, until_s - clock()))
 
 
-def _rest(
-    eyes: Sequence[CameraWorker], world: Runtime, bell: FrameSignal, pulse: SystemdNotifier, patience_s: float
+def _wait(
+    workers: Sequence[CameraWorker],
+    runtime: Runtime,
+    arrived: FrameSignal,
+    notifier: SystemdNotifier,
+    patience_s: float,
 ) -> None:
-    """No camera has given anything: until one does, for a short while, unless it is no use."""
-    errors = [eye.given_up(world.clock(), patience_s) for eye in eyes]
+    """Wait a moment for a frame; raise the first camera's error if all cameras are given up."""
+    errors = [worker.supervisor.given_up(runtime.clock(), patience_s) for worker in workers]
     if errors[0] and all(errors):
         raise errors[0]
-    pulse.rest(world.clock())
-    bell.wait(TURN_S)
+    notifier.waiting(runtime.clock())
+    arrived.wait(IDLE_S)
 
 
-def _capture(name: str, camera: CameraSettings, world: Runtime, bell: FrameSignal) -> CameraSupervisor:
-    opener = drivers.camera_opener(camera, world.clock)
+def _supervisor(name: str, camera: CameraSettings, runtime: Runtime, arrived: FrameSignal) -> CameraSupervisor:
+    opener = drivers.camera_opener(camera, runtime.clock)
     return CameraSupervisor(
-        camera, lambda: world.reader(opener, bell.ring), world.clock(), drivers.frozen_s(camera), name
+        camera, lambda: runtime.reader(opener, arrived.set), runtime.clock(), drivers.frozen_s(camera), name
     )
 
 
-def named(alert: Alert, camera: str) -> Alert:
-    """The alert as one of several cameras has it: what it says stands beside what the others say."""
-    return cast(Alert, _Share(alert, camera)) if camera else alert
-
-
-class _Share:
-    """What a pipeline sees of an alert it shares."""
-
-    def __init__(self, alert: Alert, camera: str) -> None:
-        self.renew = partial(alert.renew, camera=camera)
-
-
 class CameraWorker:
-    """One live camera with its pipeline."""
+    """One live camera and its pipeline."""
 
     def __init__(
         self,
-        capture: CameraSupervisor,
+        supervisor: CameraSupervisor,
         pipeline: Pipeline,
         alert: Alert,
-        hooks: Hooks,
-        pace: LatenessMonitor,
+        listeners: Listener,
+        lateness: LatenessMonitor,
         clock: Callable[[], float],
     ) -> None:
-        self.capture, self._pipeline, self._alert, self._hooks = capture, pipeline, alert, hooks
-        self._pace, self._clock = pace, clock
-        self._gave = False
-        self.health = self._seen = capture.health
-        self.given_up = capture.given_up
+        self.supervisor, self._pipeline, self._alert, self._listeners = supervisor, pipeline, alert, listeners
+        self._lateness, self._clock = lateness, clock
+        self._had_frame = False
+        self.health = self._reported = supervisor.health
 
     @property
     def ended(self) -> bool:
-        """Whether its source, a recording, is over."""
-        return self.capture.ended
+        """Whether its source, a recording, has ended."""
+        return self.supervisor.ended
 
     def turn(self) -> bool:
-        """Take the newest frame, if there is one, all the way; whether there was one."""
+        """Process the newest frame, if there is one; return whether there was one."""
         now_s = self._clock()
-        frame = self.capture.poll(now_s)
+        frame = self.supervisor.poll(now_s)
         if frame is not None:
-            self._pace.turn(now_s, self.capture.dropped)
-        if self._seen is not self.capture.health or self.health.slow != self._slow:
-            self._seen = self.capture.health
-            self._tell(self.health, replace(self._seen, slow=self._slow))
+            self._lateness.turn(now_s, self.supervisor.dropped)
+        # Before the step, so that listeners hear "streaming" before the first frame of a camera that is back.
+        if self._reported is not self.supervisor.health or self.health.slow != self._slow:
+            self._reported = self.supervisor.health
+            self._report(self.health, replace(self._reported, slow=self._slow))
         alarm = frame is not None and self._step(frame, now_s)
-        # A lens that is covered while somebody is in violation does not end the alarm.
+        # A lens that is covered during an alarm does not end the alarm.
         if self.health.blind and self.health.state is not CameraState.STARTING and not alarm:
             self._alert.renew(Signal.BLIND, now_s, camera=self.health.camera)
-        self._gave = frame is not None
-        return self._gave
+        self._had_frame = frame is not None
+        return self._had_frame
 
     def hold(self) -> None:
-        """Another camera had its turn, which may have taken long; this one has not stopped giving frames for that."""
-        if self._gave:
+        """Extend what this camera last asked of the alert: another camera's turn may have taken long."""
+        if self._had_frame:
             self._alert.hold(self._clock(), self.health.camera)
 
     def finish(self) -> None:
-        """Everybody leaves."""
+        """End every passage."""
         for decision in self._pipeline.finish(self._clock()):
-            self._hooks.on_decision(self._signed(decision))
+            self._listeners.on_decision(decision)
 
     @property
     def _slow(self) -> str:
-        return self._pace.slow if self.capture.health.state is CameraState.STREAMING else ""
+        """Why this camera is processed too rarely; a camera that gives nothing is not the board's fault."""
+        return self._lateness.slow if self.supervisor.health.state is CameraState.STREAMING else ""
 
     def _step(self, frame: Frame, began_s: float) -> bool:
+        """Process a frame and report the step; return whether it is an alarm."""
         step = self._pipeline.step(frame)
-        self._pace.took(step.detected, began_s)
-        decisions, late_s = tuple(map(self._signed, step.decisions)), self._clock() - frame.captured_s
-        dropped = self.capture.dropped
-        step = replace(step, decisions=decisions, camera=self.health.camera, dropped=dropped, late_s=late_s)
-        self._hooks.take(step)
+        self._lateness.took(step.detected, began_s)
+        late_s = self._clock() - frame.captured_s
+        self._listeners.on_step(step, Delivery(self.supervisor.dropped, late_s))
         return step.alarm
 
-    def _signed(self, decision: Decision) -> Decision:
-        return replace(decision, camera=self.health.camera)
-
-    def _tell(self, before: Health, now: Health) -> None:
+    def _report(self, before: Health, now: Health) -> None:
         self.health = now
-        camera = now.camera and f"{now.camera} "
+        camera = now.camera and f" {now.camera}"
         if now.blind:
-            log.warning("camera %s%s: %s", camera, now.state.value, now.reason)
+            log.warning("camera%s %s: %s", camera, now.state.value, now.reason)
         elif now.slow:
-            log.warning("camera %swatched, but %s", camera, now.slow)
+            log.warning("camera%s streaming, but %s", camera, now.slow)
         elif before.slow:
-            log.info("camera %swatched as often as asked for again", camera)
+            log.info("camera%s processed as often as the settings ask for again", camera)
         elif before.state is not CameraState.STARTING:
-            log.info("camera %ssees again after %.1f s", camera, now.since_s - before.since_s)
-        self._hooks.on_health(now)
+            log.info("camera%s streaming again after %.1f s", camera, now.since_s - before.since_s)
+        self._listeners.on_health(now)

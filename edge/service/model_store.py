@@ -18,11 +18,11 @@ import msgspec
 
 from edge import paths, state_file
 from edge.errors import SettingsError
+from edge.files import sync_folder, write_atomically
 from edge.inference import bundle
 from edge.inference.bundle import Bundle
-from edge.record.events import sync_folder
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 TASKS = ("detector", "classifier")
 SHIPPED = "shipped"
@@ -56,14 +56,7 @@ class ModelStore:
         if os.geteuid() == 0:  # the service settles what it finds here, and it is not root
             os.chown(self.folder, above.st_uid, above.st_gid)
         path = self.folder / f"{checked.contract.task}-{bundle.sha256(data)[:12]}.tflite"
-        unfinished = path.with_suffix(".part")
-        with unfinished.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-        sync_folder(self.folder)
+        write_atomically(path, data, mode=0o644, durable=True)
         return path
 
     def switch(self, task: str, name: str) -> None:

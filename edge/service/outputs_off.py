@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from edge import config, drivers
+from edge import config, drivers, state_file
 from edge.config import AlertSettings, Settings
 from edge.errors import OutputError, SettingsError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 RECORD = "outputs.json"
 BUSY_S = 1.0
@@ -29,19 +29,14 @@ def remember(settings: AlertSettings, folder: Path | None) -> None:
     if folder is None:
         return
     try:
-        (folder / RECORD).write_bytes(msgspec.json.encode(settings))
+        state_file.write_state(folder / RECORD, settings)
     except OSError as error:  # no reason to leave the door unwatched
         log.warning("%s: %s; after a kill only the settings say what to switch off", folder / RECORD, error.strerror)
 
 
 def recall(folder: Path | None) -> AlertSettings | None:
     """What was driven last; None where no word was left."""
-    if folder is None:
-        return None
-    try:
-        return msgspec.json.decode((folder / RECORD).read_bytes(), type=AlertSettings)
-    except (OSError, msgspec.MsgspecError):
-        return None
+    return state_file.read_state(folder / RECORD, AlertSettings) if folder else None
 
 
 def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:

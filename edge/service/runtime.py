@@ -1,6 +1,6 @@
-"""What a run takes from the world around it: time, and threads that live beside it.
+"""Runtime of a run: its clock and its threads. Drills and tests replace them with simulated ones.
 
-Rehearsals put simulated ones in their place.
+Nothing else in a run waits or reads a clock.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from edge.errors import FmdError
 from edge.stages.alert import Alert
 
 TICK_S = 0.05
-"""How often the alert's lease and rhythm are looked at between frames of a live camera."""
+"""How often the alert's leases and patterns are updated between frames; the shortest pattern has spans of 0.05 s."""
 
 
 @dataclass
 class Ticker:
-    """What became of the thread that keeps the alert's time."""
+    """Result of the thread that ticks the alert."""
 
     error: FmdError | None = None
 
     def check(self) -> None:
-        """Raise what an output raised there: a loop whose alarm cannot fire must not count as alive."""
+        """Raise what an output raised in the thread: a loop whose alarm cannot fire must not count as alive."""
         if self.error is not None:
             raise self.error
 
 
 @contextmanager
 def ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
-    """Keep the alert's time while the loop is busy or stuck: the lease must end even then."""
+    """Tick the alert in a thread of its own: its lease must end even if the loop is busy or hangs."""
     done = threading.Event()
     ticker = Ticker()
 
@@ -42,7 +42,7 @@ def ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
         while not done.wait(TICK_S):
             try:
                 alert.tick(clock())
-            except FmdError as error:  # told by the loop; ticking goes on, as the next try may switch off
+            except FmdError as error:  # the loop raises it; ticking goes on, because the next try may switch off
                 ticker.error = ticker.error or error
 
     thread = threading.Thread(target=tick, name="alert", daemon=True)
@@ -55,29 +55,26 @@ def ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
 
 
 class FrameSignal:
-    """Rung by whoever has brought a frame; wakes the loop."""
+    """Set by a camera's thread when it has a frame; wakes the loop."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
-    def ring(self) -> None:
-        """There is something to take."""
+    def set(self) -> None:
+        """Signal that there is something to take."""
         self._event.set()
 
     def wait(self, timeout_s: float) -> None:
-        """Until it is rung, or the time is over. A ring while nobody waits is not lost."""
+        """Wait until it is set, at most ``timeout_s``. A signal that comes while nothing waits is not lost."""
         self._event.wait(timeout_s)
         self._event.clear()
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a run takes from the world around it: time, threads that read cameras, and one that keeps the alert's time.
-
-    Rehearsals put simulated ones in their place; nothing else in a run waits or reads a clock.
-    """
+    """Clock, frame signal, threads that read cameras, and the thread that ticks the alert."""
 
     clock: Callable[[], float] = time.monotonic
-    bell: Callable[[], FrameSignal] = FrameSignal
+    frame_signal: Callable[[], FrameSignal] = FrameSignal
     reader: Callable[[Callable[[], Camera], Callable[[], None]], Reader] = ThreadReader
     ticking: Callable[[Alert, Callable[[], float]], AbstractContextManager[Ticker]] = ticking

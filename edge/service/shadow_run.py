@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from edge import state_file
-from edge.contracts import Face, Frame, Observation
+from edge.contracts import Face, Frame, Observation, View
 from edge.inference.bundle import Model
-from edge.stages.classify import MaskClassifier, View
+from edge.stages.classify import MaskClassifier
 from edge.stages.detect import FaceDetector
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 REQUEST, RESULT = "shadow-run.json", "shadow-run.json"
 """File names: the request in the model store, the result in the runtime directory."""

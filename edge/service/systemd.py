@@ -1,8 +1,8 @@
-"""What systemd hears of the service: ready, alive, and the state in words.
+"""Systemd notifier: reports ready, alive, and the state in words.
 
-"Alive" means one thing here: a frame went all the way through. That reports READY and feeds the watchdog
-(sd_notify(3)), so a loop that hangs anywhere is restarted by systemd. One that waits for a camera that has been away
-for long is "activating" and no more, and killed where it hangs, too.
+"Alive" means one thing: a frame has passed all stages. That reports READY and feeds the watchdog (sd_notify(3)), so
+systemd restarts a loop that hangs anywhere. A process that waits for a camera that has been away for long stays
+"activating", and is killed where it hangs as well.
 """
 
 from __future__ import annotations
@@ -15,82 +15,86 @@ from collections.abc import Callable, Sequence
 from edge.contracts import CameraState, Health
 from edge.errors import FmdError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
-REST_S = 1.0
-"""How often the watchdog is fed while cameras are opened again."""
+WAITING_S = 1.0
+"""How often the watchdog is fed while cameras are reopened."""
 HANG_S = 15.0
-"""Before the first frame: a loop that is silent for so long hangs; the unit's WatchdogSec counts from READY on."""
+"""How long the loop may be silent before its first frame. The unit's WatchdogSec counts only from READY on."""
 
 
 class SystemdNotifier:
-    """What systemd hears: ready, alive, and the state in words (``systemctl status``).
+    """Reports to systemd: ready, alive, and a status in words (``systemctl status``).
 
-    READY and the watchdog's food come with frames that went all the way through, and with nothing else but one: while
-    cameras that have worked are opened again. That counts as work for ``camera.give_up_s`` at most, for then the run
-    ends. The words never say "watching" of a camera that is blind.
+    READY and watchdog feeds come with frames that have passed all stages. One exception feeds the watchdog as well:
+    reopening a camera that has worked. It lasts at most ``camera.give_up_s``, because then the run ends. The status
+    never says "watching" about a blind camera.
     """
 
-    def __init__(self, on_ready: Callable[[], None] = lambda: None, patient: bool = False) -> None:
-        """``patient``: nobody waits for the first frame, which may be long in coming."""
-        self.ready, self._on_ready, self.began, self._patient = False, on_ready, False, patient
-        self._rested_s = float("-inf")
-        self._status = self._said = "watching"
+    def __init__(self, on_first_frame: Callable[[], None] = lambda: None, patient: bool = False) -> None:
+        """``on_first_frame`` is called once. ``patient``: nobody waits for the first frame, so it may come late."""
+        self.ready, self.began = False, False
+        self._on_first_frame, self._patient = on_first_frame, patient
+        self._fed_s = float("-inf")
+        self._status = self._sent_status = "watching"
 
-    def tell(self, healths: Sequence[Health]) -> None:
-        """What the cameras give now."""
+    def update(self, healths: Sequence[Health]) -> None:
+        """Send a changed state of the cameras."""
         self._status = "; ".join(map(_in_words, healths))
-        if self.ready and self._status != self._said:
-            self._say("")
+        if self.ready and self._status != self._sent_status:
+            self._send_status("")
 
-    def beat(self) -> None:
-        """A frame went all the way through."""
+    def alive(self) -> None:
+        """Report that a frame has passed all stages."""
         if not self.began:
             self.began = True
-            self._on_ready()
+            self._on_first_frame()
         if self.ready:
             notify("WATCHDOG=1")
         else:
-            self.ready = self._say("READY=1\n")
+            self.ready = self._send_status("READY=1\n")
 
-    def rest(self, now_s: float) -> None:
-        """No frame came, and somebody sees to that. Before the first frame ever only the patient ask for more time."""
-        if now_s - self._rested_s < REST_S or not (self.ready or self._patient):
+    def waiting(self, now_s: float) -> None:
+        """Report that no frame came and cameras are being reopened.
+
+        Before the first frame only a patient notifier asks for more time: otherwise a person waits for an answer.
+        """
+        if now_s - self._fed_s < WAITING_S or not (self.ready or self._patient):
             return
-        self._rested_s = now_s
+        self._fed_s = now_s
         notify("WATCHDOG=1" if self.ready else f"EXTEND_TIMEOUT_USEC={HANG_S * 1e6:.0f}\nSTATUS={self._status}")
 
     def reloading(self, now_s: float) -> None:
-        """Settings are about to be read again; READY=1 follows, from here or from the first frame with new ones."""
+        """Report that the settings are read again; READY=1 follows, from here or from the first frame with new ones."""
         if self.ready:
             notify(f"RELOADING=1\nMONOTONIC_USEC={now_s * 1e6:.0f}")
 
     def refused(self, error: FmdError) -> None:
-        """They were no good, and all is as before."""
+        """Report that the new settings are invalid and the present ones stay."""
         if self.ready:
             notify(f"READY=1\nSTATUS={self._status}; reload refused: {' '.join(str(error).split())}")
 
-    def _say(self, before: str) -> bool:
-        """Whether it was heard; if not, the next frame says it again."""
-        heard = notify(f"{before}STATUS={self._status}")
-        if heard:
-            self._said = self._status
-        return heard
+    def _send_status(self, before: str) -> bool:
+        """Return whether systemd took it; if not, the next frame sends it again."""
+        sent = notify(f"{before}STATUS={self._status}")
+        if sent:
+            self._sent_status = self._status
+        return sent
 
 
 def _in_words(health: Health) -> str:
-    said = "starting"
+    words = "starting"
     if health.state is CameraState.STREAMING:
-        said = f"watching, but {health.slow}" if health.slow else "watching"
+        words = f"watching, but {health.slow}" if health.slow else "watching"
     if health.blind and health.state is not CameraState.STARTING:
-        said = f"blind, camera {health.state.value}: {' '.join(health.reason.split())}"
-    return f"{health.camera}: {said}" if health.camera else said
+        words = f"blind, camera {health.state.value}: {' '.join(health.reason.split())}"
+    return f"{health.camera}: {words}" if health.camera else words
 
 
 def notify(state: str) -> bool:
-    """Tell systemd; whether it took it. Silent where it does not listen (sd_notify(3): a datagram to $NOTIFY_SOCKET).
+    """Send ``state`` as a datagram to $NOTIFY_SOCKET (sd_notify(3)); return whether it was sent.
 
-    Never waits: a system manager that is busy must not hold up the door.
+    Returns True if there is no such socket. It never waits: a busy system manager must not hold up the loop.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:

@@ -25,7 +25,7 @@ from edge.config import AlertSettings
 from edge.contracts import Output, Signal
 from edge.errors import OutputError
 
-log = logging.getLogger("fmd")
+log = logging.getLogger(__name__)
 
 REST_S = 5.0
 """After this long without an alarm the buzzer may sound for its longest time again; a flickering alarm gets no more."""

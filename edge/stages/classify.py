@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import cv2
 import msgspec
 import numpy as np
 
-from edge.contracts import Box, Face, Floats, Frame, Heat, Image, Observation
+from edge.contracts import Box, Face, Floats, Frame, Heat, Image, Observation, View
 from edge.errors import BundleError
 from edge.inference.bundle import Contract, Model
 from edge.inference.resize import bordered, resized
@@ -115,13 +114,6 @@ def observation_of(probabilities: Mapping[str, float], quality: float, backgroun
     face = {label: p for label, p in probabilities.items() if label != background}
     total = sum(face.values()) or 1.0
     return Observation({label: p / total for label, p in face.items()}, quality * (1 - nothing), nothing)
-
-
-class View(NamedTuple):
-    """A look to be taken at a face, or at its mirror image."""
-
-    face: Face
-    mirrored: bool = False
 
 
 class MaskClassifier:

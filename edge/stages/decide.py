@@ -14,7 +14,17 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
-from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Observation, Outcome, Passage, Signal, Track
+from edge.contracts import (
+    WITH_INCORRECT_MASK,
+    Assessment,
+    Change,
+    Decision,
+    Observation,
+    Outcome,
+    Passage,
+    Signal,
+    Track,
+)
 
 MAX_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
@@ -54,28 +64,12 @@ class _State:
     signal: Signal = Signal.RUNNING
     weights: dict[str, float] = field(default_factory=dict)
 
-    def passage(self) -> Passage:
-        label = max(self.weights, key=self.weights.__getitem__) if self.weights else ""
-        belief = 1 / (1 + math.exp(-self.evidence))
-        return Passage(
-            self.id,
-            self.outcome,
-            label,
-            belief,
-            self.observations,
-            self.violated,
-            self.entered_s,
-            self.changed_s,
-            self.seen_s,
-            self.signal,
-        )
-
 
 class Decider:
     """Holds one belief a person. ``compliant`` is the model's label for a mask worn well."""
 
-    def __init__(self, settings: DecideSettings, compliant: str) -> None:
-        self._settings = settings
+    def __init__(self, settings: DecideSettings, compliant: str, camera: str = "") -> None:
+        self._settings, self._camera = settings, camera
         self._accepted: Set[str] = {compliant, *settings.accept}
         if settings.on_incorrect == "admit":
             self._accepted |= {WITH_INCORRECT_MASK}
@@ -83,37 +77,60 @@ class Decider:
         self._threshold = math.log((1 - settings.error_rate) / settings.error_rate)
         self._states: dict[int, _State] = {}
 
-    def update(
-        self, tracks: Sequence[Track], observations: Mapping[int, Observation], now_s: float
-    ) -> tuple[tuple[Passage, ...], tuple[Decision, ...]]:
-        """Passages of everybody present, and what changed. ``observations`` are this frame's, by track id."""
+    def update(self, tracks: Sequence[Track], observations: Mapping[int, Observation], now_s: float) -> Assessment:
+        """Weigh this frame's ``observations`` (by track id) and return what follows for everybody present."""
         decisions: list[Decision] = []
         for track in tracks:
             state = self._states.setdefault(track.id, _State(track.id, track.entered_s, now_s, track.seen_s))
             state.seen_s = track.seen_s
             if track.id in observations and _of_a_face(observations[track.id], track):
-                self._look(state, observations[track.id], track.score >= SURE_FACE, now_s)
+                self._weigh(state, observations[track.id], track.score >= SURE_FACE, now_s)
             if change := self._judge(state, now_s):
-                decisions.append(Decision(change, state.passage(), now_s))
+                decisions.append(self._decision(change, state, now_s))
         decisions += self._departures({track.id for track in tracks}, now_s)
-        return tuple(state.passage() for state in self._states.values()), tuple(decisions)
+        passages = tuple(map(self._passage, self._states.values()))
+        signal = max((passage.signal for passage in passages), default=Signal.RUNNING)
+        return Assessment(
+            passages,
+            tuple(decisions),
+            signal,
+            # A reminder for one person is not renewed by the alarm for another: only those of the same urgency count.
+            tuple(p.id for p in passages if p.signal and p.signal.alarming is signal.alarming),
+            any(d.change is not Change.LEFT and d.passage.signal is Signal.RUNNING for d in decisions),
+        )
 
     def closing(self, now_s: float) -> tuple[Decision, ...]:
         """End every passage, as when the source ends or the service stops."""
         return tuple(self._departures(set(), now_s))
 
-    def settled(self, id_: int, now_s: float) -> bool:
-        """Whether looking at somebody often has nothing to tell: decided and not in doubt, or unclear for long."""
-        state = self._states.get(id_)
-        if state is None:
-            return False
+    def _decision(self, change: Change, state: _State, now_s: float) -> Decision:
+        return Decision(change, self._passage(state), now_s, self._camera)
+
+    def _settled_s(self, state: _State) -> float:
+        """Return from when on frequent observations add nothing, as :class:`edge.contracts.Passage` defines it."""
         if state.outcome is Outcome.VIOLATION:
-            # Where a badly worn mask is no alarm, taking it off makes one: that must not wait for a rare look.
+            # If a badly worn mask is no alarm, taking it off makes one: that must not wait for a rare observation.
             clear = self._incorrect.alarming or abs(state.badly) >= self._threshold - 1e-9
-            return clear and state.evidence >= self._threshold - 1e-9
-        if state.outcome is Outcome.COMPLIANT:
-            return state.evidence <= -self._threshold + 1e-9
-        return now_s - state.entered_s > self._settings.unsure_after_s
+            settled = clear and state.evidence >= self._threshold - 1e-9
+        elif state.outcome is Outcome.COMPLIANT:
+            settled = state.evidence <= -self._threshold + 1e-9
+        else:
+            return state.entered_s + self._settings.unsure_after_s
+        return float("-inf") if settled else float("inf")
+
+    def _passage(self, state: _State) -> Passage:
+        return Passage(
+            id=state.id,
+            outcome=state.outcome,
+            label=max(state.weights, key=state.weights.__getitem__) if state.weights else "",
+            observations=state.observations,
+            violated=state.violated,
+            entered_s=state.entered_s,
+            changed_s=state.changed_s,
+            seen_s=state.seen_s,
+            signal=state.signal,
+            settled_s=self._settled_s(state),
+        )
 
     def _signal(self, state: _State, held: Outcome) -> Signal:
         """What the outputs are to show for one person, who was ``held`` for something before."""
@@ -124,7 +141,7 @@ class Decider:
             return state.signal
         return self._incorrect if state.badly > 0 else Signal.NO_MASK
 
-    def _look(self, state: _State, observation: Observation, surely: bool, now_s: float) -> None:
+    def _weigh(self, state: _State, observation: Observation, surely: bool, now_s: float) -> None:
         wrong = sum(p for label, p in observation.probabilities.items() if label not in self._accepted)
         badly = (
             0.0 if WITH_INCORRECT_MASK in self._accepted else observation.probabilities.get(WITH_INCORRECT_MASK, 0.0)
@@ -180,7 +197,7 @@ class Decider:
         gone = [state for id_, state in self._states.items() if id_ not in present]
         for state in gone:
             del self._states[state.id]
-        return [Decision(Change.LEFT, s.passage(), now_s) for s in gone if s.outcome is not Outcome.UNDECIDED]
+        return [self._decision(Change.LEFT, s, now_s) for s in gone if s.outcome is not Outcome.UNDECIDED]
 
 
 def _of_a_face(observation: Observation, track: Track) -> bool:

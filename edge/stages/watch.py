@@ -8,13 +8,12 @@ looked at however slowly, because the difference stays until it has been looked 
 from __future__ import annotations
 
 import math
-from enum import Enum
 
 import cv2
 import numpy as np
 
 from edge.config import DetectSettings, WatchSettings
-from edge.contracts import Floats, Frame, Image
+from edge.contracts import Floats, Frame, Image, Presence
 
 COLUMNS, ROWS = 40, 30
 SPOTS = 2
@@ -27,16 +26,6 @@ MAX_DEAFENED = 4.0
 """However noisy the picture, no more than this many times ``watch.contrast`` is asked for."""
 SLACK_S = 0.005
 """Frames come a little early and late; one that is due in this time is due."""
-
-
-class Presence(Enum):
-    """Who is at the door, as far as is known."""
-
-    NOBODY = "nobody"
-    SETTLED = "settled"
-    """Everybody there is decided."""
-    OPEN = "open"
-    """Somebody is not."""
 
 
 class Watch:

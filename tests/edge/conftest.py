@@ -10,7 +10,7 @@ import pytest
 from edge import config, drivers
 from edge.config import Settings
 from edge.inference.bundle import Bundle, Model, unpack
-from edge.service import run as service
+from edge.service import models
 from tests.data_sets import DATA
 from tests.edge.parts import Systemd, Taking, write_clip
 
@@ -23,12 +23,12 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def classifier_path() -> Path:
-    return service.shipped_model("classifier")
+    return models.shipped_model("classifier")
 
 
 @pytest.fixture(scope="session")
 def detector_path() -> Path:
-    return service.shipped_model("detector")
+    return models.shipped_model("detector")
 
 
 @pytest.fixture(scope="session")

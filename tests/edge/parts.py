@@ -40,6 +40,7 @@ from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
 from edge.stages.decide import Decider
 from edge.stages.detect import FaceDetector, cell_centres
+from edge.stages.schedule import Scheduler
 from edge.stages.track import Tracker
 from edge.stages.watch import Watch
 
@@ -153,22 +154,23 @@ def classifier_of(probabilities: Mapping[str, float], **more: Any) -> MaskClassi
     return MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter([answer]), "stub"))
 
 
-def stages_of(settings: config.Settings, alert: Alert) -> dict[str, Any]:
+def stages_of(settings: config.Settings, alert: Alert, camera: str = "") -> dict[str, Any]:
     """The real stages around a detector that always sees one bare face."""
     return {
         "watch": Watch(settings.watch, settings.detect),
         "detector": detector_of([face(32, 32, 24)]),
         "tracker": Tracker(settings.track, settings.detect),
         "classifier": classifier_of(BARE),
-        "decider": Decider(settings.decide, "with_mask"),
+        "decider": Decider(settings.decide, "with_mask", camera),
         "alert": alert,
-        "settings": settings.classify,
+        "camera": camera,
+        "scheduler": Scheduler(settings.classify),
     }
 
 
-def pipeline_of(settings: config.Settings, alert: Alert, **stages: Any) -> Pipeline:
+def pipeline_of(settings: config.Settings, alert: Alert, camera: str = "", **stages: Any) -> Pipeline:
     """:func:`stages_of` joined, with ``stages`` in place of some."""
-    return Pipeline(**{**stages_of(settings, alert), **stages})
+    return Pipeline(**{**stages_of(settings, alert, camera), **stages})
 
 
 def write_clip(path: Path, frames: int = 30, fps: float = 15.0, seed: int = 0) -> Path:

@@ -47,7 +47,7 @@ def test_a_reader_that_went_away_is_no_error(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_traceback_of_a_bug_is_in_the_debug_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "fmd"):
+    with caplog.at_level(logging.DEBUG, "edge"):
         exit_code_of(raising(ValueError("bug")))
     assert "Traceback" in caplog.text
 

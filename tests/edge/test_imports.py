@@ -17,7 +17,10 @@ from tests.edge.parts import ROOT, fmd
 
 EDGE = ROOT / "edge"
 MODULES = sorted(info.name for info in pkgutil.walk_packages(edge.__path__, "edge."))
-BOTTOM = frozenset({"addresses", "board", "config", "contracts", "errors", "faults", "migrate", "paths", "state_file"})
+BOTTOM = frozenset(
+    {"addresses", "board", "config", "contracts", "errors", "faults", "files", "messages", "migrate", "paths"}
+    | {"state_file"}
+)
 """Modules directly in edge/ that everything may import, and that import only each other."""
 ALLOWED: dict[str, frozenset[str]] = {
     "inference": BOTTOM,
@@ -27,7 +30,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "pipeline": BOTTOM | {"inference", "stages"},
     "reporting": BOTTOM | {"inference", "stages", "drivers"},
     "record": BOTTOM,
-    "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "record"},
+    # Of reporting the service knows the interface of listeners; the test below enforces it.
+    "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "reporting"},
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
     "flash": BOTTOM | {"inference"},
     "commands": BOTTOM
@@ -115,6 +119,12 @@ def test_the_packages_of_edge_form_no_cycle() -> None:
 @pytest.mark.parametrize("path", sorted((EDGE / "stages").glob("*.py")), ids=lambda path: path.stem)
 def test_no_stage_imports_another(path: Path) -> None:
     assert [name for name in imported(path) if name.startswith("edge.stages.")] == []
+
+
+@pytest.mark.parametrize("path", sorted((EDGE / "service").glob("*.py")), ids=lambda path: path.stem)
+def test_the_service_knows_listeners_and_nothing_else_of_reporting(path: Path) -> None:
+    modules = {name for name in imported(path) if name.startswith("edge.reporting.")}
+    assert {".".join(name.split(".")[:3]) for name in modules} <= {"edge.reporting.listener"}
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,13 @@ def written(folder: Path, text: str) -> Path:
 def test_the_first_versions_beep_is_a_pattern_now(
     tmp_path: Path, text: str, pattern: tuple[float, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", "fmd"):
+    with caplog.at_level("INFO", "edge"):
         assert config.load(written(tmp_path, text)).alert.buzzer_no_mask == pattern
     assert "version 1 settings: alert.beep_on_s and alert.beep_off_s are now alert.buzzer_bare = " in caplog.text
 
 
 def test_a_key_that_is_gone_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "fmd"):
+    with caplog.at_level("INFO", "edge"):
         assert config.load(written(tmp_path, "[watch]\nshare = 0.01\n")) == config.load()
     assert "watch.share is gone" in caplog.text
 
@@ -62,7 +62,7 @@ def test_what_decides_of_badly_worn_masks_stays_where_it_was_set(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = '[decide]\naccept = ["with_incorrect_mask"]\non_incorrect = "signal"\n'
-    with caplog.at_level("INFO", "fmd"):
+    with caplog.at_level("INFO", "edge"):
         assert config.load(written(tmp_path, text)).decide.on_incorrect == "signal"
     assert 'with_incorrect_mask in decide.accept is now decide.on_incorrect = "signal"' in caplog.text
 
@@ -83,7 +83,7 @@ def test_versions_that_cannot_be(tmp_path: Path, version: str, said: str) -> Non
 
 def test_the_file_that_is_installed_is_of_today(caplog: pytest.LogCaptureFixture) -> None:
     path = ROOT / "systemd/fmd.toml"
-    with caplog.at_level("INFO", "fmd"):
+    with caplog.at_level("INFO", "edge"):
         assert config.load(path) == config.load()
     assert f"\nversion = {migrate.VERSION}\n" in path.read_text()
     assert not caplog.text
@@ -100,7 +100,7 @@ def test_the_third_versions_names_still_work(tmp_path: Path, caplog: pytest.LogC
         "version = 3\n[alert]\nled_bare = [0.5, 0.5]\nbuzzer_bare = [0.2]\n[decide]\nlook_s = 0.25\n"
         '[notify]\non = ["violation", "seeing"]\n'
     )
-    with caplog.at_level("INFO", "fmd"):
+    with caplog.at_level("INFO", "edge"):
         settings = config.load(written(tmp_path, text))
     assert (settings.alert.led_no_mask, settings.alert.buzzer_no_mask) == ((0.5, 0.5), (0.2,))
     assert settings.decide.observation_s == 0.25

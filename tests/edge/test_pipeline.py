@@ -9,10 +9,9 @@ import pytest
 
 from edge import config
 from edge.config import Settings
-from edge.contracts import Box, Face, Frame, Observation, Outcome, Signal
+from edge.contracts import Box, Face, Frame, Observation, Outcome, Signal, View
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
-from edge.stages.classify import View
 from tests.edge.parts import (
     BARE,
     MASKED,

@@ -56,10 +56,10 @@ def test_only_training_pictures_are_mined(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_mining_the_first_pictures(shared_data: Path, tmp_path: Path) -> None:
     from edge import config
-    from edge.service import run as service
+    from edge.service import models
 
     pictures = [p for p in tables.read_boxes(shared_data / "boxes" / "boxes.csv") if p.split == "train"][:4]
-    detector = service.load_model(config.load().model, "detector")
+    detector = models.load_model(config.load().model, "detector")
     out = tmp_path / "negatives.csv"
     teacher = shared_data / "peers" / "yunet_n_dynamic.onnx"
     _, found = negatives.mine(pictures, FaceDetector(detector, 0.05), teacher, out)

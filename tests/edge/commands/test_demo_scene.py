@@ -15,6 +15,7 @@ from edge.contracts import Change, Decision, Outcome, Step
 from edge.drivers import doorway, fake_picamera2
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.pi_camera import PiCamera
+from edge.reporting.listener import Callbacks
 from edge.service import run as service
 from edge.stages.alert import Alert
 from tests.edge.parts import fmd
@@ -39,7 +40,7 @@ class Seen:
             self.lit.append((step.frame.captured_s, pins.pin(LED).state))
             self.sounding.append((step.frame.captured_s, pins.pin(BUZZER).state))
 
-        service.run(settings, on_step, self.decisions.append)
+        service.run(settings, [Callbacks(on_step, self.decisions.append)])
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_sigterm_while_the_alarm_is_on_leaves_the_pins_off(seen: Seen, pins: Any
             signal.raise_signal(signal.SIGTERM)
 
     settings = config.load(None, {"camera.source": "doorway", "alert.driver": "gpiozero"})
-    assert service.run(settings, on_step, lambda decision: None) == signal.SIGTERM
+    assert service.run(settings, [Callbacks(on_step)]) == signal.SIGTERM
     assert lit == [True]
     assert not pins.pin(LED).state
     assert not pins.pin(BUZZER).state

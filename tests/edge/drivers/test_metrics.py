@@ -10,7 +10,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,8 @@ from edge import config, drivers
 from edge.board import Board
 from edge.drivers.metrics import REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
-from edge.reporting.reporter import CameraCounters, MetricsSnapshot
+from edge.reporting.live_state import CameraCounters, LiveState
+from edge.reporting.metrics import Metrics, MetricsSnapshot
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
@@ -168,10 +168,6 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_the_reporters_own_snapshot_is_served() -> None:
-    from edge.reporting.reporter import Reporter
-
-    reporter: Any = Reporter(config.load().publish)
-    server = MetricsServer(settings_for(), reporter.snapshot)
+    server = MetricsServer(settings_for(), Metrics(LiveState(time.monotonic)).snapshot)
     assert scraped(server)["fmd_uptime_seconds", frozenset()] >= 0
     server.close()
-    reporter.close()

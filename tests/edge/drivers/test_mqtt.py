@@ -19,17 +19,29 @@ from typing import Any
 import pytest
 
 from edge import config, drivers
-from edge.contracts import CameraState, Change, Decision, Health, Message, MessageKind, Outcome, Passage, Signal, Step
+from edge.contracts import (
+    CameraState,
+    Change,
+    Decision,
+    Delivery,
+    Health,
+    Message,
+    MessageKind,
+    Outcome,
+    Passage,
+    Signal,
+    Step,
+)
 from edge.drivers.mqtt import MqttPublisher, discovery
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.reporting.outbox import Outbox
-from edge.reporting.reporter import open_reporter
+from edge.reporting.reporter import open_reporting
 from tests.edge.parts import command, environment, frame_of, texture
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 60.0
-PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 0.99, 5, True, 1.0, 2.0, 3.5, Signal.NO_MASK)
+PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 5, True, 1.0, 2.0, 3.5, Signal.NO_MASK)
 
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
 
@@ -255,14 +267,14 @@ def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path
     subscriber = Subscriber(broker.port)
     sources = {"in": "picamera2", "the-yard": "rtsp://x/"}
     changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "camera.sources": sources}
-    with open_reporter(config.load(None, {**changed, "publish.pictures": "blurred"})) as (reporter, _):
+    with open_reporting(config.load(None, {**changed, "publish.pictures": "blurred"})) as reporting:
         for camera in sources:
-            reporter.on_health(Health(camera, CameraState.STREAMING, 1.0))
+            reporting.on_health(Health(camera, CameraState.STREAMING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
-            reporter.on_decision(decision)
+            reporting.on_decision(decision)
             frame = frame_of(texture(64, 64))
-            step = Step(frame, True, (), (), {}, (), (decision,), True, {}, camera=camera, signal=Signal.NO_MASK)
-            reporter.on_step(step)
+            step = Step(frame, True, True, (), (), {}, (), (), Signal.NO_MASK, {}, camera)
+            reporting.on_step(step, Delivery())
             # Of pictures that wait only the newest is kept.
             wait_for(lambda picture=f"fmd/door/picture/{camera}": subscriber.on(picture))
     wait_for(lambda: b"offline" in subscriber.on("fmd/door/status"))
@@ -285,16 +297,16 @@ def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: 
     """A reload from some cameras, all blind, to others without the last of them; heard when it returns."""
     changed = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "less", "publish.pictures": "blurred"}
     settings = config.load(None, {**changed, "camera.sources": before})
-    with open_reporter(settings) as (reporter, follow):
+    with open_reporting(settings) as reporting:
         for camera in config.cameras(settings.camera):
-            reporter.on_health(Health(camera, CameraState.LOST, 1.0, "unplugged"))
+            reporting.on_health(Health(camera, CameraState.LOST, 1.0, "unplugged"))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
-            reporter.on_decision(decision)
+            reporting.on_decision(decision)
             frame = frame_of(texture(64, 64))
-            reporter.on_step(Step(frame, True, (), (), {}, (), (decision,), True, {}, camera=camera))
+            reporting.on_step(Step(frame, True, True, (), (), {}, (), (), Signal.NO_MASK, {}, camera), Delivery())
             picture = f"fmd/less/picture/{camera}".rstrip("/")
             wait_for(lambda topic=picture: subscriber.on(topic))
-        follow(config.load(None, {**changed, "camera.sources": after}))
+        reporting.on_settings(config.load(None, {**changed, "camera.sources": after}))
         wait_for(lambda: subscriber.on(picture)[-1] == b"")  # that of the last one, and the last thing that is told
 
 
@@ -328,17 +340,16 @@ def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
     about = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "again", "publish.pictures": "blurred"}
     settings = config.load(None, {**about, **{key.replace("__", "."): value for key, value in changed.items()}})
     before = len(subscriber.heard)
-    with open_reporter(settings) as (reporter, follow):
+    with open_reporting(settings) as reporting:
         for camera in config.cameras(settings.camera):
-            reporter.on_health(Health(camera, CameraState.STREAMING, 1.0))
+            reporting.on_health(Health(camera, CameraState.STREAMING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
-            reporter.on_decision(decision)
+            reporting.on_decision(decision)
             told = len(subscriber.on("fmd/again/decision"))
-            reporter.on_step(
-                Step(frame_of(texture(64, 64)), True, (), (), {}, (), (decision,), True, {}, camera=camera)
-            )
+            step = Step(frame_of(texture(64, 64)), True, True, (), (), {}, (), (), Signal.NO_MASK, {}, camera)
+            reporting.on_step(step, Delivery())
             wait_for(lambda count=told: len(subscriber.on("fmd/again/decision")) > count)
-        follow(settings)
+        reporting.on_settings(settings)
         wait_for(lambda: "fmd/again/metrics" in {topic for topic, _, _ in subscriber.heard[before:]})
     wait_for(lambda: ("fmd/again/status", b"offline", False) in subscriber.heard[before:])
     return subscriber.kept
@@ -453,7 +464,7 @@ def test_the_templates_say_what_the_states_mean(state: str, alarm: str, blind: s
 
 @needs_broker
 def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "fmd")
+    caplog.set_level("INFO", "edge")
     broker = Broker(tmp_path)
     messenger = MqttPublisher(settings_for(broker.port), "d")
     outbox = Outbox("mqtt", messenger, 10, retry_s=0.1)
@@ -481,15 +492,15 @@ def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_a
     """The first address was mistyped. What the door had to say since then reaches the right one."""
     broker, subscriber = alone
     changed = {"mqtt.host": "127.0.0.1", "publish.name": "moved"}
-    with open_reporter(config.load(None, {**changed, "mqtt.port": free_port()})) as (reporter, follow):
-        reporter.on_health(Health("", CameraState.STREAMING, 1.0))
-        reporter.on_decision(Decision(Change.DECIDED, PASSAGE, 2.0))
-        reporter.on_step(Step(frame_of(texture(8, 8)), True, (), (), {}, (), (), True, {}, signal=Signal.NO_MASK))
-        wait_for(lambda: reporter.snapshot().outboxes["mqtt"]["failed"] > 0)
-        follow(config.load(None, {**changed, "mqtt.port": broker.port}))
+    with open_reporting(config.load(None, {**changed, "mqtt.port": free_port()})) as reporting:
+        reporting.on_health(Health("", CameraState.STREAMING, 1.0))
+        reporting.on_decision(Decision(Change.DECIDED, PASSAGE, 2.0))
+        reporting.on_step(Step(frame_of(texture(8, 8)), True, True, (), (), {}, (), (), Signal.NO_MASK, {}), Delivery())
+        wait_for(lambda: reporting.metrics.snapshot().outboxes["mqtt"]["failed"] > 0)
+        reporting.on_settings(config.load(None, {**changed, "mqtt.port": broker.port}))
         wait_for(lambda: subscriber.on("fmd/moved/metrics"))
         wait_for(lambda: b"online" in subscriber.on("fmd/moved/status"))
-        follow(config.load(None, {**changed, "mqtt.port": broker.port}))  # nothing new, nothing opened anew
+        reporting.on_settings(config.load(None, {**changed, "mqtt.port": broker.port}))  # the same again
     wait_for(lambda: b"offline" in subscriber.on("fmd/moved/status"))
     assert [json.loads(p)["outcome"] for p in subscriber.on("fmd/moved/decision")] == ["violation"]
     assert {json.loads(p)["state"] for p in subscriber.on("fmd/moved/health")} == {"streaming"}

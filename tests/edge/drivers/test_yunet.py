@@ -11,7 +11,7 @@ from edge.contracts import Box, Face, Frame
 from edge.doctor import probes
 from edge.drivers.yunet import YuNetDetector
 from edge.errors import BundleError
-from edge.service import run as service
+from edge.service import models
 from edge.stages.decide import SURE_FACE
 from tests.data_sets import DATA
 from tests.edge.parts import texture
@@ -51,14 +51,14 @@ def test_a_picture_of_another_shape_is_no_trouble_and_nobody_is_nobody() -> None
 @pytest.mark.data
 def test_the_settings_take_it_by_its_path() -> None:
     settings = config.load(None, {"model.detector": str(yunet(FILES[0]))})
-    assert isinstance(service.open_detector(settings), YuNetDetector)
+    assert isinstance(models.open_detector(settings), YuNetDetector)
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", FILES)
 def test_a_face_gets_about_the_score_that_fmds_own_detector_gives_it(name: str) -> None:
     """In photographs of the validation split, made half as large: the doubtful as doubtful, the sure as sure."""
-    theirs, ours = YuNetDetector(yunet(name), 0.15), service.open_detector(config.load())
+    theirs, ours = YuNetDetector(yunet(name), 0.15), models.open_detector(config.load())
     pairs = []
     for picture in of_split(read_boxes(DATA / "boxes" / "boxes.csv"), "validation"):
         image, labelled = load_faces(picture)

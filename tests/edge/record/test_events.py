@@ -14,6 +14,7 @@ import pytest
 from edge import config, paths
 from edge.config import EventSettings
 from edge.contracts import CameraState, Health
+from edge.messages import health_message
 from edge.record import events
 from edge.record.events import DAY_S, MAX_WAITING, MB, NAME, OLDER, EventLog
 
@@ -232,7 +233,7 @@ def test_memory_is_bounded_and_what_was_lost_shows_in_the_numbers(tmp_path: Path
 def test_the_thread_keeps_what_was_added_by_the_end(tmp_path: Path) -> None:
     with events.keeping(tmp_path, settings()) as log:
         assert log is not None
-        log.add("camera", events.of_health(Health("", CameraState.DARK, 1.0, "covered?")))
+        log.add("camera", health_message(Health("", CameraState.DARK, 1.0, "covered?")))
     assert [event["reason"] for event in events.read(tmp_path)] == ["covered?"]
 
 

@@ -25,10 +25,8 @@ BOX = Box(60, 50, 120, 130)
 
 
 def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), looked: bool = True) -> Step:
-    passages = tuple(
-        Passage(t.id, Outcome.VIOLATION, "without_mask", 0.9, 3, True, 0, 0, 0, Signal.NO_MASK) for t in tracks
-    )
-    return Step(frame_of(image), looked, faces, tracks, {}, passages, (), False, {}, looked)
+    passages = tuple(Passage(t.id, Outcome.VIOLATION, "without_mask", 3, True, 0, 0, 0, Signal.NO_MASK) for t in tracks)
+    return Step(frame_of(image), looked, looked, faces, tracks, {}, passages, (), Signal.RUNNING, {})
 
 
 def colours(region: Image) -> int:
@@ -104,7 +102,7 @@ def test_faces_stay_where_the_owner_asks_for_them_and_the_frame_is_never_drawn_o
 def test_the_alarm_has_a_red_border() -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     quiet = step_of(image)
-    loud = Step(quiet.frame, True, (), (), {}, (), (), True, {})
+    loud = Step(quiet.frame, True, True, (), (), {}, (), (), Signal.NO_MASK, {})
     assert annotate(loud, True)[2, 150].tolist() == [220, 40, 40]
     assert annotate(quiet, True)[2, 150].tolist() == [0, 0, 0]
 

@@ -6,12 +6,13 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from edge.contracts import (
     CameraState,
     Change,
     Decision,
+    Delivery,
     Face,
     Health,
     MessageKind,
@@ -33,12 +35,16 @@ from edge.contracts import (
 )
 from edge.errors import OutputError, SettingsError
 from edge.reporting import annotate
+from edge.reporting.listener import Callbacks, Listeners
+from edge.reporting.live_state import LiveState
+from edge.reporting.metrics import Metrics, MetricsEndpoint, MetricsSnapshot, metrics_message
 from edge.reporting.outbox import Outbox
-from edge.reporting.reporter import MetricsEndpoint, MetricsSnapshot, Reporter, check, open_reporter, plain
+from edge.reporting.reporter import BoardComplaint, Reporter, check, open_reporting
 from edge.service import run as service
 from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture, wait_for, write_clip
 
 PERSON = Box(100, 80, 180, 160)
+UNKNOWN = Delivery()
 
 
 SHOWN = {Outcome.VIOLATION: Signal.NO_MASK, Outcome.UNSURE: Signal.UNSURE}
@@ -47,7 +53,7 @@ SHOWN = {Outcome.VIOLATION: Signal.NO_MASK, Outcome.UNSURE: Signal.UNSURE}
 
 def passage(outcome: Outcome = Outcome.VIOLATION, violated: bool = False, signal: Signal | None = None) -> Passage:
     signal = SHOWN.get(outcome, Signal.RUNNING) if signal is None else signal
-    return Passage(1, outcome, "without_mask", 0.99, 5, violated, 1.0, 2.0, 3.5, signal)
+    return Passage(1, outcome, "without_mask", 5, violated, 1.0, 2.0, 3.5, signal)
 
 
 def decision(
@@ -57,31 +63,32 @@ def decision(
 
 
 def step(
-    signal: Signal = Signal.RUNNING, decisions: tuple[Decision, ...] = (), camera: str = "", seed: int = 0, **more: Any
+    signal: Signal = Signal.RUNNING, decisions: tuple[Decision, ...] = (), camera: str = "", seed: int = 0
 ) -> Step:
     frame = frame_of(texture(240, 320, seed), 2.0)
     faces, tracks = (Face(PERSON, 0.9),), (Track(1, PERSON, 0.9, 1.0, 2.0, 0),)
     timings = {"watch": 0.001, "detect": 0.01}
-    return Step(
-        frame, True, faces, tracks, {}, (), decisions, signal.alarming, timings, camera=camera, signal=signal, **more
-    )
+    return Step(frame, True, True, faces, tracks, {}, (), decisions, signal, timings, camera)
 
 
 class Told:
-    """A reporter with one receiver, and what it was told."""
+    """A live state and a reporter with one publisher, and what it published."""
 
-    def __init__(self, receiver: Taking, **changed: Any) -> None:
+    def __init__(self, receiver: Taking, starts: Callable[[], float] = lambda: 1.7e9, **changed: Any) -> None:
         self.settings = config.load(None, {f"publish.{key}": value for key, value in changed.items()})
         self.receiver = receiver
         self.now_s = 100.0
         self.outbox = Outbox("test", receiver, 100)
-        self.reporter = Reporter(
-            self.settings.publish,
-            [self.outbox],
-            lambda: self.now_s,
-            lambda: 1.7e9,
-            lambda: Board(123_000_000, 61.5, None),
-        )
+        board = Board(123_000_000, 61.5, None)
+        self.live = LiveState(lambda: self.now_s)
+        self.metrics = Metrics(self.live, [self.outbox], lambda: self.now_s, lambda: board)
+        self.reporter = Reporter(self.settings.publish, self.live, self.metrics, [self.outbox], starts)
+        self.listener = Listeners([self.live, self.reporter])
+
+    def on_step(self, step: Step, delivery: Delivery = UNKNOWN) -> None:
+        """Report a step without its decisions, which tests report themselves."""
+        for listener in (self.live, self.reporter):
+            listener.on_step(step, delivery)
 
     def all(self) -> Taking:
         self.reporter.close()
@@ -96,16 +103,16 @@ def told(receiver: Taking) -> Told:
 
 def test_a_state_is_told_when_it_changes_and_the_end_is_off(told: Told) -> None:
     for signal in (Signal.RUNNING, Signal.RUNNING, Signal.NO_MASK, Signal.NO_MASK, Signal.RUNNING):
-        told.reporter.on_step(step(signal))
+        told.on_step(step(signal))
         wait_for(lambda: told.outbox.waiting == 0)
     states = [values["state"] for values in told.all().told(MessageKind.STATE)]
     assert states == ["running", "no_mask", "running", "off"]
 
 
 def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
-    told.reporter.on_decision(decision())
-    told.reporter.on_step(step(Signal.NO_MASK, (decision(),)))
-    told.reporter.on_decision(decision(Change.LEFT, violated=True))
+    told.listener.on_decision(decision())
+    told.on_step(step(Signal.NO_MASK, (decision(),)))
+    told.listener.on_decision(decision(Change.LEFT, violated=True))
     assert told.all().told(MessageKind.DECISION) == [
         {
             "change": change,
@@ -122,34 +129,36 @@ def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
 
 
 def test_blindness_is_told_with_its_reason_and_is_a_state(told: Told) -> None:
-    told.reporter.on_step(step())
-    told.reporter.on_health(Health("", CameraState.DARK, 5.0, "the picture is black"))
-    told.reporter.on_step(step())
+    told.on_step(step())
+    told.listener.on_health(Health("", CameraState.DARK, 5.0, "the picture is black"))
+    told.on_step(step())
     wait_for(lambda: told.outbox.waiting == 0)
-    told.reporter.on_health(Health("", CameraState.STREAMING, 6.0))
-    told.reporter.on_step(step())
+    told.listener.on_health(Health("", CameraState.STREAMING, 6.0))
+    told.on_step(step())
     wait_for(lambda: told.outbox.waiting == 0)
     heard = told.all()
     assert heard.told(MessageKind.HEALTH) == [
-        {"state": "dark", "reason": "the picture is black"},
-        {"state": "streaming", "reason": ""},
+        {"state": "dark", "reason": "the picture is black", "slow": ""},
+        {"state": "streaming", "reason": "", "slow": ""},
     ]
     assert [values["state"] for values in heard.told(MessageKind.STATE)][-3:] == ["blind", "running", "off"]
 
 
 def test_a_machine_that_does_not_keep_up_is_told_in_figures_and_sees_nothing_again(told: Told) -> None:
     for slow in ("", "too slow: 2 looks a second", ""):
-        told.reporter.on_health(Health("", CameraState.STREAMING, 5.0, slow=slow))
-        assert plain(told.reporter.snapshot())["too_slow"] is bool(slow)
-    assert told.all().told(MessageKind.HEALTH) == [{"state": "streaming", "reason": ""}]
+        told.listener.on_health(Health("", CameraState.STREAMING, 5.0, slow=slow))
+        assert metrics_message(told.metrics.snapshot()).too_slow is bool(slow)
+    assert told.all().told(MessageKind.HEALTH) == [
+        {"state": "streaming", "reason": "", "slow": slow} for slow in ("", "too slow: 2 looks a second", "")
+    ]
 
 
 def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
-    told.reporter.on_step(step(Signal.RUNNING, camera="in"))
-    told.reporter.on_step(step(Signal.NO_MASK, camera="out"))
+    told.on_step(step(Signal.RUNNING, camera="in"))
+    told.on_step(step(Signal.NO_MASK, camera="out"))
     wait_for(lambda: told.outbox.waiting == 0)
-    told.reporter.on_step(step(Signal.RUNNING, camera="in"))
-    told.reporter.on_step(step(Signal.RUNNING, camera="out"))
+    told.on_step(step(Signal.RUNNING, camera="in"))
+    told.on_step(step(Signal.RUNNING, camera="out"))
     wait_for(lambda: told.outbox.waiting == 0)
     told.all()
     door = [m.values["state"] for m in told.receiver.got if m.kind is MessageKind.STATE and not m.camera]
@@ -158,17 +167,18 @@ def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
 
 
 def test_who_is_new_after_a_reload_is_told_how_things_are(told: Told) -> None:
-    told.reporter.on_health(Health("in", CameraState.STREAMING, 5.0))
-    told.reporter.on_health(Health("out", CameraState.DARK, 5.0, "the picture is black"))
-    told.reporter.on_step(step(Signal.NO_MASK, (decision(camera="in"),), camera="in"))
+    told.listener.on_health(Health("in", CameraState.STREAMING, 5.0))
+    told.listener.on_health(Health("out", CameraState.DARK, 5.0, "the picture is black"))
+    told.on_step(step(Signal.NO_MASK, (decision(camera="in"),), camera="in"))
     other = Taking()
     fresh = Outbox("other", other, 100)
-    told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2", "out": "rtsp://x/"}}), [fresh])
+    told.listener.on_settings(config.load(None, {"camera.sources": {"in": "picamera2", "out": "rtsp://x/"}}))
+    told.reporter.retain([fresh])
     fresh.close()
     told.all()
     assert {(m.kind, m.camera, *m.values.values()) for m in other.got} == {
-        (MessageKind.HEALTH, "in", "streaming", ""),
-        (MessageKind.HEALTH, "out", "dark", "the picture is black"),
+        (MessageKind.HEALTH, "in", "streaming", "", ""),
+        (MessageKind.HEALTH, "out", "dark", "the picture is black", ""),
         (MessageKind.STATE, "in", "no_mask"),
         (MessageKind.STATE, "out", "blind"),
         (MessageKind.STATE, "", "no_mask"),
@@ -176,34 +186,34 @@ def test_who_is_new_after_a_reload_is_told_how_things_are(told: Told) -> None:
 
 
 def test_a_camera_that_a_reload_takes_away_is_off_and_holds_nothing_back(told: Told) -> None:
-    told.reporter.on_health(Health("out", CameraState.LOST, 5.0, "unplugged"))
-    told.reporter.on_step(step(camera="in"))
-    told.reporter.on_step(step(Signal.NO_MASK, camera="out"))
+    told.listener.on_health(Health("out", CameraState.LOST, 5.0, "unplugged"))
+    told.on_step(step(camera="in"))
+    told.on_step(step(Signal.NO_MASK, camera="out"))
     told.now_s += 1000
-    told.reporter.follow(config.load(None, {"camera.sources": {"in": "picamera2"}}))
-    told.reporter.on_step(step(camera="in"))
-    assert list(told.reporter.snapshot().frame_age_s) == ["in"]
+    told.listener.on_settings(config.load(None, {"camera.sources": {"in": "picamera2"}}))
+    told.on_step(step(camera="in"))
+    assert list(told.metrics.snapshot().frame_age_s) == ["in"]
     wait_for(lambda: told.outbox.waiting == 0)  # of states only the newest waits
     states = [(m.camera, m.values["state"]) for m in told.all().got if m.kind is MessageKind.STATE]
     assert states[-4:] == [("out", "off"), ("", "running"), ("in", "off"), ("", "off")]
 
 
 def test_people_before_and_after_a_reload_are_not_the_same_though_they_are_counted_anew(receiver: Taking) -> None:
-    told, starts = Told(receiver), iter([1.7e9, *[1.8e9] * 100])
-    told.reporter = Reporter(told.settings.publish, [told.outbox], lambda: 1.0, lambda: next(starts))
-    told.reporter.on_step(step())
-    told.reporter.on_decision(decision(Change.LEFT, violated=True))
-    told.reporter.follow(told.settings)
-    told.reporter.on_decision(decision())
-    told.reporter.on_step(step())
+    starts = iter([1.7e9, *[1.8e9] * 100])
+    told = Told(receiver, lambda: next(starts))
+    told.on_step(step())
+    told.listener.on_decision(decision(Change.LEFT, violated=True))
+    told.listener.on_settings(told.settings)
+    told.listener.on_decision(decision())
+    told.on_step(step())
     people = [values["person"] for values in told.all().told(MessageKind.DECISION)]
     assert people == ["1700000000-1", "1800000000-1"]
 
 
 def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(receiver: Taking) -> None:
     told = Told(receiver, every_s=3600.0)
-    told.reporter.on_step(step())
-    told.reporter.follow(told.settings)
+    told.on_step(step())
+    told.listener.on_settings(told.settings)
     wait_for(lambda: bool(receiver.told(MessageKind.METRICS)))
     told.all()
 
@@ -217,16 +227,17 @@ def test_where_nobody_is_told_no_figures_are_gathered() -> None:
             asked.set()
             return iter(())
 
-    class Gathering(Reporter):
+    class Gathering(Metrics):
         def snapshot(self) -> MetricsSnapshot:
             gathered.append(super().snapshot())
             return gathered[-1]
 
     before = set(threading.enumerate())
     settings = config.load()
-    reporter = Gathering(settings.publish, Nobody())
+    live = LiveState(time.monotonic)
+    reporter = Reporter(settings.publish, live, Gathering(live, Nobody()), Nobody())
     mine = set(threading.enumerate()) - before
-    reporter.follow(settings)
+    reporter.on_settings(settings)
     assert asked.wait(PATIENCE_S)
     reporter.close()
     for thread in mine:
@@ -253,19 +264,19 @@ def test_figures_move_with_the_settings_and_a_port_that_is_taken_ends_nothing(
 ) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
     first, second = free_port(), free_port()
-    with open_reporter(config.load(None, {"metrics.port": first})) as (_, follow):
+    with open_reporting(config.load(None, {"metrics.port": first})) as reporting:
         assert is_served(first)
-        follow(config.load(None, {"metrics.port": second}))
+        reporting.on_settings(config.load(None, {"metrics.port": second}))
         wait_for(lambda: is_served(second))
         assert not is_served(first)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            follow(config.load(None, {"metrics.port": taken.getsockname()[1]}))
-            wait_for(lambda: "no figures are served: metrics.port" in caplog.text)
-        follow(config.load(None, {"metrics.port": first}))
+            reporting.on_settings(config.load(None, {"metrics.port": taken.getsockname()[1]}))
+            wait_for(lambda: "no metrics are served: metrics.port" in caplog.text)
+        reporting.on_settings(config.load(None, {"metrics.port": first}))
         wait_for(lambda: is_served(first))
-        follow(config.load())
+        reporting.on_settings(config.load())
         wait_for(lambda: not is_served(first))
 
 
@@ -273,13 +284,13 @@ def test_a_port_that_is_taken_at_the_start_is_said_so_once_and_tried_again(
     told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
-    served = MetricsEndpoint(told.reporter.snapshot, again_s=0.02)
+    served = MetricsEndpoint(told.metrics.snapshot, retry_s=0.02)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = config.load(None, {"metrics.port": taken.getsockname()[1]}).metrics
         served.begin(settings)
         threading.Event().wait(0.1)
     wait_for(lambda: is_served(settings.port))
-    assert caplog.text.count("no figures are served: metrics.port") == 1
+    assert caplog.text.count("no metrics are served: metrics.port") == 1
     served.open(None)
     assert not is_served(settings.port)
     told.all()
@@ -289,15 +300,15 @@ def test_a_port_that_is_taken_keeps_no_door_unwatched(caplog: pytest.LogCaptureF
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        open_reporter(config.load(None, {"metrics.port": taken.getsockname()[1]})) as (reporter, _),
+        open_reporting(config.load(None, {"metrics.port": taken.getsockname()[1]})) as reporting,
     ):
-        reporter.on_step(step())
+        reporting.on_step(step(), Delivery())
     assert "trying again every 60 s" in caplog.text
 
 
 def test_a_port_that_was_taken_is_tried_again_with_the_next_reload(told: Told) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
-    served = MetricsEndpoint(told.reporter.snapshot)
+    served = MetricsEndpoint(told.metrics.snapshot)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -314,7 +325,7 @@ def test_of_two_reloads_the_later_counts_and_none_after_the_end(told: Told, monk
     """However late their threads begin, and in whatever order."""
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
     start, started = threading.Thread.start, list[threading.Thread]()
-    served = MetricsEndpoint(told.reporter.snapshot)
+    served = MetricsEndpoint(told.metrics.snapshot)
     first, second, third = (config.load(None, {"metrics.port": free_port()}).metrics for _ in range(3))
     with monkeypatch.context() as held:
         held.setattr(threading.Thread, "start", lambda thread: started.append(thread))
@@ -336,20 +347,20 @@ def test_of_two_reloads_the_later_counts_and_none_after_the_end(told: Told, monk
 
 def test_receivers_that_cannot_be_opened_in_a_reload_leave_those_before(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("apprise", reason="apprise is not installed")
-    with open_reporter(config.load()) as (_, follow):
-        follow(config.load(None, {"notify.urls": ["nonsense://host"]}))
-    assert "those who were told before are told on: notify.urls" in caplog.text
+    with open_reporting(config.load()) as reporting:
+        reporting.on_settings(config.load(None, {"notify.urls": ["nonsense://host"]}))
+    assert "the publishers of the settings before stay: notify.urls" in caplog.text
 
 
 def test_figures_are_counted(told: Told) -> None:
     for i, signal in enumerate([Signal.RUNNING, Signal.NO_MASK, Signal.NO_MASK, Signal.RUNNING, Signal.INCORRECT_MASK]):
-        told.reporter.on_step(step(signal, dropped=i, late_s=(0.01, 0.05, 0.06, 9.0, None)[i]))
-    told.reporter.on_decision(decision())
-    told.reporter.on_decision(decision(Change.LEFT, violated=True))
-    told.reporter.on_decision(decision(Change.LEFT, Outcome.COMPLIANT))
-    told.reporter.on_health(Health("", CameraState.STALLED, 5.0, "no picture"))
+        told.on_step(step(signal), Delivery(i, (0.01, 0.05, 0.06, 9.0, None)[i]))
+    told.listener.on_decision(decision())
+    told.listener.on_decision(decision(Change.LEFT, violated=True))
+    told.listener.on_decision(decision(Change.LEFT, Outcome.COMPLIANT))
+    told.listener.on_health(Health("", CameraState.STALLED, 5.0, "no picture"))
     told.now_s += 4.0
-    now = told.reporter.snapshot()
+    now = told.metrics.snapshot()
     figures = now.cameras[""]
     assert (figures.frames, figures.awake, figures.dropped, figures.alarms) == (5, 5, 4, 2)
     assert (figures.alarm, figures.blind, figures.blind_times) == (False, True, 1)
@@ -359,7 +370,7 @@ def test_figures_are_counted(told: Told) -> None:
     assert figures.decisions == {"violation": 1}
     assert figures.passages == {"violated": 1, "compliant": 1}
     assert now.frame_age_s == {"": 4.0}
-    flat = plain(now)
+    flat = msgspec.to_builtins(metrics_message(now))
     assert (flat["memory_mb"], flat["temperature_c"], flat["alarms"], flat["passages_violated"]) == (123.0, 61.5, 2, 1)
     assert not [value for value in flat.values() if not isinstance(value, int | float | bool)]
     told.all()
@@ -370,12 +381,12 @@ def test_figures_are_counted(told: Told) -> None:
 )
 def test_an_alarm_lasts_no_longer_than_there_are_pictures(told: Told, state: CameraState, goes_on: bool) -> None:
     """A lens covered while somebody is in violation does not end it: such pictures are worked on."""
-    told.reporter.on_step(step(Signal.NO_MASK))
-    told.reporter.on_health(Health("", state, 5.0, "blind"))
-    figures = told.reporter.snapshot().cameras[""]
+    told.on_step(step(Signal.NO_MASK))
+    told.listener.on_health(Health("", state, 5.0, "blind"))
+    figures = told.metrics.snapshot().cameras[""]
     assert (figures.alarm, figures.blind) == (goes_on, True)
-    told.reporter.on_step(step(Signal.NO_MASK))
-    assert told.reporter.snapshot().cameras[""].alarms == (1 if goes_on else 2)
+    told.on_step(step(Signal.NO_MASK))
+    assert told.metrics.snapshot().cameras[""].alarms == (1 if goes_on else 2)
     told.all()
 
 
@@ -387,32 +398,32 @@ def test_what_the_board_complains_of_is_told_and_noted_once(caplog: pytest.LogCa
         {"under_voltage": False, "under_voltage_occurred": True, "throttled_occurred": True},
         {"under_voltage": True, "under_voltage_occurred": True, "throttled_occurred": True},
     ]
+    live = LiveState(time.monotonic)
+    metrics = Metrics(live, read_board=lambda: Board(None, None, said.pop(0) if said else None))
     reporter = Reporter(
-        config.load().publish,
-        read_board=lambda: Board(None, None, said.pop(0) if said else None),
-        note=lambda kind, facts: noted.append((kind, facts)),
+        config.load().publish, live, metrics, note=lambda kind, content, camera: noted.append((kind, content))
     )
     for left in (3, 2, 1, 0):
-        reporter.follow(config.load())
+        reporter.on_settings(config.load())
         wait_for(lambda left=left: len(said) == left)
     wait_for(lambda: len(noted) == 2)
     reporter.close()
-    assert noted == [("board", {"trouble": "throttled"}), ("board", {"trouble": "under_voltage"})]
-    assert caplog.text.count("the board tells of") == 2
-    assert "the board tells of under voltage since it was switched on" in caplog.text
+    assert noted == [("board", BoardComplaint("throttled")), ("board", BoardComplaint("under_voltage"))]
+    assert caplog.text.count("the board has reported") == 2
+    assert "the board has reported under voltage since it was switched on" in caplog.text
 
 
 def test_a_snapshot_is_not_changed_by_what_comes_after(told: Told) -> None:
-    told.reporter.on_step(step())
-    now = told.reporter.snapshot()
-    told.reporter.on_step(step())
+    told.on_step(step())
+    now = told.metrics.snapshot()
+    told.on_step(step())
     assert now.cameras[""].frames == 1
     told.all()
 
 
 def test_figures_are_told_in_their_time(receiver: Taking) -> None:
     told = Told(receiver, every_s=1.0)
-    told.reporter.on_step(step())
+    told.on_step(step())
     wait_for(lambda: bool(receiver.told(MessageKind.METRICS)))
     assert receiver.told(MessageKind.METRICS)[0]["frames"] == 1
     told.all()
@@ -424,8 +435,8 @@ def pictures(receiver: Taking) -> list[bytes]:
 
 def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Taking) -> None:
     told = Told(receiver, pictures="blurred")
-    told.reporter.on_decision(decision(signal=Signal.REMINDER))
-    told.reporter.on_step(step(Signal.REMINDER))
+    told.listener.on_decision(decision(signal=Signal.REMINDER))
+    told.on_step(step(Signal.REMINDER))
     heard = told.all()
     assert [values["signal"] for values in heard.told(MessageKind.DECISION)] == ["reminder"]
     assert pictures(heard) == []
@@ -433,8 +444,8 @@ def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Taking) -
 
 def test_a_picture_is_told_of_somebody_unclear_where_that_is_an_alarm(receiver: Taking) -> None:
     told = Told(receiver, pictures="blurred")
-    told.reporter.on_decision(decision(outcome=Outcome.UNSURE, signal=Signal.NO_MASK))
-    told.reporter.on_step(step(Signal.NO_MASK))
+    told.listener.on_decision(decision(outcome=Outcome.UNSURE, signal=Signal.NO_MASK))
+    told.on_step(step(Signal.NO_MASK))
     assert len(pictures(told.all())) == 1
 
 
@@ -442,10 +453,10 @@ def tell_everything(told: Told, seed: int = 0) -> Taking:
     """One of everything that can be told."""
     for outcome in Outcome:
         for change in Change:
-            told.reporter.on_decision(decision(change, outcome))
-            told.reporter.on_step(step(Signal.NO_MASK, (decision(change, outcome),), seed=seed))
+            told.listener.on_decision(decision(change, outcome))
+            told.on_step(step(Signal.NO_MASK, (decision(change, outcome),), seed=seed))
             wait_for(lambda: told.outbox.waiting == 0)
-    told.reporter.on_health(Health("", CameraState.LOST, 5.0, "unplugged"))
+    told.listener.on_health(Health("", CameraState.LOST, 5.0, "unplugged"))
     return told.all()
 
 
@@ -474,7 +485,7 @@ def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(r
     sent = decoded(pictures(heard)[0])
     original = step(Signal.NO_MASK).frame.image
     assert sent.shape == original.shape
-    # CameraAwayMarker from the boxes and words drawn on top, every cell is of one colour, whatever stood in it.
+    # Away from the boxes and words drawn on top, every cell is of one colour, whatever stood in it.
     for top in range(0, 60, 20):
         for left in range(200, 300, 20):
             cell, before = (p[top + 4 : top + 16, left + 4 : left + 16] for p in (sent, original))
@@ -518,10 +529,10 @@ def test_telling_a_frame_costs_the_loop_next_to_nothing(receiver: Taking) -> Non
     """In processor seconds of this thread, so that a busy machine does not count; some 4 microseconds on a laptop."""
     receiver.free.clear()
     told, watching = Told(receiver), step()
-    told.reporter.on_step(watching)
+    told.on_step(watching)
     before_s = time.thread_time()
     for _ in range(5000):
-        told.reporter.on_step(watching)
+        told.on_step(watching)
     assert (time.thread_time() - before_s) / 5000 < 100e-6
     receiver.free.set()
     told.all()
@@ -531,13 +542,10 @@ def lines_of(outboxes: list[Outbox], clip: Path) -> list[str]:
     """What a run decides whose reporter has these outboxes."""
     decided: list[str] = []
     settings = config.load(None, {"camera.source": str(clip), "alert.driver": "console"})
-    reporter = Reporter(settings.publish, outboxes)
-
-    def on_decision(told: Decision) -> None:
-        decided.append(f"{told.at_s:.3f} {told.change} {told.passage}")
-        reporter.on_decision(told)
-
-    service.run(settings, reporter.on_step, on_decision, build=pipeline_of)
+    live = LiveState(time.monotonic)
+    reporter = Reporter(settings.publish, live, Metrics(live, outboxes), outboxes)
+    noted = Callbacks(on_decision=lambda made: decided.append(f"{made.at_s:.3f} {made.change} {made.passage}"))
+    service.run(settings, [live, reporter, noted], build=pipeline_of)
     reporter.close()
     for outbox in outboxes:
         outbox.close()

@@ -17,9 +17,10 @@ import pytest
 
 from edge import config, drivers
 from edge.config import Settings
-from edge.contracts import Camera, CameraState, Decision, Face, Frame, Health, Step
+from edge.contracts import Camera, CameraState, Decision, Delivery, Face, Frame, Health, Step
 from edge.errors import CameraError, OutputError
 from edge.pipeline import Pipeline
+from edge.reporting.listener import Callbacks, Listener
 from edge.service import run as service
 from edge.service.runtime import FrameSignal, Runtime, Ticker
 from edge.stages.alert import Alert
@@ -33,7 +34,6 @@ from tests.edge.parts import (
     face,
     frame_of,
     levels,
-    nothing,
     pipeline_of,
     settings_for,
     texture,
@@ -57,7 +57,7 @@ def test_outputs_are_off_before_the_camera_is_closed_which_may_hang(
 
     monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=Camera))
     with pytest.raises(RuntimeError, match="enough"):
-        service.run(settings_for(Path("picamera2")), on_step, nothing, build=pipeline_of)
+        service.run(settings_for(Path("picamera2")), [Callbacks(on_step)], build=pipeline_of)
     assert lit == [True, False]
 
 
@@ -78,7 +78,7 @@ def test_a_loop_that_is_stuck_loses_its_lease(mock_pins: Any, monkeypatch: pytes
 
     monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=LiveCamera))
     with pytest.raises(RuntimeError, match="enough"):
-        service.run(settings_for(Path("picamera2"), alert__lease_s=0.3), on_step, nothing, build=pipeline_of)
+        service.run(settings_for(Path("picamera2"), alert__lease_s=0.3), [Callbacks(on_step)], build=pipeline_of)
     assert went_off.is_set()
 
 
@@ -107,8 +107,11 @@ def test_a_loop_whose_alarm_cannot_fire_ends_and_is_not_called_alive(
     with pytest.raises(OutputError, match="no longer answers"):
         service.run(
             settings_for(Path("picamera2"), alert__driver="console"),
-            lambda step: None if BrokenWhileTicking.failed.wait(10) else pytest.fail("the thread never ticked"),
-            nothing,
+            [
+                Callbacks(
+                    lambda step: None if BrokenWhileTicking.failed.wait(10) else pytest.fail("the thread never ticked")
+                )
+            ],
             build=pipeline_of,
         )
     assert not any("READY" in said or "WATCHDOG" in said for said in systemd.heard())
@@ -132,7 +135,7 @@ def test_every_fault_of_a_camera_is_named_told_and_overcome_in_real_time(
             signal.raise_signal(signal.SIGTERM)
 
     settings = settings_for(clip, camera__simulate=REHEARSED, camera__give_up_s=5.0, **SHORT)
-    service.run(settings, on_step, nothing, build=masked_pipeline, on_health=healths.append)
+    service.run(settings, [Callbacks(on_step, on_health=healths.append)], build=masked_pipeline)
     faults = [health for health in healths if health.blind]
     assert [health.state.value for health in faults] == ["stalled", "lost", "frozen", "dark", "lost", "dark"]
     assert {health.state for health in healths[0::2]} == {CameraState.STREAMING}
@@ -150,7 +153,7 @@ def test_a_camera_that_stays_away_ends_the_run_in_time_with_the_outputs_off(
     settings = settings_for(clip, camera__simulate="unplug@0.3+60", camera__give_up_s=1.5, **SHORT)
     started_s = time.monotonic()
     with pytest.raises(CameraError, match="unplugged"):
-        service.run(settings, nothing, nothing, build=pipeline_of)
+        service.run(settings, build=pipeline_of)
     assert 1.5 <= time.monotonic() - started_s < 4
     assert [said for said in systemd.heard() if "STATUS" in said] == [
         "READY=1\nSTATUS=watching",
@@ -163,7 +166,7 @@ def test_a_camera_that_never_opens_ends_the_run_at_once_and_is_never_ready(
     systemd: Systemd, clip: Path, mock_pins: Any
 ) -> None:
     with pytest.raises(CameraError, match="unplugged"):
-        service.run(settings_for(clip, camera__simulate="unplug@0+60"), nothing, nothing, build=pipeline_of)
+        service.run(settings_for(clip, camera__simulate="unplug@0+60"), build=pipeline_of)
     assert systemd.heard() == ["STOPPING=1"]
 
 
@@ -173,7 +176,7 @@ def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
     """Somebody at a terminal has an answer at once; the LED says blind for as long as the camera is away."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     with pytest.raises(CameraError, match="unplugged"):
-        service.run(settings_for(clip, camera__simulate="unplug@0+60"), nothing, nothing, build=pipeline_of)
+        service.run(settings_for(clip, camera__simulate="unplug@0+60"), build=pipeline_of)
     assert systemd.heard() == ["STOPPING=1"]
 
     lit: list[bool] = []
@@ -184,13 +187,13 @@ def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
 
     settings = settings_for(clip, camera__simulate="unplug@0+1.6", camera__give_up_s=1.0, **SHORT)
     mock_pins.reset()
-    assert service.run(settings, on_step, nothing, build=masked_pipeline) == signal.SIGTERM
+    assert service.run(settings, [Callbacks(on_step)], build=masked_pipeline) == signal.SIGTERM
     blind = "EXTEND_TIMEOUT_USEC=15000000\nSTATUS=blind, camera lost: the camera is unplugged (simulated)"
     assert systemd.heard() == [blind, blind, "READY=1\nSTATUS=watching", "STOPPING=1"]
     assert lit.count(True) >= 2
     assert_off_and_released(mock_pins)
     with pytest.raises(CameraError, match="unplugged"):
-        service.run(settings_for(clip, camera__simulate="unplug@0+60"), nothing, nothing, build=pipeline_of)
+        service.run(settings_for(clip, camera__simulate="unplug@0+60"), build=pipeline_of)
     assert "EXTEND" not in "".join(systemd.heard())
 
 
@@ -208,7 +211,7 @@ def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, 
         if {"a", "b"} <= {decision.camera for decision in decisions}:
             signal.raise_signal(signal.SIGTERM)
 
-    service.run(config.load(None, sources), on_step, decisions.append, pipeline_of, healths.append)
+    service.run(config.load(None, sources), [Callbacks(on_step, decisions.append, healths.append)], pipeline_of)
     assert {step.camera for step in steps} == {"a", "b"}
     assert {(health.camera, health.state) for health in healths} == {
         ("a", CameraState.STREAMING),
@@ -224,7 +227,7 @@ def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, 
 def test_cameras_none_of_which_opens_end_the_run_at_once(mock_pins: Any) -> None:
     sources = {"camera.sources": {"a": "/dev/video98", "b": "/dev/video99"}, "alert.driver": "gpiozero"}
     with pytest.raises(CameraError, match="no device at /dev/video98"):
-        service.run(config.load(None, sources), nothing, nothing, build=pipeline_of)
+        service.run(config.load(None, sources), build=pipeline_of)
     assert_off_and_released(mock_pins)
 
 
@@ -234,8 +237,7 @@ def test_a_clip_played_as_if_live_takes_its_own_time_and_ends(tmp_path: Path, mo
     before_s = time.monotonic()
     service.run(
         settings_for(clip, camera__live=True),
-        lambda step: times.append(step.frame.captured_s),
-        nothing,
+        [Callbacks(lambda step: times.append(step.frame.captured_s))],
         build=pipeline_of,
     )
     assert 0.9 <= times[-1] - before_s < 5
@@ -296,7 +298,7 @@ class Slow:
         return self._faces
 
 
-class Turns:
+class Turns(Listener):
     """Cameras in a simulated world, a step of whose pipelines takes each its time; the first sees somebody bare.
 
     Ends after some steps.
@@ -304,15 +306,16 @@ class Turns:
 
     def __init__(self, takes_s: Mapping[str, float], steps: int) -> None:
         self.clock, self.steps, self.healths = Clock(), list[Step](), list[Health]()
+        self.deliveries: list[Delivery] = []
         self.readers: list[Fresh] = []
         self._left = list(takes_s.values())
         self._stop_after = steps
-        world = Runtime(self.clock, self._bell, self._read, self._ticking)
+        runtime = Runtime(self.clock, self._bell, self._read, self._ticking)
         sources = dict.fromkeys(takes_s, "doorway")
         # The lamp is for the alarm alone: noise makes poor looks, and people unsure for a while.
         changed = {"detect.every_s": 0.0, "classify.every_s": 0.0, "watch.gate": False, "alert.led_unsure": []}
         settings = config.load(None, {"camera.sources": sources, "alert.driver": "gpiozero", **changed})
-        service.run(settings, self._on_step, nothing, self._build, self.healths.append, world)
+        service.run(settings, [self], self._build, runtime)
 
     def _bell(self) -> FrameSignal:
         return FrameSignal()
@@ -328,14 +331,17 @@ class Turns:
         self.clock.alert = alert
         yield Ticker()
 
-    def _build(self, settings: Settings, alert: Alert) -> Pipeline:
+    def _build(self, settings: Settings, alert: Alert, camera: str) -> Pipeline:
         first = len(self._left) == len(settings.camera.sources)
-        return pipeline_of(
-            settings, alert, detector=Slow(self.clock, self._left.pop(0), (face(48, 48, 60),) if first else ())
-        )
+        detector = Slow(self.clock, self._left.pop(0), (face(48, 48, 60),) if first else ())
+        return pipeline_of(settings, alert, camera, detector=detector)
 
-    def _on_step(self, step: Step) -> None:
+    def on_health(self, health: Health) -> None:
+        self.healths.append(health)
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
         self.steps.append(step)
+        self.deliveries.append(delivery)
         if len(self.steps) == self._stop_after:
             self.end_s = self.clock()
             signal.raise_signal(signal.SIGTERM)
@@ -371,7 +377,7 @@ def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_a_quicker_o
     slow = [health for health in turns.healths if health.slow]
     assert [(health.camera, health.state) for health in slow] == [(name, CameraState.STREAMING) for name in "abc"]
     assert [record.message for record in caplog.records if "too slow" in record.message] == [
-        f"camera {name} watched, but too slow: 3.3 looks a second where 15.0 are asked for; is it hot, or busy with "
+        f"camera {name} streaming, but too slow: 3.3 looks a second where 15.0 are asked for; is it hot, or busy with "
         "something else? Fewer cameras, or a quicker board"
         for name in "abc"
     ]
@@ -379,8 +385,8 @@ def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_a_quicker_o
 
 
 def test_how_late_a_step_ended_is_told_with_it(mock_pins: Any) -> None:
-    steps = Turns({"a": 0.1, "b": 0.3}, 8).steps
-    assert [step.late_s for step in steps] == pytest.approx([0.1, 0.3] * 4)
+    turns = Turns({"a": 0.1, "b": 0.3}, 8)
+    assert [delivery.late_s for delivery in turns.deliveries] == pytest.approx([0.1, 0.3] * 4)
 
 
 def test_cameras_that_hang_take_no_longer_to_end_than_one(mock_pins: Any) -> None:
@@ -388,5 +394,5 @@ def test_cameras_that_hang_take_no_longer_to_end_than_one(mock_pins: Any) -> Non
     assert turns.clock() - turns.end_s <= 0.1 + config.load().camera.stall_s + 1e-6
 
 
-def masked_pipeline(settings: Settings, alert: Alert) -> Pipeline:
+def masked_pipeline(settings: Settings, alert: Alert, camera: str = "") -> Pipeline:
     return pipeline_of(settings, alert, classifier=classifier_of(MASKED))

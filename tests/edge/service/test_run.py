@@ -16,6 +16,8 @@ from edge.contracts import Decision, Step
 from edge.errors import BundleError, OutputError, SettingsError
 from edge.inference.bundle import Model
 from edge.pipeline import Pipeline
+from edge.reporting.listener import Callbacks, Listener
+from edge.service import models
 from edge.service import run as service
 from edge.stages.alert import Alert
 from tests.edge.parts import (
@@ -24,7 +26,6 @@ from tests.edge.parts import (
     Systemd,
     assert_off_and_released,
     levels,
-    nothing,
     pipeline_of,
     settings_for,
     stages_of,
@@ -33,7 +34,7 @@ from tests.edge.parts import (
 
 
 def test_the_alarm_reaches_the_pins_and_ends_with_the_source(clip: Path, mock_pins: Any) -> None:
-    assert service.run(settings_for(clip), nothing, nothing, build=pipeline_of) is None
+    assert service.run(settings_for(clip), build=pipeline_of) is None
     assert True in levels(mock_pins, LED)
     assert True in levels(mock_pins, BUZZER)
     assert_off_and_released(mock_pins)
@@ -60,11 +61,11 @@ class Breaking:
 
 @pytest.mark.parametrize("stage", ["watch", "detector", "tracker", "classifier", "decider"])
 def test_outputs_are_off_after_an_exception_in_each_stage(clip: Path, mock_pins: Any, stage: str) -> None:
-    def build(settings: Settings, alert: Alert) -> Pipeline:
+    def build(settings: Settings, alert: Alert, camera: str = "") -> Pipeline:
         return pipeline_of(settings, alert, **{stage: Breaking(stages_of(settings, alert)[stage], mock_pins)})
 
     with pytest.raises(RuntimeError, match="stage broke"):
-        service.run(settings_for(clip, camera__loop=True), nothing, nothing, build=build)
+        service.run(settings_for(clip, camera__loop=True), build=build)
     assert True in levels(mock_pins, LED)
     assert_off_and_released(mock_pins)
 
@@ -79,13 +80,13 @@ def test_outputs_are_off_after_anything_raised_by_whoever_listens(
             raise error
 
     with pytest.raises(type(error)):
-        service.run(settings_for(clip), on_step, nothing, build=pipeline_of)
+        service.run(settings_for(clip), [Callbacks(on_step)], build=pipeline_of)
     assert_off_and_released(mock_pins)
 
 
 def test_outputs_are_off_where_the_models_do_not_load(clip: Path, mock_pins: Any) -> None:
     with pytest.raises(BundleError):
-        service.run(settings_for(clip, model__classifier=str(clip)), nothing, nothing)
+        service.run(settings_for(clip, model__classifier=str(clip)))
     assert_off_and_released(mock_pins)
 
 
@@ -96,7 +97,7 @@ def test_the_first_pin_is_released_where_the_second_cannot_be_had(clip: Path, mo
         DigitalOutputDevice(BUZZER),
         pytest.raises(OutputError, match=r"alert\.buzzer_pin: GPIO27 is in use") as caught,
     ):
-        service.run(settings_for(clip, alert__busy_s=0.0), nothing, nothing, build=pipeline_of)
+        service.run(settings_for(clip, alert__busy_s=0.0), build=pipeline_of)
     # ``caught`` keeps every frame of the traceback alive, so that nothing is released by garbage collection.
     assert_off_and_released(mock_pins)
     assert caught.tb is not None
@@ -111,7 +112,10 @@ def test_a_signal_ends_the_loop_with_the_outputs_off(clip: Path, mock_pins: Any,
             signal.raise_signal(number)
 
     before = signal.getsignal(number)
-    assert service.run(settings_for(clip, camera__loop=True), on_step, left.append, build=pipeline_of) == number
+    assert (
+        service.run(settings_for(clip, camera__loop=True), [Callbacks(on_step, left.append)], build=pipeline_of)
+        == number
+    )
     assert [decision.change.value for decision in left] == ["decided", "left"]
     assert signal.getsignal(number) is before
     assert_off_and_released(mock_pins)
@@ -123,21 +127,21 @@ def test_a_second_signal_interrupts_at_once(clip: Path, mock_pins: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        service.run(settings_for(clip), on_step, nothing, build=pipeline_of)
+        service.run(settings_for(clip), [Callbacks(on_step)], build=pipeline_of)
     assert_off_and_released(mock_pins)
 
 
 def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
     settings = config.load(None, {"decide.accept": ["scarf"]})
     with pytest.raises(BundleError, match=r"decide\.accept: \['scarf'\]: no label of this model; it has"):
-        service.open_classifier(settings)
+        models.open_classifier(settings)
 
 
 def test_the_shipped_models_load_and_prove_themselves(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "fmd"):
+    with caplog.at_level("INFO", "edge"):
         for task in ("detector", "classifier"):
-            assert isinstance(service.load_model(config.load().model, task), Model)
-    assert caplog.text.count("golden inputs answer as they should") == 2
+            assert isinstance(models.load_model(config.load().model, task), Model)
+    assert caplog.text.count("golden inputs give the recorded answers") == 2
 
 
 def test_the_voice_is_heard_while_somebody_is_bare_and_ends_with_the_service(
@@ -152,7 +156,7 @@ def test_the_voice_is_heard_while_somebody_is_bare_and_ends_with_the_service(
         if step.alarm and heard.exists() and heard.stat().st_size:
             signal.raise_signal(signal.SIGTERM)
 
-    service.run(speaking, on_step, nothing, build=pipeline_of)
+    service.run(speaking, [Callbacks(on_step)], build=pipeline_of)
     assert heard.stat().st_size > 0
     assert not [thread for thread in threading.enumerate() if thread.name == "voice"]
     assert_off_and_released(mock_pins)
@@ -162,9 +166,7 @@ def test_outputs_are_released_where_the_voice_cannot_be_had(clip: Path, mock_pin
     """Where nothing else gives an alarm, a voice must."""
     alone = {"alert__led_pin": "", "alert__buzzer_pin": "", "alert__relay_pin": 22, "alert__relay": "strike"}
     with pytest.raises(OutputError, match=r"voice\."):
-        service.run(
-            settings_for(clip, voice__enabled=True, voice__file=str(clip), **alone), nothing, nothing, build=pipeline_of
-        )
+        service.run(settings_for(clip, voice__enabled=True, voice__file=str(clip), **alone), build=pipeline_of)
     assert not mock_pins.pin(22).state
 
 
@@ -172,7 +174,7 @@ def test_a_voice_and_a_heartbeat_that_cannot_be_had_leave_the_door_watched(
     clip: Path, tmp_path: Path, mock_pins: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = {"voice__enabled": True, "voice__file": str(clip), "alert__heartbeat_pin": str(tmp_path / "lost")}
-    service.run(settings_for(clip, **broken), nothing, nothing, build=pipeline_of)
+    service.run(settings_for(clip, **broken), build=pipeline_of)
     assert True in levels(mock_pins, LED)
     for output in ("alert.heartbeat_pin: no such file: ", "voice."):
         assert len([r for r in caplog.records if r.message.startswith(output) and "goes on without" in r.message]) == 1
@@ -190,7 +192,7 @@ def test_a_heartbeat_that_goes_while_the_door_is_watched_does_not_end_it(
         steps.append(step)
         lamp.unlink(missing_ok=True)
 
-    service.run(settings_for(clip, alert__heartbeat_pin=str(lamp)), on_step, nothing, build=pipeline_of)
+    service.run(settings_for(clip, alert__heartbeat_pin=str(lamp)), [Callbacks(on_step)], build=pipeline_of)
     assert len(steps) == 12
     assert "alert.heartbeat_pin" in caplog.text
     assert not lamp.exists()
@@ -199,7 +201,7 @@ def test_a_heartbeat_that_goes_while_the_door_is_watched_does_not_end_it(
 
 def test_relay_and_heartbeat_are_driven_where_they_are_wired(clip: Path, mock_pins: Any) -> None:
     wired = settings_for(clip, alert__relay_pin=22, alert__heartbeat_pin=23, alert__buzzer_pin="")
-    service.run(wired, nothing, nothing, build=pipeline_of)
+    service.run(wired, build=pipeline_of)
     assert True in levels(mock_pins, 22)
     assert True in levels(mock_pins, 23)
     assert not any(mock_pins.pin(number).state for number in (LED, 22, 23))
@@ -234,7 +236,7 @@ def refused() -> Settings:
 def test_a_reload_begins_anew_with_the_settings_it_reads(systemd: Systemd, clip: Path, mock_pins: Any) -> None:
     settings = settings_for(clip, camera__loop=True)
     reloading = Reloading(lambda: settings_for(clip, camera__loop=True, alert__led_pin=5), systemd)
-    service.run(settings, reloading.on_step, nothing, build=pipeline_of, reread=reloading)
+    service.run(settings, [Callbacks(reloading.on_step)], build=pipeline_of, reread=reloading)
     heard = reloading.heard + systemd.heard()
     assert [said.split("=")[0] for said in heard[:3]] == ["READY", "RELOADING", "READY"]
     assert heard[1].split("\n")[1].startswith("MONOTONIC_USEC=")
@@ -251,12 +253,22 @@ def test_a_reload_of_what_is_no_good_changes_nothing(
     settings = settings_for(clip, camera__loop=True)
     wrong = settings_for(clip, model__classifier=str(clip))
     reloading = Reloading(refused if what == "settings" else lambda: wrong, systemd)
-    assert service.run(settings, reloading.on_step, nothing, build=pipeline_of, reread=reloading) == signal.SIGTERM
+    assert service.run(settings, [Callbacks(reloading.on_step)], build=pipeline_of, reread=reloading) == signal.SIGTERM
     heard = reloading.heard + systemd.heard()
     assert heard[1].startswith("RELOADING=1")
     assert heard[2].startswith("READY=1\nSTATUS=watching; reload refused: ")
     assert "reload refused, going on as before" in caplog.text
     assert (reloading.asked, reloading.steps) == (1, 12)
+
+
+class Beginnings(Listener):
+    """Collects the settings that runs begin with."""
+
+    def __init__(self, begun: list[Settings]) -> None:
+        self._begun = begun
+
+    def on_settings(self, settings: Settings) -> None:
+        self._begun.append(settings)
 
 
 def test_settings_that_cannot_be_run_are_left_for_those_before(
@@ -269,17 +281,10 @@ def test_settings_that_cannot_be_run_are_left_for_those_before(
     reloading = Reloading(lambda: settings_for(clip, alert__led_pin=5))
     begun: list[Settings] = []
     with DigitalOutputDevice(5):
-        service.run(
-            settings,
-            reloading.on_step,
-            nothing,
-            build=pipeline_of,
-            reread=reloading,
-            on_settings=begun.append,
-        )
+        service.run(settings, [Callbacks(reloading.on_step), Beginnings(begun)], build=pipeline_of, reread=reloading)
     assert begun == [settings, settings]
     assert reloading.steps == 12
-    assert "the new settings cannot be run, going on with those before: " in caplog.text
+    assert "the new settings cannot run, going on with the previous ones: " in caplog.text
     assert True in levels(mock_pins, LED)
     assert_off_and_released(mock_pins)
 
@@ -290,5 +295,5 @@ def test_a_terminal_that_goes_away_ends_the_loop_with_the_outputs_off(clip: Path
             signal.raise_signal(signal.SIGHUP)
 
     settings = settings_for(clip, camera__loop=True)
-    assert service.run(settings, on_step, nothing, build=pipeline_of) == signal.SIGHUP
+    assert service.run(settings, [Callbacks(on_step)], build=pipeline_of) == signal.SIGHUP
     assert_off_and_released(mock_pins)

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from edge.contracts import CameraState, Health, Step
+from edge.reporting.listener import Callbacks
 from edge.service import run as service
 from edge.service.systemd import SystemdNotifier, notify
-from tests.edge.parts import Systemd, nothing, pipeline_of, settings_for
+from tests.edge.parts import Systemd, pipeline_of, settings_for
 
 
 def test_ready_comes_with_the_first_frame_and_the_watchdog_is_fed_by_each_after(
     systemd: Systemd, clip: Path, mock_pins: Any
 ) -> None:
     heard: list[list[str]] = []
-    service.run(settings_for(clip), lambda step: heard.append(systemd.heard()), nothing, build=pipeline_of)
+    service.run(settings_for(clip), [Callbacks(lambda step: heard.append(systemd.heard()))], build=pipeline_of)
     heard.append(systemd.heard())
     assert heard == [[], ["READY=1\nSTATUS=watching"], *([["WATCHDOG=1"]] * 6), ["WATCHDOG=1", "STOPPING=1"]]
 
@@ -32,7 +33,7 @@ def test_a_frame_that_did_not_go_all_the_way_through_feeds_nothing(
             raise RuntimeError("stuck")
 
     with pytest.raises(RuntimeError, match="stuck"):
-        service.run(settings_for(clip), breaking, nothing, build=pipeline_of)
+        service.run(settings_for(clip), [Callbacks(breaking)], build=pipeline_of)
     assert systemd.heard() == ["READY=1\nSTATUS=watching", "WATCHDOG=1", "STOPPING=1"]
 
 
@@ -60,8 +61,8 @@ def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_camera_watched_too_rarely_is_said_to_be(systemd: Systemd) -> None:
     pulse = SystemdNotifier()
-    pulse.beat()
-    pulse.tell(
+    pulse.alive()
+    pulse.update(
         [
             Health("in", CameraState.STREAMING, 1.0, slow="too slow: 2 looks a second"),
             Health("out", CameraState.STREAMING, 1.0),
@@ -80,7 +81,7 @@ def test_ready_is_said_again_where_it_was_not_heard(systemd: Systemd) -> None:
     while notify("WATCHDOG=1"):
         pass
     pulse = SystemdNotifier()
-    pulse.beat()
+    pulse.alive()
     systemd.heard()
-    pulse.beat()
+    pulse.alive()
     assert systemd.heard() == ["READY=1\nSTATUS=watching"]

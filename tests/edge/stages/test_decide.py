@@ -43,9 +43,14 @@ class Door:
         self.now_s += after_s
         observations = {id_: Observation(p, quality) for id_, p in observed.items() if p is not None}
         tracks = [track(id_, self.now_s, score=score) for id_ in observed]
-        self.passages, decisions = self.decider.update(tracks, observations, self.now_s)
-        self.decisions += decisions
-        return decisions
+        found = self.decider.update(tracks, observations, self.now_s)
+        self.passages = found.passages
+        self.decisions += found.decisions
+        return found.decisions
+
+    def settled(self, id_: int) -> bool:
+        """Whether frequent observations of a person add nothing now."""
+        return any(self.now_s > passage.settled_s for passage in self.passages if passage.id == id_)
 
     def ticks(self, number: int, observations: Mapping[int, Mapping[str, float] | None], **more: Any) -> None:
         for _ in range(number):
@@ -203,9 +208,9 @@ def test_a_badly_worn_mask_taken_off_is_told_where_only_that_is_an_alarm() -> No
     door = Door(on_incorrect="signal")
     door.ticks(600, {1: SLOPPY})
     off_s = door.now_s
-    assert door.decider.settled(1, door.now_s)
+    assert door.settled(1)
     door.tick({1: BARE})
-    assert not door.decider.settled(1, door.now_s)
+    assert not door.settled(1)
     door.ticks(9, {1: BARE})
     assert door.told() == [("decided", "violation"), ("revised", "violation")]
     assert door.alarm
@@ -316,7 +321,9 @@ def test_what_is_no_face_is_no_look_however_bare_it_seems() -> None:
     door = Door()
     for i in range(50):
         now_s = i * TICK_S
-        door.passages, told = door.decider.update([track(1, now_s)], {1: Observation(BARE, 0.2, background=0.8)}, now_s)
+        door.passages, told, *_ = door.decider.update(
+            [track(1, now_s)], {1: Observation(BARE, 0.2, background=0.8)}, now_s
+        )
         assert told == ()
     assert (door.passages[0].observations, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
 
@@ -331,7 +338,7 @@ def test_a_doubt_whether_it_is_a_face_is_none_where_the_detector_is_sure(
     for i in range(5):
         now_s = i * TICK_S
         seen = {1: Observation(BARE, 0.7, background)}
-        door.passages, _ = door.decider.update([track(1, now_s, score=score)], seen, now_s)
+        door.passages, *_ = door.decider.update([track(1, now_s, score=score)], seen, now_s)
     assert door.passages[0].observations == observations
     assert (door.passages[0].outcome is Outcome.VIOLATION) is bool(observations)
 
@@ -362,15 +369,15 @@ def test_looks_that_say_nothing_make_nobody_unsure() -> None:
     door = Door()
     door.ticks(100, {1: UNCLEAR}, quality=0.0)
     assert door.told() == []
-    assert door.decider.settled(1, door.now_s)  # but no reason to look often
+    assert door.settled(1)  # but no reason to look often
 
 
 def test_who_is_decided_and_not_in_doubt_is_settled() -> None:
     door = Door()
     door.tick({1: MASKED})
-    assert not door.decider.settled(1, door.now_s)
+    assert not door.settled(1)
     door.ticks(5, {1: MASKED})
-    assert door.decider.settled(1, door.now_s)
+    assert door.settled(1)
     door.tick({1: BARE})
-    assert not door.decider.settled(1, door.now_s)
-    assert not door.decider.settled(2, door.now_s)
+    assert not door.settled(1)
+    assert not door.settled(2)

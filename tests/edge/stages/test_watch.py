@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge import config
-from edge.contracts import Frame, Image
-from edge.stages.watch import Presence, Watch
+from edge.contracts import Frame, Image, Presence
+from edge.stages.watch import Watch
 
 FPS = 15.0
 

@@ -1,0 +1,91 @@
+"""Content of the messages that fmd publishes and records: one typed struct for each kind, built once.
+
+MQTT, notifications, the event log and metrics all use these. The field names are the JSON keys that subscribers see.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.contracts import Decision, Health
+
+
+class StateMessage(msgspec.Struct, frozen=True):
+    """What is shown: the name of a :class:`edge.contracts.Signal` in lower case, or "off" when fmd stops."""
+
+    state: str
+
+
+class DecisionMessage(msgspec.Struct, frozen=True):
+    """A decision about one person.
+
+    ``person`` is unique across restarts. ``change`` and ``outcome`` are values of their enums in
+    :mod:`edge.contracts`, ``signal`` is a state. ``observations`` counts the classifications that were used, and
+    ``seconds`` is how long the person has been in view.
+    """
+
+    change: str
+    person: str
+    outcome: str
+    label: str
+    signal: str
+    violated: bool
+    observations: int
+    seconds: float
+
+
+class HealthMessage(msgspec.Struct, frozen=True):
+    """State of a camera, why it is blind, and why it is processed too rarely (both empty if all is well)."""
+
+    state: str
+    reason: str
+    slow: str
+
+
+class MetricsMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Counters since the start over all cameras, and what the board measures; fields it cannot measure are left out."""
+
+    uptime_s: float
+    frames: int
+    frames_dropped: int
+    frame_age_s: float
+    alarms: int
+    blind_times: int
+    too_slow: bool
+    messages_dropped: int
+    passages_violated: int
+    passages_compliant: int
+    passages_unsure: int
+    memory_mb: float | None = None
+    temperature_c: float | None = None
+    under_voltage: bool | None = None
+    frequency_capped: bool | None = None
+    throttled: bool | None = None
+    soft_temperature_limit: bool | None = None
+    under_voltage_occurred: bool | None = None
+    frequency_capped_occurred: bool | None = None
+    throttled_occurred: bool | None = None
+    soft_temperature_limit_occurred: bool | None = None
+
+
+def decision_message(decision: Decision, started_at: float) -> DecisionMessage:
+    """Return the message for a decision; ``started_at`` is when this run began, in seconds since 1970.
+
+    Passages are counted from 1 at every start, so only together with the start do they identify one person.
+    """
+    passage = decision.passage
+    return DecisionMessage(
+        change=decision.change.value,
+        person=f"{started_at:.0f}-{passage.id}",
+        outcome=passage.outcome.value,
+        label=passage.label,
+        signal=passage.signal.state,
+        violated=passage.violated,
+        observations=passage.observations,
+        seconds=round(passage.seen_s - passage.entered_s, 2),
+    )
+
+
+def health_message(health: Health) -> HealthMessage:
+    """Return the message for a camera's health."""
+    return HealthMessage(state=health.state.value, reason=health.reason, slow=health.slow)

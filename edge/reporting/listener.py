@@ -1,0 +1,89 @@
+"""Interface of what follows a run: console, messages, record, metrics, status file, recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from edge.config import Settings
+from edge.contracts import Decision, Delivery, Health, Step
+
+
+class Listener(Protocol):
+    """Receives the events of a run, in the thread of the loop; subclass it and override what matters.
+
+    A listener returns within microseconds: it may not wait for a disk or a network. Whatever it raises ends the run,
+    with the outputs off.
+    """
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """One frame has passed the pipeline. The decisions that it led to were reported before."""
+        return
+
+    def on_decision(self, decision: Decision) -> None:
+        """A person was decided, decided differently, or left."""
+        return
+
+    def on_health(self, health: Health) -> None:
+        """The state of a camera has changed, or whether the board keeps up with it."""
+        return
+
+    def on_settings(self, settings: Settings) -> None:
+        """A run begins with these settings: at the start and after every reload."""
+        return
+
+
+class Listeners(Listener):
+    """Passes every event on to several listeners, in their order."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """See :class:`Listener`; reports the step's decisions first."""
+        for decision in step.decisions:
+            self.on_decision(decision)
+        for listener in self._listeners:
+            listener.on_step(step, delivery)
+
+    def on_decision(self, decision: Decision) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_decision(decision)
+
+    def on_health(self, health: Health) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_health(health)
+
+    def on_settings(self, settings: Settings) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_settings(settings)
+
+
+class Callbacks(Listener):
+    """A listener made of plain functions, for programs that need only one or two events."""
+
+    def __init__(
+        self,
+        on_step: Callable[[Step], object] | None = None,
+        on_decision: Callable[[Decision], object] | None = None,
+        on_health: Callable[[Health], object] | None = None,
+    ) -> None:
+        self._on_step, self._on_decision, self._on_health = on_step, on_decision, on_health
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """See :class:`Listener`."""
+        if self._on_step is not None:
+            self._on_step(step)
+
+    def on_decision(self, decision: Decision) -> None:
+        """See :class:`Listener`."""
+        if self._on_decision is not None:
+            self._on_decision(decision)
+
+    def on_health(self, health: Health) -> None:
+        """See :class:`Listener`."""
+        if self._on_health is not None:
+            self._on_health(health)
