@@ -178,14 +178,12 @@ class Passage(msgspec.Struct, frozen=True):
     """One person's way past the door, from the first usable face to the last.
 
     ``label`` is the label of most weight so far, empty before the first look. ``violated`` stays true once the
-    person was held to be in violation. ``looks`` counts observations used, ``belief`` is the probability (0..1)
-    that the person is *not* wearing a mask as they should. ``signal`` is what the settings have shown for all that.
+    person was held to be in violation. ``observations`` counts those used. ``signal`` is what the settings make of it.
     """
 
     id: int
     outcome: Outcome
     label: str
-    belief: float
     observations: int
     violated: bool
     entered_s: float

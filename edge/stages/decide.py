@@ -57,12 +57,10 @@ class _State:
 
     def passage(self) -> Passage:
         label = max(self.weights, key=self.weights.__getitem__) if self.weights else ""
-        belief = 1 / (1 + math.exp(-self.evidence))
         return Passage(
             self.id,
             self.outcome,
             label,
-            belief,
             self.observations,
             self.violated,
             self.entered_s,

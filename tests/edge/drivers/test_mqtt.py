@@ -29,7 +29,7 @@ from tests.edge.parts import command, environment, frame_of, texture
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 60.0
-PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 0.99, 5, True, 1.0, 2.0, 3.5, Signal.NO_MASK)
+PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 5, True, 1.0, 2.0, 3.5, Signal.NO_MASK)
 
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
 

@@ -47,7 +47,7 @@ SHOWN = {Outcome.VIOLATION: Signal.NO_MASK, Outcome.UNSURE: Signal.UNSURE}
 
 def passage(outcome: Outcome = Outcome.VIOLATION, violated: bool = False, signal: Signal | None = None) -> Passage:
     signal = SHOWN.get(outcome, Signal.RUNNING) if signal is None else signal
-    return Passage(1, outcome, "without_mask", 0.99, 5, violated, 1.0, 2.0, 3.5, signal)
+    return Passage(1, outcome, "without_mask", 5, violated, 1.0, 2.0, 3.5, signal)
 
 
 def decision(
