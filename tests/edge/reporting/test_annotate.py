@@ -25,9 +25,7 @@ BOX = Box(60, 50, 120, 130)
 
 
 def step_of(image: Image, faces: tuple[Face, ...] = (), tracks: tuple[Track, ...] = (), looked: bool = True) -> Step:
-    passages = tuple(
-        Passage(t.id, Outcome.VIOLATION, "without_mask", 3, True, 0, 0, 0, Signal.NO_MASK) for t in tracks
-    )
+    passages = tuple(Passage(t.id, Outcome.VIOLATION, "without_mask", 3, True, 0, 0, 0, Signal.NO_MASK) for t in tracks)
     return Step(frame_of(image), looked, faces, tracks, {}, passages, (), False, {}, looked)
 
 
