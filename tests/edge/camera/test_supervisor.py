@@ -159,7 +159,7 @@ def test_the_end_of_a_stall_is_noticed_within_a_second() -> None:
     assert rig.until(CameraState.STREAMING) <= 1.0
 
 
-def test_a_camera_that_gives_one_picture_at_each_opening_is_not_called_streaming() -> None:
+def test_a_camera_that_gives_one_picture_whenever_opened_is_not_reported_as_streaming() -> None:
     rig = Rig().streaming()
     rig.device.gives = nothing
     rig.until(CameraState.STALLED)
@@ -219,7 +219,7 @@ def test_a_frozen_picture_is_withheld_and_the_camera_opened_again_ever_more_rare
     assert rig.until(CameraState.STREAMING) <= 2 * TURN_S
 
 
-def test_a_frozen_camera_that_gives_one_new_picture_at_each_opening_is_not_called_streaming() -> None:
+def test_a_frozen_camera_that_gives_one_new_picture_whenever_opened_is_not_reported_as_streaming() -> None:
     rig = Rig().streaming()
     rig.device.gives = lambda: frame(0, texture(24, 32, 1000 + len(rig.device.readers)))
     rig.until(CameraState.FROZEN)
@@ -257,7 +257,7 @@ def test_a_camera_that_freezes_soon_after_it_is_opened_is_opened_ever_more_rarel
     assert len(rig.device.readers) == opened + 1
 
 
-def test_dark_pictures_are_passed_on_but_not_called_streaming() -> None:
+def test_dark_pictures_are_passed_on_and_the_camera_stays_dark() -> None:
     rig = Rig(dark_s=1.0).streaming()
     rig.device.gives = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
     assert rig.until(CameraState.DARK) <= 1.0 + 1 / DARK_CHECKS + 2 * TURN_S
@@ -353,7 +353,7 @@ def test_a_camera_that_a_hanging_read_still_holds_is_not_lost() -> None:
     assert rig.after(8.0) is CameraState.STALLED
 
 
-def test_one_thread_that_hangs_forever_hides_no_later_fault() -> None:
+def test_a_thread_that_hangs_forever_hides_no_later_fault() -> None:
     rig = Rig().streaming()
     rig.hang_forever(rig.device.readers[0], 1.0)
     rig.device.error = CameraError("unplugged")
