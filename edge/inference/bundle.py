@@ -1,11 +1,11 @@
-"""One file travels: a TFLite flatbuffer with its contract and golden inputs in a zip behind it.
+"""Model file: a TFLite flatbuffer, followed by a zip with its contract and golden inputs.
 
-TensorFlow Lite calls this "associated files": a flatbuffer is read from its front, a zip from its end, so
-``unzip -l mask.tflite`` lists what lies inside and every interpreter ignores it. Inside are
+TensorFlow Lite calls this "associated files". Programs read a flatbuffer from its start and a zip from its end. So
+every interpreter ignores the zip, and ``unzip -l mask.tflite`` lists its files:
 
-* ``fmd.json``: the :class:`Contract`, everything the runtime must know and people keep getting wrong: pixel
-  scaling, colour order, label order, crop margin, and the hash of the flatbuffer it speaks of;
-* ``golden.npz``: a few inputs and the outputs the converter measured. :meth:`Model.replay` runs them again.
+* ``fmd.json``: the :class:`Contract`, all that the runtime must know and that people get wrong: pixel scaling, colour
+  order, label order, crop margin, and the hash of the flatbuffer that it describes;
+* ``golden.npz``: a few real inputs and the outputs that the converter measured. :meth:`Model.replay` runs them again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ CONTRACT_NAME, GOLDEN_NAME = "fmd.json", "golden.npz"
 FLATBUFFER_MAGIC = b"TFL3"  # bytes 4..8 of every TFLite file (its FlatBuffers file identifier)
 
 GOLDEN_QUANTA = {"ai-edge-litert": 1, "tflite-runtime": 64, "tensorflow": 24}
-"""How far, in steps of the output's quantization, each runtime may be from the golden outputs.
+"""Largest difference from the golden outputs for each runtime, in steps of the output's quantization.
 
 LiteRT with XNNPACK is bit-exact between x86-64 and arm64; 1 allows for one rounding. tflite-runtime 2.14 and
 TensorFlow's own interpreter use other int8 kernels: on the shipped models tflite-runtime is up to 40 steps off where a
 face is unclear, while a colour swap, a wrong scaling or a constant answer moves outputs by most of their 256 steps."""
 GOLDEN_ABSOLUTE = 2e-3
-"""The same for float outputs, in the output's own unit."""
+"""Largest difference from the golden outputs of float tensors, in the output's own unit."""
 
 
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the model wants to see: ``real = pixel * scale + offset`` per channel, pixel 0..255, RGB."""
+    """Input of a model: ``real = pixel * scale + offset`` for each channel of a pixel 0..255.
+
+    ``colour`` is the order of the channels that the model expects; :meth:`Model.run` takes RGB and swaps if needed.
+    """
 
     height: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     width: Annotated[int, msgspec.Meta(ge=1, le=4096)]
@@ -53,10 +56,12 @@ Triple = tuple[float, float, float]
 
 
 class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What was concluded of the source model's pixels, and is built into the file in front of it.
+    """Pixel scaling of the source model, as the converter identified it and built it into the file in front of the
+    model.
 
-    ``real = value * scale + offset``, for each channel in the input's colour order; ``value`` is what the edge feeds.
-    ``name`` is a key of :data:`converter.pixels.SCALINGS`, ``why`` how it is known; ``guessed`` if not for certain.
+    ``real = value * scale + offset``, for each channel in the input's colour order; ``value`` is what the runtime
+    passes. ``name`` is a key of :data:`converter.pixels.SCALINGS`, ``why`` says how it is known, ``guessed`` that it is
+    not certain.
     """
 
     name: str
@@ -67,14 +72,14 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a model file promises.
+    """Promise of a model file: how to prepare its input and how to read its output.
 
-    ``output`` says how a classifier's last tensor is read: ``softmax`` has one probability a label,
+    ``output`` says how to read a classifier's last tensor: ``softmax`` has one probability per label,
     ``sigmoid`` has one neuron, the probability of ``labels[1]``. ``crop_margin`` is the share of the face box's
-    longer side added on every side before the square crop. ``background`` is the label, if there is one, that means
-    "not a face at all": a detector's mistake that the classifier throws out. ``strides`` belong to detectors.
-    ``heatmap`` tells of a second output (1, h, w, neurons), a class activation map for each neuron.
-    ``scaling`` is None in files whose maker did not record it.
+    longer side added on every side before the square crop. ``background`` is the label, if any, of what is no
+    face at all: a detector's mistake that the classifier rejects. ``strides`` belong to detectors.
+    ``heatmap`` is true if there is a second output (1, h, w, neurons): a class activation map for each neuron.
+    ``scaling`` is None in files of converters that did not record it.
     """
 
     format: int
@@ -97,7 +102,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
-        """ValueError where the parts do not go together (msgspec makes a ValidationError of it)."""
+        """Raise ValueError if the parts do not fit together; msgspec turns it into a ValidationError."""
         if self.task == "detector":
             if self.output != "anchor-free" or not self.strides:
                 raise ValueError(f"a detector has output anchor-free and strides, got {self.output}, {self.strides}")
@@ -107,7 +112,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if len(set(self.labels)) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"a classifier has two different labels or more, got {self.labels}")
         if self.output == "sigmoid" and len(self.labels) != 2:
-            raise ValueError(f"a sigmoid speaks of two labels, got {self.labels}")
+            raise ValueError(f"a sigmoid has two labels, got {self.labels}")
         if self.compliant not in self.labels:
             raise ValueError(f"compliant is one of {self.labels}, got {self.compliant!r}")
         self._check_background()
@@ -122,16 +127,17 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def worn(self) -> tuple[str, ...]:
-        """The labels that say how a face wears its mask: all but ``background``."""
+        """Labels of a face, in the model's order: all but ``background``."""
         return tuple(label for label in self.labels if label != self.background)
 
 
 Golden = dict[str, npt.NDArray[Any]]
-"""``inputs`` (n, height, width, 3) uint8 RGB; ``output_0`` .. float32, dequantized, first axis n."""
+"""Golden arrays: ``inputs`` (n, height, width, 3) uint8 RGB, and ``output_0`` ... float32, dequantized, first axis
+n."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A model file taken apart."""
+    """Parts of a model file."""
 
     flatbuffer: bytes
     contract: Contract
@@ -139,12 +145,12 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 def sha256(data: bytes) -> str:
-    """Hex digest of ``data``."""
+    """Return the SHA-256 of ``data`` as a hexadecimal string."""
     return hashlib.sha256(data).hexdigest()
 
 
 def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
-    """The bytes of a bundle. Equal parts give equal bytes: no clock reaches the file."""
+    """Return the bytes of a model file. Equal parts give equal bytes: the zip holds no time."""
     arrays = io.BytesIO()
     np.savez_compressed(arrays, allow_pickle=False, **golden)
     packed = io.BytesIO()
@@ -161,8 +167,8 @@ def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
 def unpack(path: Path) -> Bundle:
     """Read and check a model file.
 
-    Raises :class:`edge.errors.BundleError` where the file is missing, truncated, without a contract, of a newer
-    format, or where its hash is off.
+    Raises :class:`edge.errors.BundleError` if the file is missing, truncated, without a contract or of another format,
+    or if its hash does not match.
     """
     try:
         data = path.read_bytes()
@@ -179,7 +185,7 @@ def unpack(path: Path) -> Bundle:
             contract_json = archive.read(CONTRACT_NAME)
             with np.load(io.BytesIO(archive.read(GOLDEN_NAME)), allow_pickle=False) as arrays:
                 golden = {name: arrays[name] for name in arrays.files}
-    # What zipfile and NumPy throw at a damaged archive; NotImplementedError (a RuntimeError) is an odd compression.
+    # Errors of zipfile and NumPy for a damaged archive; NotImplementedError, a RuntimeError, is an unknown compression.
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError) as error:
         raise BundleError(
             f"{path}: a TFLite file without a readable contract ({error}); it was cut short in copying or not made by "
@@ -188,7 +194,7 @@ def unpack(path: Path) -> Bundle:
     contract = _decode_contract(path, contract_json)
     if sha256(flatbuffer) != contract.sha256:
         raise BundleError(
-            f"{path}: the model is not the one its contract speaks of (sha256 got {sha256(flatbuffer)[:12]}..., "
+            f"{path}: the model is not the one its contract describes (sha256 got {sha256(flatbuffer)[:12]}..., "
             f"expected {contract.sha256[:12]}...); the file is damaged or was edited: copy or convert it again"
         )
     _check_golden(path, contract, golden)
@@ -208,7 +214,7 @@ def _decode_contract(path: Path, contract_json: bytes) -> Contract:
 
 
 def _check_golden(path: Path, contract: Contract, golden: Golden) -> None:
-    """An empty golden set would pass on anything, so it is refused."""
+    """Raise BundleError unless the golden set fits the contract; an empty one would pass on any runtime."""
     inputs = golden.get("inputs", np.zeros(0))
     wanted = (contract.input.height, contract.input.width, 3)
     outputs = [array for name, array in golden.items() if name.startswith("output_")]
@@ -218,11 +224,15 @@ def _check_golden(path: Path, contract: Contract, golden: Golden) -> None:
             "convert its Keras model again"
         )
     if not outputs or any(len(array) != len(inputs) for array in outputs):
-        raise BundleError(f"{path}: golden outputs do not go with its golden inputs; convert its Keras model again")
+        raise BundleError(f"{path}: golden outputs do not match its golden inputs; convert its Keras model again")
 
 
 class Model:
-    """An interpreter and the contract it runs under: RGB bytes in, float32 out."""
+    """Interpreter with the contract of its model: RGB uint8 in, float32 out.
+
+    ``source`` names the file in messages. Raises :class:`edge.errors.BundleError` if the interpreter's input does not
+    match the contract.
+    """
 
     def __init__(self, bundle: Bundle, interpreter: Interpreter, source: str) -> None:
         self.contract = bundle.contract
@@ -239,42 +249,48 @@ class Model:
 
     @property
     def output_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the outputs, batch axis 1 first, in the file's order."""
+        """Shapes of the outputs, in the file's order; the batch axis of size 1 comes first."""
         return tuple(output.shape for output in self.outputs)
 
     @property
     def runtime(self) -> str:
-        """Name and version of the runtime underneath."""
+        """Name and version of the interpreter's runtime."""
         return self._interpreter.runtime
 
     def run(self, pixels: Image) -> list[Floats]:
-        """One inference on (height, width, 3) uint8 RGB of the contract's size; float32 outputs, batch axis 1."""
+        """Run one inference on (height, width, 3) uint8 RGB of the contract's size.
+
+        Returns the outputs as float32, with a batch axis of size 1.
+        """
         return [spec.real(stored) for spec, stored in zip(self.outputs, self.run_stored(pixels), strict=True)]
 
     def run_stored(self, pixels: Image) -> Sequence[Stored]:
-        """The same, answers as :attr:`outputs` say the file stores them: for whoever needs few of them."""
+        """Run one inference as :meth:`run` does, and return the outputs as the file stores them (see :attr:`outputs`).
+
+        This is for callers that need only a few of the values.
+        """
         if self.contract.input.colour == "BGR":
             pixels = pixels[:, :, ::-1]
         tensor = pixels if self._table is None else self._table[pixels]
         return self._interpreter.run(tensor[None])
 
     def replay(self) -> float:
-        """Run the golden inputs; returns the largest difference as a share of what is allowed (at most 1).
+        """Run the golden inputs and return the largest difference, as a share 0..1 of the allowed one.
 
-        Raises :class:`edge.errors.GoldenError` where this machine does not answer as the converter's did.
+        Raises :class:`edge.errors.GoldenError` if this machine's outputs differ from those that the converter measured.
         """
         runtime_name = self._interpreter.runtime.split(" ")[0]
         worst = 0.0
         if len(self.output_shapes) != sum(name.startswith("output_") for name in self._golden):
             raise BundleError(
-                f"{self.source}: has {len(self.output_shapes)} outputs, its golden answers tell of others"
+                f"{self.source}: has {len(self.output_shapes)} outputs, not those of its golden set; convert it again"
             )
         for i, pixels in enumerate(self._golden["inputs"]):
             for k, got in enumerate(self.run(pixels)):
                 scale = self.outputs[k].scale
                 allowed = GOLDEN_QUANTA.get(runtime_name, 1) * scale * 1.01 if scale else GOLDEN_ABSOLUTE
                 difference = float(np.max(np.abs(got[0] - self._golden[f"output_{k}"][i])))
-                # A NaN compares false with everything; it must not pass.
+                # Not "difference > allowed": NaN compares false with everything, and must not pass.
                 if not difference <= allowed:
                     raise GoldenError(
                         f"{self.source}: golden input {i} gives an answer {difference:.4f} off (allowed {allowed:.4f}) "
@@ -286,7 +302,7 @@ class Model:
 
 
 def _pixel_table(spec: InputSpec, interpreter: Interpreter) -> npt.NDArray[np.generic] | None:
-    """What each byte 0..255 becomes in the input tensor, as (256,) of its dtype; None where bytes go in untouched."""
+    """Return the input tensor's value for each byte 0..255, as (256,) of its dtype; None if bytes pass unchanged."""
     tensor = interpreter.input
     real = np.arange(256, dtype=np.float64) * spec.scale + spec.offset
     if not tensor.scale:
@@ -300,13 +316,13 @@ def _pixel_table(spec: InputSpec, interpreter: Interpreter) -> npt.NDArray[np.ge
 
 
 def described(contract: Contract) -> dict[str, Any]:
-    """The contract as plain values, for printing."""
+    """Return the contract as plain values (dicts, lists, strings, numbers), for printing."""
     plain: dict[str, Any] = msgspec.to_builtins(contract)
     return plain
 
 
 def load(path: Path, task: str, interpreter_of: Callable[[bytes], Interpreter]) -> Model:
-    """Unpack a file, check that it is for ``task``, and put it on a runtime.
+    """Read a model file, check that it is for ``task``, and load it into an interpreter.
 
     ``interpreter_of`` turns flatbuffer bytes into an :class:`edge.contracts.Interpreter` (see
     :func:`edge.drivers.open_interpreter`).
@@ -314,6 +330,6 @@ def load(path: Path, task: str, interpreter_of: Callable[[bytes], Interpreter]) 
     bundle = unpack(path)
     if bundle.contract.task != task:
         raise BundleError(
-            f"{path}: holds a {bundle.contract.task}, expected a {task}; look at what is in it with: fmd verify {path}"
+            f"{path}: holds a {bundle.contract.task}, expected a {task}; inspect it with: fmd verify {path}"
         )
     return Model(bundle, interpreter_of(bundle.flatbuffer), str(path))

@@ -1,4 +1,4 @@
-"""Pictures made smaller and larger: what detector, classifier and training share."""
+"""Resizing of pictures, shared by detector, classifier, converter and training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edge.contracts import Image
 
 
 def resized(image: Image, width: int, height: int, into: Image | None = None) -> Image:
-    """(H, W, 3) RGB as (height, width, 3): averaged by whole factors where it shrinks, the rest interpolated.
+    """Resize (H, W, 3) RGB uint8 to (height, width, 3): average by whole factors first, then interpolate.
 
-    Averaging by broken factors costs five times as much and finds no face more: of 0.5 to 1, interpolation misses no
-    pixel. Less than a pixel of the result is cut off at the right and below.
+    Averaging by fractional factors costs five times as much and finds no more faces: between 0.5 and 1, interpolation
+    misses no pixel. Less than one pixel of the result is cut off at the right and at the bottom.
 
-    Training, calibration and the door all come here, so that a model meets the pictures it was trained on.
-    A view that reads B, G, R memory backwards is put right after the resizing, when there is less of it.
-    ``into`` (height, width, 3) is written and returned where it is given.
+    Training, calibration and the runtime all use this function, so that a model meets pictures like those it was
+    trained on. A view that reads B, G, R memory backwards is converted after the resizing, when there is less to
+    convert. ``into`` (height, width, 3) receives the result if it is given, and is returned.
     """
     backwards = image.strides[-1] < 0
     source = image[:, :, ::-1] if backwards else image
@@ -36,7 +36,7 @@ def resized(image: Image, width: int, height: int, into: Image | None = None) ->
 
 
 def bordered(image: Image, top: int, bottom: int, left: int, right: int) -> Image:
-    """(H, W, 3) with so many pixels more on each side that repeat its edges; colours lie in memory as they did."""
+    """Add ``top`` ... ``right`` pixels to (H, W, 3) that repeat its edges; the order of colours in memory stays."""
     backwards = image.strides[-1] < 0
     source = image[:, :, ::-1] if backwards else image
     made = np.asarray(cv2.copyMakeBorder(source, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
@@ -44,6 +44,8 @@ def bordered(image: Image, top: int, bottom: int, left: int, right: int) -> Imag
 
 
 def without_pool() -> None:
-    """Keep OpenCV to the calling thread, in the whole process: of pictures this small, sharing takes longer than it
-    saves, and the cores are the networks'."""
+    """Limit OpenCV to the calling thread, in the whole process.
+
+    For pictures this small, sharing the work takes longer than it saves, and the networks need the cores.
+    """
     cv2.setNumThreads(1)

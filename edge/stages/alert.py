@@ -1,15 +1,17 @@
-"""What is held of the people at the door -> LED, buzzer, relay, voice and heartbeat.
+"""Signals of the people at the door -> LED, buzzer, relay, voice and heartbeat.
 
-An alert is a lease: it goes off by itself unless somebody keeps renewing it. On a machine that takes long for a frame
-the lease is longer, within a bound: it is to end where the loop hangs, not where it works. LED and buzzer show each
-:class:`edge.contracts.Signal` in its pattern; the buzzer falls silent after the longest time allowed, and sounds anew
-for a person it has not sounded for. The heartbeat beats only while frames go all the way through every camera's
-pipeline, so that dark (and lit without beating) means broken. All outputs are off before the first signal, when the
-lease runs out, and after :meth:`Alert.close`, which the service passes through however it ends; where it is killed
-outright, its unit runs ``fmd off``.
+An alert is a lease: it ends by itself unless frames keep renewing it. On a board that needs long for a frame the lease
+is longer, within a bound: it must end when the loop hangs, not when the loop works.
 
-An output that fails ends the run, as an alarm that cannot fire must not count as alive; but an alarm that is being
-given by another sounds first. Heartbeat and voice are no alarm: watching goes on without them.
+LED and buzzer show each :class:`edge.contracts.Signal` in its pattern. The buzzer falls silent after
+``alert.longest_s`` and sounds again for a person it has not sounded for. The heartbeat beats only while frames pass all
+stages of every camera's pipeline. So a heartbeat that is dark, or lit without beating, means that fmd does not work.
+
+All outputs are off before the first signal, after the lease ends, and after :meth:`Alert.close`. The service calls
+``close`` on every exit path; if the kernel kills the service, its unit runs ``fmd off``.
+
+An output that fails ends the run, because an alarm that cannot sound must not count as alive. An alarm that another
+output gives at that moment sounds to its end first. Heartbeat and voice give no alarm: fmd continues without them.
 """
 
 from __future__ import annotations
@@ -27,29 +29,29 @@ from edge.errors import OutputError
 
 log = logging.getLogger(__name__)
 
-REST_S = 5.0
-"""After this long without an alarm the buzzer may sound for its longest time again; a flickering alarm gets no more."""
+BUZZER_REST_S = 5.0
+"""Time without an alarm after which the buzzer may sound for ``alert.longest_s`` again; a flickering alarm may not."""
 HEARTBEAT = (0.2, 1.3)
-"""Seconds lit and dark. No whole number of frames a second makes a stuck loop look like it."""
+"""Seconds lit and dark. No whole number of frames per second fits them, so that a stuck loop cannot imitate them."""
 REFRESH_S = 1.0
-"""Every output is driven at least this often, changed or not: a pin that is gone must be noticed before an alarm."""
-ROOM = 2.0
-"""A lease is at least this many times as long as the longest wait between two renewals lately: a step may have more
-faces in it than any before."""
-LONGEST_LEASE_S = 5.0
-"""However slow the machine, a lease grows no longer than this; systemd's watchdog waits 15 s."""
-HALF_LIFE_S = 30.0
-"""The longest wait counts half as much after this."""
-AGAIN_S = 30.0
-"""An output that watching does without is tried again this often."""
-MAX_HEARD = 32
-"""People of one long alarm that the buzzer remembers having sounded for."""
+"""Longest time between two writes to an output, changed or not: fmd must notice a lost pin before an alarm needs it."""
+LEASE_FACTOR = 2.0
+"""Shortest lease as a multiple of the longest recent wait between two renewals: the next step may have more faces than
+any before it."""
+MAX_LEASE_S = 5.0
+"""Longest lease, however slow the board; systemd's watchdog waits 15 s."""
+WAIT_HALF_LIFE_S = 30.0
+"""Time in which the longest recent wait loses half of its weight."""
+RETRY_S = 30.0
+"""Time between two attempts to open an optional output."""
+MAX_REMEMBERED = 32
+"""People of one long alarm that the buzzer remembers, so that it does not sound for them again."""
 
 
 def lit(pattern: Sequence[float], for_s: float) -> bool:
-    """Whether a pattern (seconds on, off, on ... over again) is on ``for_s`` after it began.
+    """Return whether a repeated pattern (seconds on, off, on ...) is on ``for_s`` after its start.
 
-    An empty pattern is never on, one of a single number always.
+    An empty pattern is never on, a pattern of one number is always on.
     """
     if len(pattern) < 2:
         return bool(pattern)
@@ -63,10 +65,10 @@ def lit(pattern: Sequence[float], for_s: float) -> bool:
 
 @dataclass(slots=True)
 class _Lease:
-    """What one camera's pipeline last asked for, until when, and when a frame last went all the way through it.
+    """Signal that one camera's pipeline asked for last, its end, and the end of the progress that its frames proved.
 
-    Blindness has a lease of its own: the frames of a covered lens go through the pipeline as well, and what they say
-    must neither end it nor begin its pattern anew.
+    A blind camera has a second lease: frames of a covered lens pass the pipeline as well, and their signal must neither
+    end the blind pattern nor restart it.
     """
 
     signal: Signal = Signal.RUNNING
@@ -77,15 +79,15 @@ class _Lease:
     longest_wait_s: float = 0.0
 
     def lasts_until_s(self, now_s: float, lease_s: float) -> float:
-        """When what is said now ends, unless it is said again before."""
+        """Return when a lease renewed at ``now_s`` ends, and learn how long renewals take."""
         if self.renewed_s is not None:
-            wait_s = min(now_s - self.renewed_s, LONGEST_LEASE_S)
-            self.longest_wait_s = max(wait_s, self.longest_wait_s * 0.5 ** (wait_s / HALF_LIFE_S))
+            wait_s = min(now_s - self.renewed_s, MAX_LEASE_S)
+            self.longest_wait_s = max(wait_s, self.longest_wait_s * 0.5 ** (wait_s / WAIT_HALF_LIFE_S))
         self.renewed_s = now_s
-        return now_s + max(lease_s, min(ROOM * self.longest_wait_s, LONGEST_LEASE_S))
+        return now_s + max(lease_s, min(LEASE_FACTOR * self.longest_wait_s, MAX_LEASE_S))
 
     def shown(self, now_s: float) -> Signal | None:
-        """The worst of what is leased now; None where nothing is."""
+        """Return the most urgent signal leased at ``now_s``, or None."""
         leased = [(Signal.BLIND, self.blind_until_s), (self.signal, self.until_s)]
         return max((signal for signal, until_s in leased if now_s < until_s), default=None)
 
@@ -94,26 +96,26 @@ class _Lease:
 
 
 def alarms(settings: AlertSettings) -> set[str]:
-    """The outputs that give an alarm; a strike opens a door, and a voice or heartbeat may fail."""
+    """Return the names of the outputs that give an alarm; a strike opens a door, and voice or heartbeat may fail."""
     return {"led", "buzzer"} | ({"relay"} if settings.relay != "strike" else set())
 
 
 class OptionalOutput:
-    """An output that watching does without: where it cannot be had, or fails, that is told, and it is tried again.
+    """Output that fmd can do without: if it cannot be opened or fails, a warning is logged and it is tried again.
 
-    ``open_output`` is called for that, and must not wait; ``clock`` gives seconds. Nothing here raises OutputError.
+    ``open_output`` opens it and must not wait; ``clock`` returns seconds. No method raises OutputError.
     """
 
     def __init__(self, name: str, open_output: Callable[[], Output], clock: Callable[[], float]) -> None:
         self._name, self._open, self._clock = name, open_output, clock
         self._output: Output | None = None
-        self._again_s = float("-inf")
-        self._trouble = ""
+        self._retry_s = float("-inf")
+        self._last_error = ""
         self.set(False)
 
     def set(self, on: bool) -> None:
-        """Switch, if it is there."""
-        if self._output is None and self._clock() < self._again_s:
+        """Switch the output, if it is open or can be opened."""
+        if self._output is None and self._clock() < self._retry_s:
             return
         try:
             if self._output is None:
@@ -122,27 +124,28 @@ class OptionalOutput:
         except OutputError as error:
             self._lost(str(error))
         else:
-            if self._trouble:
+            if self._last_error:
                 log.info("%s works again", self._name)
-            self._trouble = ""
+            self._last_error = ""
 
     def close(self) -> None:
-        """Switch off, if it is there."""
+        """Switch off and close the output, if it is open, and never open it again."""
         if self._output is not None:
             with suppress(OutputError):
                 self._output.close()
-        self._output, self._again_s = None, float("inf")
+        self._output, self._retry_s = None, float("inf")
 
-    def _lost(self, trouble: str) -> None:
+    def _lost(self, error: str) -> None:
         self.close()
-        self._again_s = self._clock() + AGAIN_S
-        if trouble != self._trouble:
-            log.warning("%s; watching goes on without it, and tries it again", trouble)
-        self._trouble = trouble
+        self._retry_s = self._clock() + RETRY_S
+        # Once for each error: a missing lamp would otherwise write to the log every half minute, for years.
+        if error != self._last_error:
+            log.warning("%s; fmd continues without it and tries again every %g s", error, RETRY_S)
+        self._last_error = error
 
 
 class Alert:
-    """Drives the outputs. Calls may come from the cameras' loops and from a ticking thread at once.
+    """Drives the outputs. The cameras' loops and a ticking thread may call it at the same time.
 
     Outputs that are not wired are None.
     """
@@ -167,22 +170,22 @@ class Alert:
         self._driven_s = float("-inf")
         self._shown: Signal | None = None
         self._shown_s = 0.0
-        self._loud = {True: _Budget(), False: _Budget()}
+        # Two budgets, for alarms and for all else: a reminder must not use up the time of an alarm that follows it.
+        self._budgets = {True: _NoiseBudget(), False: _NoiseBudget()}
         self._closed = False
-        self._trouble = ""
+        self._last_error = ""
 
     def renew(
         self, signal: Signal, now_s: float, offenders: Collection[int] = (), cleared: bool = False, camera: str = ""
     ) -> None:
-        """Say what one frame led to; it is shown for another ``lease_s`` (more where frames take long), or until said
-        otherwise.
+        """Show the signal of one frame for another ``lease_s`` (longer if frames take long), or until the next call.
 
-        ``offenders`` are the ids of those the signal is for, ``cleared`` is true where somebody was just let in,
-        ``camera`` tells several cameras on one alert apart. BLIND is shown beside what the frames say, and
-        counts as no progress.
+        ``offenders`` are the ids of the people the signal is for. ``cleared`` is true if a person was just cleared.
+        ``camera`` distinguishes several cameras that share one alert. BLIND is shown beside the signal of the frames,
+        and counts as no progress. Raises OutputError if an output fails.
         """
         with self._lock:
-            self._pass(now_s)
+            self._advance(now_s)
             lease = self._leases.setdefault(camera, _Lease())
             until_s = lease.lasts_until_s(self._now_s, self._settings.lease_s)
             if signal is Signal.BLIND:
@@ -191,16 +194,16 @@ class Alert:
                 lease.signal, lease.until_s, lease.progress_until_s = signal, until_s, until_s
             if cleared:
                 self._open_until_s = self._now_s + self._settings.strike_s
-            self._loud[signal.alarming].ask(self._now_s, {(camera, offender) for offender in offenders}, signal)
+            self._budgets[signal.alarming].request(self._now_s, {(camera, id_) for id_ in offenders}, signal)
             self._drive()
 
     def hold(self, now_s: float, camera: str) -> None:
-        """A camera's newest frame waits while others are worked on: what it asked for last lasts another lease.
+        """Renew a camera's last signal while its newest frame waits for the frames of other cameras.
 
-        A lease that has run out stays so.
+        A lease that has ended stays ended. Raises OutputError if an output fails.
         """
         with self._lock:
-            self._pass(now_s)
+            self._advance(now_s)
             if (lease := self._leases.get(camera)) is not None:
                 until_s = lease.lasts_until_s(self._now_s, self._settings.lease_s)
                 if self._now_s < lease.until_s:
@@ -210,26 +213,21 @@ class Alert:
             self._drive()
 
     def tick(self, now_s: float) -> None:
-        """Let time pass: keeps the rhythm and ends a lease that nobody renewed."""
+        """Move the patterns on and end a lease that no frame renewed. Raises OutputError if an output fails."""
         with self._lock:
-            self._pass(now_s)
+            self._advance(now_s)
             self._drive()
 
-    def forget(self, camera: str) -> None:
-        """A camera that is watched no longer holds up the heartbeat no more."""
-        with self._lock:
-            self._leases.pop(camera, None)
-
     def close(self) -> None:
-        """Off, for good, each output whatever becomes of the others."""
+        """Switch every output off for good, even if closing another one fails."""
         with self._lock, ExitStack() as stack:
             self._closed = True
             for output in self._outputs.values():
                 stack.callback(output.close)
 
-    def _pass(self, now_s: float) -> None:
-        # A frame's time lies behind the ticking clock's by what the step took; time here never runs back for it, or
-        # the buzzer would stutter, and a lease renewed late would be shorter than promised.
+    def _advance(self, now_s: float) -> None:
+        # A frame's time is behind the ticking clock by the duration of its step. Time must not run back here: the
+        # buzzer would stutter, and a lease renewed late would be shorter than promised.
         self._now_s = max(self._now_s, now_s)
 
     def _drive(self) -> None:
@@ -242,17 +240,17 @@ class Alert:
         if not changed:
             return
         errors: list[OutputError] = []
-        with ExitStack() as stack:  # a lamp that fails must not leave the buzzer sounding
+        with ExitStack() as stack:  # a lamp that fails must not leave the buzzer on
             for name in changed:
                 stack.callback(self._set, name, self._outputs[name], wanted[name], errors)
-        if errors and not (self._is_loud() and alarms(self._settings) & self._driven.keys()):
+        if errors and not (self._is_alarming() and alarms(self._settings) & self._driven.keys()):
             raise errors[0]
-        if errors and str(errors[0]) != self._trouble:
-            self._trouble = str(errors[0])
-            log.error("%s; the alarm goes on with the other outputs, then fmd ends", self._trouble)
+        if errors and str(errors[0]) != self._last_error:
+            self._last_error = str(errors[0])
+            log.error("%s; the other outputs continue the alarm, then fmd exits", self._last_error)
 
     def _set(self, name: str, output: Output, on: bool, errors: list[OutputError]) -> None:
-        self._driven.pop(name, None)  # where it fails it is tried again at once
+        self._driven.pop(name, None)  # if it fails, the next call tries it again
         try:
             output.set(on)
         except OutputError as error:
@@ -260,20 +258,20 @@ class Alert:
         else:
             self._driven[name] = on
 
-    def _is_loud(self) -> bool:
-        """Whether an alarm is given that has not lasted for its longest time yet."""
+    def _is_alarming(self) -> bool:
+        """Return whether an alarm is shown that has not lasted for ``longest_s`` yet."""
         alarming = self._shown is not None and self._shown.alarming
-        return alarming and self._loud[True].since(self._now_s) < self._settings.longest_s
+        return alarming and self._budgets[True].since(self._now_s) < self._settings.longest_s
 
     def _wanted(self) -> Mapping[str, bool]:
-        """Every output's state as of now."""
+        """Return the state of every output as of now."""
         now_s, settings = self._now_s, self._settings
         leased = [lease.shown(now_s) for lease in self._leases.values()]
         shown = max((signal for signal in leased if signal is not None), default=None)
         if shown is not self._shown:
             self._shown, self._shown_s = shown, now_s
         alarming = shown is not None and shown.alarming
-        in_time = self._loud[alarming].since(now_s) < settings.longest_s
+        in_time = self._budgets[alarming].since(now_s) < settings.longest_s
         for_s = now_s - self._shown_s
         relay = {
             "siren": alarming and in_time,
@@ -293,23 +291,25 @@ class Alert:
         return bool(leases) and all(lease.progressing(self._now_s) for lease in leases)
 
 
-class _Budget:
-    """How long noise has been made for the present trouble. Somebody new is new trouble."""
+class _NoiseBudget:
+    """Time since the noise for the present people began. A new person starts it again."""
 
     def __init__(self) -> None:
-        self._since_s = self._asked_s = float("-inf")
-        self._heard: deque[tuple[str, int]] = deque(maxlen=MAX_HEARD)
+        self._since_s = self._requested_s = float("-inf")
+        self._offenders: deque[tuple[str, int]] = deque(maxlen=MAX_REMEMBERED)
 
-    def ask(self, now_s: float, offenders: Collection[tuple[str, int]], signal: Signal) -> None:
+    def request(self, now_s: float, offenders: Collection[tuple[str, int]], signal: Signal) -> None:
+        """Note that ``signal`` is shown for ``offenders`` (camera and person); start the time again for new people."""
         if signal is Signal.RUNNING:
             return
-        new = [offender for offender in offenders if offender not in self._heard]
-        if new or now_s - self._asked_s > REST_S:
+        new = [offender for offender in offenders if offender not in self._offenders]
+        if new or now_s - self._requested_s > BUZZER_REST_S:
             self._since_s = now_s
-        self._heard.extend(new)
-        self._asked_s = now_s
+        self._offenders.extend(new)
+        self._requested_s = now_s
 
     def since(self, now_s: float) -> float:
+        """Return how long the noise lasts at ``now_s``, in seconds."""
         return now_s - self._since_s
 
 

@@ -14,32 +14,35 @@ from edge.inference.bundle import Contract, Model
 from edge.inference.resize import bordered, resized
 
 CROP_MARGIN = 0.2
-"""Share of a face's longer side kept around it: the chin and the mask's straps tell as much as the mouth."""
+"""Share of a face's longer side kept around it: chin and straps of the mask show as much as the mouth does."""
 GOOD_WIDTH = 48.0
-"""Face width in pixels from which a look counts fully; below 16 it counts next to nothing."""
+"""Face width in pixels from which an observation counts fully; below 16 it counts next to nothing."""
 DOUBTFUL_SCORE, SURE_SCORE = 0.15, 0.45
-"""Detector's confidence up to which a look counts nothing and from which it counts fully; chosen on passages composed
-from the validation split, of which 0.938 were decided right with these (0.919 with 0.3 and 0.6)."""
+"""Detector score up to which an observation counts nothing, and from which it counts fully. On passages composed from
+the validation split these two decide 0.938 right; 0.3 and 0.6 decide 0.919 right."""
 PLAIN_AND_MIRRORED = (False, True)
-"""The looks at a picture that stands alone."""
+"""Views of a picture that stands alone."""
 SHARP_SIDE = 68
-"""Pixels a face has for sharpness to be measured: as many as a crop of 96 has without its margin."""
+"""Side in pixels at which sharpness is measured: the face of a crop of 96 pixels, without its margin."""
 SHARP_VARIANCE = 34.0
-"""Mean square of the Laplacian (Pech-Pacheco et al. 2000) of a face of so many pixels, green, from which on it is
-sharp."""
+"""Mean square of the Laplacian (Pech-Pacheco et al. 2000) from which a face is sharp, measured on its green channel at
+SHARP_SIDE pixels."""
 
 
 def crop_square(box: Box, margin: float) -> tuple[int, int, int]:
-    """Left, top and side, in pixels, of the square around ``box``, ``margin`` of its longer side wider all round."""
+    """Return left, top and side, in pixels, of the square around ``box`` with ``margin`` of its longer side all
+    round."""
     centre_x, centre_y = box.centre
     side = max(box.width, box.height, 1.0) * (1 + 2 * margin)
     return round(centre_x - side / 2), round(centre_y - side / 2), max(1, round(side))
 
 
 def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
-    """A square around ``box``, ``margin`` of its longer side wider on every side, as (height, width, 3) RGB.
+    """Cut the square around ``box`` with ``margin`` of its longer side on every side; return (height, width, 3) RGB
+    uint8.
 
-    Reaches over the picture's edge by repeating the edge. Training cuts its crops with this very function.
+    ``image`` is (H, W, 3) RGB uint8, ``size`` is (height, width). Outside of the picture its edge is repeated. Training
+    cuts its crops with this function as well, so that a model meets the crops it was trained on.
     """
     height, width = size
     x, y, side_px = crop_square(box, margin)
@@ -55,7 +58,7 @@ def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> I
 
 
 def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
-    """A classifier's raw output (1, n) as a probability for each label of the contract."""
+    """Return a classifier's raw output (1, n), float32, as a probability for each label of the contract."""
     values: list[float] = output.ravel().tolist()
     if contract.output == "sigmoid":
         values = [1 - values[0], values[0]]
@@ -64,19 +67,22 @@ def probabilities_of(output: Floats, contract: Contract) -> dict[str, float]:
 
 
 def classify_crop(model: Model, crop: Image, views: Sequence[bool]) -> tuple[dict[str, float], Sequence[Floats]]:
-    """The mean of a classifier's ``looks`` at a crop of its size, mirrored where one is true: a probability for each
-    label of its contract, and the outputs of the first look."""
+    """Classify a crop of the model's size, (height, width, 3) RGB uint8, and return the mean of its ``views``.
+
+    A view is true where it is mirrored. Returns a probability for each label of the model's contract, and the model's
+    outputs for the first view.
+    """
     answers = [model.run(cv2.flip(crop, 1) if mirrored else crop) for mirrored in views]
-    told, *others = [probabilities_of(outputs[0], model.contract) for outputs in answers]
-    if others:
-        told = {label: sum(look[label] for look in (told, *others)) / len(views) for label in told}
-    return told, answers[0]
+    first, *others = [probabilities_of(outputs[0], model.contract) for outputs in answers]
+    if not others:
+        return first, answers[0]
+    return {label: sum(p[label] for p in (first, *others)) / len(views) for label in first}, answers[0]
 
 
 def quality_of(crop: Image, margin: float, face: Face, full: Box) -> float:
-    """How far a look can be trusted, 0..1: by the detector, the face's size, how much of it is seen, and sharpness.
+    """Return the quality 0..1 of an observation: from detector score, face size, visible share and sharpness.
 
-    ``crop`` is what :func:`crop_face` cut with ``margin`` around it, ``full`` the whole picture.
+    ``crop`` is the result of :func:`crop_face` with ``margin``, ``full`` the box of the whole picture.
     """
     box = face.box
     inside = box.intersection(full) / max(1e-9, box.width * box.height)
@@ -84,14 +90,17 @@ def quality_of(crop: Image, margin: float, face: Face, full: Box) -> float:
     surely = (face.score - DOUBTFUL_SCORE) / (SURE_SCORE - DOUBTFUL_SCORE)
     if min(inside, size, surely) <= 0:
         return 0.0
-    # A face that touches the border is cut off there even though its box says nothing of it.
+        # The picture's border cuts off a face that touches it, even though the box ends there.
     touching = box.xmin < 1 or box.ymin < 1 or box.xmax >= full.xmax or box.ymax >= full.ymax
     quality = _share(surely) * _share(size) * max(0.1, _share(sharpness_of(crop, margin) / SHARP_VARIANCE)) * inside
     return quality * 0.5 if touching else quality
 
 
 def sharpness_of(crop: Image, margin: float) -> float:
-    """Mean square of the Laplacian, whose mean is next to zero, of the face in a crop at :data:`SHARP_SIDE` pixels."""
+    """Return the mean square of the Laplacian of the face in a crop, resized to SHARP_SIDE pixels.
+
+    The Laplacian's mean is next to zero, so that this is its variance.
+    """
     height, width = crop.shape[:2]
     rows, columns = (round(side * margin / (1 + 2 * margin)) for side in (height, width))
     green = cv2.extractChannel(crop[rows : height - rows, columns : width - columns], 1)
@@ -101,14 +110,15 @@ def sharpness_of(crop: Image, margin: float) -> float:
 
 
 def _share(value: float) -> float:
-    """Cut to 0..1; np.clip of one number takes longer than all the rest here."""
+    """Limit to 0..1; np.clip of one number takes longer than all other work here."""
     return min(1.0, max(0.0, value))
 
 
 def observation_of(probabilities: Mapping[str, float], quality: float, background: str | None) -> Observation:
-    """A observation from the probabilities of all labels, ``background`` (the label for what is no face) among them.
+    """Return the observation for the probabilities of all labels.
 
-    What may be no face is trusted that much less.
+    ``background`` is the label of what is no face, None where the model has no such label. Its probability reduces the
+    quality in proportion.
     """
     nothing = probabilities.get(background, 0.0) if background is not None else 0.0
     face = {label: p for label, p in probabilities.items() if label != background}
@@ -117,14 +127,17 @@ def observation_of(probabilities: Mapping[str, float], quality: float, backgroun
 
 
 class MaskClassifier:
-    """Judges faces with a classifier bundle. ``labels`` are those of a face, in the model's order."""
+    """Classifies faces with a classifier bundle. ``labels`` are the labels of a face, in the model's order.
+
+    Raises :class:`edge.errors.BundleError` if the model's outputs do not match its contract.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._size = (model.contract.input.height, model.contract.input.width)
         self.labels = model.contract.worn
         wanted = (1, 1 if model.contract.output == "sigmoid" else len(model.contract.labels))
-        # Heat maps (contract.heatmap) come second.
+        # Heat maps (contract.heatmap) are the second output.
         if model.output_shapes[:1] != (wanted,) or len(model.output_shapes) != 1 + model.contract.heatmap:
             raise BundleError(
                 f"{model.source}: a {model.contract.output} of labels {model.contract.labels} gives one output "
@@ -133,47 +146,51 @@ class MaskClassifier:
         self.compliant = model.contract.compliant
 
     def classify(self, frame: Frame, views: Sequence[View]) -> list[Observation]:
-        """What each of these looks at faces of ``frame`` tells."""
-        # Step by step and not face by face: every inference drives the steps' code out of the processor's caches.
-        cuts = [self._cut(frame, look.face) for look in views]
+        """Return one observation per view of the faces of ``frame``, in the same order."""
+        # Step by step, not face by face: every inference drives the code of the steps out of the processor's caches.
+        cuts = [self._cut(frame, view.face) for view in views]
         answers = [
-            classify_crop(self._model, crop, (look.mirrored,)) for look, (crop, _) in zip(views, cuts, strict=True)
+            classify_crop(self._model, crop, (view.mirrored,)) for view, (crop, _) in zip(views, cuts, strict=True)
         ]
         return [
-            self._verdict(look, quality, *answer)
-            for look, (_, quality), answer in zip(views, cuts, answers, strict=True)
+            self._observation(view, quality, *answer)
+            for view, (_, quality), answer in zip(views, cuts, answers, strict=True)
         ]
 
     def classify_single(self, frame: Frame, face: Face) -> Observation:
-        """The mean of a look and one at the mirror image: at the door looks take turns, a single picture has but one.
+        """Return the mean observation of a face and its mirror image, for a picture that stands alone.
 
-        The heat map, where there is one, is the plain look's.
+        At the door the views alternate from frame to frame; a single picture has only this one. The heat map, if the
+        model has one, is that of the plain view.
         """
         crop, quality = self._cut(frame, face)
-        return self._verdict(View(face), quality, *classify_crop(self._model, crop, PLAIN_AND_MIRRORED))
+        return self._observation(View(face), quality, *classify_crop(self._model, crop, PLAIN_AND_MIRRORED))
 
     def _cut(self, frame: Frame, face: Face) -> tuple[Image, float]:
-        """The crop of a face, and how far a look at it can be trusted."""
+        """Return the crop of a face and the quality of an observation of it."""
         margin, (height, width) = self._model.contract.crop_margin, frame.image.shape[:2]
         crop = crop_face(frame.image, face.box, margin, self._size)
         return crop, quality_of(crop, margin, face, Box(0, 0, width, height))
 
-    def _verdict(
-        self, look: View, quality: float, probabilities: Mapping[str, float], outputs: Sequence[Floats]
+    def _observation(
+        self, view: View, quality: float, probabilities: Mapping[str, float], outputs: Sequence[Floats]
     ) -> Observation:
         contract = self._model.contract
         observation = observation_of(probabilities, quality, contract.background)
         if not contract.heatmap:
             return observation
-        x, y, side = crop_square(look.face.box, contract.crop_margin)
+        x, y, side = crop_square(view.face.box, contract.crop_margin)
         values = heat_of(outputs[1][0], contract.labels.index(observation.label))
         return msgspec.structs.replace(
-            observation, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if look.mirrored else values)
+            observation, heat=Heat(Box(x, y, x + side, y + side), values[:, ::-1] if view.mirrored else values)
         )
 
 
 def heat_of(maps: Floats, label: int) -> Floats:
-    """The map (h, w) of one label, by its index, of maps (h, w, neurons): a sigmoid's one neuron speaks for label 1."""
+    """Return the map (h, w) of the label with index ``label``, from maps (h, w, neurons), float32.
+
+    The single neuron of a sigmoid is the evidence for label 1; label 0 has its negative.
+    """
     if maps.shape[-1] > 1:
         return np.asarray(maps[..., label], np.float32)
     return np.asarray(maps[..., 0] if label else -maps[..., 0], np.float32)

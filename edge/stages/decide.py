@@ -1,10 +1,10 @@
-"""Verdicts of one passage -> one decision. Pure: the clock is passed in, nothing is read or written.
+"""Observations of one passage -> one decision. Pure: the caller passes the time, and nothing is read or written.
 
-Every look at a face is weighed as evidence, and evidence is summed until it suffices: Wald's sequential probability
-ratio test (Ann. Math. Statist. 16, 1945). The sum cannot run past the threshold it decided at, so a mask taken off
-after being cleared is noticed within twice the looks that a bare face takes that just came in, however long the mask
-was on (Page's cumulative sum, Biometrika 41, 1954).
-A single blurred or turned frame weighs too little to flip anything.
+Each observation of a face is evidence. The decider sums the evidence until it suffices (sequential probability ratio
+test: Wald, Ann. Math. Statist. 16, 1945). The sum cannot pass the threshold at which it decided. So fmd notices a mask
+that a cleared person takes off within twice the observations that a newcomer without a mask needs, however long the
+mask was on (cumulative sum: Page, Biometrika 41, 1954). One blurred or turned frame weighs too little to change a
+decision.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ from edge.contracts import (
     Track,
 )
 
-MAX_PER_LOOK = 2.2
-"""Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
-GOOD_LOOK = 0.7
-"""Nobody is let in before one look was this good, or of a sure face. The back of a head looks like a mask, and gives
-many poor looks; a blurred face is a face all the same."""
+MAX_EVIDENCE = 2.2
+"""Most evidence of one observation, as log odds (about 9 to 1): a network's 0.9999 is not a probability of 0.9999."""
+GOOD_QUALITY = 0.7
+"""Quality that at least one observation needs before the person is cleared; one of a sure face counts as this good.
+The back of a head resembles a mask and gives many poor observations, but a blurred face is still a face."""
 SURE_FACE = 0.55
-"""Where the detector is this sure of a face, the classifier has to hold it for none (0.5) rather than only have its
-doubt: of looks that a classifier gave 0.07 to 0.5 at passages composed from the validation split, 192 were at people
-and 1 was not. Who walks by blurred gives nothing but such looks."""
-TO_CLEAR = 2.0
-"""Who was held to be in violation is cleared on this many times the evidence that clears anybody else: a mask worn
-badly looks right in some looks, one after the other, and an alarm that ends half a second later does no harm."""
+"""Detector score from which the classifier must call a face background (0.5) for it to be ignored; below this score a
+doubt suffices. On passages composed from the validation split, the classifier gave a background of 0.07 to 0.5 in 193
+observations: 192 were of people and 1 was not. A person who walks by blurred gives only such observations."""
+CLEAR_FACTOR = 2.0
+"""Factor on the evidence that clears a person once they were in violation. A badly worn mask looks right in some
+observations in a row, and an alarm that ends half a second later does no harm."""
 
-STALE_S = 1.0
-"""What speaks for somebody undecided counts for so long, and half as much with every such span after that: who shows
-the back of the head may take the mask off meanwhile. What speaks against them does not fade, however slow the board."""
+EVIDENCE_HALF_LIFE_S = 1.0
+"""Time for which evidence in favour of an undecided person counts fully; it then halves every such span, as a person
+who shows the back of the head may take the mask off. Evidence against them does not fade, however slow the board."""
 
 ON_UNSURE = {"alarm": Signal.NO_MASK, "signal": Signal.UNSURE, "admit": Signal.RUNNING}
 ON_INCORRECT = {"alarm": Signal.INCORRECT_MASK, "signal": Signal.REMINDER, "admit": Signal.NO_MASK}
-"""What a violation shows that looks like a mask worn badly; where those are admitted, they are none."""
+"""Setting ``decide.on_incorrect`` -> signal of a violation that resembles a badly worn mask. With ``admit`` a badly
+worn mask is accepted, so that a violation can only be a missing mask."""
 
 
 @dataclass(slots=True)
@@ -57,16 +58,16 @@ class _State:
     outcome: Outcome = Outcome.UNDECIDED
     evidence: float = 0.0  # log odds of a violation
     observations: int = 0
-    best: float = 0.0  # quality of the best look; of a sure face it counts as good
-    looked_s: float = float("-inf")
+    best: float = 0.0  # best quality of any observation; one of a sure face counts as GOOD_QUALITY
+    observed_s: float = float("-inf")
     violated: bool = False
-    badly: float = 0.0  # log odds of a mask worn badly against none at all
+    badly_worn: float = 0.0  # log odds of a badly worn mask against no mask at all
     signal: Signal = Signal.RUNNING
-    weights: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)  # label -> recent weight, which gives the passage's label
 
 
 class Decider:
-    """Holds one belief a person. ``compliant`` is the model's label for a mask worn well."""
+    """Evidence and outcome of each person present. ``compliant`` is the model's label for a correctly worn mask."""
 
     def __init__(self, settings: DecideSettings, compliant: str, camera: str = "") -> None:
         self._settings, self._camera = settings, camera
@@ -85,7 +86,7 @@ class Decider:
             state.seen_s = track.seen_s
             if track.id in observations and _of_a_face(observations[track.id], track):
                 self._weigh(state, observations[track.id], track.score >= SURE_FACE, now_s)
-            if change := self._judge(state, now_s):
+            if change := self._decide(state, now_s):
                 decisions.append(self._decision(change, state, now_s))
         decisions += self._departures({track.id for track in tracks}, now_s)
         passages = tuple(map(self._passage, self._states.values()))
@@ -100,7 +101,7 @@ class Decider:
         )
 
     def closing(self, now_s: float) -> tuple[Decision, ...]:
-        """End every passage, as when the source ends or the service stops."""
+        """End every passage and return the decisions; called when the source ends or the service stops."""
         return tuple(self._departures(set(), now_s))
 
     def _decision(self, change: Change, state: _State, now_s: float) -> Decision:
@@ -110,7 +111,7 @@ class Decider:
         """Return from when on frequent observations add nothing, as :class:`edge.contracts.Passage` defines it."""
         if state.outcome is Outcome.VIOLATION:
             # If a badly worn mask is no alarm, taking it off makes one: that must not wait for a rare observation.
-            clear = self._incorrect.alarming or abs(state.badly) >= self._threshold - 1e-9
+            clear = self._incorrect.alarming or abs(state.badly_worn) >= self._threshold - 1e-9
             settled = clear and state.evidence >= self._threshold - 1e-9
         elif state.outcome is Outcome.COMPLIANT:
             settled = state.evidence <= -self._threshold + 1e-9
@@ -132,14 +133,14 @@ class Decider:
             settled_s=self._settled_s(state),
         )
 
-    def _signal(self, state: _State, held: Outcome) -> Signal:
-        """What the outputs are to show for one person, who was ``held`` for something before."""
+    def _signal(self, state: _State, previous: Outcome) -> Signal:
+        """Return what the outputs show for a person whose outcome was ``previous`` before this frame."""
         if state.outcome is not Outcome.VIOLATION:
             return ON_UNSURE[self._settings.on_unsure] if state.outcome is Outcome.UNSURE else Signal.RUNNING
-        # Once shown, bare or badly worn changes no sooner than any other decision.
-        if held is Outcome.VIOLATION and abs(state.badly) < self._threshold - 1e-9:
+        # A shown signal changes between no mask and badly worn only on as much evidence as any other decision.
+        if previous is Outcome.VIOLATION and abs(state.badly_worn) < self._threshold - 1e-9:
             return state.signal
-        return self._incorrect if state.badly > 0 else Signal.NO_MASK
+        return self._incorrect if state.badly_worn > 0 else Signal.NO_MASK
 
     def _weigh(self, state: _State, observation: Observation, surely: bool, now_s: float) -> None:
         wrong = sum(p for label, p in observation.probabilities.items() if label not in self._accepted)
@@ -147,45 +148,47 @@ class Decider:
             0.0 if WITH_INCORRECT_MASK in self._accepted else observation.probabilities.get(WITH_INCORRECT_MASK, 0.0)
         )
         if state.evidence < 0 and state.outcome in (Outcome.UNDECIDED, Outcome.UNSURE):
-            state.evidence *= 0.5 ** max(0.0, (now_s - state.looked_s) / STALE_S - 1)
-        # Looks in quick succession see the same picture; only time makes them independent.
-        fresh = min(1.0, (now_s - state.looked_s) / self._settings.observation_s)
+            state.evidence *= 0.5 ** max(0.0, (now_s - state.observed_s) / EVIDENCE_HALF_LIFE_S - 1)
+        # Observations in quick succession are of the same picture; only time makes them independent.
+        fresh = min(1.0, (now_s - state.observed_s) / self._settings.observation_s)
         weight = observation.quality * fresh
         state.evidence += weight * _log_odds(wrong, 1 - wrong)
-        # A look at a mask worn well says nothing about how badly another is worn.
-        state.badly = self._bounded(state.badly + weight * wrong * _log_odds(badly, wrong - badly), self._threshold)
+        # An observation of a correctly worn mask says nothing about how badly another is worn.
+        badly_worn = state.badly_worn + weight * wrong * _log_odds(badly, wrong - badly)
+        state.badly_worn = self._bounded(badly_worn, self._threshold)
         for label, p in observation.probabilities.items():
-            # Halved at every full look, so that the label told is of now and not of when they were far away.
+            # Each full observation halves the older ones, so that the label describes now, not when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
         state.observations += 1
-        good = GOOD_LOOK if surely and observation.is_face and observation.quality else 0.0
+        good = GOOD_QUALITY if surely and observation.is_face and observation.quality else 0.0
         state.best = max(state.best, observation.quality, good)
-        state.looked_s = now_s
+        state.observed_s = now_s
 
     def _to_clear(self, state: _State) -> float:
-        """Evidence against a violation on which somebody is cleared."""
-        return self._threshold * (TO_CLEAR if state.outcome is Outcome.VIOLATION else 1)
+        """Return the evidence against a violation that clears a person, as positive log odds."""
+        return self._threshold * (CLEAR_FACTOR if state.outcome is Outcome.VIOLATION else 1)
 
     def _bounded(self, evidence: float, to_clear: float) -> float:
         return max(-to_clear, min(self._threshold, evidence))
 
-    def _judge(self, state: _State, now_s: float) -> Change | None:
-        """Set the outcome the evidence calls for, and its signal; what to tell of it, if anything."""
-        held, shown = state.outcome, state.signal
+    def _decide(self, state: _State, now_s: float) -> Change | None:
+        """Set the outcome and signal that the evidence gives; return the change that a decision reports, if any."""
+        previous, shown = state.outcome, state.signal
         state.outcome = self._outcome(state, now_s)
-        # By what holds now: however much it took to clear them, taking the mask off is noticed as soon.
+        # The bound follows the new outcome: a mask taken off is noticed as soon, however much evidence cleared them.
         state.evidence = self._bounded(state.evidence, self._to_clear(state))
-        state.signal = self._signal(state, held)
-        if state.outcome is held and state.signal.alarming is shown.alarming:
+        state.signal = self._signal(state, previous)
+        if state.outcome is previous and state.signal.alarming is shown.alarming:
             return None
         state.changed_s = now_s
         state.violated |= state.outcome is Outcome.VIOLATION
-        return Change.DECIDED if held is Outcome.UNDECIDED else Change.REVISED
+        return Change.DECIDED if previous is Outcome.UNDECIDED else Change.REVISED
 
     def _outcome(self, state: _State, now_s: float) -> Outcome:
+        # 1e-9: sums of bounded evidence reach the threshold only up to rounding.
         if state.evidence >= self._threshold - 1e-9:
             return Outcome.VIOLATION
-        if state.evidence <= -self._to_clear(state) + 1e-9 and state.best >= GOOD_LOOK - 1e-9:
+        if state.evidence <= -self._to_clear(state) + 1e-9 and state.best >= GOOD_QUALITY - 1e-9:
             return Outcome.COMPLIANT
         late = now_s - state.entered_s >= self._settings.unsure_after_s
         if state.outcome is Outcome.UNDECIDED and state.best and late:
@@ -193,17 +196,18 @@ class Decider:
         return state.outcome
 
     def _departures(self, present: Set[int], now_s: float) -> list[Decision]:
-        """Whoever has left; those never decided leave without a word (most were never a person)."""
-        gone = [state for id_, state in self._states.items() if id_ not in present]
-        for state in gone:
+        """Remove people who have left; those never decided give no decision (most were never a person)."""
+        left = [state for id_, state in self._states.items() if id_ not in present]
+        for state in left:
             del self._states[state.id]
-        return [self._decision(Change.LEFT, s, now_s) for s in gone if s.outcome is not Outcome.UNDECIDED]
+        return [self._decision(Change.LEFT, s, now_s) for s in left if s.outcome is not Outcome.UNDECIDED]
 
 
 def _of_a_face(observation: Observation, track: Track) -> bool:
+    """Return whether the observation is of a face: both models judge that, each in its own way."""
     return observation.is_face or (track.score >= SURE_FACE and observation.background < 0.5)
 
 
 def _log_odds(p: float, q: float) -> float:
-    """Of p against q, no more than one look may give."""
-    return max(-MAX_PER_LOOK, min(MAX_PER_LOOK, math.log(max(p, 1e-6) / max(q, 1e-6))))
+    """Return the log odds of p against q, at most MAX_EVIDENCE either way."""
+    return max(-MAX_EVIDENCE, min(MAX_EVIDENCE, math.log(max(p, 1e-6) / max(q, 1e-6))))

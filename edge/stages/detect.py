@@ -26,19 +26,19 @@ from edge.inference.bundle import Model
 from edge.inference.resize import resized
 
 STRIDES = (8, 16, 32)
-"""Input pixels between the cells of each of our detector's outputs."""
+"""Input pixels between neighbouring cells, for each output scale of the shipped detector."""
 MAX_IOU = 0.45
-"""Of two boxes that overlap more than this the better one stays."""
+"""Intersection over union from which two boxes are one face: only the better one is kept."""
 OUTWARDS = np.array([-1, -1, 1, 1], np.float32)
-"""Which way from a cell's centre a box's xmin, ymin, xmax, ymax lie."""
+"""Signs of the distances from a cell's centre to a box's xmin, ymin, xmax, ymax."""
 MAX_LOGARITHM = 20.0
-"""Of a distance in strides: further is nothing."""
+"""Limit of the logarithm of a distance in strides: no box reaches further, and exp must not overflow."""
 PAD_VALUE = 114
-"""Grey around a letterboxed picture; training pads with the same."""
+"""Grey level around a letterboxed picture; training pads with the same level."""
 
 
 class Letterbox(NamedTuple):
-    """How a picture was fitted into the model's input: ``input = full * scale + offset``."""
+    """Place of a picture in the model's input: ``input = full * scale + offset``, in pixels."""
 
     scale: float
     x_offset: int
@@ -46,9 +46,9 @@ class Letterbox(NamedTuple):
 
 
 def letterbox(image: Image, height: int, width: int, into: Image | None = None) -> tuple[Image, Letterbox]:
-    """Fit (H, W, 3) RGB into (height, width, 3), aspect kept, centred on grey.
+    """Fit (H, W, 3) RGB uint8 into (height, width, 3), centred on grey, with its aspect ratio kept.
 
-    ``into`` is what an earlier picture of the same shape was fitted into: grey already where it stays grey.
+    ``into`` is the result for an earlier picture of the same shape: its border is grey already. It is overwritten.
     """
     full_height, full_width = image.shape[:2]
     scale = min(height / full_height, width / full_width)
@@ -63,9 +63,9 @@ def letterbox(image: Image, height: int, width: int, into: Image | None = None) 
 
 @functools.cache
 def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Centres (cells, 2) as x, y in input pixels and the stride (cells,) of every output cell, in output order.
+    """Return the centres (cells, 2), x and y in input pixels, and strides (cells,) of all cells, in output order.
 
-    Made once for every size, and read-only for that.
+    Computed once per size and shared, and therefore read-only.
     """
     centres, sizes = [], []
     for stride in strides:
@@ -80,28 +80,31 @@ def cell_centres(height: int, width: int, strides: tuple[int, ...]) -> tuple[Flo
 
 
 def decode(reaches: Floats, centres: Floats, strides: Floats) -> Floats:
-    """Boxes (n, 4) as xmin, ymin, xmax, ymax in input pixels, from how many strides (n, 4) they reach from centres."""
+    """Return boxes (n, 4), xmin, ymin, xmax, ymax in input pixels.
+
+    ``reaches`` (n, 4) are the distances from the ``centres`` (n, 2) to the edges, in ``strides`` (n,).
+    """
     boxes = reaches * (strides[:, None] * OUTWARDS)
     boxes += centres.take((0, 1, 0, 1), axis=1)
     return boxes
 
 
 def reach_of(distances: Floats) -> Floats:
-    """Strides, of natural logarithms of strides; a broken model's do not overflow."""
+    """Return distances in strides from their natural logarithms; those of a broken model do not overflow."""
     return np.exp(np.minimum(distances, MAX_LOGARITHM))
 
 
 def faces_among(boxes: Floats, scores: Floats, max_iou: float) -> list[tuple[Box, float]]:
-    """Boxes (n, 4) and their scores (n,), best first, of those that survive each other.
+    """Return the boxes and scores that survive non-maximum suppression, best first.
 
-    Non-maximum suppression: of boxes that overlap a better one by more than ``max_iou``, none is kept. What overlaps
-    a better one by less is believed in less, score * (1 - IoU) as in Soft-NMS (Bodla et al. 2017, arXiv:1704.04503):
-    half of them are a second box around the same head.
+    ``boxes`` (n, 4) have ``scores`` (n,). A box that overlaps a better one by more than ``max_iou`` is dropped. One
+    that overlaps it by less keeps score * (1 - IoU), as in Soft-NMS (Bodla et al. 2017, arXiv:1704.04503): half of such
+    boxes are a second box around the same head.
     """
     found: list[tuple[Box, float]] = []
     corners, believed = boxes.tolist(), scores.tolist()
     sized = [(xmin, ymin, xmax - xmin, ymax - ymin) for xmin, ymin, xmax, ymax in corners]
-    # In Python: few are left, and NumPy takes longer to begin than this to end.
+    # In plain Python: few boxes are left, and the overhead of NumPy's calls would exceed the work.
     for k in cv2.dnn.NMSBoxes(sized, believed, 0.0, max_iou):
         box, score = Box(*corners[k]), believed[k]
         found.append((box, score * (1 - max([box.iou(better) for better, _ in found], default=0.0))))
@@ -112,20 +115,22 @@ def faces_among(boxes: Floats, scores: Floats, max_iou: float) -> list[tuple[Box
 class FaceDetector:
     """Finds faces with a detector bundle.
 
-    ``min_score`` 0..1 is the lowest confidence reported; an overlap with a better face takes its share off only then.
+    ``min_score`` 0..1 is the lowest score that the model's output must have; an overlap with a better face lowers the
+    reported score afterwards. ``max_iou`` and ``max_faces`` bound the faces of one frame. Raises
+    :class:`edge.errors.BundleError` if the model's outputs do not match its contract.
     """
 
-    def __init__(self, model: Model, min_score: float, max_iou: float = MAX_IOU, most_faces: int = 100) -> None:
+    def __init__(self, model: Model, min_score: float, max_iou: float = MAX_IOU, max_faces: int = 100) -> None:
         contract = model.contract
         self._model = model
         self._shape: tuple[int, ...] = ()
         self._fitted: Image | None = None
         self._max_iou = max_iou
-        self._most_faces = most_faces
+        self._max_faces = max_faces
         self._height, self._width = contract.input.height, contract.input.width
         self._grid = cell_centres(self._height, self._width, contract.strides)
         cells = len(self._grid[1])
-        # By width, not by position: converters order a model's outputs as they please.
+        # By width, not by position: converters choose the order of a model's outputs.
         self._scores = 0 if model.output_shapes[0][-1:] == (1,) else 1
         if sorted(model.output_shapes, key=lambda shape: shape[-1]) != [(1, cells, 1), (1, cells, 4)]:
             raise BundleError(
@@ -135,10 +140,10 @@ class FaceDetector:
         score_spec, distance_spec = model.outputs[self._scores], model.outputs[1 - self._scores]
         self._score_of = score_spec.reading(lambda real: real)
         self._reach_of = distance_spec.reading(reach_of)
-        self._least = _least_stored(score_spec, min_score)
+        self._min_stored = _min_stored(score_spec, min_score)
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
-        """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
+        """Return the faces of one frame, best first, in full-frame pixels, clipped to the frame."""
         image = frame.image if frame.small is None else frame.small()
         if image.shape != self._shape:
             self._shape, self._fitted = image.shape, None
@@ -152,25 +157,31 @@ class FaceDetector:
         reaches = self._reach_of(distances.take(candidates, axis=0))
         boxes = decode(reaches, centres.take(candidates, axis=0), strides.take(candidates))
         found = faces_among(boxes, self._score_of(stored.take(candidates)), self._max_iou)
-        return _in_full_frame(found[: self._most_faces], fit, frame.image.shape[1] / image.shape[1], frame)
+        return _in_full_frame(found[: self._max_faces], fit, frame.image.shape[1] / image.shape[1], frame)
 
     def _candidates(self, stored: Stored) -> npt.NDArray[np.intp]:
-        """Cells (n,) of the scores (cells,) that may be faces; compared as stored, for nearly all are nothing."""
-        candidates = (stored >= self._least).nonzero()[0]
-        # No more than a few hundred ever reach the quadratic part, however noisy the picture.
-        if candidates.size > 4 * self._most_faces:
-            best = np.argsort(stored.take(candidates))[-4 * self._most_faces :]
+        """Return the indices (n,) of the cells whose stored score may be a face; nearly all are not.
+
+        The comparison is on stored values, so that only the few candidates are dequantized.
+        """
+        candidates = (stored >= self._min_stored).nonzero()[0]
+        # Suppression takes time in the square of its boxes: a noisy picture must not bring more than a few hundred.
+        if candidates.size > 4 * self._max_faces:
+            best = np.argsort(stored.take(candidates))[-4 * self._max_faces :]
             return np.asarray(candidates[best])
         return candidates
 
 
-def _least_stored(spec: TensorSpec, real: float) -> float:
-    """What a tensor's stored values are compared with to find those of at least ``real``."""
+def _min_stored(spec: TensorSpec, real: float) -> float:
+    """Return the lowest stored value of a tensor that stands for ``real`` or more."""
     return math.ceil(real / spec.scale) + spec.zero_point if spec.scale else real
 
 
 def _in_full_frame(found: Sequence[tuple[Box, float]], fit: Letterbox, shrunk: float, frame: Frame) -> tuple[Face, ...]:
-    """Boxes in input pixels as faces of the frame; ``shrunk`` is how much smaller the detector's picture was."""
+    """Convert boxes in input pixels to faces of the frame.
+
+    ``shrunk`` is the frame's width divided by the width of the picture that the detector was given.
+    """
     height, width = frame.image.shape[:2]
     scale = shrunk / fit.scale
     faces = []

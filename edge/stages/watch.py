@@ -1,8 +1,8 @@
-"""Is anything happening? Which frames the detector looks at, so that an empty doorway costs next to nothing.
+"""Frame -> whether the detector inspects it, so that an empty doorway costs next to nothing.
 
-The gate compares the view with the one the detector looked at last, and not with the frame before: whoever comes in is
-looked at however slowly, because the difference stays until it has been looked at. Both are brought down to
-:data:`COLUMNS` x :data:`ROWS` spots of mean brightness, in which a sensor's noise drowns and a face does not.
+The gate compares the view with the last one that the detector inspected, not with the frame before. So the detector
+sees everyone who comes in, however slowly: the difference stays until the detector has run. Both views are reduced to
+:data:`COLUMNS` x :data:`ROWS` spots of mean brightness, in which sensor noise averages out and a face does not.
 """
 
 from __future__ import annotations
@@ -16,83 +16,85 @@ from edge.config import DetectSettings, WatchSettings
 from edge.contracts import Floats, Frame, Image, Presence
 
 COLUMNS, ROWS = 40, 30
-SPOTS = 2
-"""So many changed spots are a change of the view: a face at a door covers five or more."""
+MIN_CHANGED_SPOTS = 2
+"""Changed spots that make a change of the view: a face at a door covers five or more."""
 NOISE_MEMORY_S = 30.0
-"""Time constant with which the noise of the picture is learnt."""
+"""Time constant with which the gate learns the noise of the picture."""
 NOISE_MARGIN = 7.0
-"""A change is more than this many times the median change between frames: 4.5 standard deviations of normal noise."""
-MAX_DEAFENED = 4.0
-"""However noisy the picture, no more than this many times ``watch.contrast`` is asked for."""
+"""Smallest change of a spot, as a multiple of the median change between frames: 4.5 standard deviations of normal
+noise."""
+MAX_CONTRAST_FACTOR = 4.0
+"""Limit of the required change, as a multiple of ``watch.contrast``: a noisy picture must not hide people."""
 SLACK_S = 0.005
-"""Frames come a little early and late; one that is due in this time is due."""
+"""Time by which a frame may come early and still be due, as cameras deliver a little unevenly."""
 
 
 class Watch:
-    """Call :meth:`due` with every frame; the detector looks at those for which it says so."""
+    """Decides for every frame whether the detector inspects it: see :meth:`due`."""
 
     def __init__(self, watch: WatchSettings, detect: DetectSettings) -> None:
         self._settings, self._detect = watch, detect
         self._last: Floats | None = None
-        self._looked_at: Frame | None = None
-        self._looked_spots: Floats | None = None  # of it, once they were asked for
+        self._detected: Frame | None = None  # the last frame that the detector inspected
+        self._detected_spots: Floats | None = None  # its spots, once a comparison needed them
         self._noise = 0.0
-        self._compared_s = self._looked_s = self._awake_until_s = -math.inf
+        self._compared_s = self._detected_s = self._awake_until_s = -math.inf
 
     def due(self, frame: Frame, presence: Presence) -> bool:
-        """Whether the detector should look at this frame. True counts as looked at."""
+        """Return whether the detector inspects this frame. True counts as inspected."""
         now_s = frame.captured_s
         every_s = self._detect.every_s
         if presence is Presence.OPEN:
             every_s = min(every_s, self._detect.undecided_s)
-        if now_s - max(self._looked_s, self._compared_s) < every_s - SLACK_S:
+        # A comparison resets the interval as well: a still view is compared no more often than the detector may run.
+        if now_s - max(self._detected_s, self._compared_s) < every_s - SLACK_S:
             return False
-        if self._settings.gate and not self._worth_a_look(frame, presence):
+        if self._settings.gate and not self._passes_gate(frame, presence):
             return False
-        self._looked_s, self._looked_at, self._looked_spots = now_s, frame, None
+        self._detected_s, self._detected, self._detected_spots = now_s, frame, None
         return True
 
-    def _worth_a_look(self, frame: Frame, presence: Presence) -> bool:
+    def _passes_gate(self, frame: Frame, presence: Presence) -> bool:
         now_s = frame.captured_s
-        # Where the answer is yes in any case, comparing would only cost.
+        # The answer is yes in any case here, so that a comparison would only cost time.
         if presence is Presence.OPEN or now_s <= self._awake_until_s:
             return True
         if self._changed(frame):
             self._awake_until_s = now_s + self._settings.awake_s
             return True
         wait_s = self._settings.still_s if presence is Presence.SETTLED else self._settings.recheck_s
-        return now_s - self._looked_s >= wait_s - SLACK_S
+        return now_s - self._detected_s >= wait_s - SLACK_S
 
     def _changed(self, frame: Frame) -> bool:
-        """Whether the view is not the one last looked at."""
+        """Return whether the view differs from the last one that the detector inspected."""
         spots, before, since_s = _spots(frame.luma), self._last, frame.captured_s - self._compared_s
         self._last, self._compared_s = spots, frame.captured_s
-        if self._looked_at is None:
-            return False  # the very first frame is looked at in any case
+        if self._detected is None:
+            return False  # the first frame is inspected in any case
         if before is not None:
             self._noise += (_median_change(spots, before) - self._noise) * min(1.0, since_s / NOISE_MEMORY_S)
         contrast = self._settings.contrast
-        wanted = min(max(contrast, NOISE_MARGIN * self._noise), MAX_DEAFENED * contrast)
-        if self._looked_spots is None:
-            self._looked_spots = _spots(self._looked_at.luma)
-        change = spots - self._looked_spots
-        # A camera that brightens the whole picture has not seen anybody; one that does so by much may have.
+        wanted = min(max(contrast, NOISE_MARGIN * self._noise), MAX_CONTRAST_FACTOR * contrast)
+        if self._detected_spots is None:
+            self._detected_spots = _spots(self._detected.luma)
+        change = spots - self._detected_spots
+        # A camera that brightens the whole picture a little adjusts its exposure; a large shift may be a person.
         shift = _median(change)
-        return abs(shift) > wanted or bool(np.count_nonzero(np.abs(change - shift) > wanted) >= SPOTS)
+        return abs(shift) > wanted or bool(np.count_nonzero(np.abs(change - shift) > wanted) >= MIN_CHANGED_SPOTS)
 
 
 def _spots(luma: Image) -> Floats:
-    """Mean brightness (ROWS, COLUMNS) of a brightness plane."""
+    """Return the mean brightness (ROWS, COLUMNS), float32, of a brightness plane (h, w) uint8."""
     return np.asarray(cv2.resize(luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _median_change(spots: Floats, before: Floats) -> float:
-    """Of one spot from frame to frame. Half of the view may move without touching it."""
+    """Return the median change of a spot between two frames. Up to half of the view may move without affecting it."""
     return _median(np.abs(spots - before))
 
 
 def _median(spots: Floats) -> float:
-    """Of an even number; ``np.median`` takes ten times as long."""
+    """Return the median of an even number of values; ``np.median`` takes ten times as long."""
     half = ROWS * COLUMNS // 2
     low, high = np.partition(spots, (half - 1, half), axis=None)[half - 1 : half + 1].tolist()
     return float(low + high) / 2

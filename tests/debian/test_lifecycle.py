@@ -1,4 +1,4 @@
-"""The package under a real dpkg and a real systemd: installed, reloaded, upgraded badly and well, purged.
+"""The package under a real dpkg and systemd: installed, reloaded, upgraded with a broken and a good version, purged.
 
 Wants root, `make deb DEB_ARCH=amd64 PYTHONS=3.11` first, and what tests/machine/root.py makes a Debian root with.
 """
@@ -33,7 +33,7 @@ def packages() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Debian root with three versions of the package in it: this one, a later one that is broken, and a good one."""
+    """A Debian root that holds three versions of the package: this one, a later broken one, and a later good one."""
     if not packages():
         pytest.skip("no build/fmd_*_amd64.deb: make deb DEB_ARCH=amd64 PYTHONS=3.11")
     from tests.machine import root as roots
@@ -51,7 +51,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def later(package: Path, out: Path, version: str, broken: bool = False) -> None:
-    """The same package under a later version; ``broken``: with a classifier cut short in its wheel."""
+    """Return the same package with a later version; if ``broken``, its wheel holds a truncated classifier."""
     folder = out.with_suffix("")
     subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
     control = folder / "DEBIAN/control"
@@ -85,7 +85,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
 
     assert isinstance(system, System)
 
-    def said(command: str) -> str:
+    def output_of(command: str) -> str:
         return system.out(f"{{ {command} ; }} 2>&1 || true", timeout_s=400)
 
     def code(command: str) -> str:
@@ -94,15 +94,15 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     def process() -> str:
         return system.out("systemctl show --property=MainPID --value fmd")
 
-    # Installed without a network (the namespace has none), without a camera: enabled, and systemd keeps trying.
+    # Installed without a network, which the namespace lacks, and without a camera: enabled, and systemd keeps trying.
     assert code("dpkg -i /root/now.deb") == "0"
-    assert said("systemctl is-enabled fmd") == "enabled"
+    assert output_of("systemctl is-enabled fmd") == "enabled"
     write_clip(root / "etc/fmd/clip.avi", frames=30)
     (root / "etc/fmd/fmd.toml").write_text(SETTINGS)
-    assert code("systemctl restart fmd") == "0", said("journalctl -u fmd | tail -20")
-    assert said("systemctl is-active fmd") == "active"
+    assert code("systemctl restart fmd") == "0", output_of("journalctl -u fmd | tail -20")
+    assert output_of("systemctl is-active fmd") == "active"
     first = process()
-    # No reload with settings that are no good; the running one stays as it is.
+    # A reload with invalid settings is refused; the running service stays as it is.
     (root / "etc/fmd/fmd.toml").write_text(SETTINGS + "led_pni = 4\n")
     assert code("systemctl reload fmd") == "1"
     (root / "etc/fmd/fmd.toml").write_text(SETTINGS + "led_pin = 4\n")
@@ -110,26 +110,26 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     system.wait("journalctl -u fmd | grep -c 'settings read again'", "1")
     system.wait("systemctl is-active fmd", "active")
     assert process() == first
-    # A version that cannot run here is not switched to.
+    # The package does not switch to a version that cannot run here.
     system.wait("test -s /var/lib/fmd/events.jsonl && echo kept", "kept")
     kept = events(root)
     assert code("dpkg -i /root/broken.deb") == "1"
-    assert (said("systemctl is-active fmd"), process()) == ("active", first)
+    assert (output_of("systemctl is-active fmd"), process()) == ("active", first)
     assert code("fmd verify /opt/fmd/current/lib/python3*/site-packages/models/mask_classifier.tflite") == "0"
     assert code("systemctl restart fmd") == "0"
-    # One that can is; settings and events stay.
+    # It switches to one that can; settings and events stay.
     assert code("dpkg -i /root/good.deb") == "0"
-    assert said("systemctl is-active fmd") == "active"
+    assert output_of("systemctl is-active fmd") == "active"
     assert process() != first
     assert (root / "etc/fmd/fmd.toml").read_text() == SETTINGS + "led_pin = 4\n"
     assert events(root)[: len(kept)] == kept
     assert len(list((root / "opt/fmd/releases").iterdir())) == 1
-    # Removed, the settings stay; purged, nothing does.
+    # After a removal the settings stay; after a purge nothing does.
     assert code("dpkg --remove fmd") == "0"
     assert (root / "etc/fmd/fmd.toml").exists()
     assert code("systemctl is-active fmd") != "0"
     assert code("dpkg --purge fmd") == "0"
-    left = said("find / -xdev -name '*fmd*' -not -path '/proc/*' -not -path '/var/log/*'")
+    left = output_of("find / -xdev -name '*fmd*' -not -path '/proc/*' -not -path '/var/log/*'")
     assert left == "", left
     assert (code("getent passwd fmd"), code("getent group fmd"), code("getent group gpio")) == ("2", "2", "2")
 

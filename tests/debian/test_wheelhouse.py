@@ -1,4 +1,4 @@
-"""What the package carries: exact versions for every Python, and nothing missing."""
+"""Libraries that the package carries: exact versions for every Python, and none missing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wheel(folder: Path, name: str, version: str, *requires: str) -> Path:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
 def test_every_requirement_of_the_appliance_has_a_version(wheelhouse: ModuleType, python: str, machine: str) -> None:
-    """For each Python and machine, one, and one that setup.cfg takes."""
+    """There is exactly one for each Python and machine, and setup.cfg accepts it."""
     from packaging.requirements import Requirement
 
     pins = {wheelhouse.canonicalize_name(pin.name): pin.specifier for pin in wheelhouse.pinned(python, machine)}
@@ -66,7 +66,7 @@ def test_every_carried_file_has_a_hash_and_a_version(wheelhouse: ModuleType) -> 
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in wheelhouse.locked().values())
 
 
-def test_a_wheel_that_needs_what_is_not_carried_is_told(wheelhouse: ModuleType, tmp_path: Path) -> None:
+def test_a_wheel_whose_requirement_is_not_carried_is_reported(wheelhouse: ModuleType, tmp_path: Path) -> None:
     wheel(tmp_path, "one", "1.0", "numpy>=1.23", "unheard-of>=2", 'tomli; python_version < "3.11"', 'x; extra == "y"')
     found = list(wheelhouse.missing("3.13", "aarch64", tmp_path))
     assert [line.split(" on ")[0] for line in found] == ["one-1.0-py3-none-any.whl needs unheard-of>=2"]

@@ -1,4 +1,4 @@
-"""The unit as systemd itself judges it, offline: no systemd need be running."""
+"""The unit as systemd's own tools check it, offline: systemd need not run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.edge.parts import ROOT
 
 UNIT = ROOT / "systemd/fmd.service"
 EXPOSURE = {"": 4, "fmd-network.conf": 13, "fmd-jetson.conf": 7}
-"""Tenths of what `systemd-analyze security` (252; later ones count a little less) says at most, by drop-in."""
+"""Highest exposure by `systemd-analyze security`, in tenths, by drop-in (version 252; later ones count a little
+less)."""
 
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +31,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit where its command exists: systemd-analyze looks for it."""
+    """Return the unit with a command that exists, because systemd-analyze checks for it."""
     path = tmp_path / "fmd.service"
     path.write_text(UNIT.read_text().replace("/opt/fmd/bin/fmd", sys.executable))
     return path
@@ -45,20 +46,20 @@ def with_drop_in(unit: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("drop_in", EXPOSURE)
-def test_systemd_finds_nothing_to_say_of_the_unit(unit: Path, drop_in: str) -> None:
+def test_systemd_reports_no_problem_in_the_unit(unit: Path, drop_in: str) -> None:
     found = analyze("verify", "--man=no", "--recursive-errors=yes", with_drop_in(unit, drop_in))
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("drop_in", EXPOSURE)
-def test_its_exposure_is_no_higher_than_the_table_says(unit: Path, drop_in: str) -> None:
+def test_its_exposure_is_at_most_that_in_the_table(unit: Path, drop_in: str) -> None:
     most = EXPOSURE[drop_in]
     found = analyze("security", "--offline=true", f"--threshold={most}", "--no-pager", with_drop_in(unit, drop_in))
     assert found.returncode == 0, found.stdout
 
 
-def test_what_stays_open_is_explained(unit: Path) -> None:
-    """Every mark of `systemd-analyze security` against the unit stands in the table of the README beside it."""
+def test_every_permission_left_open_is_explained(unit: Path) -> None:
+    """The README beside the unit explains every point that `systemd-analyze security` criticises."""
     found = analyze("security", "--offline=true", "--no-pager", unit)
     left_open = re.findall(r"^✗ (\w+)=", found.stdout, re.MULTILINE)
     assert left_open
@@ -67,8 +68,8 @@ def test_what_stays_open_is_explained(unit: Path) -> None:
         assert f"`{name}" in explained, name
 
 
-def test_the_watchdog_waits_longer_than_the_longest_waits_inside() -> None:
-    """A camera that gives no picture, twice, and a step: the longest that settings may ask for."""
+def test_the_watchdog_waits_longer_than_all_timeouts_of_the_service_together() -> None:
+    """A camera without a picture, twice, and a step: the longest that the settings allow."""
     stall_s = max(seconds for seconds in range(1, 60) if accepts("camera.stall_s", float(seconds)))
     found = re.search(r"^WatchdogSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
     assert found is not None
@@ -83,7 +84,7 @@ def accepts(key: str, value: float) -> bool:
     return True
 
 
-def test_the_user_of_the_unit_is_made_and_in_the_groups_of_its_devices() -> None:
+def test_the_units_user_is_created_in_the_groups_of_its_devices() -> None:
     sysusers = UNIT.with_name("fmd.sysusers.conf").read_text()
     parsed = configparser.ConfigParser(strict=False, interpolation=None)
     parsed.optionxform = str  # type: ignore[assignment,method-assign]
@@ -93,7 +94,7 @@ def test_the_user_of_the_unit_is_made_and_in_the_groups_of_its_devices() -> None
         assert re.search(rf"^m fmd {group}$", sysusers, re.MULTILINE)
 
 
-def test_sysusers_are_understood(tmp_path: Path) -> None:
+def test_systemd_accepts_the_sysusers_file(tmp_path: Path) -> None:
     if shutil.which("systemd-sysusers") is None:
         pytest.skip("systemd-sysusers is not installed")
     (tmp_path / "etc").mkdir()

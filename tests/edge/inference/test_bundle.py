@@ -39,7 +39,7 @@ def write(folder: Path, data: bytes) -> Path:
 
 
 def with_contract(change: dict[str, Any]) -> bytes:
-    """A bundle whose fmd.json is edited by hand, as a zip tool would."""
+    """Return a bundle whose fmd.json is edited by hand, as with a zip tool."""
     plain = json.loads(zipfile.ZipFile(io.BytesIO(packed())).read(bundle.CONTRACT_NAME))
     arrays = io.BytesIO()
     np.savez(arrays, **golden())
@@ -50,7 +50,7 @@ def with_contract(change: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def test_what_is_packed_comes_back(tmp_path: Path) -> None:
+def test_unpack_returns_what_pack_was_given(tmp_path: Path) -> None:
     found = unpack(write(tmp_path, packed()))
     assert found.flatbuffer == FLATBUFFER
     assert found.contract == contract("classifier", sha256=sha256(FLATBUFFER))
@@ -64,28 +64,28 @@ def test_equal_parts_give_equal_bytes() -> None:
     assert dates == {(1980, 1, 1, 0, 0, 0)}
 
 
-def test_unzip_lists_what_lies_behind_the_flatbuffer() -> None:
+def test_unzip_lists_the_files_behind_the_flatbuffer() -> None:
     assert zipfile.ZipFile(io.BytesIO(packed())).namelist() == ["fmd.json", "golden.npz"]
     assert packed().startswith(FLATBUFFER)
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "reported"),
     [
         (FLATBUFFER, "without a readable contract"),
         (packed()[: len(packed()) // 2], "without a readable contract"),
         (packed()[:-30], "without a readable contract"),
         (b"", "not a TFLite file (got 0 bytes"),
         (b"PK\x03\x04 a zip of holiday pictures", "not a TFLite file"),
-        (packed(sha256="0" * 64), "not the one its contract speaks of"),
-        (packed().replace(FLATBUFFER[100:140], b"x" * 40, 1), "not the one its contract speaks of"),
+        (packed(sha256="0" * 64), "not the one its contract describes"),
+        (packed().replace(FLATBUFFER[100:140], b"x" * 40, 1), "not the one its contract describes"),
         (with_contract({"format": 2}), "contract format 2, this fmd reads 1"),
         (with_contract({"compliant": "mask"}), "compliant is one of"),
         (with_contract({"labels": ["with_mask", "with_mask"]}), "two different labels"),
         (with_contract({"background": "wall"}), "background is one of"),
         (with_contract({"background": "with_mask"}), "and not 'with_mask', got 'with_mask'"),
         (with_contract({"labels": ["with_mask", "wall"], "background": "wall"}), "beside background there are two"),
-        (with_contract({"output": "sigmoid"}), "a sigmoid speaks of two labels"),
+        (with_contract({"output": "sigmoid"}), "a sigmoid has two labels"),
         (with_contract({"output": "anchor-free"}), "softmax or sigmoid"),
         (with_contract({"task": "detector"}), "a detector has output anchor-free"),
         (with_contract({"surprise": 1}), "unknown field"),
@@ -93,35 +93,35 @@ def test_unzip_lists_what_lies_behind_the_flatbuffer() -> None:
         (with_contract({"input": {"height": 32, "width": 32, "scale": 1, "offset": 0}}), "golden inputs are uint8"),
     ],
 )
-def test_a_file_that_cannot_be_trusted_is_refused_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
+def test_a_file_that_cannot_be_trusted_is_refused_in_one_line(tmp_path: Path, data: bytes, reported: str) -> None:
     path = write(tmp_path, data)
     with pytest.raises(BundleError) as caught:
         unpack(path)
-    assert said in str(caught.value)
+    assert reported in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_told_in_the_systems_words(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_the_systems_reason(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="No such file or directory"):
         unpack(tmp_path / "nowhere.tflite")
 
 
-def test_golden_inputs_that_are_none_prove_nothing(tmp_path: Path) -> None:
+def test_an_empty_golden_set_is_refused(tmp_path: Path) -> None:
     empty = {"inputs": np.zeros((0, SIZE, SIZE, 3), np.uint8), "output_0": np.zeros((0, 3), np.float32)}
     data = pack(FLATBUFFER, contract("classifier", sha256=sha256(FLATBUFFER)), empty)
     with pytest.raises(BundleError, match="golden inputs are"):
         unpack(write(tmp_path, data))
 
 
-def test_golden_inputs_without_answers_prove_nothing(tmp_path: Path) -> None:
+def test_golden_inputs_without_outputs_are_refused(tmp_path: Path) -> None:
     data = pack(FLATBUFFER, contract("classifier", sha256=sha256(FLATBUFFER)), {"inputs": golden()["inputs"]})
-    with pytest.raises(BundleError, match="golden outputs do not go"):
+    with pytest.raises(BundleError, match="golden outputs do not match"):
         unpack(write(tmp_path, data))
 
 
-def test_no_damaged_byte_makes_anything_but_a_bundle_error(tmp_path: Path) -> None:
-    """Cards flip bits. A damaged file is refused, or (in a zip header nobody reads) is the same as before."""
+def test_a_damaged_byte_raises_a_bundle_error_or_changes_nothing(tmp_path: Path) -> None:
+    """SD cards flip bits. A damaged file is refused, or the damage is in a zip header that is never read."""
     rng = np.random.default_rng(7)
     whole = packed()
     path, refused = tmp_path / "mask.tflite", 0
@@ -161,7 +161,7 @@ def test_a_model_of_another_size_than_its_contract_is_refused() -> None:
 @pytest.mark.parametrize(
     ("spec", "interpreter", "wanted"),
     [
-        # Bytes go in untouched.
+        # Bytes pass unchanged.
         (InputSpec(height=SIZE, width=SIZE, scale=1.0, offset=0.0), StubInterpreter([]), [0, 128, 255]),
         # real = pixel / 127.5 - 1 is -1, 0.004 and 1; stored = real * 64 + 3, rounded.
         (
@@ -177,7 +177,7 @@ def test_a_model_of_another_size_than_its_contract_is_refused() -> None:
         ),
     ],
 )
-def test_pixels_become_what_the_input_tensor_wants(
+def test_pixels_are_converted_to_the_input_tensors_values(
     spec: InputSpec, interpreter: StubInterpreter, wanted: list[float]
 ) -> None:
     model = Model(Bundle(b"", contract("classifier", input=spec), {}), interpreter, "stub")
@@ -190,7 +190,7 @@ def test_pixels_become_what_the_input_tensor_wants(
     np.testing.assert_allclose(seen[0, 0, 0].astype(float), wanted, atol=1e-6)
 
 
-def test_a_model_that_wants_bgr_gets_it() -> None:
+def test_a_model_that_expects_bgr_is_given_bgr() -> None:
     interpreter = StubInterpreter([])
     spec = InputSpec(height=SIZE, width=SIZE, scale=1.0, offset=0.0, colour="BGR")
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -200,7 +200,7 @@ def test_a_model_that_wants_bgr_gets_it() -> None:
 
 
 class Constant:
-    """A runtime that loads a model and answers the same to everything, as one did to dynamic-range files."""
+    """A runtime that gives every input the same output, as one did for dynamic-range models."""
 
     def __init__(self, real: Interpreter) -> None:
         self.runtime, self.input, self.outputs = real.runtime, real.input, real.outputs
@@ -214,7 +214,7 @@ class NotANumber(Constant):
         return [np.full(output.shape, np.nan, np.float32) for output in self.outputs]
 
 
-def test_the_shipped_model_answers_its_golden_inputs(classifier_model: Model) -> None:
+def test_the_shipped_model_reproduces_its_golden_outputs(classifier_model: Model) -> None:
     assert 0 <= classifier_model.replay() <= 1
 
 

@@ -372,13 +372,13 @@ def test_an_alarm_does_not_flicker_where_every_step_takes_longer_than_the_lease(
 def test_a_machine_too_slow_for_its_cameras_says_so_once_of_each_and_a_quicker_one_does_not(
     mock_pins: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Looks are asked for at every one of 15 frames a second."""
+    """The settings request a detection in every one of 15 frames a second."""
     turns = Turns({"a": 0.1, "b": 0.1, "c": 0.1}, 120)
     slow = [health for health in turns.healths if health.slow]
     assert [(health.camera, health.state) for health in slow] == [(name, CameraState.STREAMING) for name in "abc"]
     assert [record.message for record in caplog.records if "too slow" in record.message] == [
-        f"camera {name} streaming, but too slow: 3.3 looks a second where 15.0 are asked for; is it hot, or busy with "
-        "something else? Fewer cameras, or a quicker board"
+        f"camera {name} streaming, but too slow: 3.3 detections a second, 15.0 requested; check temperature, power and "
+        "other programs, or use fewer cameras or a faster board"
         for name in "abc"
     ]
     assert Turns({"a": 0.1}, 120).healths == [Health("a", CameraState.STREAMING, 0.0)]

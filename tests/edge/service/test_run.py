@@ -177,7 +177,7 @@ def test_a_voice_and_a_heartbeat_that_cannot_be_had_leave_the_door_watched(
     service.run(settings_for(clip, **broken), build=pipeline_of)
     assert True in levels(mock_pins, LED)
     for output in ("alert.heartbeat_pin: no such file: ", "voice."):
-        assert len([r for r in caplog.records if r.message.startswith(output) and "goes on without" in r.message]) == 1
+        assert len([r for r in caplog.records if r.message.startswith(output) and "continues" in r.message]) == 1
     assert_off_and_released(mock_pins)
 
 

@@ -1,4 +1,4 @@
-"""The alert as a clock, on outputs that remember every state."""
+"""The alert with simulated time, on outputs that record every state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge import config
 from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
 from edge.errors import OutputError
-from edge.stages.alert import AGAIN_S, REST_S, Alert, OptionalOutput, lit
+from edge.stages.alert import BUZZER_REST_S, RETRY_S, Alert, OptionalOutput, lit
 from tests.edge.parts import RecordingOutput
 
 
@@ -47,7 +47,7 @@ def test_an_alarm_lights_and_sounds_and_its_end_ends_both() -> None:
     assert outputs.on == (False, False)
 
 
-def test_a_lease_that_nobody_renews_runs_out() -> None:
+def test_a_lease_ends_when_no_frame_renews_it() -> None:
     outputs = Outputs(lease_s=1.0, buzzer_no_mask=[1.0])
     outputs.alert.renew(Signal.NO_MASK, 1.0)
     outputs.alert.tick(1.99)
@@ -67,7 +67,7 @@ def test_the_buzzer_keeps_its_rhythm_while_the_lamp_stays_lit() -> None:
     assert heard == [True, True, True, False, False] * 2
 
 
-def test_renewing_does_not_begin_the_rhythm_anew() -> None:
+def test_renewing_does_not_restart_the_rhythm() -> None:
     outputs = Outputs(buzzer_no_mask=[0.3, 0.3])
     outputs.alert.renew(Signal.NO_MASK, 0.0)
     outputs.alert.renew(Signal.NO_MASK, 0.4)
@@ -90,7 +90,7 @@ def test_after_an_end_the_next_alarm_sounds_in_full() -> None:
         outputs.alert.renew(Signal.NO_MASK, tenth / 10)
     assert not outputs.buzzer.on
     outputs.alert.renew(Signal.RUNNING, 2.0)
-    outputs.alert.renew(Signal.NO_MASK, 2.0 + REST_S)
+    outputs.alert.renew(Signal.NO_MASK, 2.0 + BUZZER_REST_S)
     assert outputs.on == (True, True)
 
 
@@ -103,7 +103,7 @@ def test_a_flickering_alarm_sounds_no_longer_than_a_steady_one() -> None:
 
 
 def test_a_frame_older_than_the_last_tick_does_not_turn_time_back() -> None:
-    """A step takes time, so its frame lies behind the ticking thread's clock: the rhythm must not stutter."""
+    """A step takes time, so its frame is behind the ticking thread's clock: the rhythm must not stutter."""
     outputs = Outputs(buzzer_no_mask=[0.3, 0.3])
     outputs.alert.renew(Signal.NO_MASK, 10.0)
     outputs.alert.tick(10.35)
@@ -133,7 +133,7 @@ def test_closed_is_off_for_good() -> None:
 
 
 class Broken(ConsoleOutput):
-    """An output whose wire has come off after it was made."""
+    """An output whose wire came off after it was opened."""
 
     def set(self, on: bool) -> None:
         raise OSError("wire came off")
@@ -176,7 +176,7 @@ def test_each_signal_is_its_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
             assert outputs.buzzer.on is lit(getattr(outputs.settings, f"buzzer_{name}"), now_s - 10)
 
 
-def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
+def test_hold_extends_the_lease_of_a_camera_that_waits_but_does_not_restore_an_ended_one() -> None:
     outputs = Outputs(led_no_mask=[1.0], lease_s=1.0)
     outputs.alert.renew(Signal.RUNNING, 0.0, camera="in")
     outputs.alert.renew(Signal.NO_MASK, 0.0, [1], camera="out")
@@ -192,7 +192,7 @@ def test_a_lease_is_held_for_a_camera_that_waits_and_not_brought_back() -> None:
 
 
 def renewed_every(wait_s: float, times: int, signal: Signal = Signal.NO_MASK, **changed: Any) -> tuple[Outputs, float]:
-    """Outputs of a loop whose every frame takes that long, ticked meanwhile, and when the last one was through."""
+    """Return outputs of a loop that renews ``times`` times, every ``wait_s``, and the time of the last renewal."""
     outputs = Outputs(led_no_mask=[1.0], buzzer_no_mask=[1.0], led_blind=[1.0], **changed)
     now_s = 0.0
     for _ in range(times):
@@ -206,10 +206,10 @@ def renewed_every(wait_s: float, times: int, signal: Signal = Signal.NO_MASK, **
 @pytest.mark.parametrize("signal", [Signal.NO_MASK, Signal.BLIND])
 def test_an_alarm_lasts_however_long_each_frame_takes(signal: Signal) -> None:
     outputs, _ = renewed_every(2.4, 10, signal, lease_s=1.0)
-    assert outputs.led.states == [False, True, False, True]  # the first wait only is not known yet
+    assert outputs.led.states == [False, True, False, True]  # only the first wait is not known yet
 
 
-def test_the_heart_of_a_slow_loop_beats() -> None:
+def test_the_heartbeat_of_a_slow_loop_beats() -> None:
     outputs, now_s = renewed_every(2.0, 10, Signal.RUNNING, lease_s=1.0)
     beats = []
     for tick in range(30):
@@ -219,7 +219,7 @@ def test_the_heart_of_a_slow_loop_beats() -> None:
 
 
 @pytest.mark.parametrize(("wait_s", "ends_s"), [(0.1, 1.0), (0.4, 1.0), (1.2, 2.4), (3.0, 5.0), (60.0, 5.0)])
-def test_the_lease_of_a_loop_that_hangs_ends_on_any_machine(wait_s: float, ends_s: float) -> None:
+def test_the_lease_of_a_loop_that_hangs_ends_on_every_board(wait_s: float, ends_s: float) -> None:
     outputs, now_s = renewed_every(wait_s, 4, lease_s=1.0)
     outputs.alert.tick(now_s + ends_s - 0.05)
     assert outputs.on == (True, True)
@@ -236,7 +236,7 @@ def test_one_slow_frame_is_forgotten_after_some_minutes() -> None:
     assert outputs.on == (False, False)
 
 
-def test_a_blind_camera_that_waits_stays_blind_and_beats_no_heart() -> None:
+def test_a_blind_camera_that_waits_stays_blind_without_a_heartbeat() -> None:
     outputs = Outputs(led_blind=[1.0], led_running=[], lease_s=1.0)
     outputs.alert.renew(Signal.BLIND, 0.0, camera="in")
     outputs.alert.renew(Signal.RUNNING, 0.5, camera="in")
@@ -246,7 +246,7 @@ def test_a_blind_camera_that_waits_stays_blind_and_beats_no_heart() -> None:
     assert not any(outputs.heartbeat.states)
 
 
-def test_no_two_signals_look_alike() -> None:
+def test_every_signal_has_its_own_pattern() -> None:
     settings = Outputs().settings
     names = {signal.pattern for signal in Signal}
     # A reminder shares the pattern of the alarm for the same thing.
@@ -263,7 +263,7 @@ def test_a_reminder_has_neither_voice_nor_siren(signal: Signal, alarm: bool) -> 
     assert (outputs.relay.on, outputs.voice.on) == (alarm, alarm)
 
 
-def test_a_new_person_is_sounded_for_when_the_buzzer_had_fallen_silent() -> None:
+def test_the_buzzer_sounds_again_for_a_new_person_after_it_fell_silent() -> None:
     outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0])
     for tenth in range(20):
         outputs.alert.renew(Signal.NO_MASK, tenth / 10, [1])
@@ -274,14 +274,14 @@ def test_a_new_person_is_sounded_for_when_the_buzzer_had_fallen_silent() -> None
     assert outputs.on == (True, False)
 
 
-def test_somebody_who_comes_and_goes_in_one_alarm_gets_no_more_than_the_longest_time() -> None:
+def test_a_person_who_comes_and_goes_during_one_alarm_gets_no_more_than_the_longest_time() -> None:
     outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0])
     for tenth in range(40):
         outputs.alert.renew(Signal.NO_MASK, tenth / 10, [1] if tenth % 3 else [])
     assert outputs.on == (True, False)
 
 
-def test_a_blind_camera_that_buzzed_itself_out_leaves_the_buzzer_to_the_next_bare_face() -> None:
+def test_a_buzzer_that_fell_silent_for_a_blind_camera_sounds_for_the_next_person_without_a_mask() -> None:
     outputs = Outputs(longest_s=1.0, buzzer_no_mask=[1.0], buzzer_blind=[1.0])
     for tenth in range(20):
         outputs.alert.renew(Signal.BLIND, tenth / 10)
@@ -290,16 +290,16 @@ def test_a_blind_camera_that_buzzed_itself_out_leaves_the_buzzer_to_the_next_bar
     assert outputs.on == (True, True)
 
 
-def test_the_heartbeat_beats_with_every_frame_that_goes_through_and_with_nothing_else() -> None:
+def test_the_heartbeat_beats_only_while_frames_pass_the_pipeline() -> None:
     outputs = Outputs()
     outputs.alert.tick(9.0)
-    assert outputs.heartbeat.states == [False], "nothing has gone through yet"
+    assert outputs.heartbeat.states == [False], "no frame has passed yet"
     for tick in range(120):
         outputs.alert.renew(Signal.RUNNING, 9.0 + tick * 0.05)
     assert outputs.heartbeat.states == [False, True] * 4 + [False]
     for tick in range(120, 200):
         outputs.alert.tick(9.0 + tick * 0.05)
-    # The last lease ends 1 s after the last frame, and no beat began within it that it did not also end.
+    # The last lease ends 1 s after the last frame, so that at most one more beat starts and ends.
     assert len(outputs.heartbeat.states) <= 11
     assert not outputs.heartbeat.on
 
@@ -312,14 +312,14 @@ def test_a_blind_camera_shows_and_its_heartbeat_stops() -> None:
     assert True in outputs.led.states
 
 
-def test_the_heartbeat_needs_every_camera_until_one_is_forgotten() -> None:
+def test_the_heartbeat_needs_every_camera() -> None:
     outputs = Outputs()
-    outputs.alert.renew(Signal.BLIND, 0.0, camera="yard")
     for tick in range(60):
+        outputs.alert.renew(Signal.BLIND, tick * 0.05, camera="yard")
         outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="door")
     assert outputs.heartbeat.states == [False]
-    outputs.alert.forget("yard")
     for tick in range(60, 120):
+        outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="yard")
         outputs.alert.renew(Signal.RUNNING, tick * 0.05, camera="door")
     assert True in outputs.heartbeat.states
 
@@ -345,7 +345,7 @@ def test_a_siren_relay_falls_silent_and_a_holding_one_does_not() -> None:
         assert not outputs.relay.on
 
 
-def test_a_strike_opens_for_its_time_when_somebody_is_cleared() -> None:
+def test_a_strike_opens_for_its_time_when_a_person_is_cleared() -> None:
     outputs = Outputs(relay="strike", strike_s=2.0, lease_s=5.0)
     outputs.alert.renew(Signal.RUNNING, 0.0)
     assert not outputs.relay.on
@@ -357,7 +357,7 @@ def test_a_strike_opens_for_its_time_when_somebody_is_cleared() -> None:
     assert not outputs.relay.on
 
 
-def test_a_strike_stays_shut_while_somebody_bare_is_there() -> None:
+def test_a_strike_stays_shut_while_a_person_without_a_mask_is_there() -> None:
     outputs = Outputs(relay="strike")
     outputs.alert.renew(Signal.NO_MASK, 1.0, [1], cleared=True)
     assert not outputs.relay.on
@@ -367,14 +367,14 @@ def test_a_strike_stays_shut_while_somebody_bare_is_there() -> None:
     assert not outputs.relay.on
 
 
-def test_a_strike_shuts_when_the_loop_that_opened_it_is_stuck() -> None:
+def test_a_strike_shuts_when_the_loop_that_opened_it_hangs() -> None:
     outputs = Outputs(relay="strike", strike_s=60.0, lease_s=1.0)
     outputs.alert.renew(Signal.RUNNING, 1.0, cleared=True)
     outputs.alert.tick(2.1)
     assert not outputs.relay.on
 
 
-def test_the_voice_is_asked_for_while_the_alarm_lasts_and_no_longer_than_the_buzzer() -> None:
+def test_the_voice_speaks_during_the_alarm_and_no_longer_than_the_buzzer() -> None:
     outputs = Outputs(longest_s=1.0)
     outputs.alert.renew(Signal.UNSURE, 0.0)
     assert not outputs.voice.on
@@ -384,7 +384,7 @@ def test_the_voice_is_asked_for_while_the_alarm_lasts_and_no_longer_than_the_buz
     assert not outputs.voice.on
 
 
-def test_everything_is_closed_though_some_of_it_fails() -> None:
+def test_all_outputs_are_closed_even_if_some_fail() -> None:
     outputs = Outputs()
     alert = Alert(outputs.settings, Broken("led", 17, True), outputs.buzzer, Broken("relay", 22, True), outputs.voice)
     with pytest.raises(OSError, match="wire came off"):
@@ -393,7 +393,7 @@ def test_everything_is_closed_though_some_of_it_fails() -> None:
     assert outputs.voice.closed
 
 
-def test_nothing_wired_is_nothing_driven() -> None:
+def test_an_alert_without_outputs_drives_nothing() -> None:
     alert = Alert(Outputs().settings, None, None)
     alert.renew(Signal.NO_MASK, 1.0)
     alert.tick(9.0)
@@ -409,8 +409,8 @@ def test_all_are_off_before_the_first_signal_and_after_the_last_lease() -> None:
     assert not any(output.on for output in outputs.all())
 
 
-def test_frames_of_a_covered_lens_keep_the_blind_pattern_in_time_and_the_heart_still() -> None:
-    """They go through the pipeline, which finds nobody in them, and only then is the camera said to be blind."""
+def test_frames_of_a_covered_lens_neither_restart_the_blind_pattern_nor_start_the_heartbeat() -> None:
+    """The pipeline finds no faces in them, and only then does the camera worker report the camera as blind."""
     outputs = Outputs(led_blind=[0.2, 0.8])
     outputs.alert.renew(Signal.BLIND, 10.0)
     seen = []
@@ -433,7 +433,7 @@ def test_an_alarm_is_shown_before_blindness_and_ends_with_its_own_lease() -> Non
 
 
 class Counting(ConsoleOutput):
-    """Counts how often it is driven."""
+    """An output that counts how often it is driven."""
 
     sets = 0
 
@@ -442,7 +442,7 @@ class Counting(ConsoleOutput):
         super().set(on)
 
 
-def test_outputs_are_driven_when_they_change_and_now_and_then_otherwise() -> None:
+def test_outputs_are_driven_on_every_change_and_once_a_second_otherwise() -> None:
     led = Counting("led", 17, True)
     alert = Alert(Outputs(lease_s=60.0).settings, led, None)
     for tick in range(200):
@@ -474,7 +474,7 @@ def test_an_output_that_failed_is_driven_again_at_the_next_tick() -> None:
 
 
 class Loose(RecordingOutput):
-    """An output whose wire comes and goes."""
+    """An output whose wire comes off and makes contact again."""
 
     loose = False
 
@@ -485,7 +485,7 @@ class Loose(RecordingOutput):
 
 
 @pytest.mark.parametrize("broken", ["led", "buzzer"])
-def test_an_alarm_that_one_output_still_gives_is_given_before_the_failure_of_another_ends_the_run(
+def test_an_output_that_fails_ends_the_run_only_after_the_alarm_that_another_gives(
     broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
@@ -497,14 +497,14 @@ def test_an_alarm_that_one_output_still_gives_is_given_before_the_failure_of_ano
         alert.renew(Signal.NO_MASK, 1.0 + tenth / 10, [1])
     assert working.states == [False, True, False, True, False, True, False]
     assert [record.message for record in caplog.records] == [
-        f"alert.{broken}_pin: wire came off; the alarm goes on with the other outputs, then fmd ends"
+        f"alert.{broken}_pin: wire came off; the other outputs continue the alarm, then fmd exits"
     ]
     with pytest.raises(OutputError, match="wire came off"):
         alert.renew(Signal.RUNNING, 4.0)
     assert not working.on
 
 
-def test_an_alarm_without_end_does_not_hide_for_longer_than_its_longest_time_that_an_output_failed() -> None:
+def test_an_endless_alarm_hides_a_failed_output_no_longer_than_the_longest_time() -> None:
     led, buzzer = Loose("led", 17, True), Loose("buzzer", 27, True)
     alert = Alert(Outputs(longest_s=2.0).settings, led, buzzer)
     alert.renew(Signal.NO_MASK, 1.0, [1])
@@ -514,7 +514,7 @@ def test_an_alarm_without_end_does_not_hide_for_longer_than_its_longest_time_tha
         alert.renew(Signal.NO_MASK, 3.1, [1])
 
 
-def test_an_alarm_that_nothing_gives_any_more_ends_the_run_at_once() -> None:
+def test_a_failed_output_ends_the_run_at_once_if_no_other_gives_the_alarm() -> None:
     led, relay = Loose("led", 17, True), RecordingOutput("relay", 22, True)
     alert = Alert(Outputs(relay="strike").settings, led, None, relay)
     led.loose = True
@@ -522,7 +522,7 @@ def test_an_alarm_that_nothing_gives_any_more_ends_the_run_at_once() -> None:
         alert.renew(Signal.NO_MASK, 1.0, [1])
 
 
-def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_optional_output_is_logged_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
     now_s, lamp, tries = [0.0], Loose("heartbeat", 23, True), list[float]()
 
     def opened() -> Loose:
@@ -536,19 +536,19 @@ def test_an_output_that_can_be_done_without_is_told_once_and_tried_again(caplog:
         now_s[0] = float(second)
         lamp.loose = second < 50
         output.set(second % 2 == 1)
-    assert tries == [0.0, AGAIN_S, 2 * AGAIN_S]
+    assert tries == [0.0, RETRY_S, 2 * RETRY_S]
     assert lamp.on
     lamp.loose = True
     output.set(False)
     output.close()
-    now_s[0] += 10 * AGAIN_S
+    now_s[0] += 10 * RETRY_S
     output.set(True)
     assert len(tries) == 3
-    warned = "alert.heartbeat_pin: wire came off; watching goes on without it, and tries it again"
+    warned = "alert.heartbeat_pin: wire came off; fmd continues without it and tries again every 30 s"
     assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [warned, warned]
 
 
-def test_an_output_that_can_be_done_without_is_switched_off_at_the_end() -> None:
+def test_closing_an_optional_output_switches_it_off() -> None:
     lamp = RecordingOutput("heartbeat", 23, True)
     output = OptionalOutput("heartbeat", lambda: lamp, lambda: 0.0)
     output.set(True)

@@ -45,7 +45,7 @@ def test_a_crop_is_square_around_the_longer_side_with_its_margin() -> None:
         (Box(40, 90, 60, 110), -1, slice(None)),
     ],
 )
-def test_over_each_border_the_edge_is_repeated(box: Box, row: int | slice, column: int | slice) -> None:
+def test_a_crop_over_any_border_repeats_the_edge(box: Box, row: int | slice, column: int | slice) -> None:
     image = texture(100, 100)
     crop = crop_face(image, box, 0.0, (20, 20))
     reached = cv2.copyMakeBorder(image, 10, 10, 10, 10, cv2.BORDER_REPLICATE)
@@ -56,7 +56,7 @@ def test_over_each_border_the_edge_is_repeated(box: Box, row: int | slice, colum
     assert (outside == (edge[None] if row in (0, -1) else edge[:, None])).all()
 
 
-def test_a_corner_is_reached_over_too() -> None:
+def test_a_crop_over_a_corner_repeats_both_edges() -> None:
     image = texture(100, 100)
     crop = crop_face(image, Box(-10, -10, 10, 10), 0.0, (20, 20))
     assert (crop[:10, :10] == image[0, 0]).all()
@@ -64,7 +64,7 @@ def test_a_corner_is_reached_over_too() -> None:
 
 
 @pytest.mark.parametrize("box", [Box(500, 500, 520, 520), Box(-90, 10, -70, 30), Box(10, 10, 10, 10)])
-def test_boxes_outside_or_without_area_give_a_crop_all_the_same(box: Box) -> None:
+def test_boxes_outside_or_without_area_still_give_a_crop(box: Box) -> None:
     assert crop_face(texture(100, 100), box, 0.2, (24, 24)).shape == (24, 24, 3)
 
 
@@ -99,26 +99,26 @@ def test_a_model_with_other_outputs_than_labels_is_refused(output: str, labels: 
         MaskClassifier(model)
 
 
-def test_a_look_gives_every_label_and_a_quality() -> None:
+def test_an_observation_has_every_label_and_a_quality() -> None:
     (observation,) = classifier_of(BARE).classify(frame_of(texture(200, 200)), [View(Face(Box(50, 50, 110, 110), 0.9))])
     assert dict(observation.probabilities) == pytest.approx(dict(BARE), abs=1e-6)
     assert observation.quality == 1.0
 
 
-def test_a_look_tells_where_the_model_looked_for_its_label() -> None:
+def test_an_observation_has_the_heat_map_of_its_label() -> None:
     maps = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
     spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True, crop_margin=0.25)
     answers = [np.array([[0.1, 0.9]], np.float32), maps]
     classifier = MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter(answers), "stub"))
-    classify_crop = frame_of(texture(100, 100)), [View(Face(Box(10, 20, 50, 60), 0.9))]
-    (observation,) = classifier.classify(*classify_crop)
+    shown = frame_of(texture(100, 100)), [View(Face(Box(10, 20, 50, 60), 0.9))]
+    (observation,) = classifier.classify(*shown)
     assert observation.heat is not None
     assert observation.heat.square == Box(0, 10, 60, 70)  # 40 pixels, a quarter more on every side
     np.testing.assert_array_equal(observation.heat.values, [[1, 3], [5, 7]])
-    assert classifier_of(BARE).classify(*classify_crop)[0].heat is None
+    assert classifier_of(BARE).classify(*shown)[0].heat is None
 
 
-def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_right_one() -> None:
+def test_a_mirrored_view_flips_the_crop_and_flips_its_heat_map_back() -> None:
     maps = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
     spec = contract("classifier", labels=("with_mask", "without_mask"), heatmap=True)
     answers = StubInterpreter([np.array([[0.1, 0.9]], np.float32), maps])
@@ -133,7 +133,7 @@ def test_a_look_at_the_mirror_image_is_shown_the_other_way_round_and_told_the_ri
 
 
 class Lopsided(StubInterpreter):
-    """Answers by which half of the picture is the brighter one."""
+    """An interpreter that answers by the brighter half of the picture."""
 
     def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
         self.seen.append(tensor)
@@ -145,7 +145,7 @@ class Lopsided(StubInterpreter):
         return super().outputs[:1]
 
 
-def test_two_looks_are_weighed_by_how_far_each_shows_a_face() -> None:
+def test_the_mean_of_two_views_weighs_each_by_its_probability_of_a_face() -> None:
     labels = ("with_mask", "without_mask", "not_a_face")
     answers = Lopsided([np.array([[0.9, 0.1, 0.0]], np.float32), np.array([[0.1, 0.4, 0.5]], np.float32)])
     spec = contract("classifier", labels=labels, background="not_a_face")
@@ -159,29 +159,29 @@ def test_two_looks_are_weighed_by_how_far_each_shows_a_face() -> None:
     assert dict(observation.probabilities) == pytest.approx({"with_mask": 1 / 1.5, "without_mask": 0.5 / 1.5}, abs=1e-6)
 
 
-def test_one_neurons_map_speaks_for_the_second_label() -> None:
+def test_the_map_of_a_single_neuron_is_evidence_for_the_second_label() -> None:
     maps = np.array([[[1.0], [-2.0]]], np.float32)
     np.testing.assert_array_equal(heat_of(maps, 1), [[1, -2]])
     np.testing.assert_array_equal(heat_of(maps, 0), [[-1, 2]])
 
 
-def test_the_square_a_look_was_taken_of_is_the_one_that_is_cut() -> None:
+def test_the_square_of_a_crop_has_the_margin_all_round() -> None:
     image, box = texture(100, 120), Box(30.0, 20.0, 61.0, 60.0)
     x, y, side = crop_square(box, 0.2)
     np.testing.assert_array_equal(crop_face(image, box, 0.2, (side, side)), image[y : y + side, x : x + side])
 
 
-def test_a_label_for_what_is_no_face_is_kept_apart_from_those_of_a_face() -> None:
+def test_the_background_label_is_separate_from_the_labels_of_a_face() -> None:
     classifier = classifier_of({"with_mask": 0.3, "not_a_face": 0.4, "without_mask": 0.3}, background="not_a_face")
     assert classifier.labels == ("with_mask", "without_mask")
     (observation,) = classifier.classify(frame_of(texture(200, 200)), [View(Face(Box(50, 50, 110, 110), 0.9))])
     assert dict(observation.probabilities) == pytest.approx({"with_mask": 0.5, "without_mask": 0.5})
     assert observation.background == pytest.approx(0.4)
     assert observation.quality == pytest.approx(0.6)
-    assert not observation.is_face  # far from sure of that, but a look that may be at a hand decides nothing
+    assert not observation.is_face  # probably a face, but an observation that may be of a hand decides nothing
 
 
-def test_a_little_doubt_leaves_it_a_face() -> None:
+def test_a_small_background_probability_leaves_it_a_face() -> None:
     observation = observation_of({"with_mask": 0.86, "not_a_face": 0.04, "without_mask": 0.1}, 1.0, "not_a_face")
     assert observation.is_face
     assert observation.label == "with_mask"
@@ -189,12 +189,12 @@ def test_a_little_doubt_leaves_it_a_face() -> None:
 
 
 def quality_in(image: Image, face: Face) -> float:
-    """The quality of a look at a face of a picture."""
+    """Return the quality of an observation of a face in a picture."""
     full = Box(0, 0, image.shape[1], image.shape[0])
     return quality_of(crop_face(image, face.box, 0.2, (96, 96)), 0.2, face, full)
 
 
-def test_quality_falls_with_size_blur_and_what_is_outside() -> None:
+def test_quality_falls_with_size_blur_and_the_share_outside() -> None:
     image = texture(200, 200)
     good = quality_in(image, Face(Box(60, 60, 120, 120), 0.9))
     blurred = cv2.GaussianBlur(image, (0, 0), 12)
@@ -211,7 +211,7 @@ def test_a_face_that_is_not_there_has_no_quality(box: Box) -> None:
     assert quality_in(texture(200, 200), Face(box, 0.9)) == 0.0
 
 
-def test_a_look_counts_as_much_as_the_detector_is_sure() -> None:
+def test_quality_grows_with_the_detectors_score() -> None:
     image, box = texture(200, 200), Box(60, 60, 120, 120)
     assert quality_in(image, Face(box, SURE_SCORE)) == quality_in(image, Face(box, 1.0)) > 0.9
     half = (DOUBTFUL_SCORE + SURE_SCORE) / 2

@@ -21,7 +21,7 @@ from tests.edge.parts import StubInterpreter, contract, detector_answers, detect
 
 
 class Quantized(StubInterpreter):
-    """Stores its scores, the second of its answers, in steps of 1/256."""
+    """An interpreter that stores its scores, the second of its outputs, in steps of 1/256."""
 
     def __init__(self, answers: Sequence[Stored], zero_point: int) -> None:
         super().__init__(answers)
@@ -48,7 +48,7 @@ def test_a_small_tall_picture_is_enlarged() -> None:
     assert (fitted[:, :16] == PAD_VALUE).all()
 
 
-def test_a_picture_fitted_over_one_of_its_shape_is_as_if_it_were_alone() -> None:
+def test_a_picture_fitted_over_another_of_its_shape_gives_the_same_result() -> None:
     for shape in ((30, 90), (90, 30), (64, 64)):
         kept, _ = letterbox(texture(*shape), 64, 64)
         backwards = texture(*shape)[::-1, :, ::-1]
@@ -81,31 +81,31 @@ def test_distances_are_logarithms_and_those_of_a_broken_model_do_not_overflow() 
     assert np.isfinite(reach_of(np.array([1e6, np.inf], np.float32))).all()
 
 
-def test_suppression_keeps_the_best_of_a_pile_and_everybody_else() -> None:
+def test_suppression_keeps_the_best_of_a_pile_and_all_boxes_beside_it() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [4, 0, 14, 10]], np.float32)
     scores = np.array([0.8, 0.9, 0.3, 0.7], np.float32)
-    # Of the best (1): box 0 overlaps by 9 / 11, box 3 by 7 / 13.
+    # IoU with the best box (1): box 0 has 9 / 11, box 3 has 7 / 13.
     assert [box.xmin for box, _ in faces_among(boxes, scores, 0.6)] == [1, 4, 20]
     assert [box.xmin for box, _ in faces_among(boxes, scores, 0.5)] == [1, 20]
     assert faces_among(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5) == []
 
 
-def test_a_face_is_believed_in_less_the_more_it_overlaps_a_better_one() -> None:
-    # The second overlaps the first by a third, the third nobody.
+def test_the_score_of_a_face_falls_with_its_overlap_with_a_better_one() -> None:
+    # The second overlaps the first by a third, the third overlaps none.
     boxes = np.array([[0, 0, 16, 16], [8, 0, 24, 16], [40, 0, 56, 16]], np.float32)
     found = faces_among(boxes, np.array([0.9, 0.6, 0.5], np.float32), 0.45)
     assert [box.xmin for box, _ in found] == [0, 40, 8]
     assert [score for _, score in found] == pytest.approx([0.9, 0.5, 0.6 * (1 - 1 / 3)])
 
 
-def test_faces_come_back_in_full_frame_pixels() -> None:
+def test_faces_are_returned_in_full_frame_pixels() -> None:
     # 128 x 256 into 64 x 64: a quarter of the size, 16 rows of grey on top.
     (found,) = detector_of([face(20, 28, 12)]).detect(frame_of(texture(128, 256)))
     np.testing.assert_allclose(found.box, (56, 24, 104, 72), atol=1e-3)
     assert found.score == pytest.approx(0.9)
 
 
-def test_pictures_may_change_their_shape_from_one_to_the_next() -> None:
+def test_pictures_may_change_shape_from_frame_to_frame() -> None:
     answers = StubInterpreter(detector_answers([face(20, 28, 12)]))
     detector = FaceDetector(Model(Bundle(b"", contract("detector"), {}), answers, "stub"), 0.2)
     for shape in ((64, 64), (64, 128), (128, 64)):
@@ -126,16 +126,16 @@ def test_scores_are_compared_as_stored(dtype: type[np.generic], zero_point: int)
     np.testing.assert_allclose(found.box, (40, 40, 48, 48), atol=1e-3)
 
 
-def test_faces_are_cut_to_the_frame() -> None:
+def test_faces_are_clipped_to_the_frame() -> None:
     (found,) = detector_of([face(4, 4, 20)]).detect(frame_of(texture(64, 64)))
     np.testing.assert_allclose(found.box, (0, 0, 14, 14), atol=1e-3)
 
 
-def test_a_face_wholly_in_the_grey_bar_is_none() -> None:
+def test_a_face_wholly_in_the_grey_bar_is_dropped() -> None:
     assert detector_of([face(30, 4, 6)]).detect(frame_of(texture(64, 256))) == ()
 
 
-def test_faces_come_best_first_and_not_below_the_lowest_score() -> None:
+def test_faces_are_returned_best_first_and_not_below_the_lowest_score() -> None:
     detector = detector_of([face(12, 12, 8, 0.5), face(44, 44, 8, 0.7), face(44, 12, 8, 0.1)])
     assert [round(f.score, 2) for f in detector.detect(frame_of(texture(64, 64)))] == [0.7, 0.5]
 
@@ -151,7 +151,7 @@ def test_a_picture_full_of_candidates_gives_a_bounded_number_of_faces() -> None:
     boxes, scores = detector_answers([])
     answers = [boxes - 3, np.full_like(scores, 0.9)]  # a tiny face in every cell
     model = Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub")
-    assert len(FaceDetector(model, 0.2, most_faces=5).detect(frame_of(texture(640, 640)))) == 5
+    assert len(FaceDetector(model, 0.2, max_faces=5).detect(frame_of(texture(640, 640)))) == 5
 
 
 def test_a_model_without_a_detectors_outputs_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The tracker as a clock: one call a tick, faces put where people are."""
+"""The tracker with simulated time: one call per tick, with faces where the people are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ids(tracks: Sequence[Track]) -> list[int]:
     return [track.id for track in tracks]
 
 
-def test_somebody_walking_stays_one_person(clock: Clock) -> None:
+def test_a_walking_person_stays_one_person(clock: Clock) -> None:
     for x in range(100, 400, 20):
         (track,) = clock.tick(face(x))
         assert track.id == 1
@@ -44,14 +44,14 @@ def test_somebody_walking_stays_one_person(clock: Clock) -> None:
     assert track.seen_s == clock.now_s
 
 
-def test_somebody_who_stops_dead_stays_one_person(clock: Clock) -> None:
+def test_a_person_who_stops_dead_stays_one_person(clock: Clock) -> None:
     for x in (100, 140, 180, 220):
         clock.tick(face(x))
-    # At that speed the next look, three ticks later, would be expected at 340: more than a reach away.
+    # At that speed the next face, three ticks later, would be expected at 340: more than a reach away.
     assert ids(clock.tick(face(225), after_s=3 * TICK_S)) == [1]
 
 
-def test_two_people_who_cross_keep_their_names(clock: Clock) -> None:
+def test_two_people_who_cross_keep_their_ids(clock: Clock) -> None:
     for step in range(21):
         left, right = 100 + 10 * step, 300 - 10 * step
         tracks = {t.id: t for t in clock.tick(face(left, y=95), face(right, y=105))}
@@ -76,19 +76,19 @@ def test_a_short_gap_is_bridged_where_the_walk_would_lead(clock: Clock) -> None:
     assert (track.id, track.missed) == (1, 0)
 
 
-def test_somebody_not_seen_for_long_has_left(clock: Clock, settings: Settings) -> None:
+def test_a_person_not_seen_for_long_has_left(clock: Clock, settings: Settings) -> None:
     clock.tick(face(100))
     assert ids(clock.tick(after_s=settings.track.lost_s - 0.01)) == [1]
     assert ids(clock.tick(after_s=0.02)) == []
     assert ids(clock.tick(face(100))) == [2]
 
 
-def test_after_a_long_pause_the_next_is_somebody_new_even_at_the_same_place(clock: Clock, settings: Settings) -> None:
+def test_a_face_after_a_long_pause_is_a_new_person_even_at_the_same_place(clock: Clock, settings: Settings) -> None:
     clock.tick(face(100))
     assert ids(clock.tick(face(100), after_s=settings.track.lost_s + 0.1)) == [2]
 
 
-def test_a_faint_face_continues_a_person_but_begins_none(clock: Clock, settings: Settings) -> None:
+def test_a_faint_face_continues_a_track_but_starts_none(clock: Clock, settings: Settings) -> None:
     faint = settings.detect.start_score - 0.1
     assert clock.tick(face(100, score=faint)) == ()
     clock.tick(face(100))
@@ -117,7 +117,7 @@ def test_two_first_boxes_on_one_face_are_one_person(clock: Clock) -> None:
     assert ids(clock.tick(face(100), face(110, score=0.6))) == [1]
 
 
-def test_names_are_never_given_twice(clock: Clock) -> None:
+def test_no_id_is_used_twice(clock: Clock) -> None:
     seen: set[int] = set()
     for _ in range(3):
         (track,) = clock.tick(face(100))
@@ -132,7 +132,7 @@ def test_two_frames_of_one_moment_do_no_harm(clock: Clock) -> None:
     assert track.id == 1
 
 
-def test_between_looks_people_are_where_they_should_be_and_nobody_is_missed(settings: Settings) -> None:
+def test_between_detections_people_are_where_they_should_be_and_none_is_missed(settings: Settings) -> None:
     tracker = Tracker(settings.track, settings.detect)
     for i in range(5):
         tracker.update([face(100 + 10 * i)], i * 0.1)
@@ -148,7 +148,7 @@ def test_a_faint_box_beside_does_not_take_a_person_from_the_sure_one(clock: Cloc
     assert track.box.centre[0] == 112
 
 
-def test_a_faint_box_does_not_pick_up_somebody_lost_for_long(clock: Clock) -> None:
+def test_a_faint_box_does_not_continue_a_person_lost_for_long(clock: Clock) -> None:
     clock.tick(face(100))
     for _ in range(4):
         clock.tick()
@@ -158,8 +158,8 @@ def test_a_faint_box_does_not_pick_up_somebody_lost_for_long(clock: Clock) -> No
     assert (track.id, track.missed) == (1, 0)
 
 
-def test_somebody_hidden_behind_another_is_the_same_person_after(clock: Clock) -> None:
-    """The box of a face half hidden stays at the half that is seen; speed is not learnt from it."""
+def test_a_person_hidden_behind_another_is_the_same_person_afterwards(clock: Clock) -> None:
+    """The box of a half hidden face stays at the visible half; the track does not learn speed from it."""
     for step in range(8):
         clock.tick(face(100 + 30 * step), face(700 - 30 * step))
     clock.tick(face(340), face(470, width=30, score=0.2))
@@ -169,15 +169,15 @@ def test_somebody_hidden_behind_another_is_the_same_person_after(clock: Clock) -
     assert {track.id: track.box.centre[0] for track in tracks} == {1: 460, 2: 340}
 
 
-def test_somebody_seen_once_is_looked_for_further_off(clock: Clock, settings: Settings) -> None:
-    """Which way and how fast they go is not known yet; the next look finds them 80 pixels, two faces, on."""
+def test_a_person_seen_once_may_be_further_away(clock: Clock, settings: Settings) -> None:
+    """Direction and speed are not known yet: the next detection finds them 80 pixels, two faces, further on."""
     for x in (100, 180, 260, 340):
         assert ids(clock.tick(face(x, width=40))) == [1]
     assert ids(clock.tick(face(600, width=40))) == [1, 2]
 
 
 def behind(x: float, near_x: float, width: float = 40, hides: float = 120) -> list[Face]:
-    """What is seen of a face at ``x`` behind somebody at ``near_x`` whose head and shoulders are ``hides`` wide."""
+    """Return the visible part of a face at ``x`` behind a person at ``near_x`` who is ``hides`` pixels wide."""
     low, high = x - width / 2, x + width / 2
     if near_x - hides / 2 > low:
         high = min(high, near_x - hides / 2)
@@ -187,14 +187,14 @@ def behind(x: float, near_x: float, width: float = 40, hides: float = 120) -> li
 
 
 @pytest.mark.parametrize("tick_s", [1 / 15, 0.1, 0.2])
-@pytest.mark.parametrize("pace", [150.0, 300.0, -300.0])
-def test_two_people_who_cross_are_two_people_however_much_one_hides(clock: Clock, pace: float, tick_s: float) -> None:
-    """The far one's box shrinks to an edge, is gone for up to a second, and comes out as an edge on the other side."""
+@pytest.mark.parametrize("speed", [150.0, 300.0, -300.0])
+def test_two_people_who_cross_are_two_people_however_much_one_hides(clock: Clock, speed: float, tick_s: float) -> None:
+    """The box behind shrinks to an edge, is hidden for up to a second, and comes out as an edge on the other side."""
     met: set[int] = set()
-    for step in range(round(600 / abs(pace) / tick_s)):
-        moved = pace * step * tick_s
-        near_x = 500 - moved if pace > 0 else -moved - 100
-        far_x = moved - 100 if pace > 0 else 500 + moved
+    for step in range(round(600 / abs(speed) / tick_s)):
+        moved = speed * step * tick_s
+        near_x = 500 - moved if speed > 0 else -moved - 100
+        far_x = moved - 100 if speed > 0 else 500 + moved
         tracks = clock.tick(face(near_x, width=60), *behind(far_x, near_x), after_s=tick_s)
         met.update(ids(tracks))
     assert met == {1, 2}
@@ -204,17 +204,17 @@ def test_two_people_who_cross_are_two_people_however_much_one_hides(clock: Clock
     }
 
 
-def test_the_first_edge_that_comes_out_from_behind_somebody_is_theirs(clock: Clock) -> None:
+def test_the_first_edge_that_comes_out_continues_the_hidden_person(clock: Clock) -> None:
     for x in (100, 130, 160, 190):
         clock.tick(face(x, width=60), face(310, width=60))
     for _ in range(5):
         clock.tick(face(310, width=60))
-    tracks = clock.tick(face(388, width=24), face(310, width=60))  # of 340 to 400, the last two fifths
+    tracks = clock.tick(face(388, width=24), face(310, width=60))  # the last two fifths of 340 to 400
     assert [(track.id, track.missed) for track in tracks] == [(1, 0), (2, 0)]
 
 
-def test_what_shows_below_somebody_hidden_is_not_a_part_of_them(clock: Clock) -> None:
-    """As a print on the shirt of whoever hides them: a face comes out at the height it went."""
+def test_a_box_below_a_hidden_person_is_not_a_part_of_them(clock: Clock) -> None:
+    """As a print on the shirt of the person who hides them: a face comes out at the height it went."""
     for x in (100, 130, 160, 190):
         clock.tick(face(x, width=60), face(310, width=60))
     for _ in range(2):
@@ -223,8 +223,8 @@ def test_what_shows_below_somebody_hidden_is_not_a_part_of_them(clock: Clock) ->
     assert [(track.id, bool(track.missed)) for track in tracks] == [(1, True), (2, False), (3, False)]
 
 
-def test_a_part_of_somebody_hidden_is_no_better_than_the_whole_of_another(clock: Clock) -> None:
-    """Somebody small walks into where somebody large is hidden: each keeps their name."""
+def test_a_part_of_a_hidden_person_fits_no_better_than_the_whole_of_another(clock: Clock) -> None:
+    """A small person walks to where a large one is hidden: each keeps their id."""
     for step in range(4):
         clock.tick(face(100 + 30 * step, width=80), face(500 - 30 * step, width=50))
     for step in range(4, 7):
@@ -233,16 +233,16 @@ def test_a_part_of_somebody_hidden_is_no_better_than_the_whole_of_another(clock:
     assert {track.id: track.box.centre[0] for track in tracks if not track.missed} == {2: 302, 3: 300}
 
 
-def test_two_people_each_where_the_other_was_are_not_taken_for_one_another(clock: Clock) -> None:
+def test_two_people_each_where_the_other_was_keep_their_ids(clock: Clock) -> None:
     for step in range(-3, 1):
         clock.tick(face(308 + 45 * step, width=67), face(395 - 40 * step, width=60))
-    clock.tick(face(353, width=67))  # one hides the other
+    clock.tick(face(353, width=67))  # one person hides the other
     tracks = clock.tick(face(398, y=92, width=67), face(308, width=50))
     assert {track.id: track.box.centre[0] for track in tracks} == {1: 398, 2: 308}
 
 
-def test_somebody_standing_half_hidden_is_where_they_are(clock: Clock) -> None:
-    """Their speed is not the one they came with."""
+def test_a_person_who_stands_half_hidden_does_not_drift(clock: Clock) -> None:
+    """Their speed is no longer the one they came with."""
     for x in (40, 60, 80, 100):
         clock.tick(face(x), face(160, width=60))
     for _ in range(15):
@@ -251,7 +251,7 @@ def test_somebody_standing_half_hidden_is_where_they_are(clock: Clock) -> None:
     assert track.box.centre[0] == pytest.approx(115, abs=10)
 
 
-def test_what_is_faintly_left_of_somebody_hidden_tells_nothing_of_their_speed(clock: Clock) -> None:
+def test_the_last_faint_box_of_a_hidden_person_does_not_change_their_speed(clock: Clock) -> None:
     for x in (100, 130, 160, 190):
         clock.tick(face(x))
     clock.tick(face(200, width=24, score=0.2))
@@ -259,7 +259,7 @@ def test_what_is_faintly_left_of_somebody_hidden_tells_nothing_of_their_speed(cl
     assert track.box.centre[0] == pytest.approx(220 + 3 * 30, abs=15)
 
 
-def test_a_faint_box_off_the_way_takes_nobody_along(clock: Clock) -> None:
+def test_a_faint_box_beside_the_way_moves_no_track(clock: Clock) -> None:
     for x in (100, 120, 140):
         clock.tick(face(x))
     (track,) = clock.tick(face(160, y=130, score=0.2))
@@ -267,7 +267,7 @@ def test_a_faint_box_off_the_way_takes_nobody_along(clock: Clock) -> None:
     assert track.box.centre[0] == pytest.approx(160)
 
 
-def test_a_second_box_inside_a_face_is_nobody(clock: Clock) -> None:
+def test_a_second_box_inside_a_face_is_no_person(clock: Clock) -> None:
     assert ids(clock.tick(face(100, width=80), face(105, y=110, width=40))) == [1]
 
 
@@ -281,7 +281,7 @@ def test_two_people_who_walk_away_side_by_side_stay_the_same_two(clock: Clock, g
         width *= 0.97
 
 
-def test_somebody_who_leaves_past_somebody_standing_stays_one_person(clock: Clock) -> None:
+def test_a_person_who_leaves_past_a_standing_one_stays_one_person(clock: Clock) -> None:
     width = 150.0
     while width > 40:
         tracks = clock.tick(face(640 - width / 2, width=width), face(700, width=80))
@@ -290,46 +290,46 @@ def test_somebody_who_leaves_past_somebody_standing_stays_one_person(clock: Cloc
 
 
 def walk_behind(clock: Clock, *, hidden_ticks: int = 4) -> None:
-    """Somebody, 1, walks to the right and goes out of state behind somebody who stands, 2."""
+    """Person 1 walks to the right and disappears behind person 2, who stands."""
     for x in (40, 70, 100, 130, 160, 190):
         clock.tick(face(x, width=60), face(310, width=60))
     for _ in range(hidden_ticks):
         clock.tick(face(310, width=60))
 
 
-def test_whoever_comes_out_from_behind_somebody_is_who_went_in_however_late(clock: Clock) -> None:
-    """They stopped behind them: they should have come out further on long ago."""
+def test_a_person_who_comes_out_late_from_behind_another_keeps_their_id(clock: Clock) -> None:
+    """They stopped there: they should have come out further on long ago."""
     walk_behind(clock, hidden_ticks=11)
     assert ids(clock.tick(face(310, width=60), face(425, width=60))) == [1, 2]
 
 
-def test_whoever_turns_back_behind_somebody_is_who_went_in(clock: Clock) -> None:
+def test_a_person_who_turns_back_behind_another_keeps_their_id(clock: Clock) -> None:
     walk_behind(clock, hidden_ticks=9)
     assert ids(clock.tick(face(310, width=60), face(180, width=60))) == [1, 2]
 
 
-def test_an_edge_too_narrow_to_be_somebody_is_theirs_once_it_is_a_face(clock: Clock) -> None:
+def test_an_edge_too_narrow_for_a_match_keeps_the_id_once_it_is_a_face(clock: Clock) -> None:
     walk_behind(clock, hidden_ticks=11)
     assert ids(clock.tick(face(310, width=60), face(410, width=18))) == [1, 2, 3]
     assert ids(clock.tick(face(310, width=60), face(415, width=30))) == [1, 2]
 
 
-def test_somebody_new_beside_others_is_somebody_new(clock: Clock) -> None:
-    """Nobody of those who were there is out of state."""
+def test_a_new_person_beside_others_gets_a_new_id(clock: Clock) -> None:
+    """None of the others is hidden."""
     for _ in range(5):
         clock.tick(face(200, width=60), face(310, width=60))
     assert ids(clock.tick(face(200, width=60), face(310, width=60), face(420, width=60))) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("new", [face(430, y=180, width=60), face(470, width=190), face(500, width=60)])
-def test_somebody_new_is_not_who_is_hidden(clock: Clock, new: Face) -> None:
-    """At another height, of another size, apart from who hides them."""
+def test_a_new_person_does_not_take_the_id_of_a_hidden_one(clock: Clock, new: Face) -> None:
+    """The face is at another height, of another size, or away from the person who hides them."""
     walk_behind(clock)
     assert ids(clock.tick(face(310, width=60), new)) == [1, 2, 3]
 
 
-def test_somebody_right_behind_another_is_somebody_new(clock: Clock) -> None:
-    """The first leaves the view, the second comes after a face's width behind: two people, each with a name."""
+def test_a_person_right_behind_another_gets_a_new_id(clock: Clock) -> None:
+    """The first leaves the view, the second follows a face's width behind: two people, each with their own id."""
     names: dict[int, int] = {}
     for step in range(30):
         xs = {who: 30 * step - 90 * who for who in range(3)}
@@ -341,7 +341,7 @@ def test_somebody_right_behind_another_is_somebody_new(clock: Clock) -> None:
     assert len(names) == 3
 
 
-def test_two_who_come_out_from_behind_one_are_the_two_who_went_in(clock: Clock) -> None:
+def test_two_people_hidden_by_one_keep_their_ids(clock: Clock) -> None:
     for x in (10, 40, 70, 100):
         clock.tick(face(x, y=60, width=60), face(x + 80, y=150, width=60), face(310, width=80))
     for _ in range(8):
@@ -349,8 +349,8 @@ def test_two_who_come_out_from_behind_one_are_the_two_who_went_in(clock: Clock) 
     assert ids(clock.tick(face(440, y=60, width=60), face(450, y=150, width=60), face(310, width=80))) == [1, 2, 3]
 
 
-def test_who_is_hidden_is_not_seen_on_the_face_of_who_hides_them(clock: Clock) -> None:
-    """A box of half of the nearer face, whose own was not found in this look."""
+def test_a_hidden_person_is_not_found_on_the_face_that_hides_them(clock: Clock) -> None:
+    """A box of half of the nearer face, whose own box this detection did not find."""
     for x in (100, 130, 160, 190, 220):
         clock.tick(face(x, width=40), face(310, width=90))
     clock.tick(face(310, width=90))
@@ -358,7 +358,7 @@ def test_who_is_hidden_is_not_seen_on_the_face_of_who_hides_them(clock: Clock) -
     assert {track.id: bool(track.missed) for track in tracks}[1]
 
 
-def test_half_a_face_does_not_tell_that_somebody_stoops(clock: Clock) -> None:
+def test_half_a_face_does_not_change_the_expected_height(clock: Clock) -> None:
     for x in (100, 130, 160, 190):
         clock.tick(face(x, width=60), face(310, width=60))
     clock.tick(face(207, y=108, width=34), face(310, width=60))
@@ -366,8 +366,8 @@ def test_half_a_face_does_not_tell_that_somebody_stoops(clock: Clock) -> None:
     assert track.box.centre[1] == pytest.approx(100, abs=4)
 
 
-def test_somebody_who_turns_back_is_who_turned_away(clock: Clock) -> None:
-    """Of a face turned away an ear is seen, of one that turns back the eyes first."""
+def test_a_person_who_turns_away_and_back_keeps_their_id(clock: Clock) -> None:
+    """Of a face turned away an ear is visible, of one that turns back the eyes first."""
     for _ in range(6):
         clock.tick(face(300, width=150))
     for _ in range(4):
@@ -377,7 +377,7 @@ def test_somebody_who_turns_back_is_who_turned_away(clock: Clock) -> None:
     assert ids(clock.tick(face(300, width=150))) == [1]
 
 
-def test_somebody_new_apart_from_who_turned_away_is_somebody_new(clock: Clock) -> None:
+def test_a_new_person_away_from_one_who_turned_away_gets_a_new_id(clock: Clock) -> None:
     for _ in range(6):
         clock.tick(face(300, width=60))
     for _ in range(4):
@@ -386,7 +386,7 @@ def test_somebody_new_apart_from_who_turned_away_is_somebody_new(clock: Clock) -
 
 
 @pytest.mark.parametrize("edge", [0.0, 640.0])
-def test_whoever_comes_in_where_somebody_has_just_gone_out_is_somebody_new(settings: Settings, edge: float) -> None:
+def test_a_person_who_comes_in_where_another_has_just_gone_out_gets_a_new_id(settings: Settings, edge: float) -> None:
     tracker, inwards = Tracker(settings.track, settings.detect), 1.0 if edge == 0 else -1.0
     out = [face(edge + inwards * (120 - 30 * step), width=60) for step in range(5)]
     back = [face(edge + inwards * 30 * step, width=60) for step in range(4)]
@@ -395,7 +395,7 @@ def test_whoever_comes_in_where_somebody_has_just_gone_out_is_somebody_new(setti
     assert ids(tracks) == [2]
 
 
-def test_who_stands_at_the_edge_of_the_picture_has_not_left_it(settings: Settings) -> None:
+def test_a_person_at_the_edge_of_the_picture_has_not_left_it(settings: Settings) -> None:
     tracker = Tracker(settings.track, settings.detect)
     for step in range(20):
         half = face(625, width=30) if step % 3 else face(620, width=40)
