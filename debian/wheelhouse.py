@@ -132,9 +132,7 @@ def main() -> int:
     parser.add_argument("--arch", choices=MACHINES, required=True, help="Debian's name of the board's architecture")
     parser.add_argument("--pythons", required=True, help="Python versions, as in 3.11,3.13")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheels")
-    parser.add_argument(
-        "--lock", action="store_true", help="write the hashes of the wheels instead of checking them"
-    )
+    parser.add_argument("--lock", action="store_true", help="write the hashes of the wheels instead of checking them")
     arguments = parser.parse_args()
     machine, out, pythons = MACHINES[arguments.arch], arguments.out, arguments.pythons.split(",")
     out.mkdir(parents=True, exist_ok=True)
