@@ -11,6 +11,7 @@ STAGES: Sequence[tuple[str, str]] = (
     ("watch", "has the view changed?"),
     ("detect", "find faces"),
     ("track", "follow each person"),
+    ("schedule", "select faces"),
     ("classify", "judge a face"),
     ("decide", "sum the evidence"),
     ("alert", "renew the lease"),
@@ -36,20 +37,20 @@ def picture() -> str:
     _box(sheet, 35, 165, 210, 80, "converter/", "load, calibrate, quantize, verify, write", WORKSHOP)
     _box(sheet, 35, 420, 210, 60, "fmd flash", "prepares a card", WORKSHOP)
     _arrow(sheet, (140, 115), (140, 165), "model.keras")
-    _arrow(sheet, (245, 230), (325, 230), "")
+    _arrow(sheet, (245, 230), (305, 230), "")
     sheet.words(140, 275, "model.tflite with its contract", 12, "middle")
     sheet.words(140, 291, "and golden inputs", 12, "middle")
     sheet.words(140, 500, "package, settings and models", 11, "middle", FAINT)
     _box(sheet, 305, 55, 370, 55, "service/", "settings, signals, systemd, models, outputs", WIRING)
     _box(sheet, 695, 55, 270, 55, "commands/, doctor/, flash/", "command line, checks, card", WIRING)
-    _box(sheet, 325, 165, 620, 130, "pipeline.py and stages/", "", WIRING)
+    _box(sheet, 305, 165, 660, 130, "pipeline.py and stages/", "", WIRING)
     for index, (name, what) in enumerate(STAGES):
-        x = 335 + 87 * index
-        _box(sheet, x, 205, 79, 60, name, "", STAGE)
+        x = 312 + 81 * index
+        _box(sheet, x, 205, 77, 60, name, "", STAGE)
         for line, part in enumerate(_halves(what)):
-            sheet.words(x + 39.5, 243 + 12 * line, part, 9.5, "middle", FAINT)
+            sheet.words(x + 38.5, 243 + 12 * line, part, 9.5, "middle", FAINT)
         if index:
-            sheet.line([(x - 8, 235), (x, 235)])
+            sheet.line([(x - 4, 235), (x, 235)])
     _arrow(sheet, (490, 110), (490, 165), "")
     sheet.words(635, 318, "one frame passes through all stages, then its results are reported", 12, "middle", FAINT)
     for index, (name, what) in enumerate(BESIDE):
