@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from docs.draw.svg import FAINT, INK, Sheet
 
 STAGES: Sequence[tuple[str, str]] = (
-    ("capture", "newest frame"),
+    ("camera", "newest frame"),
     ("watch", "has the view changed?"),
     ("detect", "find faces"),
     ("track", "follow each person"),
