@@ -1,23 +1,23 @@
-# What people type. `make demo` and `make test` set up everything they need in .venv first.
+# Commands for users and contributors. `make demo` and `make test` first install what they need into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
 .PHONY: demo test test-slow check lint coverage deb proof-arm proof-machine proof-first-boot bench-image clean
 
-## The whole loop on a built-in scene, with simulated pins: prints each decision, leaves a video and a contact sheet.
+## Play a built-in scene with simulated pins: print each decision, write a video and a contact sheet.
 demo: $(VENV)/.demo
 	$(BIN)/fmd demo --out demo-out
 
-## Every test that takes seconds, on this machine's Python, with everything they need installed.
+## Run all fast tests on this machine's Python, with everything they need.
 test: $(VENV)/.test
 	$(BIN)/pytest -q -m "not slow"
 
-## What takes minutes: training runs, conversions across Keras versions. See CONTRIBUTING.md.
+## Run the slow tests: training, conversions across Keras versions. See CONTRIBUTING.md.
 test-slow: $(VENV)/.test
 	$(BIN)/pytest -m slow
 
-## Style and types, as before every commit.
+## Check style and types, as before every commit.
 lint check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,11 +26,11 @@ lint check: $(VENV)/.test
 coverage: $(VENV)/.test
 	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term-missing:skip-covered
 
-# What the package is for: DEB_ARCH arm64 (boards) or amd64; PYTHONS those of the systems it shall install on.
+# Target of the package: DEB_ARCH is arm64 (boards) or amd64; PYTHONS are the Python versions of the target systems.
 DEB_ARCH ?= arm64
 PYTHONS ?= 3.10,3.11,3.12,3.13
 
-## build/fmd_VERSION_ARCH.deb. Wants: apt install build-essential debhelper help2man python3-packaging python3-pip python3-wheel
+## Build build/fmd_VERSION_ARCH.deb. docs/install.md lists the Debian packages that this needs.
 deb:
 	rm -rf build/deb && mkdir -p build/deb/fmd
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference --target-directory build/deb/fmd
@@ -39,21 +39,21 @@ deb:
 	mv build/deb/*.deb build/
 	rm -rf build/deb
 
-# The next three want root, and the apt packages that tests/machine/README.md lists.
+# The proofs need root and the Debian packages that tests/machine/README.md lists.
 
-## fmd's package on an arm64 userland and under a real systemd, without a board. The first run makes what it caches.
+## Prove the package on an arm64 userland and under a real systemd. The first run fills a cache.
 proof-arm: $(VENV)/.demo
 	$(BIN)/python -m tests.machine.proof_arm
 
-## A whole emulated board: the alarm on its pins, kills, a stalled camera, power cuts.
+## Prove the package on an emulated board: alarm on its pins, kills, a stalled camera, power cuts.
 proof-machine: $(VENV)/.demo
 	$(BIN)/python -m tests.machine.proof_machine
 
-## A card that `fmd flash` prepared, booted for the first time: cloud-init (Trixie) and firstrun.sh (Bookworm).
+## Prove the first boot of a card from `fmd flash`: cloud-init (Trixie) and firstrun.sh (Bookworm).
 proof-first-boot: $(VENV)/.demo
 	$(BIN)/python -m tests.machine.proof_first_boot
 
-## build/fmd-bench.img: Debian for arm64 with the package, to boot on the emulator (the command is printed).
+## Build build/fmd-bench.img, Debian for arm64 with the package, and print the command that boots it on the emulator.
 bench-image: $(VENV)/.demo
 	mkdir -p build
 	$(BIN)/python -m tests.machine.image build/fmd-bench.img
@@ -65,7 +65,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
 
-# Without warnings: setuptools frames one in stars about every editable installation.
+# PYTHONWARNINGS hides a long setuptools warning about editable installations.
 $(VENV)/.demo: setup.cfg | $(VENV)/bin/python
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo]'
 	touch $@

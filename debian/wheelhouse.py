@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Fetch the wheels the package carries, so that a board needs no network: exact versions, exact bytes.
+"""Download the wheels of the package, with exact versions and hashes, so that a board needs no network.
 
     debian/wheelhouse.py --arch arm64 --pythons 3.11,3.13 --out build/wheels [--lock]
 
-``systemd/constraints.txt`` names the versions, ``debian/wheels.sha256`` the bytes; ``--lock`` writes the latter anew.
-pip evaluates environment markers for the Python it runs on, not for ``--python-version``; so they are evaluated here,
-and pip is asked for each wheel by its exact version and for nothing it depends on. That nothing is missing is checked
-from the wheels' own metadata.
+``systemd/constraints.txt`` states the versions, ``debian/wheels.sha256`` the hashes; ``--lock`` rewrites the hashes.
+pip evaluates environment markers for the Python that runs it, not for ``--python-version``. Therefore this script
+evaluates them, and requests each wheel by its exact version, without dependencies. It then checks the wheels' metadata
+for missing dependencies.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS, HASHES = ROOT / "systemd/constraints.txt", ROOT / "debian/wheels.sha256"
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
-"""Debian's name of an architecture -> the kernel's, which wheels use."""
+"""Debian's name of an architecture -> the kernel's name, which wheels use."""
 GLIBC = range(17, 36)
-"""Minor versions of glibc 2 that wheels may ask for: 2.35 is Ubuntu 22.04's, the oldest of the systems served."""
+"""Minor versions of glibc 2 that wheels may require: Ubuntu 22.04, the oldest supported system, has 2.35."""
 
 
 def pinned(python: str, machine: str) -> list[Requirement]:
-    """The constraints that count for this Python on this machine."""
+    """Return the constraints that apply to this Python on this machine."""
     lines = (line.partition("#")[0].strip() for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines())
     environment = environment_of(python, machine)
     return [
@@ -44,7 +44,7 @@ def pinned(python: str, machine: str) -> list[Requirement]:
 
 
 def environment_of(python: str, machine: str) -> dict[str, str]:
-    """What environment markers see on the board."""
+    """Return the values of environment markers on the board."""
     return {
         "python_version": python,
         "python_full_version": f"{python}.0",
@@ -59,7 +59,7 @@ def environment_of(python: str, machine: str) -> dict[str, str]:
 
 
 def fetch(python: str, machine: str, out: Path) -> None:
-    """Download the wheels for one Python into ``out``; those already there stay."""
+    """Download the wheels for one Python into ``out``, except those that are there already."""
     wanted = [f"{r.name}{r.specifier}" for r in pinned(python, machine) if not there(r, python, machine, out)]
     if not wanted:
         return
@@ -70,12 +70,12 @@ def fetch(python: str, machine: str, out: Path) -> None:
 
 
 def platforms(machine: str) -> list[str]:
-    """The platforms whose wheels run on the board, the newest glibc first."""
+    """Return the platforms whose wheels run on the board, the newest glibc first."""
     return [*(f"manylinux_2_{minor}_{machine}" for minor in reversed(GLIBC)), f"manylinux2014_{machine}", "any"]
 
 
 def there(requirement: Requirement, python: str, machine: str, out: Path) -> bool:
-    """Whether ``out`` has a wheel for this requirement that this Python takes."""
+    """Return whether ``out`` has a wheel for this requirement that fits this Python."""
     version = tuple(map(int, python.split(".")))
     fitting = {
         *cpython_tags(version, platforms=platforms(machine)),
@@ -89,7 +89,7 @@ def there(requirement: Requirement, python: str, machine: str, out: Path) -> boo
 
 
 def missing(python: str, machine: str, out: Path) -> Iterator[str]:
-    """What wheels in ``out`` depend on that is not among them, for one Python."""
+    """Yield a message for each dependency of the wheels in ``out`` without a constraint, for one Python."""
     environment = environment_of(python, machine)
     pins = {canonicalize_name(requirement.name) for requirement in pinned(python, machine)}
     for wheel in sorted(out.glob("*.whl")):
@@ -101,7 +101,7 @@ def missing(python: str, machine: str, out: Path) -> Iterator[str]:
 
 
 def prune(pythons: list[str], machine: str, out: Path) -> None:
-    """Delete the wheels in ``out`` that an earlier list of versions asked for."""
+    """Delete the wheels in ``out`` that no constraint names any more."""
     pins = {(canonicalize_name(r.name), str(r.specifier)) for python in pythons for r in pinned(python, machine)}
     for wheel in out.glob("*.whl"):
         name, version, *_ = parse_wheel_filename(wheel.name)
@@ -110,7 +110,7 @@ def prune(pythons: list[str], machine: str, out: Path) -> None:
 
 
 def metadata_of(wheel: Path) -> email.message.Message:
-    """A wheel's own description of itself."""
+    """Return the metadata of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return email.parser.Parser().parsestr(archive.read(name).decode())
@@ -121,7 +121,7 @@ def sha256(path: Path) -> str:
 
 
 def locked() -> dict[str, str]:
-    """File name -> sha256, as ``sha256sum`` writes them."""
+    """Return file name -> sha256, from a file in the format of ``sha256sum``."""
     if not HASHES.exists():
         return {}
     return {name: digest for digest, name in (line.split() for line in HASHES.read_text().splitlines())}
@@ -130,9 +130,9 @@ def locked() -> dict[str, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", choices=MACHINES, required=True, help="Debian's name of the board's architecture")
-    parser.add_argument("--pythons", required=True, help="versions to carry wheels for, as in 3.11,3.13")
+    parser.add_argument("--pythons", required=True, help="Python versions, as in 3.11,3.13")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheels")
-    parser.add_argument("--lock", action="store_true", help="take down the hashes of what came, instead of checking")
+    parser.add_argument("--lock", action="store_true", help="write the hashes of the wheels instead of checking them")
     arguments = parser.parse_args()
     machine, out, pythons = MACHINES[arguments.arch], arguments.out, arguments.pythons.split(",")
     out.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def main() -> int:
     if arguments.lock:
         known = sorted({**locked(), **found}.items())
         HASHES.write_text("".join(f"{digest}  {name}\n" for name, digest in known))
-    wrong += [f"{name}: not the bytes of {HASHES.name}" for name in found if locked().get(name) != found[name]]
+    wrong += [f"{name}: its hash differs from {HASHES.name}" for name in found if locked().get(name) != found[name]]
     for line in wrong:
         print(f"error: {line}", file=sys.stderr)
     return 1 if wrong else 0

@@ -1,9 +1,9 @@
-"""The drawings and tables of the documentation, made by code: ``python -m docs.draw`` writes them all anew.
+"""Drawings and tables of the documentation, generated: ``python -m docs.draw`` writes them all.
 
-svg         lines, boxes and words on a sheet
-symbols     resistor, LED, transistor and the like
-wiring      a Raspberry Pi's and a Jetson's header and what hangs on it
-signals     what LED and buzzer do, from the default settings
-mounting    face sizes and angles from a camera's field of view
-structure   how the parts of fmd hang together
+svg         lines, boxes and text on a sheet
+symbols     resistor, LED, transistor and other circuit symbols
+wiring      header of a Raspberry Pi and of a Jetson, with the circuit on it
+signals     patterns of LED and buzzer, from the default settings
+mounting    face sizes and angles, from a camera's field of view
+structure   packages of fmd and the way of a frame
 """

@@ -1,4 +1,4 @@
-"""Write every drawing and table anew: ``python -m docs.draw``."""
+"""Write every drawing and table: ``python -m docs.draw``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from docs.draw.sheets import DRAWINGS, FOLDER, with_tables
 
 
 def main() -> None:
-    """Files that are as they should be already are left alone."""
+    """Write all drawings, and the tables inside the pages."""
     for name, draw in DRAWINGS.items():
         (FOLDER / name).write_text(draw(), encoding="utf-8")
     for page in sorted(FOLDER.glob("*.md")):

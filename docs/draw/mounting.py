@@ -1,7 +1,8 @@
-"""Face sizes and angles from a camera's field of view, by the pinhole model: what is d away is f / d times its size.
+"""Face sizes and angles from a camera's field of view, by the pinhole model: width in pixels = f / distance * width.
 
-Fields of view are the makers' (Raspberry Pi documentation, "Camera hardware"; the webcam is a common 60 degrees). A
-sensor wider than the picture asked for loses its sides: of 16:9 sensors a 4:3 picture keeps the height.
+The manufacturers state the fields of view (Raspberry Pi documentation, "Camera hardware"; 60 degrees are common for
+webcams). A sensor that is wider than the requested picture loses its sides: of a 16:9 sensor, a 4:3 picture keeps the
+height.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from docs.draw.svg import FAINT, INK, PAPER, Sheet
 from edge import config
 
 FACE_M = 0.15
-"""Width of a grown-up's face as the detector frames it, metres."""
+"""Width of an adult's face, as the detector frames it, metres."""
 SMALLEST_PX, LARGEST_PX = 40, 250
-"""Widths of a face the classifier is sure of: what ``camera.width`` speaks of in the settings."""
+"""Face widths that the classifier judges well; ``camera.width`` in the settings names the same range."""
 HEAD_M = 1.6
-"""Height of the faces of grown-ups, metres, in the middle; most are within 0.15 of it."""
+"""Median height of adults' faces above the floor, metres; most are within 0.15 of it."""
 STEEPEST = 30.0
-"""Degrees from which faces are seen too much from above, by rule of thumb: brow and hair hide what is below."""
+"""Largest angle from above, degrees, by rule of thumb: beyond it, brow and hair hide nose and mouth."""
+CHIN_M = 0.12
+"""From the middle of a face down to its chin, metres: the whole face must be in view."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """A camera's field of view in degrees, of the whole sensor, which is ``aspect`` times as wide as high."""
+    """Field of view of a camera in degrees, for the whole sensor, whose width is ``aspect`` times its height."""
 
     name: str
     across: float
@@ -34,7 +37,7 @@ class Lens:
     colour: str
 
     def field(self, width: int, height: int) -> tuple[float, float]:
-        """Degrees across and down that a picture of that size shows."""
+        """Return the degrees across and down that a picture of this size shows."""
         across, down = math.tan(math.radians(self.across / 2)), math.tan(math.radians(self.down / 2))
         if width / height < self.aspect:
             across = min(across, down * width / height)
@@ -43,7 +46,7 @@ class Lens:
         return 2 * math.degrees(math.atan(across)), 2 * math.degrees(math.atan(down))
 
     def focal_px(self, width: int, height: int) -> float:
-        """Focal length in pixels of a picture of that size."""
+        """Return the focal length for a picture of this size, pixels."""
         return width / 2 / math.tan(math.radians(self.field(width, height)[0] / 2))
 
 
@@ -56,20 +59,28 @@ LENSES: Sequence[Lens] = (
 
 
 def face_px(focal_px: float, distance_m: float) -> float:
-    """How wide a face is in the picture."""
+    """Return the width of a face in the picture, pixels; ``distance_m`` is from the camera to the face."""
     return focal_px * FACE_M / distance_m
 
 
 def looking_down(camera_m: float, face_m: float, distance_m: float) -> float:
-    """Degrees by which a face that far away (along the floor) is seen from above; below 0 from below."""
+    """Return the degrees from above at which a face is seen; below 0 from below. ``distance_m`` is along the floor."""
     return math.degrees(math.atan2(camera_m - face_m, distance_m))
 
 
+def nearest_m(camera_m: float, tilt: float, half: float) -> float:
+    """Return the distance along the floor from which on a whole face is in view, metres.
+
+    ``tilt`` and ``half`` are degrees: how far the camera points down, and half its field of view from top to bottom.
+    """
+    return (camera_m - (HEAD_M - CHIN_M)) / math.tan(math.radians(tilt + half))
+
+
 def sizes_table() -> str:
-    """For each camera: what it shows, and where a face has a size it can be judged at."""
+    """Return the table of face sizes: per camera its field of view, face widths, and the range that it judges well."""
     camera = config.load().camera
     rows = [
-        f"| camera | shows at {camera.width} x {camera.height} | face at 1 m | at 2 m | at 3 m | judged between |",
+        f"| camera | shows at {camera.width} x {camera.height} | face at 1 m | at 2 m | at 3 m | judged well |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for lens in LENSES:
@@ -77,12 +88,12 @@ def sizes_table() -> str:
         across, down = lens.field(camera.width, camera.height)
         sizes = " | ".join(f"{face_px(focal, distance):.0f} px" for distance in (1, 2, 3))
         near, far = focal * FACE_M / LARGEST_PX, focal * FACE_M / SMALLEST_PX
-        rows.append(f"| {lens.name} | {across:.0f}° x {down:.0f}° | {sizes} | {near:.1f} and {far:.1f} m |")
+        rows.append(f"| {lens.name} | {across:.0f}° x {down:.0f}° | {sizes} | {near:.1f} to {far:.1f} m |")
     return "\n".join(rows) + "\n"
 
 
 def resolution_table() -> str:
-    """How far away a face is still large enough, by picture width."""
+    """Return the table of the largest distance at which a face is large enough, by picture size."""
     rows = ["| picture | " + " | ".join(lens.name for lens in LENSES) + " |", "| --- |" + " --- |" * len(LENSES)]
     for width, height in ((640, 480), (960, 720), (1280, 960)):
         far = " | ".join(f"{lens.focal_px(width, height) * FACE_M / SMALLEST_PX:.1f} m" for lens in LENSES)
@@ -91,7 +102,7 @@ def resolution_table() -> str:
 
 
 def angles_table() -> str:
-    """How far from above a face is seen, by the camera's height and the person's distance."""
+    """Return the table of angles from above, by height of the camera and distance of the person along the floor."""
     distances = (1.0, 1.5, 2.0, 3.0)
     rows = [
         "| camera at | " + " | ".join(f"{distance:g} m away" for distance in distances) + " |",
@@ -107,7 +118,7 @@ def angles_table() -> str:
 
 
 def sizes_picture() -> str:
-    """Width of a face over distance, one curve a camera."""
+    """Draw the width of a face over its distance, one curve per camera."""
     camera = config.load().camera
     sheet = Sheet(860, 430, "Width of a face in the picture over distance")
     left, bottom, width, height, far_m, most_px = 70, 370, 560, 310, 4.0, 300.0
@@ -117,7 +128,9 @@ def sizes_picture() -> str:
 
     sheet.words(20, 30, f"Width of a face in a picture of {camera.width} x {camera.height}", 17, bold=True)
     sheet.area([at(0, SMALLEST_PX), at(far_m, SMALLEST_PX), at(far_m, LARGEST_PX), at(0, LARGEST_PX)], "#dcfce7")
-    sheet.words(left + 8, at(0, LARGEST_PX)[1] + 16, f"judged well: {SMALLEST_PX} to {LARGEST_PX} pixels", 12)
+    sheet.words(
+        left + width - 8, at(0, LARGEST_PX)[1] + 16, f"judged well: {SMALLEST_PX} to {LARGEST_PX} pixels", 12, "end"
+    )
     for pixels in range(0, 301, 50):
         sheet.line([at(0, pixels), at(far_m, pixels)], FAINT, 0.5, "2 4")
         sheet.words(left - 8, at(0, pixels)[1] + 4, f"{pixels} px", 11, "end", FAINT)
@@ -131,12 +144,12 @@ def sizes_picture() -> str:
         sheet.line([(650, 90 + 24 * row), (674, 90 + 24 * row)], lens.colour, 2.5)
         sheet.words(682, 94 + 24 * row, lens.name, 12)
     sheet.line([at(0, most_px), at(0, 0), at(far_m, 0)])
-    sheet.words(left + width / 2, bottom + 40, "distance from the camera", 12, "middle")
+    sheet.words(left + width / 2, bottom + 40, "distance from the camera to the face", 12, "middle")
     return sheet.svg()
 
 
 def side_picture() -> str:
-    """A door from the side: the camera above it, what it shows, and who is seen how steeply."""
+    """Draw a door from the side: the camera over it, its view, and the angles at which it sees faces."""
     camera_m, tilt, lens = 2.1, 12.0, LENSES[0]
     camera = config.load().camera
     sheet = Sheet(900, 490, "A camera over the door, from the side")
@@ -148,7 +161,7 @@ def side_picture() -> str:
     half = lens.field(camera.width, camera.height)[1] / 2
     reach_m = 5.0
     low, high = (math.tan(math.radians(tilt + side)) for side in (half, -half))
-    # Down to the floor, and up to where the sheet's headline is.
+    # Down to the floor, and up to the title of the sheet.
     up_m = 2.65
     seen = [
         at(0.08, camera_m),
@@ -171,8 +184,12 @@ def side_picture() -> str:
         sheet.words(x + 26, y - 2, f"{pixels:.0f} px", 12, bold=True)
         sheet.words(x + 26, y + 14, f"from {degrees:.0f}° above", 11, colour=FAINT)
         sheet.words(x, floor + 18, f"{distance:g} m", 11, "middle", FAINT)
+    nearest = nearest_m(camera_m, tilt, half)
+    x = at(nearest, 0)[0]
+    sheet.line([(x, floor + 8), (x, at(0, HEAD_M - CHIN_M)[1])], "#b91c1c", 1, "4 3")
+    sheet.words(x, floor + 34, f"nearer than {nearest:.1f} m: face not in view", 11, "middle", "#b91c1c")
     sheet.words(
-        wall - 20, 30, f"{lens.name}, {camera.width} x {camera.height}: what it shows, and faces in it", 15, bold=True
+        wall - 20, 30, f"{lens.name}, {camera.width} x {camera.height}: its view, and faces in it", 15, bold=True
     )
     return sheet.svg()
 

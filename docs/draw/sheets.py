@@ -1,4 +1,4 @@
-"""Which drawing and which table goes where."""
+"""Table of all drawings and generated tables, with their places."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def with_tables(text: str) -> str:
-    """``text`` with what stands between ``<!-- table: NAME -->`` and ``<!-- end -->`` computed anew."""
+    """Return ``text`` with every section between ``<!-- table: NAME -->`` and ``<!-- end -->`` replaced."""
 
     def computed(found: re.Match[str]) -> str:
         return f"<!-- table: {found[1]} -->\n{TABLES[found[1]]()}<!-- end -->"

@@ -1,4 +1,4 @@
-"""What LED and buzzer do, drawn from the default settings themselves."""
+"""Patterns of LED and buzzer, drawn from the default settings."""
 
 from __future__ import annotations
 
@@ -6,37 +6,47 @@ from collections.abc import Mapping, Sequence
 
 from docs.draw.svg import FAINT, Sheet
 from edge import config
+from edge.contracts import Signal
 from edge.stages.alert import HEARTBEAT
 
-MEANINGS: Mapping[str, str] = {
-    "no_mask": "a person without a mask",
-    "incorrect": "a mask worn badly",
-    "unsure": "somebody unclear",
-    "blind": "camera gives no usable picture",
-    "running": "all is well, nobody to alert for",
-}
+PATTERNS = tuple(dict.fromkeys(signal.pattern for signal in sorted(Signal, reverse=True)))
+"""Pattern names of the settings, the most urgent signal first."""
+MEANINGS: Mapping[str, str] = dict(
+    zip(
+        PATTERNS,
+        (
+            "person without a mask",
+            "badly worn mask",
+            "camera gives no usable picture",
+            "person who cannot be judged",
+            "no alarm",
+        ),
+        strict=True,
+    )
+)
+"""Pattern name -> its meaning, for readers."""
 SPAN_S = 4.0
 WIDTH_S = 150.0
-"""Pixels a second."""
+"""Width of one second, pixels."""
 LED, BUZZER, BEAT = "#dc2626", "#1d4ed8", "#15803d"
 LEFT = 250
 
 
 def picture() -> str:
-    """A lane for every signal of :mod:`edge.contracts`, LED above, buzzer below."""
+    """Draw one lane for each pattern, the LED above, the buzzer below it."""
     settings = config.load().alert
-    sheet = Sheet(920, 400, "What LED and buzzer do")
-    sheet.words(20, 28, "What LED and buzzer do", 17, bold=True)
-    sheet.words(LEFT + 30, 28, "LED", 12, colour=LED, bold=True)
-    sheet.words(LEFT + 75, 28, "buzzer", 12, colour=BUZZER, bold=True)
-    sheet.words(LEFT + 135, 28, "heartbeat", 12, colour=BEAT, bold=True)
+    sheet = Sheet(920, 400, "Patterns of LED and buzzer")
+    sheet.words(20, 28, "Patterns of LED and buzzer", 17, bold=True)
+    sheet.words(LEFT + 80, 28, "LED", 12, colour=LED, bold=True)
+    sheet.words(LEFT + 125, 28, "buzzer", 12, colour=BUZZER, bold=True)
+    sheet.words(LEFT + 185, 28, "heartbeat", 12, colour=BEAT, bold=True)
     for row, (signal, meaning) in enumerate(MEANINGS.items()):
         y = 62.0 + 58 * row
         sheet.words(20, y + 14, meaning, 13)
         sheet.words(20, y + 30, f"alert.led_{signal}, alert.buzzer_{signal}", 10, colour=FAINT)
         _lane(sheet, y, getattr(settings, f"led_{signal}"), LED)
         _lane(sheet, y + 20, getattr(settings, f"buzzer_{signal}"), BUZZER)
-    sheet.words(20, 362, "heartbeat, where one is wired", 13)
+    sheet.words(20, 362, "heartbeat LED, if wired", 13)
     _lane(sheet, 350, HEARTBEAT, BEAT)
     for second in range(int(SPAN_S) + 1):
         x = LEFT + WIDTH_S * second
@@ -46,7 +56,7 @@ def picture() -> str:
 
 
 def spans(pattern: Sequence[float], until_s: float) -> list[tuple[float, float]]:
-    """When a pattern (seconds on, off, on ...) is on, as pairs of seconds; as ``alert.led_no_mask`` has it."""
+    """Return when a pattern (seconds on, off, on, ...) is on, as pairs of seconds; see ``[alert]`` in the settings."""
     if not pattern:
         return []
     if len(pattern) == 1:
@@ -54,7 +64,7 @@ def spans(pattern: Sequence[float], until_s: float) -> list[tuple[float, float]]
     found, now_s, index = [], 0.0, 0
     while now_s < until_s:
         end_s = now_s + pattern[index % len(pattern)]
-        # Counted within the pattern, which begins lit each time even where it has an odd number of parts.
+        # Every repetition begins with "on", also of a pattern with an odd number of parts.
         if index % len(pattern) % 2 == 0:
             found.append((now_s, min(end_s, until_s)))
         now_s, index = end_s, index + 1
@@ -69,9 +79,9 @@ def _lane(sheet: Sheet, y: float, pattern: Sequence[float], colour: str) -> None
 
 
 def table() -> str:
-    """The same in words, for readers of the text."""
+    """Return the same as a Markdown table."""
     settings = config.load().alert
-    rows = ["| what | LED | buzzer |", "| --- | --- | --- |"]
+    rows = ["| signal | LED | buzzer |", "| --- | --- | --- |"]
     for signal, meaning in MEANINGS.items():
         led, buzzer = getattr(settings, f"led_{signal}"), getattr(settings, f"buzzer_{signal}")
         rows.append(f"| {meaning} | {words(led)} | {words(buzzer)} |")
@@ -79,7 +89,7 @@ def table() -> str:
 
 
 def words(pattern: Sequence[float]) -> str:
-    """A pattern in a few words."""
+    """Return a pattern in words."""
     if not pattern:
         return "off"
     if len(pattern) == 1:

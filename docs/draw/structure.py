@@ -1,4 +1,4 @@
-"""How the parts of fmd hang together, on one sheet."""
+"""Packages of fmd and the way of a frame, on one sheet."""
 
 from __future__ import annotations
 
@@ -7,66 +7,60 @@ from collections.abc import Sequence
 from docs.draw.svg import FAINT, INK, Sheet
 
 STAGES: Sequence[tuple[str, str]] = (
-    ("capture", "newest frame"),
-    ("watch", "does anything move?"),
-    ("detect", "faces"),
-    ("track", "the same person"),
-    ("classify", "one look at a face"),
-    ("decide", "one decision each"),
-    ("alert", "a lease, renewed"),
+    ("camera", "newest frame"),
+    ("watch", "has the view changed?"),
+    ("detect", "find faces"),
+    ("track", "follow each person"),
+    ("schedule", "select faces"),
+    ("classify", "judge a face"),
+    ("decide", "sum the evidence"),
+    ("alert", "renew the lease"),
 )
-"""In the order of edge/pipeline.py, each a file of edge/."""
+"""Way of a frame, in the order of edge/pipeline.py, with what each stage does."""
+BESIDE: Sequence[tuple[str, str]] = (
+    ("camera/", "opens, reads and checks cameras"),
+    ("inference/", "model file, its contract, resizing"),
+    ("drivers/", "cameras, pins, TFLite runtimes, MQTT ..."),
+    ("reporting/", "log, messages, metrics, pictures"),
+    ("record/", "log of events"),
+)
+"""Packages of edge around the pipeline, with what each contains."""
 STAGE, WIRING, DRIVER, WORKSHOP = "#dcfce7", "#fef9c3", "#e0e7ff", "#fee2e2"
 
 
 def picture() -> str:
-    """Laptop on the left, the door on the right, the model file between them."""
-    sheet = Sheet(1000, 470, "How the parts of fmd hang together")
-    _frame(sheet, 15, 15, 250, 440, "on a laptop")
-    _frame(sheet, 285, 15, 700, 440, "at the door")
-    _box(sheet, 35, 55, 210, 60, "models/", "the recipe that trains", WORKSHOP)
-    _box(sheet, 35, 165, 210, 90, "converter/", "load, calibrate, quantize, verify, write", WORKSHOP)
-    _box(sheet, 35, 345, 210, 60, "edge/flash/", "prepares a card", WORKSHOP)
+    """Draw the laptop on the left, the board on the right, and the model file between them."""
+    sheet = Sheet(1000, 540, "Packages of fmd and the way of a frame")
+    _frame(sheet, 15, 15, 250, 510, "on a laptop")
+    _frame(sheet, 285, 15, 700, 510, "on the board: edge/")
+    _box(sheet, 35, 55, 210, 60, "training/", "pictures in, .keras out", WORKSHOP)
+    _box(sheet, 35, 165, 210, 80, "converter/", "load, calibrate, quantize, verify, write", WORKSHOP)
+    _box(sheet, 35, 420, 210, 60, "fmd flash", "prepares a card", WORKSHOP)
     _arrow(sheet, (140, 115), (140, 165), "model.keras")
-    _arrow(sheet, (245, 230), (325, 230), "")
-    sheet.words(140, 280, "model.tflite, its contract", 12, "middle")
-    sheet.words(140, 296, "and golden inputs inside", 12, "middle")
-    _arrow(sheet, (245, 375), (305, 375), "")
-    _box(sheet, 305, 345, 150, 60, "boot partition", "package, settings", WORKSHOP)
-    _box(
-        sheet,
-        305,
-        55,
-        660,
-        55,
-        "cli, commands, service, live",
-        "settings, signals, readiness, watchdog; they wire the rest",
-        WIRING,
-    )
-    _box(sheet, 325, 165, 620, 130, "pipeline", "", WIRING)
+    _arrow(sheet, (245, 230), (305, 230), "")
+    sheet.words(140, 275, "model.tflite with its contract", 12, "middle")
+    sheet.words(140, 291, "and golden inputs", 12, "middle")
+    sheet.words(140, 500, "package, settings and models", 11, "middle", FAINT)
+    _box(sheet, 305, 55, 370, 55, "service/", "settings, signals, systemd, models, outputs", WIRING)
+    _box(sheet, 695, 55, 270, 55, "commands/, doctor/, flash/", "command line, checks, card", WIRING)
+    _box(sheet, 305, 165, 660, 130, "pipeline.py and stages/", "", WIRING)
     for index, (name, what) in enumerate(STAGES):
-        x = 335 + 87 * index
-        _box(sheet, x, 205, 79, 60, name, "", STAGE)
+        x = 312 + 81 * index
+        _box(sheet, x, 205, 77, 60, name, "", STAGE)
         for line, part in enumerate(_halves(what)):
-            sheet.words(x + 39.5, 243 + 12 * line, part, 9.5, "middle", FAINT)
+            sheet.words(x + 38.5, 243 + 12 * line, part, 9.5, "middle", FAINT)
         if index:
-            sheet.line([(x - 8, 235), (x, 235)])
-    _arrow(sheet, (635, 110), (635, 165), "")
-    sheet.words(635, 315, "contracts: what passes between the stages - shapes, units, colour order", 12, "middle")
-    _box(
-        sheet,
-        475,
-        345,
-        490,
-        60,
-        "drivers/",
-        "cameras, pins, TFLite runtimes, and stand-ins that ship with them",
-        DRIVER,
-    )
-    _arrow(sheet, (905, 345), (905, 295), "")
-    sheet.words(
-        720, 432, "the only place that imports hardware's libraries; no stage knows a driver", 12, "middle", FAINT
-    )
+            sheet.line([(x - 4, 235), (x, 235)])
+    _arrow(sheet, (490, 110), (490, 165), "")
+    sheet.words(635, 318, "one frame passes through all stages, then its results are reported", 12, "middle", FAINT)
+    for index, (name, what) in enumerate(BESIDE):
+        x = 305 + 134 * index
+        _box(sheet, x, 345, 124, 75, name, "", DRIVER if name == "drivers/" else WIRING)
+        for line, part in enumerate(_halves(what)):
+            sheet.words(x + 62, 384 + 14 * line, part, 10.5, "middle", FAINT)
+    _box(sheet, 305, 440, 660, 40, "", "", DRIVER)
+    sheet.words(635, 465, "contracts, config, errors, paths: everything imports them", 12, "middle")
+    sheet.words(635, 502, "only drivers/ imports hardware libraries; no stage imports a driver", 12, "middle", FAINT)
     return sheet.svg()
 
 
@@ -77,9 +71,11 @@ def _frame(sheet: Sheet, x: float, y: float, width: float, height: float, label:
 
 def _box(sheet: Sheet, x: float, y: float, width: float, height: float, name: str, what: str, fill: str) -> None:
     sheet.box(x, y, width, height, fill=fill)
-    sheet.words(x + width / 2, y + 22, name, 14, "middle", bold=True)
+    if name:
+        sheet.words(x + width / 2, y + 22, name, 14, "middle", bold=True)
     for line, part in enumerate(_halves(what) if len(what) * 5.6 > width else [what]):
-        sheet.words(x + width / 2, y + 40 + 14 * line, part, 11, "middle", FAINT)
+        if part:
+            sheet.words(x + width / 2, y + 40 + 14 * line, part, 11, "middle", FAINT)
 
 
 def _arrow(sheet: Sheet, start: tuple[float, float], end: tuple[float, float], label: str) -> None:
@@ -92,7 +88,7 @@ def _arrow(sheet: Sheet, start: tuple[float, float], end: tuple[float, float], l
 
 
 def _halves(text: str) -> list[str]:
-    """``text`` in two lines, broken at the space nearest the middle."""
+    """Return ``text`` in two lines, broken at the space nearest the middle."""
     spaces = [i for i, letter in enumerate(text) if letter == " "]
     if not spaces:
         return [text]

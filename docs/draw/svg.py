@@ -1,4 +1,4 @@
-"""Lines, boxes and words on a sheet. Coordinates are pixels, x to the right, y down."""
+"""Lines, boxes and text on a sheet. Coordinates are pixels, x to the right, y down."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ INK, FAINT, PAPER = "#222222", "#8a8a8a", "#ffffff"
 
 
 class Sheet:
-    """A drawing under way; :meth:`svg` gives the file's text."""
+    """Drawing that collects elements; :meth:`svg` returns the text of the file."""
 
     def __init__(self, width: int, height: int, title: str) -> None:
         self._width, self._height, self._title = width, height, title
         self._elements: list[str] = []
 
     def line(self, points: Sequence[Point], colour: str = INK, width: float = 1.5, dash: str = "") -> None:
-        """A line through ``points``."""
+        """Draw a line through ``points``."""
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         self._add(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dashed}/>')
 
     def area(self, points: Sequence[Point], fill: str, colour: str = "none") -> None:
-        """A filled shape with corners at ``points``."""
+        """Draw a filled shape with corners at ``points``."""
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
         self._add(f'<polygon points="{path}" fill="{fill}" stroke="{colour}" stroke-width="1.5"/>')
 
     def box(self, x: float, y: float, width: float, height: float, fill: str = PAPER, colour: str = INK) -> None:
-        """A rectangle with its top left corner at (x, y), corners a little round."""
+        """Draw a rectangle with rounded corners; its top left corner is (x, y)."""
         self._add(
             f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="4" fill="{fill}" '
             f'stroke="{colour}" stroke-width="1.5"/>'
         )
 
     def circle(self, x: float, y: float, radius: float, fill: str = PAPER, colour: str = INK) -> None:
-        """A circle around (x, y)."""
+        """Draw a circle around (x, y)."""
         self._add(f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{fill}" stroke="{colour}" stroke-width="1.5"/>')
 
     def words(
@@ -48,7 +48,7 @@ class Sheet:
         colour: str = INK,
         bold: bool = False,
     ) -> None:
-        """``text`` with its baseline at y; ``anchor`` is start, middle or end."""
+        """Write ``text`` with its baseline at y; ``anchor`` is start, middle or end."""
         weight = ' font-weight="bold"' if bold else ""
         self._add(
             f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"{weight}>'
@@ -56,7 +56,7 @@ class Sheet:
         )
 
     def svg(self) -> str:
-        """The drawing on white paper: readers in the dark would not see ink on nothing."""
+        """Return the drawing on a white background: dark mode would hide black lines on a transparent one."""
         size = f'width="{self._width}" height="{self._height}" viewBox="0 0 {self._width} {self._height}"'
         return "\n".join(
             [

@@ -1,17 +1,18 @@
-"""A Raspberry Pi's and a Jetson's header, and what hangs on it.
+"""Header of a Raspberry Pi and of a Jetson, with the circuit on it.
 
-Pins: Raspberry Pi documentation, "GPIO and the 40-pin header"; for the Jetson the line names of Orin Nano's and Orin
-NX's developer kit as ``gpioinfo`` lists them (the table in NVIDIA's Jetson.GPIO). The used pins of the Pi are those of
-the default settings where there are any.
+Pins: Raspberry Pi documentation, "GPIO and the 40-pin header"; for the Jetson the line names of the Orin Nano and Orin
+NX developer kits as ``gpioinfo`` lists them (the table in NVIDIA's Jetson.GPIO). The Pi uses the pins of the default
+settings where these name one. Transistor legs: onsemi data sheets of BC547 and 2N3904.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from docs.draw import symbols
 from docs.draw.svg import FAINT, INK, Point, Sheet
+from docs.draw.symbols import Vertical
 
 PI_PINS: Mapping[int, str] = {
     1: "3.3 V", 2: "5 V", 3: "GPIO2", 4: "5 V", 5: "GPIO3", 6: "GND", 7: "GPIO4", 8: "GPIO14", 9: "GND", 10: "GPIO15",
@@ -28,7 +29,7 @@ JETSON_PINS: Mapping[int, str] = {
     35: "PI.02", 36: "PR.05", 37: "PY.02", 38: "PI.01", 39: "GND", 40: "PI.00",
 }  # fmt: skip
 PI_USED: Mapping[str, int] = {"led": 11, "buzzer": 13, "relay": 15, "heartbeat": 18}
-"""Pin of the header for each output; relay and heartbeat have no default, these are the documentation's proposal."""
+"""Header pin of each output; the settings have no default for relay and heartbeat, the documentation proposes these."""
 JETSON_USED: Mapping[str, int] = {"led": 29, "buzzer": 31, "relay": 33, "heartbeat": 15}
 COLOURS: Mapping[str, str] = {"led": "#c2410c", "buzzer": "#1d4ed8", "relay": "#7e22ce", "heartbeat": "#15803d"}
 CAPTIONS: Mapping[str, str] = {
@@ -39,58 +40,65 @@ CAPTIONS: Mapping[str, str] = {
 }
 POWER, GROUND = "#dc2626", "#111111"
 RED, GREEN = "#fca5a5", "#86efac"
+ROWS: Mapping[str, float] = {"led": 160, "buzzer": 340, "relay": 488, "heartbeat": 645}
+"""Height of each circuit on the sheet."""
+POWER_X, GROUND_X = 830, 960
+"""Places of the two supply rails."""
 
 PITCH = 27
 LEFT, TOP = 112, 92
-"""Where pin 1 is drawn."""
+"""Centre of pin 1 on the sheet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A header: its pins' names, the pins used, and what is special about its outputs."""
+    """Header with the names of its pins, the pins that fmd uses, and the strength of its outputs."""
 
     title: str
     names: Mapping[int, str]
     used: Mapping[str, int]
     strong: bool
-    """Whether a pin can light an LED by itself; else a transistor stands between."""
+    """Whether a pin can light an LED directly; otherwise a transistor switches it."""
+    lanes: Sequence[str]
+    """Outputs in the order of their wires, from the left: the order with the fewest crossings."""
 
 
-PI = Board("Raspberry Pi 3, 4, 5", PI_PINS, PI_USED, True)
-JETSON = Board("Jetson Orin Nano / NX developer kit", JETSON_PINS, JETSON_USED, False)
+PI = Board("Raspberry Pi 3, 4, 5", PI_PINS, PI_USED, True, ("heartbeat", "relay", "buzzer", "led"))
+JETSON_LANES = ("led", "buzzer", "relay", "heartbeat")
+JETSON = Board("Jetson Orin Nano / NX developer kit", JETSON_PINS, JETSON_USED, False, JETSON_LANES)
 
 
 def pi() -> str:
-    """The Raspberry Pi's wiring."""
+    """Return the wiring of the Raspberry Pi as SVG."""
     return _drawn(PI)
 
 
 def jetson() -> str:
-    """The Jetson's wiring."""
+    """Return the wiring of the Jetson as SVG."""
     return _drawn(JETSON)
 
 
 def _drawn(board: Board) -> str:
     sheet = Sheet(1000, 740, f"Wiring of {board.title}")
     _header(sheet, board)
-    rail, power = _ground_rail(sheet), _power_rail(sheet, 464 if board.strong else 610)
-    for row, name in enumerate(("led", "buzzer", "relay", "heartbeat")):
-        y = (160, 340, 488, 645)[row]
+    _ground_rail(sheet)
+    power = _power_rail(sheet, board)
+    for name, y in ROWS.items():
         start = _signal(sheet, board, name, y)
         if name == "relay":
-            _relay(sheet, board, start, power, rail)
+            _relay(sheet, board, start, power)
         elif name == "buzzer":
-            _load(sheet, board, start, power, rail, None)
+            _load(sheet, board, start, power, None)
         elif board.strong:
-            _lamp(sheet, start, rail, RED if name == "led" else GREEN)
+            _lamp(sheet, start, power, RED if name == "led" else GREEN)
         else:
-            _load(sheet, board, start, power, rail, RED if name == "led" else GREEN)
+            _load(sheet, board, start, power, RED if name == "led" else GREEN)
         _caption(sheet, board, name, start)
     return sheet.svg()
 
 
 def place(pin: int) -> Point:
-    """Centre of a pin: odd ones on the left, pin 1 at the top."""
+    """Return the centre of a pin: odd pins are on the left, pin 1 is at the top."""
     return LEFT + PITCH * ((pin + 1) % 2), TOP + PITCH * ((pin - 1) // 2)
 
 
@@ -112,48 +120,67 @@ def _header(sheet: Sheet, board: Board) -> None:
 
 
 def _signal(sheet: Sheet, board: Board, name: str, y: float) -> Point:
-    """The wire from a pin to its circuit: out between two rows of pins, then up or down. Returns its end."""
-    pin = board.used[name]
-    x, pin_y = place(pin)
-    lane = 300 + 14 * list(board.used).index(name)
-    # Between two rows of pins, so that it runs over no name.
-    between = pin_y + PITCH / 2
-    sheet.line([(x, pin_y), (x, between), (lane, between), (lane, y), (380, y)], COLOURS[name], 2.5)
+    """Draw the wire from a pin to its circuit: out between two rows of pins, then up or down. Return its end."""
+    x, pin_y = place(board.used[name])
+    x_lane, between, _ = lane(board, name)
+    crossed = [spanning(board, other) for other in board.used if other != name]
+    path = [(x, pin_y), (x, between), (x_lane, between), (x_lane, y), (380, y)]
+    symbols.wire(sheet, path, COLOURS[name], 2.5, crossed)
     return 380, y
 
 
-def _ground_rail(sheet: Sheet) -> float:
-    """GND from pin 39 under the board to a rail on the right; returns where that stands."""
+def lane(board: Board, name: str) -> Vertical:
+    """Return the vertical part of a signal's wire: x, where it starts and where it ends."""
+    # Between two rows of pins, so that the wire does not cover a pin's name.
+    between = place(board.used[name])[1] + PITCH / 2
+    return 290 + 20 * board.lanes.index(name), between, ROWS[name]
+
+
+def spanning(board: Board, name: str) -> Vertical:
+    """Return the same part with its upper end first."""
+    x, start, end = lane(board, name)
+    return x, min(start, end), max(start, end)
+
+
+def _ground_rail(sheet: Sheet) -> None:
+    """Draw GND from pin 39 below the board to a rail on the right."""
     x, y = place(39)
-    sheet.line([(x, y), (x, 715), (960, 715), (960, 128)], GROUND, 2.5)
-    sheet.words(966, 132, "GND", 12, bold=True)
-    return 960
+    sheet.line([(x, y), (x, 715), (GROUND_X, 715), (GROUND_X, 128)], GROUND, 2.5)
+    sheet.words(GROUND_X + 6, 132, "GND", 12, bold=True)
 
 
-def _power_rail(sheet: Sheet, bottom: float) -> float:
-    """5 V from pin 2 over the top to a rail that ends at ``bottom``; returns where that stands."""
+def _power_rail(sheet: Sheet, board: Board) -> Vertical:
+    """Draw 5 V from pin 2 above the circuits to a rail; return the rail."""
     x, y = place(2)
-    sheet.line([(x, y), (x, 64), (830, 64), (830, bottom)], POWER, 2.5)
-    sheet.words(836, 60, "5 V", 12, colour=POWER, bold=True)
-    return 830
+    bottom = 464 if board.strong else 610
+    sheet.line([(x, y), (x, 64), (POWER_X, 64), (POWER_X, bottom)], POWER, 2.5)
+    sheet.words(POWER_X + 6, 60, "5 V", 12, colour=POWER, bold=True)
+    return POWER_X, 64, bottom
 
 
-def _lamp(sheet: Sheet, start: Point, rail: float, colour: str) -> None:
-    """An LED straight on the pin: (3.3 V - 2 V) / 330 ohm = 4 mA."""
+def _ground(sheet: Sheet, points: Sequence[Point], power: Vertical) -> None:
+    """Draw a wire to the GND rail; it crosses the 5 V rail without touching it."""
+    y = points[-1][1]
+    symbols.wire(sheet, [*points, (GROUND_X, y)], GROUND, 2, [power])
+    symbols.joint(sheet, GROUND_X, y, GROUND)
+
+
+def _lamp(sheet: Sheet, start: Point, power: Vertical, colour: str) -> None:
+    """Draw an LED directly at the pin: (3.3 V - 2 V) / 330 ohm = 4 mA."""
     x, y = symbols.resistor(sheet, *start, "330 Ω")
     x, y = symbols.led(sheet, x + 10, y, colour)
     sheet.line([(start[0] + 60, y), (start[0] + 70, y)])
-    sheet.line([(x, y), (rail, y)], GROUND, 2)
-    symbols.joint(sheet, rail, y, GROUND)
+    _ground(sheet, [(x, y)], power)
     sheet.words(x - 58, y + 30, "long leg", 11, "middle", FAINT)
 
 
-def _load(sheet: Sheet, board: Board, start: Point, power: float, rail: float, lamp: str | None) -> None:
-    """A buzzer or, where a pin can light none, an LED, switched by a transistor; off while the pin floats."""
+def _load(sheet: Sheet, board: Board, start: Point, power: Vertical, lamp: str | None) -> None:
+    """Draw a buzzer or an LED that a transistor switches; the resistor to GND keeps it off while the pin floats."""
     if board.strong:
         x, y = symbols.resistor(sheet, *start, "1 kΩ")
         sheet.line([(x, y), (x + 60, y)])
         upper, lower = symbols.npn(sheet, x + 60, y, "BC547")
+        _legs(sheet, x + 220, y - 22)
         down = symbols.standing_resistor(sheet, x + 25, y, "10 kΩ")
     else:
         x, y = start
@@ -162,14 +189,20 @@ def _load(sheet: Sheet, board: Board, start: Point, power: float, rail: float, l
         down = symbols.standing_resistor(sheet, x + 85, y, "100 kΩ")
     symbols.joint(sheet, down[0], y)
     ground = y + 50
-    sheet.line([lower, (lower[0], ground), (rail, ground)], GROUND, 2)
+    _ground(sheet, [lower, (lower[0], ground)], power)
     sheet.line([down, (lower[0], ground)], GROUND, 2)
     symbols.joint(sheet, lower[0], ground, GROUND)
-    symbols.joint(sheet, rail, ground, GROUND)
     if lamp is None:
-        _between_buzzer(sheet, upper, power)
+        _between_buzzer(sheet, upper, power[0])
     else:
-        _between_lamp(sheet, upper, power, lamp)
+        _between_lamp(sheet, upper, power[0], lamp)
+
+
+def _legs(sheet: Sheet, x: float, y: float) -> None:
+    """Draw the legs of both transistors of the parts list: their order is opposite."""
+    symbols.case(sheet, x, y, "BC547", "CBE")
+    symbols.case(sheet, x + 90, y, "2N3904", "EBC")
+    sheet.words(x + 45, y + 62, "flat side to the front, legs down", 11, "middle", FAINT)
 
 
 def _between_buzzer(sheet: Sheet, upper: Point, power: float) -> None:
@@ -185,7 +218,7 @@ def _between_buzzer(sheet: Sheet, upper: Point, power: float) -> None:
 
 
 def _between_lamp(sheet: Sheet, upper: Point, power: float, colour: str) -> None:
-    """(5 V - 2 V) / 330 ohm = 9 mA."""
+    """Draw an LED from 5 V to the transistor: (5 V - 2 V) / 330 ohm = 9 mA."""
     x, y = upper
     short_leg = symbols.led(sheet, x + 80, y, colour, towards=-1)
     sheet.line([short_leg, upper])
@@ -195,20 +228,21 @@ def _between_lamp(sheet: Sheet, upper: Point, power: float, colour: str) -> None
     sheet.words(x + 80, y + 20, "long leg at the resistor", 11, colour=FAINT)
 
 
-def _relay(sheet: Sheet, board: Board, start: Point, power: float, rail: float) -> None:
-    """A finished module: relay, transistor, diode and often an optocoupler on one board."""
+def _relay(sheet: Sheet, board: Board, start: Point, power: Vertical) -> None:
+    """Draw a relay module: relay, transistor, diode and often an optocoupler on one board."""
     x, y = 500, start[1] - 42
     sheet.line([start, (x, start[1])], COLOURS["relay"], 2.5)
     sheet.box(x, y, 190, 84, fill="#f3e8ff")
     sheet.words(x + 8, start[1] + 4, "IN", 12)
     sheet.words(x + 95, y + 34, "relay module", 13, "middle", bold=True)
-    needs = "taking 3.3 V at IN" if board.strong else "with a MOSFET at IN"
+    needs = "accepts 3.3 V at IN" if board.strong else "with a MOSFET at IN"
     sheet.words(x + 95, y + 52, needs, 11, "middle", FAINT)
-    for shift, label, colour, to in ((18, "VCC", POWER, power), (66, "GND", GROUND, rail)):
+    for shift, label in ((18, "VCC"), (66, "GND")):
         sheet.words(x + 182, y + shift + 4, label, 12, "end")
-        sheet.line([(x + 190, y + shift), (to, y + shift)], colour, 2)
-        symbols.joint(sheet, to, y + shift, colour)
-    sheet.words(x + 95, y + 104, "contacts: siren, door opener; on a supply of their own", 11, "middle", FAINT)
+    sheet.line([(x + 190, y + 18), (power[0], y + 18)], POWER, 2)
+    symbols.joint(sheet, power[0], y + 18, POWER)
+    _ground(sheet, [(x + 190, y + 66)], power)
+    sheet.words(x + 95, y + 104, "contacts: siren or door opener, with its own supply", 11, "middle", FAINT)
 
 
 def _caption(sheet: Sheet, board: Board, name: str, start: Point) -> None:

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Installs fmd from the boot partition of a card that `fmd flash` prepared.
 #
-#   first-boot.sh enable [now]   have a service run this script until it has succeeded once, from the next start on or now
-#   first-boot.sh                install; what the service runs
+#   first-boot.sh enable [now]   enable a service that runs this script until it succeeds once, from the next boot or now
+#   first-boot.sh                install; the service runs this
 #
-# The board's green LED tells how it goes: a heartbeat while it works, quick and even when it failed (it tries again
-# every half minute), as usual when it is done. What was said lies in fmd/first-boot.log on the boot partition.
+# The board's green LED shows the progress: a heartbeat during the installation, fast and even after a failure (it tries
+# again every half minute), as usual after success. The log is in fmd/first-boot.log on the boot partition.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# Elsewhere in the tests.
+# Tests use other folders.
 etc=${FMD_ETC:-/etc}
 sys=${FMD_SYS:-/sys}
 run=${FMD_RUN:-/run}
@@ -16,10 +16,10 @@ share=${FMD_SHARE:-/usr/share/fmd}
 unit=fmd-first-boot.service
 
 led() {
-    for name in ACT led0; do # led0 up to kernel 5.10, ACT after it
+    for name in ACT led0; do # called led0 up to kernel 5.10, ACT since
         trigger=$sys/class/leds/$name/trigger
         [ -w "$trigger" ] || continue
-        # The kernel marks the one in use with brackets. Kept once: a second try finds ours there.
+        # Remember the original trigger, which the kernel marks with brackets. Only once: a second try would find ours.
         [ -e "$run/fmd-first-boot.led" ] || sed 's/.*\[\(.*\)\].*/\1/' "$trigger" >"$run/fmd-first-boot.led"
         case $1 in
         working) echo heartbeat >"$trigger" ;;
@@ -42,16 +42,16 @@ hand_over() {
     fi
 }
 
-# What this card was last prepared with; an earlier package may lie beside it.
+# List only files of the last preparation of this card; an older package may be there as well.
 listed() { sed -n 's|^[0-9a-f]*  \('"$1"'\)$|\1|p' SHA256SUMS; }
 
 install_package() {
     for file in $(listed '[^/]*\.deb'); do set -- "$@" "./$file"; done
-    # confold: the settings put there before the package are the ones that stay.
+    # confold keeps the settings that were copied before the package.
     apt-get install -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 "$@"
 }
 
-# Not on Raspberry Pi OS Lite as it comes. Without its own recommendations, which are a desktop's.
+# Raspberry Pi OS Lite lacks picamera2. Its recommended packages belong to a desktop, so leave them out.
 install_picamera2() {
     python3 -c 'import picamera2' 2>/dev/null && return
     set -- install -y --no-install-recommends -o DPkg::Lock::Timeout=300 python3-picamera2
@@ -62,17 +62,17 @@ install_picamera2() {
 install_fmd() {
     cd "$here"
     sha256sum --check --quiet SHA256SUMS
-    # Before the package, whose service starts with the settings it finds.
+    # Settings come first, because the package starts the service with the settings that it finds.
     install -d "$etc/fmd"
     for file in $(listed 'etc/.*'); do install -m 0644 "$file" "$etc/fmd/"; done
     for file in $(listed 'secret/.*'); do install -m 0600 "$file" "$etc/fmd/"; done
     export DEBIAN_FRONTEND=noninteractive
-    # Somebody may have pulled the plug in the middle of the try before.
+    # A power cut may have interrupted the previous try.
     dpkg --configure -a || true
     install_picamera2
-    # A fresh image may lack apt's lists; a door without a network does without what is only recommended.
+    # A new image may lack apt's lists. Without a network, install without recommended packages.
     install_package || { apt-get update && install_package; } || install_package --no-install-recommends
-    # The group came with the package.
+    # The package created the group.
     for file in $(listed 'secret/.*'); do
         chgrp fmd "$etc/fmd/${file#secret/}" && chmod 0640 "$etc/fmd/${file#secret/}"
     done
@@ -81,14 +81,14 @@ install_fmd() {
         systemctl daemon-reload
     fi
     systemctl enable fmd.service
-    # Returns when fmd has said that it watches, or fails.
+    # Returns when fmd watches, or fails.
     systemctl restart fmd.service
 }
 
 main() {
     log=$run/fmd-first-boot.log
     led working
-    # In a shell of its own: within an `if` this one would run on past errors.
+    # In a separate shell, because `set -e` has no effect within an `if`.
     if sh "$0" install >"$log" 2>&1; then
         cat "$log"
         systemctl disable "$unit"

@@ -1,14 +1,16 @@
-"""What lies in docs/ is what its code draws and computes today, and the numbers are right."""
+"""The committed drawings and tables are what their code generates, and their numbers are right."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
-from docs.draw import mounting, signals, wiring
+from docs.draw import mounting, signals, symbols, wiring
 from docs.draw.sheets import DRAWINGS, FOLDER, TABLES, with_tables
 from docs.draw.svg import Sheet
 from edge import config
@@ -59,7 +61,7 @@ def test_the_pis_pins_are_those_of_the_default_settings() -> None:
 
 
 def test_no_proposed_pin_is_pulled_up_at_the_start() -> None:
-    """A Pi pulls GPIO 0 to 8 up until somebody drives them."""
+    """A Pi pulls GPIO 0 to 8 up until a program drives them."""
     for pin in wiring.PI_USED.values():
         assert int(wiring.PI_PINS[pin].removeprefix("GPIO")) > 8
 
@@ -77,6 +79,45 @@ def test_wires_out_of_the_header_do_not_run_on_one_another() -> None:
     for board in (wiring.PI, wiring.JETSON):
         rows = [(pin - 1) // 2 for pin in board.used.values()]
         assert len(rows) == len(set(rows))
+
+
+def crossings(board: wiring.Board) -> list[tuple[str, str]]:
+    """Pairs of signals whose wires cross between header and circuit."""
+    found = []
+    for name in board.used:
+        x, start, end = wiring.lane(board, name)
+        horizontals = [(wiring.LEFT, x, start), (x, 380, end)]
+        for other in board.used:
+            across, top, bottom = wiring.spanning(board, other)
+            found += [(name, other) for left, right, y in horizontals if left < across < right and top < y < bottom]
+    return found
+
+
+@pytest.mark.parametrize("board", [wiring.PI, wiring.JETSON], ids=["pi", "jetson"])
+def test_the_order_of_the_wires_has_the_fewest_crossings(board: wiring.Board) -> None:
+    orders = [dataclasses.replace(board, lanes=order) for order in itertools.permutations(board.lanes)]
+    assert len(crossings(board)) == min(len(crossings(other)) for other in orders)
+
+
+def points_of(sheet: Sheet) -> list[tuple[float, float]]:
+    root = ElementTree.fromstring(sheet.svg())
+    pairs = " ".join(element.attrib.get("points", "") for element in root.iter()).split()
+    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in pairs)]
+
+
+def test_a_wire_passes_over_one_that_it_crosses_and_over_no_other() -> None:
+    sheet = Sheet(200, 200, "")
+    symbols.wire(sheet, [(10, 50), (100, 50), (100, 90)], "#000", 1, [(40, 20, 80), (70, 60, 80), (100, 50, 90)])
+    over = [(x, y) for x, y in points_of(sheet) if y < 50]
+    assert min(over, key=lambda point: point[1]) == (40, 50 - symbols.HOP)
+    assert all(abs(x - 40) <= symbols.HOP for x, _ in over)
+
+
+def test_the_legs_of_the_two_transistors_are_in_opposite_order() -> None:
+    texts = [element.text for element in ElementTree.fromstring(wiring.pi()).iter()]
+    bc547, other = (texts.index(name, texts.index("BC547") + 1) for name in ("BC547", "2N3904"))
+    assert texts[bc547 + 1 : other] == [None] * 2 + ["C", None, "B", None, "E"]
+    assert [text for text in texts[other + 1 : other + 8] if text] == ["E", "B", "C"]
 
 
 @pytest.mark.parametrize("signal", signals.MEANINGS)
@@ -107,3 +148,10 @@ def test_a_wide_sensor_loses_its_sides_in_a_narrower_picture() -> None:
 def test_the_angle_is_from_above_only_above() -> None:
     assert mounting.looking_down(2.6, 1.6, 1.0) == pytest.approx(45.0)
     assert mounting.looking_down(1.4, 1.6, 1.0) < 0
+
+
+def test_the_lower_edge_of_the_view_meets_the_chin_at_the_nearest_distance() -> None:
+    distance = mounting.nearest_m(2.1, 12.0, 24.3)
+    chin = mounting.HEAD_M - mounting.CHIN_M
+    assert mounting.looking_down(2.1, chin, distance) == pytest.approx(12.0 + 24.3)
+    assert distance < 1.0  # the person at 1 m in the drawing is in view

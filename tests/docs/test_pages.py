@@ -1,4 +1,4 @@
-"""What the pages say exists: files, headings, settings, commands, options, and the words fmd is quoted with."""
+"""Everything that the pages name exists: files, headings, settings, commands, options, messages, import rules."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ import pytest
 from edge.commands import main
 from edge.config import DEFAULT_PATH, load
 from tests.edge.parts import ROOT
+from tests.edge.test_imports import ALLOWED, BOTTOM
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 EVERY_PAGE = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.name if page.parent == ROOT else f"docs/{page.name}"
 )
+ALL_PAGES = [
+    *PAGES,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "systemd/README.md",
+    ROOT / "tests/machine/README.md",
+    *sorted((ROOT / "models").glob("*.md")),
+]
 
 
 def anchors(page: Path) -> set[str]:
-    """The addresses of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@EVERY_PAGE
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     dead = []
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
@@ -46,7 +55,7 @@ def test_every_setting_named_exists(page: Path) -> None:
 
 @EVERY_PAGE
 def test_every_setting_given_without_its_section_exists(page: Path) -> None:
-    keys = set(re.findall(r"^([a-z_]+) = ", DEFAULT_PATH.read_text(encoding="utf-8"), re.MULTILINE))
+    keys = {"version", *re.findall(r"^([a-z_]+) = ", DEFAULT_PATH.read_text(encoding="utf-8"), re.MULTILINE)}
     named = re.findall(r"`([a-z_]+) = [^`]+`", page.read_text(encoding="utf-8"))
     assert [key for key in named if key not in keys] == []
 
@@ -58,33 +67,54 @@ def test_every_command_and_option_shown_is_understood(page: Path, capsys: pytest
     for command, rest in re.findall(r"(?<![\w-])fmd ([a-z]+)((?: [^`\n|]*)?)", "\n".join(code(page))):
         if command not in helps:
             helps[command] = help_of(command, capsys)
-        options = set(re.findall(r"--[a-z-]+", rest)) - {"--verbose"}  # taken by every command, told by none
+        options = set(re.findall(r"--[a-z-]+", rest)) - {"--verbose"}  # every command takes it, no help lists it
         wrong += [f"{command} {option}" for option in options if option not in helps[command]]
     assert wrong == []
 
 
 def code(page: Path) -> list[str]:
-    """The page's code: fenced blocks line by line, and what stands between backticks."""
+    """Return the page's code: the lines of fenced blocks, and everything between backticks."""
     text = page.read_text(encoding="utf-8")
-    fenced = re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL)
+    fenced = re.findall(r"^ *```[a-z]*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     return [line for block in fenced for line in block.splitlines()] + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
 
 
 def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command says of itself."""
+    """Return the help of a command."""
     with pytest.raises(SystemExit) as ended:
         main.main([command, "--help"])
     assert ended.value.code == 0, f"fmd {command} does not exist"
     return capsys.readouterr().out
 
 
-def test_every_quoted_message_is_still_said() -> None:
-    """In the table by what it says; what stands between two quotes varies."""
+def test_every_quoted_message_exists() -> None:
+    """Each quote is a part of a message; the text between two quotes of a row varies."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \| ", page.partition("## By what it says")[2], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \| ", page.partition("## Messages")[2], re.MULTILINE)
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edge").rglob("*.py"))
     source = re.sub(r'"\n\s+f?"', "", source)  # messages over several lines
-    theirs = {"numpy.dtype size changed"}  # NumPy's own words
+    theirs = {"numpy.dtype size changed"}  # NumPy's message
     quoted = [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
     assert len(quoted) > 15
     assert [words for words in quoted if words not in source and words not in theirs] == []
+
+
+def test_contributing_states_the_import_rules_of_the_import_test() -> None:
+    section = (
+        (ROOT / "CONTRIBUTING.md")
+        .read_text(encoding="utf-8")
+        .partition("## What may import what")[2]
+        .partition("\n## ")[0]
+    )
+    rows = re.findall(r"^\| `([a-z_]+)(?:/|\.py)` \| (.*) \|$", section, re.MULTILINE)
+    stated = {package: set(re.findall(r"`([a-z_]+)`", others)) for package, others in rows}
+    assert stated == {package: set(others - BOTTOM) for package, others in ALLOWED.items()}
+    bottom = re.search(r"bottom layer: (.*?)\.\s", section, re.DOTALL)
+    assert bottom is not None
+    assert set(re.findall(r"`([a-z_]+)`", bottom[1])) == BOTTOM
+
+
+def test_architecture_names_every_package_of_edge() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    packages = [path.parent.name for path in (ROOT / "edge").glob("*/__init__.py")]
+    assert [name for name in packages if f"`{name}/`" not in page] == []
