@@ -1,33 +1,50 @@
-"""fmd at the door: what runs on the Pi or the Jetson. Needs neither TensorFlow nor converter.
+"""fmd at the door: what runs on the Raspberry Pi or the Jetson. It needs neither TensorFlow nor converter.
 
-    capture -> watch -> detect -> track -> classify -> decide -> alert      one stage a file, joined in pipeline.py
+Read pipeline.py first: it takes one frame through watch, detect, track, classify, decide and alert.
 
-    cli, commands    argv, and what each command does
-    service          models, stages, outputs and signals around the pipeline
-    live, pulse      live cameras in turn; what systemd hears
-    pace             does the machine keep up with what the settings ask?
-    world            time, and the threads beside a run
-    sight            does a camera's picture show anything, or is it frozen, black, covered?
-    address          where a network camera is, and what of that may be told
-    faults           what can go wrong with a camera, to be rehearsed
-    contracts        what passes between the stages: shapes, units, colour order
-    bundle, config   a model file and the contract in it; the settings
-    migrate          settings of earlier versions
-    install, trial   which model files are in use; a new one beside the old
-    errors           everything that can go wrong, as one tree
-    pixels           pictures made smaller and larger
-    events           what happened, on the card, within a budget
-    publish          decisions, health and figures to whoever listens
-    outbox           a queue and a thread before each receiver
-    speech           the sound at the door, and how it is made
-    board            temperature, throttling and memory
-    off              outputs off after fmd was killed
-    word             what one process leaves for another to find
-    replay           clips of a door, and what fmd must make of them
-    doctor/          is this machine fit, and what cures it?
-    predict, annotate   pictures instead of people; what was seen, drawn
-    drivers/         cameras, pins and TFLite runtimes, one file each; the only place that imports them
+    pipeline.py      one frame through all stages
+    contracts.py     what passes between stages: shapes, units, colour order
+    config.py        typed settings; default.toml holds every default, migrate.py accepts earlier names
+    errors.py        every error that fmd reports, as one tree, and the exit codes
+    paths.py         where fmd's files are
+    state_file.py    small JSON files exchanged between processes
+    addresses.py     where a network camera is, with passwords removed
+    board.py         temperature, throttling and memory of the board
+    faults.py        camera faults to rehearse
 
-Commands and service wire everything; the pipeline knows the stages; stages and drivers know the contracts, not each
-other. Read pipeline.py first.
+    stages/          one stage per file; time is a parameter
+    inference/       model files with their contracts; resizing
+    camera/          supervisor of a live camera, lateness, checks of the picture
+    drivers/         cameras, outputs, TFLite runtimes, publishers: the only package that imports their libraries
+    service/         models, outputs, signals and systemd around the pipeline
+    reporting/       messages, metrics, console lines and annotated pictures
+    record/          the log of events
+    doctor/ flash/   checks of this machine; preparation of an SD card
+    commands/        the command line, one file per command
+    api.py           the Python API
+
+Commands and api import everything; stages and drivers import contracts, settings and inference, not each other.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.api import Box, FmdError, PredictedFace, Predictor, example_picture, open_predictor, read_picture
+
+__all__ = ["Box", "FmdError", "PredictedFace", "Predictor", "example_picture", "open_predictor", "read_picture"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name from :mod:`edge.api`, loaded at first use: ``import edge`` alone must stay quick."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from edge import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names beside the module's own, for completion in a shell."""
+    return sorted([*globals(), *__all__])

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from converter.tables import LabelledFace, Picture, read_rows
-from edge.contracts import Box, Floats, Frame
+from edge.contracts import Box, Floats
 from edge.errors import DataError
 from edge.inference.bundle import Model
 from edge.reporting.predictor import COLUMNS, Predictor
@@ -76,13 +76,13 @@ def predict(pictures: Sequence[Picture], detector: Model, classifier: Model, min
     """What the runtime's own stages find in pictures, down to ``min_score``, every face labelled."""
     look = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier), 0.0)
     out: dict[str, list[Predicted]] = {}
-    for i, picture in enumerate(with_progress(pictures, "looking at")):
+    for picture in with_progress(pictures, "looking at"):
         image = read_rgb(picture.path)
-        found = look.predict(Frame(image, image[:, :, 1], 0.0, i))
+        found = look.predict(image)
         out[picture.name] = [
             # Rounded as fmd predict writes them: either way gives the same figures.
-            Predicted(Box(*(round(v, 1) for v in face.box)), round(face.score, 4), verdict.label if verdict else "")
-            for face, verdict in found
+            Predicted(Box(*(round(v, 1) for v in face.box)), round(face.score, 4), face.label or "")
+            for face in found
         ]
     return out
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge.contracts import Frame, Image, luma_of
+from edge.contracts import Image
 from edge.drivers import doorway
 from edge.reporting.predictor import Predictor
 from training import augment, sheet
@@ -115,8 +115,7 @@ def draw(predictor: Predictor, out: Path) -> tuple[int, int]:
 
 
 def _tile(predictor: Predictor, trial: Trial) -> tuple[sheet.Tile, bool]:
-    frame = Frame(trial.image, luma_of(trial.image), 0.0, 0)
-    found = [(face, verdict) for face, verdict in predictor.predict(frame) if verdict is not None]
+    found = [(face, face.observation) for face in predictor.predict(trial.image) if face.observation]
     if not found:
         return sheet.Tile(sheet.whole_tile(trial.image), trial.name, "not found"), False
     face, verdict = found[0]

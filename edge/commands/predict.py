@@ -1,4 +1,4 @@
-"""``fmd predict``: faces and labels of pictures or a clip, as a CSV."""
+"""``fmd predict``: write the faces, labels and probabilities of pictures or of a clip's frames."""
 
 from __future__ import annotations
 
@@ -6,93 +6,134 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from edge.commands import common
 from edge.errors import EXIT_OK, CameraError, FmdError, OutputError, naming_stdout
 
+if TYPE_CHECKING:
+    from edge.contracts import Frame
+    from edge.reporting.predictor import PredictedFace
+
 log = logging.getLogger(__name__)
+
+EXAMPLES = """\
+A CSV row is a face: image, xmin, ymin, xmax, ymax (pixels), score (of the
+detector), label, and p_LABEL, the probability of each label. A line of JSON is
+a picture, also one without faces: {"image", "width", "height", "faces":
+[{"box", "score", "label", "probabilities"}]}. A face has no label where the
+detector or the classifier doubts that it is a face.
+
+examples:
+  fmd predict door.jpg
+  fmd predict pictures/ --csv faces.csv
+  fmd predict clip.mp4 --annotate marked/    draw on a copy of each frame
+  fmd predict pictures/ --json | jq '.faces[].label'
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd predict``."""
     parser.add_argument("source", type=Path, help="a picture, a folder of pictures, or a clip")
-    parser.add_argument("--csv", type=Path, help="where to write (default: standard output)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="CSV file to write (default: standard output)")
     parser.add_argument(
-        "--annotate", type=Path, metavar="DIR", help="write every picture too, faces marked and blurred"
+        "--json", action="store_true", help="print one line of JSON per picture; CSV is written only with --csv"
+    )
+    parser.add_argument(
+        "--annotate", type=Path, metavar="DIR", help="write each picture with its faces marked and blurred"
     )
     parser.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     common.add_settings_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write faces and labels of every picture."""
+    """Write the faces of every picture of the source; raises CameraError at the end where some were unreadable."""
+    from edge import api
     from edge.reporting import annotate, predictor
-    from edge.service import models
 
     settings = common.load_settings(arguments)
     unreadable = Unreadable()
     # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
     frames = predictor.named_frames(arguments.source, settings.camera, unreadable.add)
     _check_csv(arguments.csv, arguments.source, *filter(None, [arguments.config]))
-    found_by = predictor.Predictor(
-        models.open_detector(settings), models.open_classifier(settings), settings.detect.start_score
-    )
+    predicting = api.predictor_of(settings)
     if arguments.annotate:
         arguments.annotate.mkdir(parents=True, exist_ok=True)
     progress = Progress()
-    with _csv_file(arguments.csv) as out:
-        out.write(",".join(predictor.COLUMNS) + "\n")
+    with _open_outputs(arguments, predicting.labels) as write:
         for name, frame in frames:
-            found = found_by.predict(frame)
-            predictor.write_rows(out, name, found)
+            faces = predicting.predict_frame(frame)
+            write(name, frame, faces)
             if arguments.annotate:
-                picture = found_by.annotated(frame, found, arguments.show_faces)
+                picture = predicting.annotated(frame.image, faces, arguments.show_faces)
                 annotate.save_picture(arguments.annotate / f"{name.replace('#', '-')}.png", picture)
-            progress.count(len(found))
-    progress.done()
-    unreadable.complain(arguments.source)
+            progress.count(len(faces))
+    progress.report()
+    unreadable.check(arguments.source)
     return EXIT_OK
 
 
 class Unreadable:
-    """The pictures of a folder that could not be read: told as they come, and counted for the end."""
+    """The pictures of a folder that could not be read: logged one by one, and counted for the end."""
 
     def __init__(self) -> None:
         self._errors: list[CameraError] = []
 
     def add(self, error: CameraError) -> None:
-        """Tell of one picture, and go on."""
+        """Log that a picture is left out."""
         log.warning("left out %s", error)
         self._errors.append(error)
 
-    def complain(self, source: Path) -> None:
-        """Raise CameraError if there were any: whoever reads the CSV alone would take it for complete."""
+    def check(self, source: Path) -> None:
+        """Raise CameraError if there were any: someone who reads only the output would take it for complete."""
         if self._errors:
             raise CameraError(
-                f"{source}: {len(self._errors)} of its pictures could not be read and are not in the rows; the first: "
-                f"{self._errors[0]}"
+                f"{source}: {len(self._errors)} of its pictures could not be read and are not in the output; "
+                f"the first: {self._errors[0]}"
             )
 
 
+@contextmanager
+def _open_outputs(
+    arguments: argparse.Namespace, labels: Sequence[str]
+) -> Iterator[Callable[[str, Frame, Sequence[PredictedFace]], None]]:
+    """Open what the options ask for, and yield the function that writes a picture's faces to all of it."""
+    from edge.reporting import predictor
+
+    with ExitStack() as stack:
+        table = None if arguments.json and not arguments.csv else stack.enter_context(_csv_file(arguments.csv))
+        if table:
+            predictor.write_header(table, labels)
+        if arguments.json:
+            stack.enter_context(naming_stdout())
+
+        def write(name: str, frame: Frame, faces: Sequence[PredictedFace]) -> None:
+            if table:
+                predictor.write_rows(table, name, faces, labels)
+            if arguments.json:
+                predictor.write_json(sys.stdout, name, frame.image, faces)
+
+        yield write
+
+
 def _check_csv(path: Path | None, *sources: Path) -> None:
-    """Complain before the models are loaded; what is there already stays as it is."""
+    """Raise before the models are loaded where ``path`` cannot be written; a file that exists keeps its content."""
     if path is None:
         return
     common.check_spares("--csv", path, *sources)
-    there = path.exists()
+    existed = path.exists()
     with _csv_file(path, "a"):
         pass
-    if not there:
+    if not existed:
         path.unlink()
 
 
 @contextmanager
 def _csv_file(path: Path | None, mode: Literal["w", "a"] = "w") -> Iterator[TextIO]:
-    """``path`` opened for rows, or standard output; a full disk is told with the file's name."""
+    """Open ``path`` for rows, or standard output where it is None; an error names the file."""
     if path is None:
         with naming_stdout():
             yield sys.stdout
@@ -108,22 +149,22 @@ def _csv_file(path: Path | None, mode: Literal["w", "a"] = "w") -> Iterator[Text
 
 
 class Progress:
-    """A line on stderr every few seconds; ``clock`` gives seconds."""
+    """A line in the log every ``every_s`` seconds; ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, every_s: float = 3.0) -> None:
         self._clock, self._every_s = clock, every_s
-        self._started_s = self._said_s = clock()
+        self._started_s = self._reported_s = clock()
         self._frames = self._faces = 0
 
     def count(self, faces: int) -> None:
-        """One more frame, with so many faces."""
+        """Count one more picture, with its number of ``faces``."""
         self._frames += 1
         self._faces += faces
-        if self._clock() - self._said_s >= self._every_s:
-            self._said_s = self._clock()
-            self.done()
+        if self._clock() - self._reported_s >= self._every_s:
+            self._reported_s = self._clock()
+            self.report()
 
-    def done(self) -> None:
-        """Say how far it is."""
+    def report(self) -> None:
+        """Log how many pictures and faces there were so far."""
         rate = self._frames / max(1e-9, self._clock() - self._started_s)
         log.info("%d pictures, %d faces, %.1f pictures/s", self._frames, self._faces, rate)

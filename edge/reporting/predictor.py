@@ -1,45 +1,134 @@
-"""Faces and labels of pictures or of a clip's frames, each on its own, as a CSV: for measuring, not for a door.
+"""Faces, labels and probabilities of single pictures: behind ``fmd predict`` and the Python API.
 
-A CSV row is image,xmin,ymin,xmax,ymax,score,label; ``score`` is the detector's. Faces below the confidence at which the
-door would begin to watch a person get no label, nor do those of which the classifier doubts that they are one: on
-their own they decide nothing there either.
+A picture has no past, so nothing here decides as the door does: each face gets one observation, the mean of the crop
+and its mirror image. Faces that the detector finds with less confidence than the door needs to start a track get none,
+nor do faces that the classifier doubts to be faces.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TextIO
 
 import msgspec
+import numpy as np
 
 from edge.config import CameraSettings
-from edge.contracts import Camera, Detector, Face, Frame, Image, Observation, Outcome
+from edge.contracts import Box, Camera, Detector, Face, Frame, Image, Observation, Outcome
 from edge.drivers import clip, folder
-from edge.errors import CameraError
+from edge.errors import CameraError, DataError
 from edge.reporting.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.stages.classify import MaskClassifier
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
-Found = list[tuple[Face, Observation | None]]
-"""Faces of one frame, best first, with their observations; None where nothing is held of them."""
+"""Columns of the CSV before the probabilities; ``score`` is the detector's."""
 CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
+NO_PROBABILITIES: Mapping[str, float] = MappingProxyType({})
+
+
+class PredictedFace(msgspec.Struct, frozen=True, eq=False):
+    """Face in a picture. ``box`` is in pixels of the picture, ``score`` (0..1) is the detector's confidence.
+
+    ``observation`` is what the classifier says of the face, None where it was not asked or doubts that this is a face.
+    """
+
+    box: Box
+    score: float
+    observation: Observation | None
+
+    @property
+    def label(self) -> str | None:
+        """Label with the highest probability, such as ``"with_mask"``; None without an observation."""
+        return self.observation.label if self.observation else None
+
+    @property
+    def probabilities(self) -> Mapping[str, float]:
+        """Probability (0..1) of each label, in the classifier's order; they sum to 1. Empty without an observation."""
+        return self.observation.probabilities if self.observation else NO_PROBABILITIES
+
+
+class Predictor:
+    """Detector and classifier for single pictures. Faces with a score below ``label_from`` get no label."""
+
+    def __init__(self, detector: Detector, classifier: MaskClassifier, label_from: float) -> None:
+        self._detector, self._classifier, self._label_from = detector, classifier, label_from
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that a face can get, in the classifier's order."""
+        return tuple(self._classifier.labels)
+
+    def predict(self, picture: Image) -> list[PredictedFace]:
+        """Return the faces of ``picture``, (height, width, 3) uint8 in R, G, B order, the highest score first.
+
+        Raises DataError for an array of another shape or type.
+        """
+        if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or not _is_picture(picture.shape):
+            got = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+            raise DataError(
+                f"picture: got {got}, expected uint8 (height, width, 3) in R, G, B order, "
+                f"as edge.read_picture returns it"
+            )
+        return self.predict_frame(Frame(picture, None, 0.0, 0))
+
+    def predict_frame(self, frame: Frame) -> list[PredictedFace]:
+        """Return the faces of a camera's or clip's frame, the highest score first."""
+        return [
+            PredictedFace(face.box, face.score, self._observed(frame, face)) for face in self._detector.detect(frame)
+        ]
+
+    def _observed(self, frame: Frame, face: Face) -> Observation | None:
+        observation = self._classifier.classify_single(frame, face) if face.score >= self._label_from else None
+        return observation if observation and observation.is_face else None
+
+    def annotated(self, picture: Image, faces: Sequence[PredictedFace], show_faces: bool) -> Image:
+        """Return a copy of ``picture`` with every labelled face marked, under its heat map where the model has one.
+
+        All ``faces`` are blurred unless ``show_faces`` is set: one without a label may well be a face.
+        """
+        picture = picture.copy()
+        if not show_faces:
+            for face in faces:
+                blur_face(picture, face.box)
+        observed = [(face.box, face.observation) for face in faces if face.observation]
+        # All maps first: a map is as large as its crop and would cover the neighbour's frame and label.
+        for _, observation in observed:
+            if observation.heat:
+                draw_heat(picture, observation.heat)
+        for box, observation in observed:
+            good = observation.label == self._classifier.compliant
+            colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
+            draw_box(picture, box, f"{observation.label} {observation.score:.2f}", colour)
+        return picture
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[2] == 3 and min(shape) > 0
+
+
+def read_picture(path: str | Path) -> Image:
+    """Return a picture file as (height, width, 3) uint8 in R, G, B order; CameraError where it is unreadable."""
+    return np.ascontiguousarray(folder.read_picture(Path(path)).image)
 
 
 def named_frames(
     source: Path, settings: CameraSettings, on_unreadable: Callable[[CameraError], None]
 ) -> Iterator[tuple[str, Frame]]:
-    """Every picture under ``source`` with its file name, or every frame of a clip as ``clip.mp4#12``, once.
+    """Yield every picture under ``source`` with its file name, or every frame of a clip as ``clip.mp4#12``, once.
 
-    A picture of a folder that cannot be read is handed to ``on_unreadable`` and left out. Raises CameraError at once
-    where there is nothing to read, and for a single picture that cannot be.
+    An unreadable picture of a folder goes to ``on_unreadable`` and is left out. Raises CameraError at once where there
+    is nothing to read, and for a single picture that is unreadable.
     """
     if source.is_dir():
         return _pictures_of(folder.pictures_in(source), on_unreadable)
     if not source.is_file():
         raise CameraError(f"{source}: no such file or folder; give a picture, a folder of pictures, or a clip")
     if source.suffix.lower() in CLIP_ENDINGS:
+        # A clip that loops, as the settings of a rehearsal may ask, would never end here.
         return _frames_of(clip.Clip(msgspec.structs.replace(settings, loop=False), str(source), lambda: 0.0), source)
     return iter([(source.name, folder.read_picture(source))])
 
@@ -62,44 +151,30 @@ def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:
         camera.close()
 
 
-class Predictor:
-    """Detector and classifier on single frames; faces under ``label_from`` confidence stay without a label."""
-
-    def __init__(self, detector: Detector, classifier: MaskClassifier, label_from: float) -> None:
-        self._detector, self._classifier, self._label_from = detector, classifier, label_from
-
-    def predict(self, frame: Frame) -> Found:
-        """Faces of a frame, best first, with their observations; without one where that look doubts their being one."""
-        return [(face, self._judged(frame, face)) for face in self._detector.detect(frame)]
-
-    def _judged(self, frame: Frame, face: Face) -> Observation | None:
-        observation = self._classifier.classify_single(frame, face) if face.score >= self._label_from else None
-        return observation if observation and observation.is_face else None
-
-    def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
-        """A copy of the frame with every labelled face drawn on it, under its heat map where the model gives one.
-
-        Everything in ``found`` is blurred unless asked not to: what nothing is held of may well be a face.
-        """
-        picture = frame.image.copy()
-        if not show_faces:
-            for face, _ in found:
-                blur_face(picture, face.box)
-        judged = [(face, observation) for face, observation in found if observation is not None]
-        for _, observation in judged:
-            if observation.heat:
-                draw_heat(picture, observation.heat)
-        for face, observation in judged:
-            good = observation.label == self._classifier.compliant
-            colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
-            draw_box(picture, face.box, f"{observation.label} {observation.score:.2f}", colour)
-        return picture
+def write_header(handle: TextIO, labels: Sequence[str]) -> None:
+    """Write the names of the CSV's columns: :data:`COLUMNS`, then ``p_LABEL`` for each of ``labels``."""
+    handle.write(",".join([*COLUMNS, *(f"p_{label}" for label in labels)]) + "\n")
 
 
-def write_rows(handle: TextIO, name: str, found: Found) -> None:
-    """Append a frame's faces to an open CSV."""
+def write_rows(handle: TextIO, name: str, faces: Sequence[PredictedFace], labels: Sequence[str]) -> None:
+    """Write one CSV row per face of the picture ``name``; label and probabilities are empty without an observation."""
     writer = csv.writer(handle)
-    for face, observation in found:
-        writer.writerow(
-            [name, *(round(v, 1) for v in face.box), round(face.score, 4), observation.label if observation else ""]
-        )
+    for face in faces:
+        chances = [round(face.probabilities[label], 4) if face.probabilities else "" for label in labels]
+        box = (round(v, 1) for v in face.box)
+        writer.writerow([name, *box, round(face.score, 4), face.label or "", *chances])
+
+
+def write_json(handle: TextIO, name: str, picture: Image, faces: Sequence[PredictedFace]) -> None:
+    """Write the faces of the picture ``name`` as one line of JSON; a picture without faces has a line as well."""
+    height, width = picture.shape[:2]
+    listed = [
+        {
+            "box": [round(v, 1) for v in face.box],
+            "score": round(face.score, 4),
+            "label": face.label,
+            "probabilities": {label: round(p, 4) for label, p in face.probabilities.items()},
+        }
+        for face in faces
+    ]
+    handle.write(json.dumps({"image": name, "width": width, "height": height, "faces": listed}) + "\n")

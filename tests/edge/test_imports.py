@@ -34,8 +34,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "reporting"},
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
     "flash": BOTTOM | {"inference"},
+    "api": BOTTOM | {"drivers", "reporting", "service"},
     "commands": BOTTOM
-    | {"inference", "stages", "camera", "drivers", "pipeline", "reporting", "record", "service", "doctor", "flash"},
+    | {"inference", "stages", "camera", "drivers", "pipeline", "reporting", "record", "service", "doctor", "flash"}
+    | {"api"},
 }
 """Package (or module) of edge -> what it may import of edge beside itself."""
 HARDWARE = {

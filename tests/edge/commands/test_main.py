@@ -162,8 +162,20 @@ def test_predict_writes_a_csv_with_its_header(tmp_path: Path) -> None:
     found = fmd("predict", tmp_path / "a.png", "--csv", out, "--annotate", tmp_path / "seen")
     assert found.returncode == 0, found.stderr
     with out.open(newline="") as handle:
-        assert next(csv.reader(handle)) == ["image", "xmin", "ymin", "xmax", "ymax", "score", "label"]
+        header = next(csv.reader(handle))
+    assert header[:7] == ["image", "xmin", "ymin", "xmax", "ymax", "score", "label"]
+    assert header[7:] == ["p_with_mask", "p_without_mask", "p_with_incorrect_mask"]
     assert cv2.imread(str(tmp_path / "seen" / "a.png.png")).shape == (64, 64, 3)
+
+
+def test_predict_prints_a_line_of_json_per_picture_beside_the_csv_if_that_is_asked_for(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), texture(64, 64))
+    alone = fmd("predict", tmp_path, "--json")
+    both = fmd("predict", tmp_path, "--json", "--csv", tmp_path / "out.csv")
+    assert [json.loads(line)["image"] for line in alone.stdout.splitlines()] == ["a.png", "b.png"]
+    assert both.stdout == alone.stdout
+    assert (tmp_path / "out.csv").read_text().startswith("image,xmin,")
 
 
 def test_predict_goes_on_past_a_bad_picture_and_says_so_at_the_end(tmp_path: Path) -> None:

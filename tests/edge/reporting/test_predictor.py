@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -9,10 +12,19 @@ import numpy as np
 import pytest
 
 from edge import config
-from edge.contracts import Box, Face, Image, Observation
-from edge.errors import CameraError
-from edge.reporting.predictor import COLUMNS, Predictor, named_frames, write_rows
-from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, frame_of, texture, write_clip
+from edge.contracts import LABELS, Box, Image, Observation
+from edge.errors import CameraError, DataError
+from edge.reporting.predictor import (
+    COLUMNS,
+    PredictedFace,
+    Predictor,
+    named_frames,
+    read_picture,
+    write_header,
+    write_json,
+    write_rows,
+)
+from tests.edge.parts import BARE, MASKED, classifier_of, detector_of, face, texture, write_clip
 
 CAMERA = config.load().camera
 
@@ -26,32 +38,53 @@ def save(path: Path, picture: Image) -> Path:
     return path
 
 
+def predicted(box: Box, score: float, probabilities: Mapping[str, float] | None) -> PredictedFace:
+    return PredictedFace(box, score, None if probabilities is None else Observation(probabilities, 1.0))
+
+
+FACES = [predicted(Box(1.23, 2, 30.06, 40), 0.98765, BARE), predicted(Box(0, 0, 5, 5), 0.3, None)]
+
+
 def test_rows_read_back_as_they_were_written() -> None:
     out = io.StringIO()
-    out.write(",".join(COLUMNS) + "\n")
-    found = [(Face(Box(1.23, 2, 30.06, 40), 0.98765), Observation(BARE, 1.0)), (Face(Box(0, 0, 5, 5), 0.3), None)]
-    write_rows(out, 'a, "quoted" name.jpg', found)
-    rows = list(csv.DictReader(io.StringIO(out.getvalue())))
-    assert rows == [
-        {
-            "image": 'a, "quoted" name.jpg',
-            "xmin": "1.2",
-            "ymin": "2",
-            "xmax": "30.1",
-            "ymax": "40",
-            "score": "0.9877",
-            "label": "without_mask",
-        },
-        {
-            "image": 'a, "quoted" name.jpg',
-            "xmin": "0",
-            "ymin": "0",
-            "xmax": "5",
-            "ymax": "5",
-            "score": "0.3",
-            "label": "",
-        },
+    write_header(out, LABELS)
+    write_rows(out, 'a, "quoted" name.jpg', FACES, LABELS)
+    sure, faint = csv.DictReader(io.StringIO(out.getvalue()))
+    assert [*sure] == [*COLUMNS, "p_with_mask", "p_without_mask", "p_with_incorrect_mask"]
+    assert list(sure.values()) == [
+        'a, "quoted" name.jpg',
+        *("1.2", "2", "30.1", "40", "0.9877", "without_mask"),
+        *("0.02", "0.97", "0.01"),
     ]
+    assert list(faint.values())[1:] == [*("0", "0", "5", "5", "0.3", ""), *("", "", "")]
+
+
+def test_columns_of_probabilities_come_after_those_that_readers_know() -> None:
+    """In the classifier's order, whatever it is."""
+    out = io.StringIO()
+    write_header(out, ("bare", "masked"))
+    write_rows(out, "a.jpg", [predicted(Box(0, 0, 5, 5), 0.9, {"masked": 0.75, "bare": 0.25})], ("bare", "masked"))
+    assert out.getvalue().splitlines() == [
+        "image,xmin,ymin,xmax,ymax,score,label,p_bare,p_masked",
+        "a.jpg,0,0,5,5,0.9,masked,0.25,0.75",
+    ]
+
+
+def test_a_line_of_json_is_a_picture_with_its_faces() -> None:
+    out = io.StringIO()
+    write_json(out, "a.jpg", texture(48, 64), FACES)
+    write_json(out, "empty.jpg", texture(48, 64), [])
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert first == {
+        "image": "a.jpg",
+        "width": 64,
+        "height": 48,
+        "faces": [
+            {"box": [1.2, 2, 30.1, 40], "score": 0.9877, "label": "without_mask", "probabilities": dict(BARE)},
+            {"box": [0, 0, 5, 5], "score": 0.3, "label": None, "probabilities": {}},
+        ],
+    }
+    assert second == {"image": "empty.jpg", "width": 64, "height": 48, "faces": []}
 
 
 def test_pictures_of_a_folder_come_in_order_of_name_and_in_rgb(tmp_path: Path) -> None:
@@ -96,25 +129,49 @@ def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Pa
 
 def test_faint_faces_are_found_but_not_judged() -> None:
     predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.3)]), classifier_of(BARE), label_from=0.45)
-    (sure, observation), (faint, none) = predictor.predict(frame_of(texture(64, 64)))
+    sure, faint = predictor.predict(texture(64, 64))
     assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.3)
-    assert observation is not None
-    assert observation.label == "without_mask"
-    assert none is None
+    assert (sure.label, faint.label) == ("without_mask", None)
+    assert sure.probabilities == pytest.approx(dict(BARE))
+    assert (faint.observation, dict(faint.probabilities)) == (None, {})
+
+
+def test_a_picture_of_another_type_or_shape_is_refused() -> None:
+    predictor = Predictor(detector_of([]), classifier_of(BARE), label_from=0.45)
+    picture = texture(64, 64)
+    for wrong, got in [
+        (picture / 255, "float64 (64, 64, 3)"),
+        (picture[:, :, 0], "uint8 (64, 64)"),
+        (np.zeros((64, 64, 4), np.uint8), "uint8 (64, 64, 4)"),
+        (np.zeros((0, 64, 3), np.uint8), "uint8 (0, 64, 3)"),
+        ("door.jpg", "str"),
+    ]:
+        with pytest.raises(DataError, match=re.escape(f"picture: got {got}, expected uint8 (height, width, 3)")):
+            predictor.predict(wrong)  # type: ignore[arg-type]
+
+
+def test_a_picture_is_read_in_rgb_whatever_names_it(tmp_path: Path) -> None:
+    image = texture(20, 30)
+    path = save(tmp_path / "a.png", image)
+    for name in (path, str(path)):
+        picture = read_picture(name)
+        assert (picture.dtype, picture.flags.c_contiguous) == (np.uint8, True)
+        np.testing.assert_array_equal(picture, image)
+    with pytest.raises(CameraError, match="not a picture"):
+        read_picture(tmp_path / "nowhere.jpg")
 
 
 def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
     no_face = classifier_of({"with_mask": 0.1, "without_mask": 0.1, "not_a_face": 0.8}, background="not_a_face")
     predictor = Predictor(detector_of([face(32, 32, 24)]), no_face, label_from=0.45)
     image = texture(128, 128)
-    frame = frame_of(image)
-    found = predictor.predict(frame)
-    assert [observation for _, observation in found] == [None]
+    found = predictor.predict(image)
+    assert [face.observation for face in found] == [None]
     out = io.StringIO()
-    write_rows(out, "a.jpg", found)
-    assert out.getvalue().endswith("0.9,\r\n")
-    np.testing.assert_array_equal(predictor.annotated(frame, found, show_faces=True), image)
-    blurred = predictor.annotated(frame, found, show_faces=False)
+    write_rows(out, "a.jpg", found, ("with_mask", "without_mask"))
+    assert out.getvalue().endswith("0.9,,,\r\n")
+    np.testing.assert_array_equal(predictor.annotated(image, found, show_faces=True), image)
+    blurred = predictor.annotated(image, found, show_faces=False)
     assert len(np.unique(blurred[50:80, 50:80].reshape(-1, 3), axis=0)) <= 36
 
 
@@ -122,10 +179,9 @@ def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
 def test_marked_pictures_are_blurred_unless_asked_not_to(probabilities: dict[str, float], colour: list[int]) -> None:
     image = texture(128, 128)
     predictor = Predictor(detector_of([face(32, 32, 24)]), classifier_of(probabilities), label_from=0.45)
-    frame = frame_of(image)
-    found = predictor.predict(frame)
+    found = predictor.predict(image)
     inner = np.s_[50:80, 50:80]
-    np.testing.assert_array_equal(predictor.annotated(frame, found, show_faces=True)[inner], image[inner])
-    blurred = predictor.annotated(frame, found, show_faces=False)
+    np.testing.assert_array_equal(predictor.annotated(image, found, show_faces=True)[inner], image[inner])
+    blurred = predictor.annotated(image, found, show_faces=False)
     assert len(np.unique(blurred[inner].reshape(-1, 3), axis=0)) <= 36
     assert blurred[64, 40].tolist() == colour
