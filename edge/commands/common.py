@@ -1,4 +1,4 @@
-"""What several commands share: options that name settings, and checks before a file is written."""
+"""Options and checks that several commands share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,33 @@ if TYPE_CHECKING:
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, help="settings file (TOML); what it leaves out keeps its default")
+    """Declare ``--config`` and ``--set``, which :func:`load_settings` reads."""
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in --set alert.led_pin=22"
+        "--config", type=Path, metavar="FILE", help="settings file (TOML); the defaults hold for what it leaves out"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, as in --set alert.led_pin=22",
     )
 
 
 def add_state_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--state``."""
     parser.add_argument(
         "--state",
         type=Path,
         metavar="DIR",
         help="the service's state directory (default: $STATE_DIRECTORY, /var/lib/fmd)",
     )
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Accept ``--verbose`` after a command as well; its own help is that of ``fmd``."""
+    # Without a default, which would undo the option before the command.
+    parser.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def load_settings(arguments: argparse.Namespace, **overrides: Any) -> Settings:
@@ -39,12 +53,15 @@ def load_settings(arguments: argparse.Namespace, **overrides: Any) -> Settings:
 
 
 def exit_code(stopped_by: int | None) -> int:
-    """Systemd's SIGTERM is an orderly end; Ctrl-C is what a shell expects to hear of."""
+    """Return the exit code of a run that ``stopped_by``, a signal or None, ended.
+
+    SIGTERM is systemd's orderly stop. A shell expects 130 after Ctrl-C, or it continues with its next command.
+    """
     return EXIT_INTERRUPTED if stopped_by == signal.SIGINT else EXIT_OK
 
 
 def files_read(arguments: argparse.Namespace, settings: Settings) -> Iterator[Path]:
-    """What a run reads that a slip could name for writing: its settings, clips and folders."""
+    """Yield what a run reads and a typing error could name as its output: settings file, clips and folders."""
     from edge import config, drivers
 
     if arguments.config:
@@ -56,7 +73,7 @@ def files_read(arguments: argparse.Namespace, settings: Settings) -> Iterator[Pa
 
 
 def check_spares(option: str, path: Path, *sources: Path) -> None:
-    """Raise SettingsError where ``path``, about to be written, is what is read: a slip must not destroy a clip."""
+    """Raise SettingsError where ``path``, about to be written, is one of ``sources``: a typing error costs no clip."""
     from edge.contracts import PICTURE_SUFFIXES
 
     for source in sources:

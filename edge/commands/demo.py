@@ -12,9 +12,18 @@ if TYPE_CHECKING:
     from edge.contracts import Image, Step
 
 
+EXAMPLES = """\
+examples:
+  fmd demo                  write demo-out/demo.mp4 and demo-out/contact-sheet.png
+  fmd demo --out /tmp/demo
+"""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd demo``."""
-    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for video and contact sheet")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder to write to (default: demo-out)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

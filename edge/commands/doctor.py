@@ -20,6 +20,13 @@ Probe = Callable[..., Ran]
 Told = Mapping[str, Any]
 
 
+EXAMPLES = """\
+examples:
+  sudo fmd doctor                  with the service's settings
+  fmd doctor --config my.toml --try-outputs
+"""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd doctor``."""
     parser.add_argument("--json", action="store_true", help="print findings as JSON")

@@ -9,10 +9,16 @@ from edge import paths
 from edge.commands import common
 from edge.errors import EXIT_OK
 
+EXAMPLES = """\
+examples:
+  fmd events | tail
+  fmd events --json | jq 'select(.event == "decision")'
+"""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd events``."""
-    parser.add_argument("--json", action="store_true", help="a line of JSON each, as kept")
+    parser.add_argument("--json", action="store_true", help="print each event as a line of JSON, as it is stored")
     common.add_state_option(parser)
 
 

@@ -23,6 +23,15 @@ COUNTRY = r"[A-Z]{2}"
 TIMEZONE = r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*"
 
 
+EXAMPLES = """\
+Without --write it only prints what it would write.
+
+examples:
+  fmd flash /media/me/bootfs --package fmd.deb --user me --write
+  fmd flash raspios.img --package fmd.deb --wifi Shop --wifi-country DE --write
+"""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd flash``."""
     add = parser.add_argument
@@ -35,7 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DEB",
         help="fmd's .deb; again for what it needs",
     )
-    add("--config", type=Path, help="settings file, becomes /etc/fmd/fmd.toml; models it names go along")
+    add(
+        "--config", type=Path, metavar="FILE", help="settings file, becomes /etc/fmd/fmd.toml; models it names go along"
+    )
     for task in ("detector", "classifier"):
         add(f"--{task}", type=Path, metavar="MODEL", help=f"a {task} by fmd-convert, named in the settings for you")
     add("--hostname", default="", help="what the board is called on the network")

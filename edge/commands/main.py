@@ -1,4 +1,4 @@
-"""Entry point of ``fmd``: the table of commands, and the parser that loads the one that is asked for."""
+"""Entry point of ``fmd``: the table of commands, and the parser that loads the one that is typed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from edge.errors import RuntimeMissingError, exit_code_of
+from edge.commands import common, parsing
+from edge.commands.parsing import Parser
+from edge.errors import EXIT_OK, EXIT_USAGE, RuntimeMissingError, exit_code_of
 
 
 class Command(NamedTuple):
-    """A row of the table: ``module`` (in edge.commands) has ``add_options(parser)`` and ``run(arguments)``."""
+    """A row of the table. Its module in edge.commands has ``add_options(parser)``, EXAMPLES and ``run(arguments)``."""
 
     name: str
     module: str
@@ -23,37 +26,52 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("run", "run", "watch a door: decide, and drive LED and buzzer (the service runs this)"),
-    Command("demo", "demo", "run the whole loop on a built-in scene with simulated outputs"),
-    Command("predict", "predict", "write faces and labels of pictures or a clip as CSV"),
-    Command("replay", "replay", "compare what fmd decides on a clip of your door with a file"),
-    Command("events", "events", "print the service's log of decisions and problems"),
+    Command("run", "run", "watch a door and drive its LED and buzzer"),
+    Command("demo", "demo", "run everything on a built-in scene"),
+    Command("predict", "predict", "write faces and labels of pictures as CSV or JSON"),
+    Command("replay", "replay", "compare the decisions on a clip with what you expect"),
+    Command("events", "events", "print the log of decisions and problems"),
     Command("model", "model", "install a model file, list the installed ones, go back"),
-    Command("off", "off", "switch LED and buzzer off"),
-    Command("doctor", "doctor", "check this machine and say how to fix what it finds"),
-    Command("verify", "verify", "check a model file and replay its golden inputs on this machine"),
-    Command("flash", "flash", "put fmd onto an SD card with Raspberry Pi OS (on a laptop)"),
+    Command("off", "off", "switch LED, buzzer and all other outputs off"),
+    Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),
+    Command("verify", "verify", "check a model file and replay its golden inputs"),
+    Command("flash", "flash", "prepare an SD card of Raspberry Pi OS, on a laptop"),
 )
 """The commands in the order of the help."""
+DESCRIPTION = "Detect people without a face mask at a doorway, and raise an alarm."
+EXAMPLES = """\
+examples:
+  fmd demo                              try fmd without camera and pins
+  fmd run --config /etc/fmd/fmd.toml    watch a door
+  fmd run --help                        print the options of a command
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (the process's own where it is None) names, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    level = logging.DEBUG if "--verbose" in words else logging.INFO
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    # OpenCV and FFmpeg read these when they load; what matters of their complaints fmd reports in its own words.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if "--verbose" in words:
+        logging.getLogger().setLevel(logging.DEBUG)
+    # OpenCV and FFmpeg read these when they load; fmd reports in its own words what matters of their messages.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # Its read of a USB camera waits ten seconds in the kernel; what gives up sooner can be opened again sooner.
+    # The kernel blocks a read of a USB camera for ten seconds by default; fmd reopens the camera sooner than that.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
-    # Parsing loads the command's module: Ctrl-C and a damaged library must end in one line there, too.
+    # Parsing imports the command's module: Ctrl-C and a damaged library must end in one line there as well.
     return exit_code_of(lambda: _run(words))
 
 
 def _run(words: Sequence[str]) -> int:
+    parser = make_parser()
     try:
-        arguments = make_parser().parse_args(words)
+        arguments = parser.parse_args(words)
+        if arguments.print_completion:
+            parser.load()
+            print(parsing.completion(parser, arguments.print_completion))
+            return EXIT_OK
+        if arguments.command is None:
+            return print_help(parser)
         command = next(command for command in COMMANDS if command.name == arguments.command)
         code: int = _module(command).run(arguments)
     except RuntimeMissingError:
@@ -63,48 +81,48 @@ def _run(words: Sequence[str]) -> int:
     return code
 
 
+def print_help(parser: argparse.ArgumentParser) -> int:
+    """Print the help where no command was typed, and return the exit code of wrong usage.
+
+    As git does: the help is on standard output, for a pager, and the code is an error, as a script whose variable is
+    empty must not continue as if its command had run.
+    """
+    parser.print_help()
+    return EXIT_USAGE
+
+
+def make_parser() -> Parser:
+    """Return the parser of ``fmd`` with all commands, none of them imported yet; ``load`` imports all."""
+    parser = Parser(prog="fmd", description=DESCRIPTION, epilog=EXAMPLES)
+    parser.add_argument("--verbose", action="store_true", help="log more, such as every change of a pin")
+    parser.add_argument("--version", action="version", version=version_line("fmd"))
+    parsing.add_completion_option(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
+    for command in COMMANDS:
+        sentence = f"{command.help[0].upper()}{command.help[1:]}."
+        commands.add_parser(
+            command.name, help=command.help, description=sentence, declare=partial(_add_options, command)
+        )
+    return parser
+
+
+def _add_options(command: Command, parser: Parser) -> None:
+    module = _module(command)
+    module.add_options(parser)
+    parser.epilog = module.EXAMPLES
+    common.add_verbose(parser)
+
+
 def _module(command: Command) -> Any:
     return importlib.import_module(f"edge.commands.{command.module}")
 
 
 def version_line(command: str) -> str:
-    """What ``--version`` of each of our commands prints; also where fmd runs from a checkout not installed."""
+    """Return what ``--version`` of a command prints; fmd may also run from a checkout that is not installed."""
     try:
         return f"{command} {importlib.metadata.version('fmd-edge')}"
     except importlib.metadata.PackageNotFoundError:
         return f"{command} (not installed: run from a checkout)"
-
-
-class _LazyParser(argparse.ArgumentParser):
-    """A parser that declares a command's options when its command is chosen, so that the others are not imported."""
-
-    def __init__(self, *positional: Any, command: Command | None = None, **named: Any) -> None:
-        super().__init__(*positional, **named)
-        self._command = command
-
-    def load(self) -> None:
-        """Declare the options of the command, once."""
-        command, self._command = self._command, None
-        if command is not None:
-            _module(command).add_options(self)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, which calls this of the parser of the command that it finds."""
-        self.load()
-        return super().parse_known_args(args, namespace)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of ``fmd`` with all commands, none of them imported yet."""
-    parser = argparse.ArgumentParser(prog="fmd", description="Detect at a doorway who wears no face mask.")
-    parser.add_argument("--verbose", action="store_true", help="log more, such as every change of a pin")
-    parser.add_argument("--version", action="version", version=version_line("fmd"))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command", parser_class=_LazyParser)
-    for command in COMMANDS:
-        own = commands.add_parser(command.name, help=command.help, command=command)
-        # After the command as well as before it; without a default, lest it undo the one before.
-        own.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    return parser
 
 
 if __name__ == "__main__":

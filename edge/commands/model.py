@@ -1,48 +1,73 @@
-"""``fmd model``: install a model file with proof, list the installed ones, go back."""
+"""``fmd model``: install a model file after a comparison with the current one, list the installed ones, go back."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK, FmdError
+from edge.errors import EXIT_OK, EXIT_USAGE, FmdError
 
 if TYPE_CHECKING:
     from edge.service.model_store import ModelStore
 
+TASKS = ("detector", "classifier")
+
+
+EXAMPLES = """\
+examples:
+  fmd model list
+  sudo fmd model install mask.tflite    compare with the current model, switch
+  sudo fmd model install mask.tflite --source door.mp4
+  sudo fmd model rollback               back to the previous classifier
+"""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the three subcommands of ``fmd model`` and their options."""
-    what = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
-    install = what.add_parser("install", help="check a file, try it beside the one in use, switch to it")
+    """Declare the subcommands of ``fmd model`` and their options."""
+    what = parser.add_subparsers(metavar="WHAT", dest="what", title="subcommands")
+    install = _add_subcommand(what, "install", "compare a model file with the current model, switch to it")
     install.add_argument("file", type=Path, help="a model file made by fmd-convert")
     install.add_argument(
         "--seconds",
         type=float,
         default=60.0,
-        help="how long both look at the same live frames (default: 60; 0: no trial)",
+        help="how long both models see the same live frames in a shadow run (default: 60; 0: no shadow run)",
     )
-    install.add_argument("--source", help="try it on this clip or folder instead of the running service's camera")
+    install.add_argument("--source", metavar="CLIP", help="compare on this clip or folder instead of the live camera")
     install.add_argument(
-        "--allow", type=float, default=0.1, metavar="SHARE", help="looks they may disagree on (default: 0.1)"
+        "--allow",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of observations that may differ for the switch (default: 0.1)",
     )
-    install.add_argument("--config", type=Path, help="settings file (default: /etc/fmd/fmd.toml)")
-    shown = what.add_parser("list", help="what is installed, in use, and was before")
-    rollback = what.add_parser("rollback", help="use what was in use before")
-    rollback.add_argument("task", choices=("detector", "classifier"), nargs="?", default="classifier")
-    for command in (install, shown, rollback):
-        common.add_state_option(command)
-        command.add_argument(
-            "--runtime", type=Path, metavar="DIR", help="the service's runtime directory (default: /run/fmd)"
-        )
-        command.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    install.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: /etc/fmd/fmd.toml)")
+    _add_subcommand(what, "list", "list the installed models, the current and the previous one")
+    rollback = _add_subcommand(what, "rollback", "switch back to the previous model")
+    rollback.add_argument(
+        "task", choices=TASKS, nargs="?", default="classifier", help="which model (default: classifier)"
+    )
+    parser.set_defaults(print_help=parser.print_help)
+
+
+def _add_subcommand(what: argparse._SubParsersAction[Any], name: str, sentence: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = what.add_parser(
+        name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}."
+    )
+    common.add_state_option(parser)
+    parser.add_argument("--runtime", type=Path, metavar="DIR", help="its runtime directory (default: /run/fmd)")
+    common.add_verbose(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the subcommand."""
+    """Run the subcommand; print the help where there is none."""
+    if arguments.what is None:
+        arguments.print_help()
+        return EXIT_USAGE
     from edge.commands import model_install
     from edge.service.model_store import ModelStore
 
@@ -53,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace, store: ModelStore) -> None:
     from edge.inference import bundle
-    from edge.service.model_store import SHIPPED, TASKS
+    from edge.service.model_store import SHIPPED
 
     for task in TASKS:
         chosen = store.chosen(task)

@@ -8,6 +8,13 @@ from edge import paths
 from edge.commands import common
 from edge.errors import EXIT_OK
 
+EXAMPLES = """\
+The unit runs it after fmd was killed and could not switch them off itself.
+
+examples:
+  fmd off --config /etc/fmd/fmd.toml
+"""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd off``."""

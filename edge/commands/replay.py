@@ -19,12 +19,25 @@ SIMULATED: Mapping[str, Any] = {"alert.driver": "console", "voice.enabled": Fals
 """Settings a replay lays over all others: it drives nothing and ends with its clip."""
 
 
+EXAMPLES = """\
+The file of --expect lists passages (when each person came and went, with or
+without a mask) and alarms. Times may differ by its tolerance_s. The exit code
+is 1 where anything else differs, so that a script can run it after every
+change of settings, models or fmd. Outputs are simulated.
+
+examples:
+  fmd replay door.mp4 --expect door.toml --write    record; then correct
+  fmd replay door.mp4 --expect door.toml            compare
+"""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd replay``."""
-    parser.add_argument("clip", help="a clip, or doorway for the built-in scene; outputs are simulated")
+    parser.add_argument("clip", help="a clip, a folder of pictures, or doorway for the built-in scene")
     parser.add_argument("--expect", type=Path, metavar="FILE", help="passages and alarms that are right (TOML or JSON)")
-    parser.add_argument("--write", action="store_true", help="write what came into --expect's file instead")
+    parser.add_argument("--write", action="store_true", help="write what fmd decides to the file of --expect instead")
     common.add_settings_options(parser)
+    # What run() finds wrong with the options is wrong usage as well: exit code 2, with the usage of this command.
     parser.set_defaults(wrong_usage=parser.error)
 
 

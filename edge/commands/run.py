@@ -20,21 +20,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+EXAMPLES = """\
+SIGTERM and Ctrl-C switch all outputs off and end the run. SIGHUP (systemctl
+reload fmd) reads the settings again.
+
+examples:
+  fmd run --config /etc/fmd/fmd.toml            what the service runs
+  fmd run --check --config /etc/fmd/fmd.toml    beside a running service
+  fmd run --source clip.mp4 --set alert.driver=console --annotate seen.mp4
+"""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd run``."""
     common.add_settings_options(parser)
     parser.add_argument(
-        "--source", help="camera.source: auto, picamera2, csi, /dev/videoN, rtsp://..., a clip, a folder, doorway"
+        "--source",
+        metavar="CAMERA",
+        help="override camera.source: auto, picamera2, csi, /dev/videoN, rtsp://..., a clip, a folder, doorway",
     )
-    parser.add_argument(
-        "--check", action="store_true", help="only say whether settings and models are fit to run; opens no device"
-    )
-    parser.add_argument(
-        "--simulate", metavar="FAULTS", help="rehearse faults of the camera, as in stall@30,unplug@60+5"
-    )
-    parser.add_argument("--annotate", type=Path, metavar="MP4", help="write what was seen as a video, faces blurred")
+    parser.add_argument("--check", action="store_true", help="check settings and models, open no device, and exit")
+    parser.add_argument("--simulate", metavar="FAULTS", help="rehearse camera faults, as in stall@30,unplug@60+5")
+    parser.add_argument("--annotate", type=Path, metavar="MP4", help="write a video of the run with blurred faces")
     parser.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
-    parser.add_argument("--timings", action="store_true", help="print the time each stage took, at the end")
+    parser.add_argument("--timings", action="store_true", help="print how long each stage took, at the end")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,16 @@ from edge.errors import EXIT_OK
 log = logging.getLogger(__name__)
 
 
+EXAMPLES = """\
+It prints the contract of the file as JSON. The exit code is 1 where the file
+is damaged, or where this machine computes other results than the machine that
+converted the model.
+
+examples:
+  fmd verify mask.tflite
+"""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd verify``."""
     parser.add_argument("model", type=Path, help="a model file made by fmd-convert")

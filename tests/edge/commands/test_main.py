@@ -6,6 +6,9 @@ import csv
 import importlib.metadata
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -228,7 +231,105 @@ def test_version_is_that_of_the_package() -> None:
     assert (found.returncode, found.stdout) == (0, f"fmd {importlib.metadata.version('fmd-edge')}\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--nonsense"], ["predict"], ["verify"]])
+@pytest.mark.parametrize("words", [[], ["model"]], ids=["fmd", "fmd model"])
+def test_a_command_alone_prints_its_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is an error: a script whose variable is empty must not continue as if it had run a command."""
+    assert main.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith(f"usage: {' '.join(['fmd', *words])} [-h]")
+    assert {"install", "rollback"} <= set(said.out.split()) if words else "\n    run " in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rnu", "fmd: error: COMMAND: got 'rnu', expected one of run, demo, "),
+        ("rnu", "; did you mean run?"),
+        (
+            "model instal x",
+            "fmd model: error: WHAT: got 'instal', expected one of install, list, rollback; did you mean ",
+        ),
+        ("model rollback detecter", "got 'detecter', expected one of detector, classifier; did you mean detector?"),
+        ("run --tmings", "fmd run: error: unknown option --tmings; did you mean --timings?"),
+        ("predict --anotate=x y", "fmd predict: error: unknown option --anotate=x; did you mean --annotate?"),
+        ("verify a b", "fmd verify: error: unexpected argument b\n"),
+        ("run --qqqqqq", "fmd run: error: unknown option --qqqqqq\n"),
+        ("--verbsoe off", "fmd: error: unknown option --verbsoe; did you mean --verbose?"),
+    ],
+)
+def test_a_typing_error_is_answered_with_the_likely_name(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(words.split())
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", main.COMMANDS, ids=lambda command: command.name)
+def test_help_starts_with_a_sentence_and_ends_with_examples_that_are_understood(
+    command: main.Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main([command.name, "--help"])
+    said = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert re.search(r"\n\n[A-Z][^.]{15,110}\.\n\n", said), "no sentence"
+    lines = said.partition("\nexamples:\n")[2].splitlines()
+    assert lines
+    parser = main.make_parser()
+    parser.load()
+    for line in lines:
+        # The command stands before its explanation, two spaces or a pipe apart.
+        words = shlex.split(re.split(r"\s{2,}|\s\|\s", line.strip())[0])
+        assert parser.parse_args(words[words.index("fmd") + 1 :]).command == command.name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_completion_script_knows_commands_and_their_options(shell: str) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    found = fmd("--print-completion", shell)
+    assert (found.returncode, found.stderr) == (0, "")
+    for word in ("predict", "rollback", "--annotate", "--wifi-country"):
+        assert word in found.stdout
+    if checked := shutil.which(shell):
+        subprocess.run([checked, "-n"], input=found.stdout, text=True, check=True)
+
+
+def test_bash_completes_with_the_script(tmp_path: Path) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    (tmp_path / "fmd.bash").write_text(fmd("--print-completion", "bash").stdout)
+    (tmp_path / "clip.mp4").touch()
+    complete = r"""
+        source ./fmd.bash
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        $(complete -p fmd | sed "s/.*-F \([^ ]*\).*/\1/") fmd "${@: -1:1}" "${@: -2:1}"
+        echo "${COMPREPLY[@]}"
+    """
+    for words, wanted in [
+        (["pre"], "predict"),
+        (["model", "roll"], "rollback"),
+        (["run", "--tim"], "--timings"),
+        (["predict", "cl"], "clip.mp4"),
+    ]:
+        found = subprocess.run(
+            [bash, "-c", complete, "bash", "fmd", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert (found.stdout.split(), found.stderr) == ([wanted], "")
+
+
+def test_completion_without_shtab_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "shtab.py").write_text("raise ImportError('not here')\n")
+    found = fmd("--print-completion", "bash", PYTHONPATH=str(tmp_path))
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == "error: --print-completion needs shtab: pip install 'fmd-edge[completion]'\n"
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["run", "--nonsense"], ["predict"], ["verify"]])
 def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main.main(arguments)

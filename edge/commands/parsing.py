@@ -1,0 +1,98 @@
+"""Parser of the commands: it loads the options of the command that was typed, and suggests names for typing errors."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edge.errors import RuntimeMissingError
+
+SHELLS = ("bash", "zsh")
+"""Shells for which ``--print-completion`` prints a script."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that calls ``declare(parser)`` before it is first used, and suggests names in its errors.
+
+    argparse makes the parsers of all subcommands at once. Their options come from ``declare`` only when the subcommand
+    was typed, so that no other subcommand's module is imported.
+    """
+
+    def __init__(self, *positional: Any, declare: Callable[[Parser], None] | None = None, **named: Any) -> None:
+        named.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*positional, **named)
+        self._declare = declare
+
+    def load(self) -> None:
+        """Declare the options that are still to be declared, here and in every subcommand."""
+        self._load_own()
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    parser.load()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does (which calls this for the subcommand that was typed); exit at an unknown option."""
+        self._load_own()
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())
+            kind = "unknown option" if unknown[0].startswith("-") else "unexpected argument"
+            self.error(f"{kind} {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], options)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and ``message`` and exit with code 2; a choice that does not exist gets a suggestion."""
+        if found := re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+            name, given, listed = found.groups()
+            choices = re.findall(r"[\w-]+", listed)
+            message = f"{name}: got {given!r}, expected one of {', '.join(choices)}{did_you_mean(given, choices)}"
+        super().error(message)
+
+    def _load_own(self) -> None:
+        declare, self._declare = self._declare, None
+        if declare is not None:
+            declare(self)
+
+
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean NAME?`` for the name most like ``given``, or an empty string where none is."""
+    likely = difflib.get_close_matches(given, list(names), n=1)
+    return f"; did you mean {likely[0]}?" if likely else ""
+
+
+def add_completion_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--print-completion``."""
+    parser.add_argument(
+        "--print-completion", choices=SHELLS, metavar="SHELL", help=f"print a completion script ({' or '.join(SHELLS)})"
+    )
+
+
+def completion(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return the script that completes the commands and options of ``parser`` in ``shell``.
+
+    Raises RuntimeMissingError where shtab is not installed: a board needs it only once, so fmd does not depend on it.
+    """
+    try:
+        import shtab
+    except ImportError as error:
+        raise RuntimeMissingError("--print-completion needs shtab: pip install 'fmd-edge[completion]'") from error
+    for each in _all_parsers(parser):
+        for action in each._actions:
+            if action.type is Path:
+                # The attribute by which shtab knows what an argument is completed with.
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    script: str = shtab.complete(parser, shell)
+    return script
+
+
+def _all_parsers(parser: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _all_parsers(inner)
