@@ -1,9 +1,9 @@
-"""A site's regression test: a clip of its own door, and what fmd must make of it.
+"""What a clip of a door must lead to: recorded, corrected by a person, and compared with later runs.
 
-Whoever keeps clips of the door (people walking in with and without a mask) writes down once what is right, and after
-every change of settings, models or fmd itself asks again: ``fmd replay door.mp4 --expect door.toml``. The clip goes
-through the whole service on simulated outputs; what is compared are passages (who came, when, with which end) and the
-seconds during which the alarm was on. Times may differ by ``tolerance_s``; people and outcomes may not.
+A site keeps clips of people who walk in with and without a mask. ``fmd replay door.mp4 --expect door.toml --write``
+records once what fmd decides; the user corrects the file. After every change of settings, models or fmd, the same
+command without ``--write`` compares passages (who came, when, with which outcome) and the seconds with an alarm. Times
+may differ by ``tolerance_s``; people and outcomes may not.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ else:
     import tomli as tomllib
 
 TOLERANCE_S = 0.5
+"""Tolerance that is recorded: a board of another speed drops other frames of the same clip."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Ends = Literal["compliant", "violation", "unsure"]
 
 
 class Span(NamedTuple):
-    """From and to, in seconds of the clip."""
+    """Start and end, in seconds of the clip."""
 
     from_s: float
     to_s: float
 
     def overlap(self, other: Span) -> float:
-        """Seconds both share; below zero the seconds between them."""
+        """Return the seconds that both share, or minus the seconds between them."""
         return min(self.to_s, other.to_s) - max(self.from_s, other.from_s)
 
     def __str__(self) -> str:
@@ -45,7 +46,7 @@ class Span(NamedTuple):
 
 
 class Passed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One person: when they were there, how it ended, whether it was ever a violation, and by when it was decided."""
+    """One person: when they came and left, the last outcome, whether any was a violation, when the first one came."""
 
     from_s: Seconds
     to_s: Seconds
@@ -58,11 +59,12 @@ class Passed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return Span(self.from_s, self.to_s)
 
     def __str__(self) -> str:
-        return f"{self.span}: {self.outcome}{', had violated' if self.violated else ''}"
+        cleared = self.violated and self.outcome != "violation"
+        return f"{self.span}: {self.outcome}{' after a violation' if cleared else ''}"
 
 
 class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"passages": "passage"}):
-    """What became of a clip, or what has to: everybody, and the spans in which the alarm was on."""
+    """Passages of a clip and the spans in which the alarm was on: as recorded, or as expected."""
 
     format: Literal[1] = 1
     tolerance_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = TOLERANCE_S
@@ -71,7 +73,7 @@ class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class CourseRecorder(Listener):
-    """Takes a run's steps and decisions and makes a :class:`Course` of them."""
+    """Makes a :class:`Course` of the steps and decisions of a run."""
 
     def __init__(self) -> None:
         self._passed: list[Passed] = []
@@ -81,12 +83,12 @@ class CourseRecorder(Listener):
         self._now_s = 0.0
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
-        """Note whether the alarm is on."""
+        """Record whether the alarm is on."""
         self._now_s = step.frame.captured_s
         self._alarm(step.alarm)
 
     def on_decision(self, decision: Decision) -> None:
-        """Note who was decided when, and who left how."""
+        """Record when a person was first decided, and the passage when they leave."""
         passage = decision.passage
         self._decided_s.setdefault(passage.id, decision.at_s)
         if decision.change is Change.LEFT and passage.outcome is not Outcome.UNDECIDED:
@@ -101,7 +103,7 @@ class CourseRecorder(Listener):
             )
 
     def course(self) -> Course:
-        """Everything noted; the clip's end ends an alarm."""
+        """Return what was recorded; the end of the clip ends an alarm."""
         self._alarm(False)
         spans = tuple((round(span.from_s, 2), round(span.to_s, 2)) for span in self._alarms)
         return Course(alarms=spans, passages=tuple(sorted(self._passed, key=lambda passed: passed.span)))
@@ -115,17 +117,17 @@ class CourseRecorder(Listener):
 
 
 class Line(NamedTuple):
-    """One comparison: whether it is as expected, and what is told of it."""
+    """One comparison: whether it is as expected, and its text."""
 
     good: bool
-    said: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{'ok' if self.good else 'FAIL':<6}{self.said}"
+        return f"{'ok' if self.good else 'FAIL':<6}{self.text}"
 
 
 def compared(expected: Course, seen: Course) -> Iterator[Line]:
-    """Every expected passage and alarm, then what nobody expected."""
+    """Yield a line for every expected passage and alarm, and for every other one that was recorded."""
     tolerance_s = expected.tolerance_s
     likely = _pairs(
         expected.passages, seen.passages, lambda a, b: _likeness(a, b) if _meet(a.span, b.span, tolerance_s) else None
@@ -134,7 +136,7 @@ def compared(expected: Course, seen: Course) -> Iterator[Line]:
         yield _passage(wanted, seen.passages[likely[i]] if i in likely else None, tolerance_s)
     for k, extra in enumerate(seen.passages):
         if k not in likely.values():
-            yield Line(False, f"passage {extra}: nobody was expected")
+            yield Line(False, f"passage {extra}: not expected")
     yield from _alarms([Span(*span) for span in expected.alarms], [Span(*span) for span in seen.alarms], tolerance_s)
 
 
@@ -143,14 +145,14 @@ def _meet(a: Span, b: Span, tolerance_s: float) -> bool:
 
 
 def _likeness(wanted: Passed, got: Passed) -> float:
-    """Of two people there at once, each is compared with the one of the same outcome first."""
+    """Return how much two passages agree: the outcome counts more than the time, as two people may come at once."""
     agreeing = (wanted.outcome == got.outcome) + (wanted.violated == got.violated)
     together = max(wanted.to_s, got.to_s) - min(wanted.from_s, got.from_s)
     return agreeing + wanted.span.overlap(got.span) / max(together, 1e-9)
 
 
 def _pairs(wanted: Sequence[Any], got: Sequence[Any], likeness: Callable[[Any, Any], float | None]) -> dict[int, int]:
-    """Which of ``got`` belongs to which of ``wanted``, the likeliest first; None pairs nobody."""
+    """Return index of ``wanted`` -> index of ``got``, the likeliest pairs first; ``likeness`` None forbids a pair."""
     scored = [(likeness(a, b), i, k) for i, a in enumerate(wanted) for k, b in enumerate(got)]
     pairs: dict[int, int] = {}
     for _, i, k in sorted((-score, i, k) for score, i, k in scored if score is not None):
@@ -161,15 +163,15 @@ def _pairs(wanted: Sequence[Any], got: Sequence[Any], likeness: Callable[[Any, A
 
 def _passage(wanted: Passed, got: Passed | None, tolerance_s: float) -> Line:
     if got is None:
-        return Line(False, f"passage {wanted}: nobody was seen")
-    troubles = []
+        return Line(False, f"passage {wanted}: missing")
+    differences = []
     if (wanted.outcome, wanted.violated) != (got.outcome, got.violated):
-        troubles.append(f"got {got}")
+        differences.append(f"got {got}")
     times = [("from_s", wanted.from_s, got.from_s), ("to_s", wanted.to_s, got.to_s)]
-    troubles += [f"{name} got {was:.2f}" for name, right, was in times if abs(right - was) > tolerance_s]
+    differences += [f"{name} got {was:.2f}" for name, right, was in times if abs(right - was) > tolerance_s]
     if wanted.decided_s is not None and (got.decided_s or 0.0) > wanted.decided_s + tolerance_s:
-        troubles.append(f"decided at {got.decided_s:.2f} s, expected by {wanted.decided_s:.2f} s")
-    return Line(not troubles, f"passage {wanted}{': ' if troubles else ''}{'; '.join(troubles)}")
+        differences.append(f"decided at {got.decided_s:.2f} s, expected by {wanted.decided_s:.2f} s")
+    return Line(not differences, f"passage {wanted}{': ' if differences else ''}{'; '.join(differences)}")
 
 
 def _alarms(wanted: Sequence[Span], got: Sequence[Span], tolerance_s: float) -> Iterator[Line]:
@@ -177,30 +179,30 @@ def _alarms(wanted: Sequence[Span], got: Sequence[Span], tolerance_s: float) -> 
     for i, span in enumerate(wanted):
         found = got[pairs[i]] if i in pairs else None
         if found is None:
-            yield Line(False, f"alarm {span}: it stayed off")
+            yield Line(False, f"alarm {span}: missing")
         else:
             off_s = max(abs(a - b) for a, b in zip(span, found, strict=True))
             yield Line(off_s <= tolerance_s, f"alarm {span}{f': got {found}' if off_s > tolerance_s else ''}")
     for k, span in enumerate(got):
         if k not in pairs.values():
-            yield Line(False, f"alarm {span}: none was expected")
+            yield Line(False, f"alarm {span}: not expected")
 
 
 def read(path: Path) -> Course:
-    """What is expected, from TOML, or JSON by the file's ending. Raises SettingsError naming what is wrong with it."""
+    """Return the expectation in a TOML file, or JSON by its suffix. Raises SettingsError that names what is wrong."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot read what is expected: {error}; record it with --write") from error
+        raise SettingsError(f"{path}: cannot read the expectation: {error}; record one with --write") from error
     try:
         plain = msgspec.json.decode(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
         return msgspec.convert(plain, Course)
     except (msgspec.MsgspecError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: {error}; record one to look at with --write") from error
+        raise SettingsError(f"{path}: {error}; for an example, record one with --write") from error
 
 
 def write(path: Path, course: Course, clip: str) -> None:
-    """Write down a course as what is expected from now on; TOML, or JSON by the file's ending."""
+    """Write a course as the expectation of later runs: TOML, or JSON by the suffix of ``path``."""
     if path.suffix.lower() == ".json":
         path.write_bytes(msgspec.json.format(msgspec.json.encode(course), indent=1) + b"\n")
     else:
@@ -209,14 +211,16 @@ def write(path: Path, course: Course, clip: str) -> None:
 
 def _as_toml(course: Course, clip: str) -> str:
     alarms = ", ".join(f"[{from_s}, {to_s}]" for from_s, to_s in course.alarms)
-    named = "".join(c if c.isprintable() else "?" for c in clip)  # TOML's comments hold nothing else, nor does UTF-8
+    named = "".join(
+        c if c.isprintable() else "?" for c in clip
+    )  # neither comments of TOML nor UTF-8 hold anything else
     lines = [
-        f"# What fmd must make of {named}, as recorded by fmd replay --write.",
-        "# Look at the clip, and correct here what is wrong.",
+        f"# What fmd must decide on {named}, as recorded by fmd replay --write.",
+        "# Watch the clip, and correct this file where it is wrong.",
         f"format = {course.format}",
-        "# Times may be this many seconds off.",
+        "# Largest difference between times, seconds.",
         f"tolerance_s = {course.tolerance_s}",
-        "# From when to when the alarm is on, seconds.",
+        "# Start and end of each alarm, seconds.",
         f"alarms = [{alarms}]",
     ]
     for passed in course.passages:

@@ -77,21 +77,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace, store: ModelStore) -> None:
+    """Print the current and the previous model of each task, and all installed files."""
     from edge.inference import bundle
     from edge.service.model_store import SHIPPED
 
     for task in TASKS:
         chosen = store.chosen(task)
-        print(f"{task}: in use {chosen.name if chosen else SHIPPED}, before {store.previous(task) or 'nothing else'}")
+        print(f"{task}: current {chosen.name if chosen else SHIPPED}, previous {store.previous(task) or 'none'}")
         for path in store.files(task):
             try:
-                said = bundle.unpack(path).contract.name
+                about = bundle.unpack(path).contract.name
+            # A damaged file must not hide the others, nor the command that removes it from use.
             except FmdError as error:
-                said = str(error)
-            print(f"  {path.name}  {said}")
+                about = str(error)
+            print(f"  {path.name}  {about}")
 
 
 def _roll_back(arguments: argparse.Namespace, store: ModelStore) -> None:
+    """Switch to the previous model, and have a running service reload."""
     from edge.commands.model_install import hang_up
     from edge.service import model_store
 
@@ -99,4 +102,4 @@ def _roll_back(arguments: argparse.Namespace, store: ModelStore) -> None:
     running = model_store.in_use(arguments.runtime or paths.RUNTIME)
     if running:
         hang_up(running)
-    print(f"{arguments.task}: back to {name}" + ("" if running else "; fmd does not run now"))
+    print(f"{arguments.task}: back to {name}" + ("" if running else "; fmd is not running"))

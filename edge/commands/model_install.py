@@ -28,18 +28,22 @@ from edge.service.shadow_run import ShadowRequest, ShadowResult, ShadowRun
 log = logging.getLogger(__name__)
 
 RELOAD_S = 30.0
-"""How long the service may take for a reload up to its first frame; a slow board loads both models twice."""
+"""Longest wait for the first frame after a reload, seconds; a slow board loads both models twice."""
 POLL_S = 0.5
+"""Time between two reads of what the service wrote, seconds."""
 
 T = TypeVar("T")
 
 
 def install(arguments: argparse.Namespace, store: ModelStore) -> None:
-    """Check ``arguments.file``, compare it with the model in use, and switch to it; back to the old where it fails."""
+    """Check ``arguments.file``, compare it with the current model, and switch to it if it agrees.
+
+    Raises BundleError, with the current model still or again in use, if it differs too much or the service refuses it.
+    """
     data, checked = arguments.file.read_bytes(), bundle.unpack(arguments.file)
     task = checked.contract.task
     settings = _settings(arguments, task)
-    # All that a start would check, golden inputs among it, before anything is written.
+    # Everything that a start would check, golden inputs included, before anything is written.
     service.check(_with_model(settings, task, arguments.file))
     path = store.add(data, checked)
     running = model_store.in_use(paths.RUNTIME if arguments.runtime is None else arguments.runtime)
@@ -48,10 +52,10 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     store.switch(task, path.name)
     if running is None:
         store.prove(task)
-        print(f"{task} {path.name} is installed; fmd does not run now and uses it from its next start")
+        print(f"{task} {path.name} is installed; fmd is not running and uses it from its next start")
         return
     _reload_onto(arguments, store, task, path, running)
-    print(f"{task} {path.name} is installed and in use; fmd model rollback goes back")
+    print(f"{task} {path.name} is installed and in use; to undo this: fmd model rollback {task}")
 
 
 def _settings(arguments: argparse.Namespace, task: str) -> Settings:
@@ -59,7 +63,7 @@ def _settings(arguments: argparse.Namespace, task: str) -> Settings:
     settings = config.load(path)
     if named := getattr(settings.model, task):
         raise SettingsError(
-            f"{path}: model.{task} names {named}, which would win over an installed one; take it out first"
+            f"{path}: model.{task} names {named}, which overrides any installed model; remove this key first"
         )
     return settings
 
@@ -76,17 +80,18 @@ def _shadowed(
     path: Path,
     running: ModelsInUse | None,
 ) -> ShadowResult | None:
+    """Return how the new model compares with the current one, or None where the options ask for no comparison."""
     request = ShadowRequest(str(path), checked.contract.task, arguments.seconds)
     if arguments.source:
         return _over_a_clip(settings, request, arguments.source)
     if running is None or not arguments.seconds:
-        log.info("no trial beside the one in use: %s", "fmd does not run" if running is None else "--seconds 0")
+        log.info("no shadow run: %s", "fmd is not running" if running is None else "--seconds 0")
         return None
     return _beside(arguments, store, request, running)
 
 
 def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> ShadowResult:
-    """Both models over a clip, here and now, no pin driven."""
+    """Run both models over a clip in this process, with simulated outputs."""
     begun = ShadowRun(msgspec.structs.replace(request, seconds=float("inf")), None)
     new = bundle.load(
         Path(request.file), request.task, lambda raw: drivers.open_interpreter(raw, settings.model.threads)
@@ -101,17 +106,17 @@ def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> Sha
 def _beside(
     arguments: argparse.Namespace, store: ModelStore, request: ShadowRequest, running: ModelsInUse
 ) -> ShadowResult:
-    """Have the running service try it on its own live frames."""
+    """Ask the running service for a shadow run on its live frames, and return the result."""
     answer = (arguments.runtime or paths.RUNTIME) / shadow_run.RESULT
     answer.unlink(missing_ok=True)
     shadow_run.write_request(store.folder, request)
     hang_up(running)
-    print(f"trying it beside the one in use for {request.seconds:g} s of live frames ...", flush=True)
+    print(f"shadow run beside the current model for {request.seconds:g} s of live frames ...", flush=True)
     found = _wait(lambda: shadow_run.read_result(answer), RELOAD_S)
     if found is None:
         shadow_run.take_request(store.folder)
-        raise BundleError("the running fmd did not begin the trial; look at: journalctl -u fmd")
-    # An empty doorway shows a classifier nothing: the time is over all the same.
+        raise BundleError("the running fmd did not begin the shadow run; for the reason see: journalctl -u fmd")
+    # The service reports only when a face was classified: behind an empty doorway this wait has to end by itself.
     ended = _wait(lambda: _ended(answer), request.seconds + POLL_S)
     return ended or shadow_run.read_result(answer) or found
 
@@ -122,25 +127,24 @@ def _ended(answer: Path) -> ShadowResult | None:
 
 
 def _judge(result: ShadowResult, allow: float) -> None:
-    """Say how the trial went; BundleError where it went too badly to switch."""
+    """Print the result of a shadow run; raise BundleError if the models differ in more than ``allow``, a share."""
     if result.error:
-        raise BundleError(f"{result.file}: failed on trial ({result.error}); the one in use stays")
+        raise BundleError(f"{result.file}: failed in its shadow run ({result.error}); the current model stays in use")
     if not result.observations:
-        print("nobody came by during the trial: the two were not compared")
+        print("no face was seen during the shadow run: the models were not compared")
         return
-    print(f"the two disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
+    print(f"the models disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
     for example in result.examples:
         print(f"  {example}")
     if result.share > allow:
         raise BundleError(
-            f"{result.file}: disagrees with the one in use on {result.share:.1%} of observations, allowed are "
-            f"{allow:.1%}; "
-            "the one in use stays (--allow 1 installs it all the same)"
+            f"{result.file}: disagrees with the current model on {result.share:.1%} of observations, allowed are "
+            f"{allow:.1%}; the current model stays in use (--allow 1 installs the new one in any case)"
         )
 
 
 def _reload_onto(arguments: argparse.Namespace, store: ModelStore, task: str, path: Path, running: ModelsInUse) -> None:
-    """Have the service take up the new file; back to the old one where it does not."""
+    """Ask the service to load the new file, and wait until it has; otherwise switch back and raise BundleError."""
     hang_up(running)
     folder = arguments.runtime or paths.RUNTIME
 
@@ -151,13 +155,14 @@ def _reload_onto(arguments: argparse.Namespace, store: ModelStore, task: str, pa
     if _wait(taken, RELOAD_S):
         return
     name = store.roll_back(task)
+    # Whatever it runs by now, perhaps in a new process.
     if now := model_store.in_use(folder):
         hang_up(now)
-    raise BundleError(f"{path}: the running fmd did not take it up (journalctl -u fmd); back to {name}")
+    raise BundleError(f"{path}: the running fmd did not load it; back to {name}. For the reason see: journalctl -u fmd")
 
 
 def hang_up(running: ModelsInUse) -> None:
-    """Send the running service SIGHUP, on which it reads settings and models again."""
+    """Send SIGHUP to the running service, which then reads settings and models again."""
     try:
         os.kill(running.pid, signal.SIGHUP)
     except PermissionError as error:
@@ -165,6 +170,7 @@ def hang_up(running: ModelsInUse) -> None:
 
 
 def _wait(ask: Callable[[], T | None], seconds: float) -> T | None:
+    """Return the first answer of ``ask`` that is not None, or None after ``seconds``."""
     until_s = time.monotonic() + seconds
     while (found := ask()) is None and time.monotonic() < until_s:
         time.sleep(POLL_S)

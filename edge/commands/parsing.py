@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         self._load_own()
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())
+            options = re.findall(r"--[a-z][a-z-]*", self.format_help())
             kind = "unknown option" if unknown[0].startswith("-") else "unexpected argument"
             self.error(f"{kind} {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], options)}")
         return found, unknown

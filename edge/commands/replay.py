@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge.reporting.listener import Listener
 
 SIMULATED: Mapping[str, Any] = {"alert.driver": "console", "voice.enabled": False, "camera.loop": False}
-"""Settings a replay lays over all others: it drives nothing and ends with its clip."""
+"""Settings that override all others in a replay: it drives no output, and ends with its clip."""
 
 
 EXAMPLES = """\
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """A clip through the whole service, against what is expected of it; exit code 1 where something else came."""
+    """Run the clip through the whole service and compare the result with the file; exit code 1 where it differs."""
     if arguments.write and not arguments.expect:
         arguments.wrong_usage("--write needs --expect, the file to write")
 
@@ -54,18 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_for(arguments.clip, arguments.config, named)
     if arguments.write:
         common.check_spares("--expect", arguments.expect, *common.files_read(arguments, settings))
-    # Before the clip, which takes its time: a mistyped file should not.
+    # Before the clip is run, which takes long: a mistyped file is reported at once.
     expected = expectation.read(arguments.expect) if arguments.expect and not arguments.write else None
     course, stopped_by = watched(settings, console.DecisionPrinter())
     if stopped_by is not None:
         return common.exit_code(stopped_by)
     if arguments.write:
         expectation.write(arguments.expect, course, Path(arguments.clip).name)
-        print(f"{arguments.expect}: {len(course.passages)} passages; look at the clip and correct what is wrong there")
+        print(f"{arguments.expect}: {len(course.passages)} passages; watch the clip and correct the file")
     if expected is None:
         return EXIT_OK
     lines = list(expectation.compared(expected, course))
-    print(*lines, f"{sum(not line.good for line in lines)} of {len(lines)} not as expected", sep="\n")
+    print(*lines, f"{sum(not line.good for line in lines)} of {len(lines)} differ", sep="\n")
     return EXIT_OK if all(line.good for line in lines) else EXIT_KNOWN
 
 
@@ -88,7 +88,7 @@ def watched(settings: Settings, *listeners: Listener) -> tuple[Course, int | Non
 
 
 def settings_for(clip: str, path: Path | None, named: Mapping[str, Any]) -> Settings:
-    """The site's settings for a replay of ``clip``."""
+    """Return the settings of the site for a replay of ``clip``; ``named`` are those of the command line."""
     from edge import config
 
     one = {"camera.source": clip, "camera.sources": {}, "camera.live": False, "camera.simulate": ""}

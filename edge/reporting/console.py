@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 
-from edge.contracts import Change, Decision, Delivery, Step
+from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Delivery, Outcome, Passage, Signal, Step
 from edge.reporting.listener import Listener
 from edge.reporting.live_state import VIOLATED
 
@@ -15,13 +15,34 @@ MAX_TIMINGS = 10_000
 """Steps of each stage that are kept, the newest: a camera runs for months, and memory must not grow."""
 
 
+def state_of(passage: Passage) -> str:
+    """Return what fmd holds of a person, in words for users: "mask", "no mask", "badly worn mask" or "unsure"."""
+    if passage.outcome is Outcome.COMPLIANT:
+        # Only where the settings accept it (decide.on_incorrect = "admit", or decide.accept).
+        return "badly worn mask, accepted" if passage.label == WITH_INCORRECT_MASK else "mask"
+    if passage.outcome is not Outcome.VIOLATION:
+        return str(passage.outcome.value)
+    return "badly worn mask" if passage.signal in (Signal.REMINDER, Signal.INCORRECT_MASK) else "no mask"
+
+
+def state_of(passage: Passage) -> str:
+    """Return what fmd holds of a person, in words for users: "mask", "no mask", "badly worn mask" or "unsure"."""
+    if passage.outcome is Outcome.COMPLIANT:
+        # Only where the settings accept it (decide.on_incorrect = "admit", or decide.accept).
+        return "badly worn mask, accepted" if passage.label == WITH_INCORRECT_MASK else "mask"
+    if passage.outcome is not Outcome.VIOLATION:
+        return str(passage.outcome.value)
+    return "badly worn mask" if passage.signal in (Signal.REMINDER, Signal.INCORRECT_MASK) else "no mask"
+
+
 def decision_line(decision: Decision) -> str:
     """Return one line for people and ``grep`` alike."""
     passage = decision.passage
+    cleared = passage.violated and passage.outcome is not Outcome.VIOLATION
     words = {
-        Change.DECIDED: passage.outcome.value,
-        Change.REVISED: f"now {passage.outcome.value}",
-        Change.LEFT: f"left, {passage.outcome.value}" + (", had violated" if passage.violated else ""),
+        Change.DECIDED: state_of(passage),
+        Change.REVISED: f"now {state_of(passage)}",
+        Change.LEFT: f"left, {state_of(passage)}{' after a violation' if cleared else ''}",
     }[decision.change]
     mark = "ALARM" if passage.signal.alarming and decision.change is not Change.LEFT else "-----"
     return (
@@ -63,8 +84,8 @@ class PassageCounts(Listener):
 
     def __str__(self) -> str:
         return (
-            f"passages: {self._ended.total()}, of them had violated: {self._ended[VIOLATED]}, "
-            f"compliant: {self._ended['compliant']}, unsure: {self._ended['unsure']}"
+            f"passages: {self._ended.total()} ({self._ended[VIOLATED]} with a violation, "
+            f"{self._ended['compliant']} compliant, {self._ended['unsure']} unsure)"
         )
 
 

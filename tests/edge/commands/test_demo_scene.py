@@ -142,11 +142,11 @@ def test_the_demo_command_tells_it_and_leaves_what_it_saw(tmp_path: Path) -> Non
     assert found.returncode == 0, found.stderr
     told = [line.partition(" s  ")[2] for line in found.stdout.splitlines() if " s  " in line]
     assert [line.split("  ")[0] for line in told] == ["ALARM", "ALARM", "-----", "-----", "-----"]
-    assert "person 1: violation (without_mask" in told[0]
+    assert "person 1: no mask (without_mask" in told[0]
     assert "LED (GPIO17) and buzzer (GPIO27) on" in told[1]
-    assert "person 1: now compliant (with_mask" in told[2]
+    assert "person 1: now mask (with_mask" in told[2]
     assert "LED (GPIO17) and buzzer (GPIO27) off" in told[3]
-    assert "person 1: left, compliant, had violated" in told[4]
+    assert "person 1: left, mask after a violation" in told[4]
     video = cv2.VideoCapture(str(tmp_path / "out" / "demo.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(doorway.ENDS_S * doorway.FPS, abs=1)
     assert cv2.imread(str(tmp_path / "out" / "contact-sheet.png")).shape[1] == 4 * 320

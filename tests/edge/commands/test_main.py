@@ -109,7 +109,7 @@ def test_the_service_from_start_to_signal(
     assert process.returncode == code
     assert errors.splitlines()[-2:] == [
         "stopped: asked to",
-        "passages: 0, of them had violated: 0, compliant: 0, unsure: 0",
+        "passages: 0 (0 with a violation, 0 compliant, 0 unsure)",
     ]
     for history in json.loads(Path(live["PINS"]).read_text()).values():
         assert history[-1] is False
@@ -145,7 +145,7 @@ def test_a_clip_is_watched_to_its_end(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert found.stderr.splitlines()[-2:] == [
         "stopped: the source has ended",
-        "passages: 0, of them had violated: 0, compliant: 0, unsure: 0",
+        "passages: 0 (0 with a violation, 0 compliant, 0 unsure)",
     ]
     assert found.stdout.splitlines()[0].endswith("of 30 frames")
     assert found.stdout.splitlines()[1].split()[:2] == ["watch", "30"]

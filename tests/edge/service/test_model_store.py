@@ -196,13 +196,13 @@ def test_a_running_service_tries_a_model_takes_it_up_and_goes_back(
     with running(tmp_path) as process:
         code, out, err = model(capsys, "install", new, "--seconds", "1", *options)
         assert code == 0, err + (tmp_path / "log").read_text()
-        assert "nobody came by during the trial" in out
-        assert out.splitlines()[-1].endswith("is installed and in use; fmd model rollback goes back")
+        assert "no face was seen during the shadow run" in out
+        assert out.splitlines()[-1].endswith("is installed and in use; to undo this: fmd model rollback classifier")
         now = model_store.in_use(tmp_path / "run")
         assert now is not None
         assert now.pid == process.pid
         assert Path(now.classifier).parent == tmp_path / "state/models"
-        assert "classifier: in use classifier-" in model(capsys, "list", *options)[1]
+        assert "classifier: current classifier-" in model(capsys, "list", *options)[1]
         assert model(capsys, "rollback", *options)[1] == "classifier: back to shipped\n"
         assert process.poll() is None
     assert "for 1 s" in (tmp_path / "log").read_text()
@@ -230,5 +230,5 @@ def test_over_a_clip_without_a_service(
     new = renamed(classifier_path, tmp_path, "new")
     code, out, err = model(capsys, "install", new, "--source", clip, *options)
     assert code == 0, err
-    assert out.splitlines()[-1].endswith("is installed; fmd does not run now and uses it from its next start")
+    assert out.splitlines()[-1].endswith("is installed; fmd is not running and uses it from its next start")
     assert (tmp_path / "state/models/classifier.tflite").is_symlink()
