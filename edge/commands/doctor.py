@@ -29,8 +29,10 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd doctor``."""
-    parser.add_argument("--json", action="store_true", help="print findings as JSON")
-    parser.add_argument("--try-outputs", action="store_true", help="switch each output on for half a second")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument(
+        "--try-outputs", action="store_true", help="switch each output on for half a second: watch and listen"
+    )
     common.add_settings_options(parser)
 
 

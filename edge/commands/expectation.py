@@ -211,9 +211,8 @@ def write(path: Path, course: Course, clip: str) -> None:
 
 def _as_toml(course: Course, clip: str) -> str:
     alarms = ", ".join(f"[{from_s}, {to_s}]" for from_s, to_s in course.alarms)
-    named = "".join(
-        c if c.isprintable() else "?" for c in clip
-    )  # neither comments of TOML nor UTF-8 hold anything else
+    # Neither a comment of TOML nor UTF-8 holds anything else.
+    named = "".join(c if c.isprintable() else "?" for c in clip)
     lines = [
         f"# What fmd must decide on {named}, as recorded by fmd replay --write.",
         "# Watch the clip, and correct this file where it is wrong.",

@@ -24,8 +24,6 @@ TIMEZONE = r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*"
 
 
 EXAMPLES = """\
-Without --write it only prints what it would write.
-
 examples:
   fmd flash /media/me/bootfs --package fmd.deb --user me --write
   fmd flash raspios.img --package fmd.deb --wifi Shop --wifi-country DE --write
@@ -42,22 +40,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="DEB",
-        help="fmd's .deb; again for what it needs",
+        help="fmd's .deb; repeat for packages that it needs",
     )
-    add(
-        "--config", type=Path, metavar="FILE", help="settings file, becomes /etc/fmd/fmd.toml; models it names go along"
-    )
+    add("--config", type=Path, metavar="FILE", help="settings file for the board; models that it names are copied too")
     for task in ("detector", "classifier"):
-        add(f"--{task}", type=Path, metavar="MODEL", help=f"a {task} by fmd-convert, named in the settings for you")
-    add("--hostname", default="", help="what the board is called on the network")
-    add("--timezone", default="", help="as in Europe/Berlin")
-    add("--wifi", default="", metavar="SSID", help="Wi-Fi to join; its password is asked for")
-    add("--wifi-password-file", type=Path, metavar="FILE", help="read the password there; empty for an open net")
-    add("--wifi-country", default="", metavar="CC", help="where the board stands, as in DE; needed with --wifi")
-    add("--wifi-hidden", action="store_true", help="the network does not tell its name")
-    add("--user", default="", help="who may log in; without one nobody can")
-    add("--ssh-key", type=Path, metavar="PUB", help="the public key to log in by; without it a password is asked for")
-    add("--write", action="store_true", help="do it; without this, only tell what would be written")
+        add(f"--{task}", type=Path, metavar="MODEL", help=f"a {task} made by fmd-convert; the settings name it")
+    add("--hostname", default="", metavar="NAME", help="name of the board on the network")
+    add("--timezone", default="", metavar="ZONE", help="as in Europe/Berlin")
+    add("--wifi", default="", metavar="SSID", help="Wi-Fi to join; fmd asks for the password")
+    add("--wifi-password-file", type=Path, metavar="FILE", help="file with the password; empty for an open network")
+    add("--wifi-country", default="", metavar="CC", help="country of the board, as in DE; needed with --wifi")
+    add("--wifi-hidden", action="store_true", help="the network does not broadcast its name")
+    add("--user", default="", metavar="NAME", help="user who may log in; without one, no login is possible")
+    add("--ssh-key", type=Path, metavar="PUB", help="public key of the user; without one, fmd asks for a password")
+    add("--write", action="store_true", help="write; without it, only print what would be written")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
-"""Drawing what was seen and decided onto a frame, and contact sheets of it.
+"""Frames with faces, people and alarm marked, contact sheets, and videos of a run.
 
-Faces are personal data: :func:`annotate` blurs every face it was told of unless asked not to, and blurs first and
-draws after, so that nothing can be drawn on a picture that kept a face.
+Faces are personal data. :func:`annotate` blurs every face that the step knows, unless ``show_faces`` is set. It blurs
+before it draws: a heat map or a box that was drawn first would be blurred as well.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COLOURS = {
     Outcome.VIOLATION: (220, 40, 40),
     Outcome.UNSURE: (230, 170, 30),
 }
-"""RGB."""
+"""Colours of boxes, RGB."""
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 HEAT_SHARE = 0.45
-"""How much of a picture under a heat map is the map."""
+"""Share of the heat map where it lies over the picture; at a half or more the face under it is hard to see."""
 
 
 def annotate(step: Step, show_faces: bool) -> Image:
-    """A copy of the step's picture with everybody's box, what is held of them, and the alarm's border."""
+    """Return a copy of the step's picture with a box and state per person, and a border during an alarm."""
     picture = step.frame.image.copy()
     if not show_faces:
         _blur_faces(picture, step)
@@ -44,7 +44,7 @@ def annotate(step: Step, show_faces: bool) -> Image:
     everything = Box(0, 0, picture.shape[1], picture.shape[0])
     for track in step.tracks:
         if not track.box.intersection(everything):
-            continue  # walked out of the picture, and not yet held to have left
+            continue  # outside the picture, but not yet given up by the tracker
         passage = passages.get(track.id)
         outcome = passage.outcome if passage else Outcome.UNDECIDED
         label = f"{track.id} {outcome.value}" + (f" {passage.label}" if passage and passage.label else "")
@@ -55,7 +55,7 @@ def annotate(step: Step, show_faces: bool) -> Image:
 
 def _blur_faces(picture: Image, step: Step) -> None:
     if not step.detected:
-        # Nobody looked for faces in this one, so all of it may be one.
+        # No detection ran on this frame, so a face may be anywhere in it.
         height, width = picture.shape[:2]
         pixelate(picture, (width // 40, height // 40))
     for box in [face.box for face in step.faces] + [track.box for track in step.tracks]:
@@ -63,10 +63,10 @@ def _blur_faces(picture: Image, step: Step) -> None:
 
 
 def unrecognisable(step: Step) -> Image:
-    """A copy of the step's picture as coarse cells from edge to edge, with everybody's box: for sending away.
+    """Return a copy of the step's picture as coarse cells from edge to edge, with a box per person: for messages.
 
-    Cells are a sixteenth of the picture's width; faces get their six by six on top. So nothing depends on what the
-    detector found: a face it missed is cells, too.
+    A cell is a sixteenth of the picture's width, and known faces become six by six cells. So privacy does not depend
+    on the detector: a face that it missed is unrecognisable as well.
     """
     picture = step.frame.image.copy()
     pixelate(picture, (16, max(1, 16 * picture.shape[0] // picture.shape[1])))
@@ -74,15 +74,15 @@ def unrecognisable(step: Step) -> Image:
 
 
 def encoded(picture: Image) -> bytes:
-    """(H, W, 3) RGB as a JPEG."""
+    """Return an (H, W, 3) RGB picture as a JPEG file."""
     done, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
     if not done:
-        raise OutputError(f"a picture of {picture.shape} could not be made a JPEG")
+        raise OutputError(f"a picture of {picture.shape} cannot be encoded as JPEG")
     return data.tobytes()
 
 
 def draw_heat(picture: Image, heat: Heat) -> None:
-    """Lay a map over its square of (H, W, 3) RGB: red where it speaks for the label given, blue where against."""
+    """Draw a map over its square of (H, W, 3) RGB: red where the picture supports the label, blue where it does not."""
     square, (height, width) = heat.square, picture.shape[:2]
     left, top, right, bottom = (int(v) for v in (square.xmin, square.ymin, square.xmax, square.ymax))
     inside = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
@@ -95,7 +95,7 @@ def draw_heat(picture: Image, heat: Heat) -> None:
 
 
 def heat_colours(values: Floats, width: int, height: int) -> Image:
-    """A map (h, w) as (height, width, 3) RGB, from blue over green (0) to red, its farthest value at full colour."""
+    """Return a map (h, w) as (height, width, 3) RGB: blue below 0, green at 0, red above, scaled to its extreme."""
     span = max(1e-6, float(np.abs(values).max()))
     smooth = cv2.resize(values / span, (width, height), interpolation=cv2.INTER_CUBIC)
     grey = np.clip((smooth + 1) * 127.5, 0, 255).astype(np.uint8)
@@ -103,7 +103,7 @@ def heat_colours(values: Floats, width: int, height: int) -> Image:
 
 
 def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:
-    """A rectangle with a line of text on top of it, drawn into (H, W, 3) RGB."""
+    """Draw a rectangle with a line of text on top into (H, W, 3) RGB, in place."""
     xmin, ymin, xmax, ymax = (round(v) for v in box)
     cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
     (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
@@ -114,7 +114,7 @@ def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) 
 
 
 def draw_status(picture: Image, step: Step) -> None:
-    """Time and alarm state in the corner; a red border while the alarm is on."""
+    """Draw time and alarm state into the corner, and a red border during an alarm, in place."""
     height, width = picture.shape[:2]
     if step.alarm:
         cv2.rectangle(picture, (0, 0), (width - 1, height - 1), COLOURS[Outcome.VIOLATION], 6)
@@ -125,7 +125,7 @@ def draw_status(picture: Image, step: Step) -> None:
 
 
 def blur_face(picture: Image, box: Box) -> None:
-    """Make a face unrecognisable in place: a quarter wider than the box, down to 6 x 6 cells."""
+    """Make a face unrecognisable, in place: 6 x 6 cells over the box and a quarter of its size on each side."""
     x, y = box.width / 4, box.height / 4
     xmin, ymin = max(0, int(box.xmin - x)), max(0, int(box.ymin - y))
     pixelate(picture[ymin : max(0, int(box.ymax + y)) + 1, xmin : max(0, int(box.xmax + x)) + 1], (6, 6))
@@ -139,7 +139,7 @@ def pixelate(region: Image, cells: tuple[int, int]) -> None:
 
 
 def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320) -> Image:
-    """Pictures side by side, each ``width`` pixels wide; all must have one aspect."""
+    """Return pictures of one aspect ratio side by side, each ``width`` pixels wide."""
     height = round(pictures[0].shape[0] * width / pictures[0].shape[1])
     cells = [np.asarray(cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
     cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % columns)
@@ -147,7 +147,7 @@ def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320)
 
 
 def save_picture(path: Path, picture: Image) -> None:
-    """Write (H, W, 3) RGB to a picture file; OutputError where it cannot be."""
+    """Write (H, W, 3) RGB to a picture file. Raises OutputError where that fails."""
     try:
         written = cv2.imwrite(str(path), picture[:, :, ::-1])
     except cv2.error as error:
@@ -157,18 +157,18 @@ def save_picture(path: Path, picture: Image) -> None:
 
 
 LONGEST_GAP_S = 2.0
-"""How long a video shows one picture of a live camera at most, however long it gave none."""
+"""Longest time for which a video repeats a picture while a live camera gives none, seconds."""
 
 
 class VideoFile:
-    """An MP4 of RGB frames, as a context. Without ``fps`` its speed is that of its first two frames, so the first waits
-    for the second, and every frame is in it once: for recordings, whose frames are evenly apart.
+    """MP4 file of RGB frames, as a context.
 
-    With ``fps`` the video keeps the frames' own time: a picture stays until the next one's time has come, of two in one
-    place the later is left out, and a gap is LONGEST_GAP_S at most, as writing it holds up the loop.
+    Without ``fps``, every frame is written once, at the rate of the first two: for recordings, whose frames are evenly
+    apart. With ``fps``, the video keeps real time: a picture is repeated until the next one is due, the later of two
+    that are due together is left out, and a gap lasts at most LONGEST_GAP_S, as writing it delays the loop.
 
-    FFmpeg underneath drops what does not fit a full disk without a word; the end of the context looks the file over
-    and raises OutputError where frames are missing.
+    On a full disk FFmpeg drops frames without an error. The end of the context therefore counts the frames in the file
+    and raises OutputError where some are missing.
     """
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
@@ -190,11 +190,11 @@ class VideoFile:
             self._append(self._open(self._first[0], fps=1.0), self._first[0])
         if self._writer is not None:
             self._writer.release()
-        if kind is None:  # another error is worth more than ours
+        if kind is None:  # an error that is already on its way matters more
             self._check()
 
     def write(self, picture: Image, captured_s: float) -> None:
-        """Append (H, W, 3) RGB, fitted to the first one's size. OutputError where the file cannot be written."""
+        """Append (H, W, 3) RGB, fitted to the size of the first picture. Raises OutputError where writing fails."""
         if self._fps is not None:
             self._keep_time(picture, captured_s, self._fps)
         elif self._writer is not None:
@@ -208,7 +208,7 @@ class VideoFile:
             self._append(writer, picture)
 
     def _keep_time(self, picture: Image, captured_s: float, fps: float) -> None:
-        """Append ``picture``, the one before as often as its time was longer than a frame."""
+        """Append ``picture``, after the previous one as often as it was shown for longer than a frame."""
         writer = self._writer or self._open(picture, fps)
         if self._last is not None:
             self._until_s += min(LONGEST_GAP_S, max(0.0, captured_s - self._last_s))
@@ -238,7 +238,7 @@ class VideoFile:
 
     def _append(self, writer: cv2.VideoWriter, picture: Image) -> None:
         width, height = self._size
-        # The writer drops pictures of another size without a word.
+        # OpenCV's writer drops pictures of another size without an error.
         if picture.shape[:2] != (height, width):
             picture, _ = letterbox(picture, height, width)
         writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
@@ -269,7 +269,7 @@ class StepVideos(Listener):
         self._stack.__exit__(kind, error, trace)
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
-        """Append the picture of a step to its camera's video. OutputError where the file cannot be written."""
+        """Append the picture of a step to its camera's video. Raises OutputError if writing fails."""
         name = step.camera
         if name not in self._videos:
             self._videos[name] = self._stack.enter_context(VideoFile(self._files[name], self._fps))

@@ -25,16 +25,6 @@ def state_of(passage: Passage) -> str:
     return "badly worn mask" if passage.signal in (Signal.REMINDER, Signal.INCORRECT_MASK) else "no mask"
 
 
-def state_of(passage: Passage) -> str:
-    """Return what fmd holds of a person, in words for users: "mask", "no mask", "badly worn mask" or "unsure"."""
-    if passage.outcome is Outcome.COMPLIANT:
-        # Only where the settings accept it (decide.on_incorrect = "admit", or decide.accept).
-        return "badly worn mask, accepted" if passage.label == WITH_INCORRECT_MASK else "mask"
-    if passage.outcome is not Outcome.VIOLATION:
-        return str(passage.outcome.value)
-    return "badly worn mask" if passage.signal in (Signal.REMINDER, Signal.INCORRECT_MASK) else "no mask"
-
-
 def decision_line(decision: Decision) -> str:
     """Return one line for people and ``grep`` alike."""
     passage = decision.passage
