@@ -39,7 +39,7 @@ def find(arch: str, folder: Path | None) -> Path:
 
 def build(arch: str, pythons: str = PYTHONS) -> Path:
     """The .deb of the working tree for ``arch``; its wheels are kept between builds."""
-    need("make", "dpkg-buildpackage", "dh", "help2man")
+    need("make", "dpkg-buildpackage", "dh")
     call(["make", "deb", f"DEB_ARCH={arch}", f"PYTHONS={pythons}"], cwd=REPOSITORY)
     return find(arch, REPOSITORY / "build")
 
