@@ -24,14 +24,6 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
-FILES = {
-    "model": ("detector", "classifier"),
-    "voice": ("file",),
-    "mqtt": ("password_file", "ca_file"),
-    "notify": ("urls_file",),
-}
-"""The keys that name a file, by section."""
-
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # A day at most: clocks and conditions overflow on inf, and nobody means it.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
@@ -46,6 +38,8 @@ Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], 
 CameraName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 """It becomes part of topics and file names."""
 Source = Annotated[str, msgspec.Meta(min_length=1)]
+NamedFile = Annotated[str, msgspec.Meta(extra={"file": True})]
+"""The path of a file, relative to the settings file that names it; empty for none."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,8 +63,8 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    detector: str
-    classifier: str
+    detector: NamedFile
+    classifier: NamedFile
     runtime: Literal["auto", "ai-edge-litert", "tflite-runtime", "tensorflow"]
     threads: Annotated[int, msgspec.Meta(ge=1, le=16)]
 
@@ -142,7 +136,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     enabled: bool
-    file: str
+    file: NamedFile
     device: Annotated[str, msgspec.Meta(min_length=1)]
     every_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 
@@ -158,9 +152,9 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     host: str
     port: Port
     username: str
-    password_file: str
+    password_file: NamedFile
     tls: bool
-    ca_file: str
+    ca_file: NamedFile
     topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
     discovery: bool
     discovery_topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
@@ -173,7 +167,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     urls: tuple[str, ...]
-    urls_file: str
+    urls_file: NamedFile
     on: tuple[Literal["violation", "reminder", "compliant", "unsure", "blind", "recovered"], ...]
     every_s: Seconds
 
@@ -200,6 +194,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metrics: MetricsSettings
     notify: NotifySettings
     events: EventSettings
+
+
+def _files(section: type) -> tuple[str, ...]:
+    hints = get_type_hints(section, include_extras=True)
+    return tuple(key for key, hint in hints.items() if hint == NamedFile)
+
+
+FILES = {name: keys for name, section in get_type_hints(Settings).items() if (keys := _files(section))}
+"""Section -> the keys that name a file."""
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

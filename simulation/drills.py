@@ -30,12 +30,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge import config, drivers
+from edge import config
 from edge.config import Settings
 from edge.contracts import CameraState, Decision, Frame, Health, Image, Signal, Step
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.doorway import draw_doorway
 from edge.drivers.faulty import spoilt
+from edge.drivers.table import OUTPUTS, OutputDriver
 from edge.errors import CameraError
 from edge.faults import Fault, active
 from edge.reporting.listener import Callbacks
@@ -335,16 +336,16 @@ def _lies(drill: Drill, record: Record) -> Iterator[str]:
 @contextmanager
 def simulated_outputs_and_systemd() -> Iterator[socket.socket]:
     """Console outputs that are found again, and the other end of $NOTIFY_SOCKET; as before afterwards."""
-    before = drivers.OUTPUTS["console"], os.environ.get("NOTIFY_SOCKET"), logging.getLogger("fmd").level
+    before = OUTPUTS["console"], os.environ.get("NOTIFY_SOCKET"), logging.getLogger("fmd").level
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(os.environ.setdefault("NOTIFY_SOCKET", str(Path(folder) / "notify")))
         systemd.setblocking(False)
-        drivers.OUTPUTS["console"] = f"{__name__}:RecordedOutput"
+        OUTPUTS["console"] = OutputDriver(f"{__name__}:RecordedOutput")
         logging.getLogger("fmd").setLevel(logging.CRITICAL)
         try:
             yield systemd
         finally:
-            drivers.OUTPUTS["console"] = before[0]
+            OUTPUTS["console"] = before[0]
             del os.environ["NOTIFY_SOCKET"]
             logging.getLogger("fmd").setLevel(before[2])
 

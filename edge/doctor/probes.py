@@ -18,7 +18,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -59,11 +58,12 @@ def models(its: Settings) -> dict[str, Any]:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = Frame(pixels, None, 0.0, 0)
     look = View(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
-    if model_selection.is_onnx(its.model):
-        runtime, detector = f"OpenCV {cv2.__version__}", model_selection.open_detector(its)
+    if kind := drivers.detector_kind(its.model.detector):
+        detector = model_selection.open_detector(its)
+        runtime = str(getattr(detector, "runtime", kind))
     else:
         model = model_selection.load_model(its.model, "detector")
-        runtime, detector = model.runtime, FaceDetector(model, its.detect.min_score)
+        detector, runtime = FaceDetector(model, its.detect.min_score), model.runtime
     model = model_selection.load_model(its.model, "classifier")
     classifier = MaskClassifier(model)
     return {
@@ -107,9 +107,12 @@ def extras(its: Settings) -> dict[str, Any]:
 
 
 def metrics(its: Settings) -> dict[str, Any]:
-    """The port for Prometheus, served for a moment to nobody."""
-    drivers.open_metrics(its.metrics, lambda: None).close()
-    return {"port": its.metrics.port}
+    """Let every server that the settings enable listen for a moment; no request is answered."""
+    names = []
+    for server in drivers.servers(its, lambda: None):
+        server.open().close()
+        names.append(server.name)
+    return {"servers": names}
 
 
 def outputs(its: Settings) -> dict[str, Any]:

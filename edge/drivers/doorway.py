@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.config import CameraSettings
 from edge.contracts import Frame, Image, luma_of
-from edge.errors import RuntimeMissingError
+from edge.drivers.library import import_library, pip_extra
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480
@@ -80,12 +80,7 @@ class DoorwayCamera:
 
 def load_portrait() -> Image:
     """The portrait as scikit-image has it, (512, 512, 3) RGB. Raises RuntimeMissingError where that is missing."""
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"the demo's portrait comes with scikit-image ({error}); in fmd's folder: pip install '.[demo]'"
-        ) from error
+    data = import_library("skimage.data", "the demo's portrait", pip_extra("demo"))
     return np.asarray(data.astronaut()[:, :, :3], np.uint8)
 
 

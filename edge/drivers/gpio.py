@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from edge.drivers.library import import_library, pip_extra
 from edge.errors import OutputBusyError, OutputError
 
 
@@ -18,7 +19,8 @@ class GpioOutput:
         # Left to itself gpiozero passes over lgpio for libraries that drive nothing on a Pi 5 and say so nowhere. An
         # empty name it takes for a name.
         os.environ["GPIOZERO_PIN_FACTORY"] = os.environ.get("GPIOZERO_PIN_FACTORY") or "lgpio"
-        self._name, self._pin, self._gpiozero = name, pin, _library()
+        self._name, self._pin = name, pin
+        self._gpiozero = import_library("gpiozero", f"alert.{name}_pin", pip_extra("pi"), OutputError)
         with self._explaining():
             self._device: Any = self._gpiozero.DigitalOutputDevice(pin, active_high=active_high, initial_value=False)
 
@@ -62,13 +64,6 @@ class GpioOutput:
             f"{where} cannot be driven ({said}); is this a Raspberry Pi, is this user in the group gpio, is "
             "python3-lgpio installed?"
         )
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("gpiozero")
-    except ImportError as error:
-        raise OutputError(f"gpiozero cannot be imported ({error}); in fmd's folder: pip install '.[pi]'") from error
 
 
 def _holder(gpiozero: Any, pin: int) -> str:

@@ -7,11 +7,11 @@ needs the header pin put in GPIO mode by a device-tree overlay first (jetson-io)
 from __future__ import annotations
 
 import errno
-import importlib
 import logging
 from pathlib import Path
 from typing import Any
 
+from edge.drivers.library import import_library, pip_extra
 from edge.errors import OutputBusyError, OutputError
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class GpioLineOutput:
     def __init__(
         self, name: str, pin: str, active_high: bool, library: Any = None, devices: Path = Path("/dev")
     ) -> None:
-        self._gpiod = library or _library()
+        self._gpiod = library or import_library("gpiod", f"alert.{name}_pin", pip_extra("jetson"), OutputError)
         self._name, self._pin, self._closed, self._doubted = name, pin, False, False
         chip, self._line = _find(self._gpiod, devices, name, pin)
         settings = self._gpiod.LineSettings(
@@ -70,13 +70,6 @@ class GpioLineOutput:
             self.set(False)
         finally:
             self._request.release()
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("gpiod")
-    except ImportError as error:
-        raise OutputError(f"gpiod cannot be imported ({error}); in fmd's folder: pip install '.[jetson]'") from error
 
 
 def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:

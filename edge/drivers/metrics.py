@@ -6,18 +6,20 @@ take: whoever connects and says nothing costs one thread that waits, not one mor
 
 from __future__ import annotations
 
-import importlib
 import math
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from edge.config import MetricsSettings
-from edge.errors import OutputError, RuntimeMissingError
+from edge.config import MetricsSettings, Settings
+from edge.drivers.library import import_library, pip_extra
+from edge.drivers.server import ConfiguredServer
+from edge.errors import OutputError
 
 REQUEST_S = 2.0
 """Longer than this nobody's request may take."""
@@ -38,11 +40,21 @@ class MetricsSnapshot(Protocol):
     def outboxes(self) -> Mapping[str, Mapping[str, int]]: ...
 
 
+def configured(settings: Settings, snapshot: Callable[[], MetricsSnapshot]) -> Iterator[ConfiguredServer]:
+    """Yield the server that the section ``[metrics]`` configures. Raises RuntimeMissingError without its library."""
+    _library("prometheus_client")
+    yield ConfiguredServer("metrics", settings.metrics, partial(MetricsServer, settings.metrics, snapshot))
+
+
+def _library(module: str) -> Any:
+    return import_library(module, "metrics.port", pip_extra("metrics"))
+
+
 class MetricsServer:
     """Serves until closed; ``port`` is where (the one asked for, or a free one for 0)."""
 
     def __init__(self, settings: MetricsSettings, snapshot: Callable[[], MetricsSnapshot]) -> None:
-        client, core = library("prometheus_client"), library("prometheus_client.core")
+        client, core = _library("prometheus_client"), _library("prometheus_client.core")
         registry = client.CollectorRegistry()
         registry.register(_Collector(core, snapshot))
         try:
@@ -192,13 +204,3 @@ OUTBOX = {
     "dropped": "Messages dropped because too many waited",
     "waiting": "Messages that wait now",
 }
-
-
-def library(name: str) -> Any:
-    """A module of prometheus_client, or RuntimeMissingError with what to do."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"metrics.port: prometheus_client cannot be imported ({error}); in fmd's folder: pip install '.[metrics]'"
-        ) from error

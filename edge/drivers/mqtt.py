@@ -9,19 +9,21 @@ are no longer wanted, is emptied: the broker itself is asked what it keeps of th
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge.config import MqttSettings
-from edge.contracts import Message, MessageKind
-from edge.errors import PublishError, RuntimeMissingError, SettingsError
+from edge.config import MqttSettings, Settings
+from edge.contracts import ConfiguredPublisher, Message, MessageKind
+from edge.drivers.library import import_library, pip_extra
+from edge.drivers.secret_file import read_secret
+from edge.errors import PublishError, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +35,31 @@ REFUSED = "the broker refuses"
 RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
 
 
+def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
+    """Yield the publisher that the section ``[mqtt]`` configures."""
+    del runtime  # the broker keeps what must outlast a restart
+    mqtt, name = settings.mqtt, settings.publish.name
+    pictures, cameras = settings.publish.pictures != "none", tuple(settings.camera.sources)
+    wanted = (mqtt, name, pictures, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
+    yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, pictures, cameras))
+
+
+def _version_of(path: str) -> tuple[int, int] | None:
+    """Return what changes when a file is rewritten (time of change in ns, bytes), or None if there is no file."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
 class MqttPublisher:
     """One broker. ``pictures`` says whether there will be any, ``cameras`` names them where there are several."""
 
     kinds = frozenset(MessageKind)
 
     def __init__(self, settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> None:
-        mqtt = _library()
+        mqtt = import_library("paho.mqtt.client", "mqtt.host", pip_extra("mqtt"))
         self._settings, self._name = settings, name
         self._announced = discovery(settings, name, pictures, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
@@ -136,7 +156,7 @@ class MqttPublisher:
     def _set_credentials(self) -> None:
         settings = self._settings
         if settings.username:
-            self._client.username_pw_set(settings.username, _first_line(settings.password_file))
+            self._client.username_pw_set(settings.username, _password(settings.password_file))
         if settings.tls:
             try:
                 self._client.tls_set(ca_certs=settings.ca_file or None)
@@ -315,19 +335,6 @@ def _payload(message: Message) -> str:
     return json.dumps({**values, "camera": message.camera} if message.camera else values)
 
 
-def _first_line(path: str) -> str | None:
-    if not path:
-        return None
-    try:
-        return Path(path).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"mqtt.password_file: {path}: {getattr(error, 'strerror', error)}") from error
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("paho.mqtt.client")
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"mqtt.host: paho-mqtt cannot be imported ({error}); in fmd's folder: pip install '.[mqtt]'"
-        ) from error
+def _password(path: str) -> str | None:
+    """Return the first line of the password's file, or None if the settings name no file."""
+    return read_secret("mqtt.password_file", path).partition("\n")[0].rstrip("\r") if path else None

@@ -11,15 +11,18 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edge import state_file
-from edge.config import NotifySettings
-from edge.contracts import Message, MessageKind, Outcome, Signal
-from edge.errors import PublishError, RuntimeMissingError, SettingsError
+from edge.config import NotifySettings, Settings
+from edge.contracts import ConfiguredPublisher, Message, MessageKind, Outcome, Signal
+from edge.drivers.library import import_library, pip_extra
+from edge.drivers.secret_file import read_secret
+from edge.errors import PublishError, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,18 @@ EVENTS = {
     "recovered": "success",
 }
 """What may be told, and Apprise's type for it."""
+
+
+def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
+    """Yield one publisher per URL of the section ``[notify]``; ``runtime`` holds their state files.
+
+    Raises SettingsError if ``notify.urls_file`` cannot be read.
+    """
+    notify, name = settings.notify, settings.publish.name
+    for number, url in enumerate(urls_of(notify), 1):
+        memory = runtime / f"notify-{number}.json" if runtime else None
+        opened = partial(ApprisePublisher, notify, url, name, memory=memory)
+        yield ConfiguredPublisher(f"{url.partition(':')[0]} {number}", (url, notify.on, notify.every_s, name), opened)
 
 
 class Told(msgspec.Struct):
@@ -59,7 +74,7 @@ class ApprisePublisher:
         clock: Callable[[], float] = time.monotonic,
         memory: Path | None = None,
     ) -> None:
-        self._library = _library()
+        self._library = import_library("apprise", "notify.urls", pip_extra("notify"))
         self._settings, self._name, self._clock = settings, name, clock
         reasons: list[str] = []
         with _Listening(reasons):
@@ -177,11 +192,7 @@ def urls_of(settings: NotifySettings) -> Iterator[str]:
     yield from settings.urls
     if not settings.urls_file:
         return
-    try:
-        lines = Path(settings.urls_file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", error)
-        raise SettingsError(f"notify.urls_file: {settings.urls_file}: {reason}") from error
+    lines = read_secret("notify.urls_file", settings.urls_file).splitlines()
     yield from (line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
@@ -201,12 +212,3 @@ class _Listening(logging.Handler):
 
     def __exit__(self, *error: object) -> None:
         self._log.removeHandler(self)
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("apprise")
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"notify.urls: apprise cannot be imported ({error}); in fmd's folder: pip install '.[notify]'"
-        ) from error

@@ -8,7 +8,6 @@ OpenCV's.
 from __future__ import annotations
 
 import concurrent.futures
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,8 +19,14 @@ import numpy as np
 from edge.config import CameraSettings
 from edge.contracts import Frame, Image
 from edge.drivers.colour import frame_of_bgr
+from edge.drivers.library import import_library
 from edge.errors import CameraError
 
+INSTALL = (
+    "on Raspberry Pi OS: sudo apt install python3-picamera2, and make the virtual environment with "
+    "--system-site-packages"
+)
+"""picamera2 and the libcamera below it come from apt alone."""
 LORES_WIDTH = 352
 """As wide as the shipped detector's input: what the camera's own processor shrinks, nobody shrinks again."""
 
@@ -49,7 +54,7 @@ class PiCamera:
         self._lores = lores_size(settings)
         if name and not name.isdigit():
             raise CameraError(f"camera.source: picamera2:{name}: got {name!r}, expected a number, as in picamera2:1")
-        library, number = module or _library(), int(name or 0)
+        library, number = module or import_library("picamera2", "camera.source", INSTALL, CameraError), int(name or 0)
         try:
             cameras = library.Picamera2.global_camera_info()
         except RuntimeError as error:
@@ -143,14 +148,3 @@ def whole_view(modes: Sequence[Mapping[str, Any]], settings: CameraSettings) -> 
         return {}
     best = min(fitting, key=lambda mode: (mode["size"][0] * mode["size"][1], -mode["bit_depth"]))
     return {"sensor": {"output_size": best["size"], "bit_depth": best["bit_depth"]}}
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("picamera2")
-    except (ImportError, ValueError) as error:
-        # ValueError: "numpy.dtype size changed", a NumPy 2 from pip over apt's picamera2.
-        raise CameraError(
-            f"picamera2 cannot be imported ({error}); on Raspberry Pi OS: sudo apt install python3-picamera2, and make "
-            "the virtual environment with --system-site-packages"
-        ) from error

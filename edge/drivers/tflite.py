@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import logging
 import os
@@ -14,17 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.contracts import Stored, TensorSpec
+from edge.drivers.library import first_line, load
+from edge.drivers.table import RUNTIMES
 from edge.errors import BundleError, RuntimeMissingError
 
 log = logging.getLogger(__name__)
-
-RUNTIMES: dict[str, tuple[str, str]] = {
-    # distribution: (module, attribute that holds Interpreter)
-    "ai-edge-litert": ("ai_edge_litert.interpreter", ""),
-    "tflite-runtime": ("tflite_runtime.interpreter", ""),
-    "tensorflow": ("tensorflow", "lite"),
-}
-"""In the order they are tried."""
 
 
 class TFLiteInterpreter:
@@ -38,9 +31,8 @@ class TFLiteInterpreter:
                 self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            first_line = str(error).strip().split("\n")[0]
             raise BundleError(
-                f"{self.runtime} cannot run this model: {first_line}; convert it again with this version of fmd"
+                f"{self.runtime} cannot run this model: {first_line(error)}; convert it again with this version of fmd"
             ) from error
         (details,) = self._interpreter.get_input_details()
         self._input_index = details["index"]
@@ -86,17 +78,15 @@ def _first_that_works(names: Sequence[str]) -> tuple[str, Any]:
     """Name with version, and the Interpreter class, of the first runtime whose import works."""
     reasons = []
     for name in names:
-        module, attribute = RUNTIMES[name]
         try:
-            found = importlib.import_module(module)
-            holder = getattr(found, attribute) if attribute else found
+            interpreter = load(RUNTIMES[name].opens)
             version = _version_of(name)
         # A wheel built for another NumPy fails with whatever its C code throws; each is a reason to go on.
         except (ImportError, AttributeError, RuntimeError, OSError) as error:
-            reasons.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            reasons.append(f"{name}: {first_line(error) or type(error).__name__}")
             log.info("no %s, falling back: %s", name, error)
         else:
-            return f"{name} {version}", holder.Interpreter
+            return f"{name} {version}", interpreter
     raise RuntimeMissingError(
         f"no TFLite runtime on this machine ({'; '.join(reasons)}); install one: pip install ai-edge-litert "
         "(64-bit systems only; on 32-bit Bookworm: pip install tflite-runtime 'numpy<2')"

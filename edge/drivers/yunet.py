@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from edge.contracts import Box, Face, Frame
+from edge.drivers.library import first_line
 from edge.errors import BundleError
 from edge.inference.resize import resized
 
@@ -42,6 +43,8 @@ LFS_POINTER = b"version https://git-lfs"
 class YuNetDetector:
     """Faces of a frame by YuNet (Wu, Peng, Yu 2023, doi 10.1007/s11633-023-1423-y); see ``edge.contracts.Detector``."""
 
+    runtime = f"OpenCV {cv2.__version__}"
+
     def __init__(self, path: Path, min_score: float) -> None:
         self._size = (0, 0)
         least = float(np.interp(min_score, OURS, YUNETS))
@@ -51,7 +54,7 @@ class YuNetDetector:
             self._net.detect(np.zeros((LONGEST, LONGEST, 3), np.uint8))
         except (cv2.error, AttributeError) as error:
             raise BundleError(
-                f"{path}: OpenCV {cv2.__version__} cannot run this as YuNet ({_first_line(error)}); files of one year "
+                f"{path}: OpenCV {cv2.__version__} cannot run this as YuNet ({_reason(error)}); files of one year "
                 "need the OpenCV of that year: take a newer file, or install opencv-python-headless 4.10 or later"
             ) from error
 
@@ -92,6 +95,6 @@ def _check(path: Path) -> None:
         log.warning("%s: not a YuNet file fmd was tried with (sha256 %s...)", path, digest[:12])
 
 
-def _first_line(error: Exception) -> str:
-    said = getattr(error, "err", "") or str(error)
-    return str(said).strip().split("\n")[0]
+def _reason(error: Exception) -> str:
+    """OpenCV's own error has the plain message in ``err``; its text begins with file and line of the C++ code."""
+    return str(getattr(error, "err", "")) or first_line(error)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge.drivers.selection import detector_kind, needs_network, secret_settings
 from edge.errors import CardError, SettingsError
 from edge.flash.content import Etc
 
@@ -17,7 +18,6 @@ else:
     import tomli as tomllib
 
 MODELS = ("detector", "classifier")
-SECRETS = frozenset({"mqtt.password_file", "notify.urls_file"})
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]*"
 
 
@@ -43,8 +43,9 @@ def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc
                 path = _path(f"{section}.{key}", name, config_path, models.get(key) if section == "model" else None)
                 if section == "model":
                     _check_model(path, key)
-                (secrets if f"{section}.{key}" in SECRETS else files)[name] = read(path)
-    return Etc(files, secrets, wants_network(tomllib.loads(text)))
+                (secrets if f"{section}.{key}" in secret_settings() else files)[name] = read(path)
+    values = tomllib.loads(text)
+    return Etc(files, secrets, needs_network(lambda key: _value(values, *key.split("."))))
 
 
 def read(path: Path) -> bytes:
@@ -71,12 +72,6 @@ def with_model(settings: str, task: str, name: str) -> str:
     return settings[: head.end()].rstrip("\n") + "\n" + line + settings[head.end() :]
 
 
-def wants_network(settings: Mapping[str, Any]) -> bool:
-    """Whether fmd speaks to anybody with these settings, so that its service must be given the network."""
-    named = ("mqtt.host", "metrics.port", "notify.urls_file")
-    return any(_value(settings, *key.split(".")) for key in named) or "://" in str(settings)
-
-
 def _value(settings: Mapping[str, Any], section: str, key: str) -> Any:
     return settings.get(section, {}).get(key, "")
 
@@ -95,7 +90,7 @@ def _path(key: str, name: str, config_path: Path | None, chosen: Path | None) ->
 
 
 def _check_model(path: Path, task: str) -> None:
-    if path.suffix == ".onnx":  # carries no contract
+    if task == "detector" and detector_kind(path.name):  # another project's format, which holds no contract to check
         return
     from edge.inference import bundle
 

@@ -57,17 +57,17 @@ def shipped_model(task: str) -> Path:
     return path
 
 
-def is_onnx(settings: ModelSettings) -> bool:
-    """Return whether the detector is YuNet's file, which carries no contract, and not one of fmd's."""
-    return settings.detector.lower().endswith(".onnx")
+def is_foreign(settings: ModelSettings) -> bool:
+    """Return whether a driver opens the detector's file (YuNet's ONNX), which carries no contract of fmd's."""
+    return drivers.detector_kind(settings.detector) != ""
 
 
 def open_detector(
     settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, shadow: Shadow | None = None
 ) -> Detector:
     """Return the detector that the settings name: one of fmd's model files, or YuNet's ONNX file."""
-    if is_onnx(settings.model):
-        return drivers.open_onnx_detector(Path(settings.model.detector), settings.detect.min_score)
+    if is_foreign(settings.model):
+        return drivers.open_detector(Path(settings.model.detector), settings.detect.min_score)
     resize.without_pool()  # YuNet needs OpenCV's threads; for our small resizes they cost more than they save
     model, min_score = load_model(settings.model, "detector", opened), settings.detect.min_score
     if shadow is None or shadow.model.contract.task != "detector":

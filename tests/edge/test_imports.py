@@ -33,7 +33,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     # Of reporting the service knows the interface of listeners; the test below enforces it.
     "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "reporting"},
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
-    "flash": BOTTOM | {"inference"},
+    "flash": BOTTOM | {"inference", "drivers"},
     "api": BOTTOM | {"drivers", "reporting", "service"},
     "commands": BOTTOM
     | {"inference", "stages", "camera", "drivers", "pipeline", "reporting", "record", "service", "doctor", "flash"}

@@ -350,7 +350,7 @@ def test_the_port_for_figures_is_tried(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OutputError, match="in use"):
             probes.metrics(config.load(None, {"metrics.port": port}))
-    assert probes.metrics(config.load(None, {"metrics.port": port})) == {"port": port}
+    assert probes.metrics(config.load(None, {"metrics.port": port})) == {"servers": ["metrics"]}
 
 
 def test_who_holds_a_device_is_named(pi: Facts) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edge import drivers
-from edge.drivers.tflite import RUNTIMES, TFLiteInterpreter
+from edge.drivers.table import RUNTIMES
+from edge.drivers.tflite import TFLiteInterpreter
 from edge.errors import BundleError, RuntimeMissingError
 from edge.inference.bundle import Bundle
 

@@ -13,7 +13,7 @@ import pytest
 from edge.commands import main
 from edge.commands.flash import crypted
 from edge.errors import SettingsError
-from edge.flash.settings import wants_network, with_model
+from edge.flash.settings import with_model
 from tests.edge.flash.conftest import TRIXIE, deb_of
 from tests.edge.parts import fmd
 
@@ -98,22 +98,6 @@ def test_passwords_go_along_apart_and_the_service_gets_its_network(trixie: Path,
     assert not (trixie / "fmd/etc/broker.password").exists()
     assert (trixie / "fmd/network").exists()
     assert "hush" not in told.stdout
-
-
-@pytest.mark.parametrize(
-    ("settings", "wanted"),
-    [
-        ({}, False),
-        ({"camera": {"source": "/dev/video0"}, "metrics": {"port": 0}, "mqtt": {"host": ""}}, False),
-        ({"mqtt": {"host": "broker"}}, True),
-        ({"metrics": {"port": 9100}}, True),
-        ({"notify": {"urls": ["json://host"]}}, True),
-        ({"notify": {"urls_file": "urls"}}, True),
-        ({"camera": {"source": "rtsp://camera/1"}}, True),
-    ],
-)
-def test_only_who_speaks_to_somebody_wants_the_network(settings: dict[str, object], wanted: bool) -> None:
-    assert wants_network(settings) is wanted
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from edge import config, drivers
+from edge import config
 from edge.config import Settings
 from edge.contracts import Camera, CameraState, Decision, Delivery, Face, Frame, Health, Step
+from edge.drivers.table import OUTPUTS, OutputDriver
 from edge.errors import CameraError, OutputError
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Callbacks, Listener
@@ -102,7 +103,7 @@ class BrokenWhileTicking:
 def test_a_loop_whose_alarm_cannot_fire_ends_and_is_not_called_alive(
     monkeypatch: pytest.MonkeyPatch, systemd: Systemd
 ) -> None:
-    monkeypatch.setitem(drivers.OUTPUTS, "console", f"{__name__}:BrokenWhileTicking")
+    monkeypatch.setitem(OUTPUTS, "console", OutputDriver(f"{__name__}:BrokenWhileTicking"))
     monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=LiveCamera))
     with pytest.raises(OutputError, match="no longer answers"):
         service.run(

@@ -1,0 +1,95 @@
+"""Which drivers the settings select. Reads the tables and plain values only; loads no driver and no large library.
+
+Settings come as a function from ``"section.key"`` to a value, so that a parsed TOML file serves as well as
+:class:`edge.config.Settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edge import addresses
+from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, TABLES, Driver, NetworkDriver
+from edge.errors import CameraError
+
+Lookup = Callable[[str], Any]
+"""Returns the value of a setting by ``"section.key"``; an empty value if the setting is absent."""
+
+
+def camera_kind(source: str) -> tuple[str, str]:
+    """Return kind and name of a ``camera.source``: the key of the table (or "auto"), and what that driver opens.
+
+    Raises CameraError if ``source`` is neither a kind, an address, a device nor an existing file or folder.
+    """
+    if (named := _named_camera(source)) is not None:
+        return named
+    with suppress(OSError):  # raised for a name that is longer than a file name can be
+        if Path(source).exists():
+            return "folder" if Path(source).is_dir() else "file", source
+    raise CameraError(
+        f"camera.source: no such file or folder: {addresses.told(source)}; give auto, picamera2, csi, /dev/videoN, "
+        "rtsp://..., a clip or a folder"
+    )
+
+
+def _named_camera(source: str) -> tuple[str, str] | None:
+    """Return kind and name of a source that says itself what it is; None for a path, which the disk must answer."""
+    if source == "auto":
+        return "auto", ""
+    if "://" in source:
+        return "stream", source
+    kind, _, name = source.partition(":")
+    if kind in CAMERAS:
+        return kind, name
+    # Names under /dev/v4l/by-id stay the same across replugging, so users are advised to set them.
+    if source.startswith("/dev/v") or source.isdigit():
+        return "v4l2", f"/dev/video{source}" if source.isdigit() else source
+    return None
+
+
+def output_kind(driver: str, pin: int | str) -> str:
+    """Return the key in OUTPUTS of the driver for ``pin``, given ``alert.driver``.
+
+    A path goes to the driver of files whatever the settings name, unless they name one that takes any pin.
+    """
+    from edge.config import is_file  # only here: edge.config needs msgspec
+
+    form = "path" if is_file(pin) else "name" if isinstance(pin, str) else "number"
+    named = OUTPUTS.get(driver)
+    if named is not None and (named.pins == "any" or form != "path"):
+        return driver
+    return next(kind for kind, entry in OUTPUTS.items() if entry.pins == form)
+
+
+def detector_kind(file: str) -> str:
+    """Return the key in DETECTORS of the driver that reads ``file``; empty if it can only be one of fmd's bundles."""
+    name = file.lower()
+    return next((kind for kind, entry in DETECTORS.items() if name.endswith(entry.suffixes)), "")
+
+
+def is_enabled(driver: NetworkDriver, value: Lookup) -> bool:
+    """Return whether the settings switch a publisher or server on."""
+    return any(value(key) for key in driver.enabled_by)
+
+
+def needs_network(value: Lookup) -> bool:
+    """Return whether any driver that the settings select needs the network."""
+    return any(driver.network for driver in _selected(value))
+
+
+def _selected(value: Lookup) -> Iterator[Driver]:
+    yield from (driver for driver in (*PUBLISHERS.values(), *SERVERS.values()) if is_enabled(driver, value))
+    if (output := OUTPUTS.get(value("alert.driver"))) is not None:
+        yield output
+    for source in (value("camera.source"), *(value("camera.sources") or {}).values()):
+        kind, _ = _named_camera(source or "") or ("file", "")
+        if kind in CAMERAS:
+            yield CAMERAS[kind]
+
+
+def secret_settings() -> frozenset[str]:
+    """Return the settings (``section.key``) that hold a secret or name a file that holds one, of every driver."""
+    return frozenset(key for table in TABLES for driver in table.values() for key in driver.secrets)

@@ -1,0 +1,114 @@
+"""The driver tables: one literal table per kind, the only registry of fmd's drivers.
+
+Importing this module loads no driver and no library outside the standard library, so that ``fmd flash`` can read the
+tables on a laptop without fmd's libraries. A new driver needs its file, an entry here and its section of the settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """An entry of a table: which object opens the driver (``"module:attribute"``), and what the driver needs."""
+
+    opens: str
+    network: bool = False
+    """Whether the service needs the network for it (``fmd-network.conf``)."""
+    secrets: tuple[str, ...] = ()
+    """Settings (``section.key``) that hold a secret or name a file that holds one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraDriver(Driver):
+    """A camera, opened with ``(settings, name, clock)``; ``name`` is the part of ``camera.source`` after the colon."""
+
+    live: bool = True
+    """True if frames arrive in real time whether read or not; False for recordings, which bring their own time."""
+    auto: bool = False
+    """Whether ``camera.source = "auto"`` tries it, in the order of the table."""
+    repeats: bool = False
+    """Whether a still view may give the same picture to the last bit, as a codec does (``camera.frozen_stream_s``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDriver(Driver):
+    """An output, opened with ``(name, pin, active_high)``."""
+
+    pins: str = "any"
+    """Pins it takes with ``alert.driver = "auto"``: "number", "name" or "path"; "any" only if the settings name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorDriver(Driver):
+    """A face detector with a file format of its own, opened with ``(path, min_score)``."""
+
+    suffixes: tuple[str, ...] = ()
+    """Endings of the files it reads, in lower case. fmd's own bundles have no entry: their detector is a stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDriver(Driver):
+    """A publisher or a server, which the settings of its section switch on."""
+
+    enabled_by: tuple[str, ...] = ()
+    """Settings (``section.key``) that switch it on: it is enabled if one of them is neither empty nor zero."""
+
+
+CAMERAS: dict[str, CameraDriver] = {
+    "picamera2": CameraDriver("edge.drivers.pi_camera:PiCamera", auto=True),
+    "csi": CameraDriver("edge.drivers.csi:CsiCamera", auto=True),
+    # Last of those that auto tries: a Raspberry Pi's codecs are /dev/video* devices as well.
+    "v4l2": CameraDriver("edge.drivers.v4l2:UsbCamera", auto=True),
+    "stream": CameraDriver(
+        "edge.drivers.stream:StreamCamera", network=True, secrets=("camera.source", "camera.sources"), repeats=True
+    ),
+    "file": CameraDriver("edge.drivers.clip:Clip", live=False),
+    "folder": CameraDriver("edge.drivers.folder:Folder", live=False),
+    "doorway": CameraDriver("edge.drivers.doorway:DoorwayCamera", live=False),
+}
+"""By the kind that ``camera.source`` names."""
+
+OUTPUTS: dict[str, OutputDriver] = {
+    "gpiozero": OutputDriver("edge.drivers.gpio:GpioOutput", pins="number"),
+    "gpiod": OutputDriver("edge.drivers.gpio_line:GpioLineOutput", pins="name"),
+    "file": OutputDriver("edge.drivers.led_file:LedFileOutput", pins="path"),
+    "console": OutputDriver("edge.drivers.console:ConsoleOutput"),
+}
+"""By ``alert.driver``."""
+
+VOICE = Driver("edge.drivers.voice:VoiceOutput")
+"""The output of the section ``[voice]``, opened with ``(settings, file)``; it has no pin."""
+
+RUNTIMES: dict[str, Driver] = {
+    "ai-edge-litert": Driver("ai_edge_litert.interpreter:Interpreter"),
+    "tflite-runtime": Driver("tflite_runtime.interpreter:Interpreter"),
+    "tensorflow": Driver("tensorflow:lite.Interpreter"),
+}
+"""TFLite's Interpreter classes, by ``model.runtime`` and the name of the distribution. ``auto`` tries them in order."""
+
+DETECTORS: dict[str, DetectorDriver] = {
+    "yunet": DetectorDriver("edge.drivers.yunet:YuNetDetector", suffixes=(".onnx",)),
+}
+"""By name."""
+
+PUBLISHERS: dict[str, NetworkDriver] = {
+    "mqtt": NetworkDriver(
+        "edge.drivers.mqtt:configured", network=True, secrets=("mqtt.password_file",), enabled_by=("mqtt.host",)
+    ),
+    "notify": NetworkDriver(
+        "edge.drivers.notify:configured",
+        network=True,
+        secrets=("notify.urls", "notify.urls_file"),
+        enabled_by=("notify.urls", "notify.urls_file"),
+    ),
+}
+"""By section. Each entry names a function ``(settings, runtime_folder)`` that yields ConfiguredPublisher objects."""
+
+SERVERS: dict[str, NetworkDriver] = {
+    "metrics": NetworkDriver("edge.drivers.metrics:configured", network=True, enabled_by=("metrics.port",)),
+}
+"""By section. Each entry names a function ``(settings, snapshot)`` that yields ConfiguredServer objects."""
+
+TABLES = (CAMERAS, OUTPUTS, {"voice": VOICE}, RUNTIMES, DETECTORS, PUBLISHERS, SERVERS)
