@@ -1,6 +1,6 @@
-"""What the board says of itself: memory, temperature, and the Raspberry Pi's throttling and under-voltage bits.
+"""Readings of the board: its name, memory, temperature, and the Raspberry Pi's throttling and under-voltage bits.
 
-Files under /proc and /sys only: the unit's sandbox leaves them readable, where vcgencmd's device it does not.
+Read from files under /proc and /sys only. The unit's sandbox leaves these readable, but not the device of vcgencmd.
 """
 
 from __future__ import annotations
@@ -25,54 +25,69 @@ FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One reading. None where the board does not tell."""
+    """One set of readings; None for a reading that this board does not provide."""
 
     memory_bytes: int | None
     """Resident memory of this process."""
     temperature_c: float | None
-    """Of the processor."""
+    """Temperature of the processor, degrees Celsius."""
     throttled: dict[str, bool] | None
-    """By name of THROTTLED, or ``under_voltage`` alone where only the kernel's monitor tells."""
+    """By name of THROTTLED; ``under_voltage`` alone if only the kernel's voltage monitor is there."""
 
 
 def read(root: Path = Path("/")) -> Board:
-    """The board as it is now; ``root`` holds proc and sys."""
+    """Return the readings of this moment; ``root`` is the folder that holds proc and sys."""
     return Board(_memory_bytes(root), _temperature_c(root), _throttled(root))
 
 
-def _text(path: Path) -> str | None:
-    """None where there is no such file, or a sensor that is switched off (Jetson's answer EAGAIN)."""
+def model(root: Path = Path("/")) -> str:
+    """Return the name of the board in its device tree, such as "Raspberry Pi 5 Model B Rev 1.0"; empty on a PC."""
+    return text(root / "proc/device-tree/model") or ""
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that a new program could use without swapping (MemAvailable of proc(5)), or None."""
+    for line in (text(root / "proc/meminfo") or "").splitlines():
+        words = line.split()
+        if words[:1] == ["MemAvailable:"] and len(words) > 1 and words[1].isdigit():
+            return int(words[1]) * 1024
+    return None
+
+
+def text(path: Path) -> str | None:
+    """Return the text of a file under /proc or /sys without the blanks around it, or None if it cannot be read."""
     try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        # Sensors that are switched off answer EAGAIN (Jetson). Device-tree strings end with a null byte.
+        return path.read_bytes().decode(errors="replace").strip(" \n\0")
+    except OSError:
         return None
 
 
 def _memory_bytes(root: Path) -> int | None:
-    pages = (_text(root / "proc/self/statm") or "").split()
+    pages = (text(root / "proc/self/statm") or "").split()
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 and pages[1].isdigit() else None
 
 
 def _temperature_c(root: Path) -> float | None:
-    """The hottest zone that is the processor's, or the hottest of all where none says so."""
+    """Return the temperature of the hottest zone of the processor, or of all zones if none is named after it."""
     zones = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        said = _text(zone / "temp")
-        if said and said.lstrip("-").isdigit():
-            zones[zone] = int(said) / 1000
-    cpu = [celsius for zone, celsius in zones.items() if "cpu" in (_text(zone / "type") or "").lower()]
+        millidegrees = text(zone / "temp")
+        if millidegrees and millidegrees.lstrip("-").isdigit():
+            zones[zone] = int(millidegrees) / 1000
+    cpu = [celsius for zone, celsius in zones.items() if "cpu" in (text(zone / "type") or "").lower()]
     return max(cpu or zones.values(), default=None)
 
 
 def _throttled(root: Path) -> dict[str, bool] | None:
-    said = _text(root / FIRMWARE)
-    if said is not None:
+    mask = text(root / FIRMWARE)
+    if mask is not None:
         try:
-            bits = int(said, 16)
+            bits = int(mask, 16)
         except ValueError:
             return None
         return {name: bool(bits >> bit & 1) for bit, name in THROTTLED.items()}
     for monitor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
-        if _text(monitor / "name") == "rpi_volt":
-            return {"under_voltage": _text(monitor / "in0_lcrit_alarm") == "1"}
+        if text(monitor / "name") == "rpi_volt":
+            return {"under_voltage": text(monitor / "in0_lcrit_alarm") == "1"}
     return None

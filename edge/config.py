@@ -1,7 +1,7 @@
-"""Typed settings, one frozen section a stage. ``default.toml`` beside this file holds the comment on every key.
+"""Typed settings: one frozen struct per section. ``default.toml`` beside this file explains every key.
 
-The defaults live in ``default.toml`` alone: a user's file is laid over it, and what comes out must fit the sections
-here, key by key. Unknown keys, wrong types and values out of range are errors that name file, key and expectation.
+``default.toml`` is the only source of defaults. A user's file is laid over it, and the result must fit the structs
+here, key by key. Unknown keys, wrong types and values out of range are errors that name file, key and expected value.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ else:
 
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-# A day at most: clocks and conditions overflow on inf, and nobody means it.
+# At most a day: clocks and conditions overflow on inf, and no setting needs more.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Pin = Annotated[int, msgspec.Meta(ge=0, le=27)] | str
-"""A BCM number, a line's name, a chip and offset, or a file; empty where nothing is wired."""
+"""A BCM number, a line's name, a chip and offset, or a file; empty if no output is wired."""
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], msgspec.Meta(max_length=16)]
-"""Seconds on, off, on ... over again; empty is off, one number is on. The clock behind it ticks every 0.05 s."""
+"""Seconds on, off, on ... and so on from the start; empty is off, one number is on. Its clock ticks every 0.05 s."""
 
 
 CameraName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-"""It becomes part of topics and file names."""
+"""Name of a camera; it becomes part of MQTT topics and file names."""
 Source = Annotated[str, msgspec.Meta(min_length=1)]
 NamedFile = Annotated[str, msgspec.Meta(extra={"file": True})]
 """The path of a file, relative to the settings file that names it; empty for none."""
@@ -50,7 +50,7 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     loop: bool
     live: bool
-    # No more than 5 s: the unit gives a stalled camera, its closing and a step 15 s in all (WatchdogSec).
+    # At most 5 s: a stalled camera, its closing and one step must fit into the unit's WatchdogSec of 15 s.
     stall_s: Annotated[float, msgspec.Meta(gt=0, le=5)]
     frozen_s: Seconds
     frozen_stream_s: Seconds
@@ -105,7 +105,7 @@ class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 PINS = ("led_pin", "buzzer_pin", "relay_pin", "heartbeat_pin")
-"""The keys of [alert] that name an output's line."""
+"""Keys of [alert] that name the pin of an output."""
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -128,7 +128,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     buzzer_unsure: Pattern
     buzzer_blind: Pattern
     buzzer_running: Pattern
-    # Four pins that long one after the other, and models after them, fit into the unit's TimeoutStartSec.
+    # Four pins that wait this long in turn, and the models after them, must fit into the unit's TimeoutStartSec.
     busy_s: Annotated[float, msgspec.Meta(ge=0, le=10)]
     lease_s: Annotated[float, msgspec.Meta(ge=0.3, le=60)]
     longest_s: PositiveSeconds
@@ -202,13 +202,13 @@ def _files(section: type) -> tuple[str, ...]:
 
 
 FILES = {name: keys for name, section in get_type_hints(Settings).items() if (keys := _files(section))}
-"""Section -> the keys that name a file."""
+"""Section -> its keys that name a file."""
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The defaults, with a user's TOML file and then ``overrides`` (``{"camera.source": "clip.mp4"}``) laid over them.
+    """Return the defaults with a user's TOML file, then ``overrides`` (``{"camera.source": "clip.mp4"}``) over them.
 
-    Raises :class:`edge.errors.SettingsError` naming file, key, and what was expected.
+    Raises :class:`edge.errors.SettingsError`, which names file, key and expected value.
     """
     values = _parse(DEFAULT_PATH)
     origins: dict[str, str] = {}
@@ -227,7 +227,10 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
 
 
 def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
-    """Every camera's own settings by its name; a single one has none. One of several is live whatever it is."""
+    """Return the settings of each camera by its name; a single camera has the empty name.
+
+    One of several cameras is live even if it is a recording, because cameras take turns in real time.
+    """
     if not settings.sources:
         return {"": settings}
     return {
@@ -237,7 +240,7 @@ def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """``section.key=value`` from a command line, the value in TOML (a bare word counts as a string)."""
+    """Return key and value of ``section.key=value``, the value in TOML; a word without quotes is a string."""
     key, sign, value = text.partition("=")
     if not sign or "." not in key:
         raise SettingsError(
@@ -250,7 +253,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """A file named in a settings file lies where the file is, wherever the service was started."""
+    """Make the paths in a settings file relative to its folder, in whichever directory the service was started."""
     for section, keys in FILES.items():
         named = values.get(section)
         if isinstance(named, dict):
@@ -262,7 +265,7 @@ def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        # -sig: Windows' editor puts a byte order mark in front, and SD cards are often prepared there.
+        # -sig: Windows' editor writes a byte order mark first, and many SD cards are prepared on Windows.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from error
@@ -271,14 +274,14 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origins: dict[str, str]) -> None:
-    """Put ``over`` into ``values``, and into ``origins`` for each ``section.key`` where it came from."""
+    """Put ``over`` into ``values``, and into ``origins`` the place (``where``) that set each ``section.key``."""
     for section, keys in over.items():
         if section not in values:
             raise SettingsError(f"{where}: unknown section [{section}]{_did_you_mean(section, values)}")
         if not isinstance(keys, Mapping):
             shown = addresses.hidden(keys)
             raise SettingsError(
-                f"{where}: {section}: got {shown!r}, expected a section: write [{section}] on its own line"
+                f"{where}: {section}: got {shown!r}, expected a section; write [{section}] on its own line"
             )
         for key, value in keys.items():
             if key not in values[section]:
@@ -305,7 +308,7 @@ def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins
 
 
 def _origin(origins: Mapping[str, str], *keys: str) -> str:
-    """Where the first of ``keys`` was set that is not at its default."""
+    """Return the place that set the first of ``keys`` that is not at its default."""
     return next((origins[key] for key in keys if key in origins), str(DEFAULT_PATH))
 
 
@@ -314,8 +317,8 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
     if WITH_INCORRECT_MASK in settings.decide.accept:
         raise SettingsError(
-            f"{_origin(origins, 'decide.accept')}: decide.accept: {WITH_INCORRECT_MASK} is decided by another key; "
-            'set decide.on_incorrect = "admit"'
+            f"{_origin(origins, 'decide.accept')}: decide.accept: got {WITH_INCORRECT_MASK}, which has a key of its "
+            'own; set decide.on_incorrect = "admit"'
         )
     try:
         faults.parse(settings.camera.simulate)
@@ -324,7 +327,7 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     taken: dict[int | str, str] = {}
     for key in PINS:
         pin = getattr(settings.alert, key)
-        if pin in taken:
+        if pin in taken:  # two outputs on one pin would switch each other off
             raise SettingsError(
                 f"{_origin(origins, f'alert.{key}', f'alert.{taken[pin]}')}: alert.{key}: the same pin as "
                 f"alert.{taken[pin]} ({pin}), expected another"
@@ -340,8 +343,8 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     if settings.watch.still_s >= settings.track.lost_s:
         raise SettingsError(
             f"{_origin(origins, 'watch.still_s', 'track.lost_s')}: watch.still_s: got {settings.watch.still_s:g}, "
-            f"expected less than track.lost_s ({settings.track.lost_s:g}): whoever stands still "
-            "would be lost between two looks"
+            f"expected less than track.lost_s ({settings.track.lost_s:g}): the tracker would lose a person who stands "
+            "still between two detections"
         )
 
 
@@ -354,7 +357,7 @@ def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str
 
 
 def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]) -> None:
-    """A Broadcom number taken for an offset would drive some other line of another board."""
+    """Raise SettingsError for a pin that the driver would misread: a BCM number as an offset drives another line."""
     by_name = isinstance(pin, str) and not pin.isdigit()
     wanted = {"gpiod": by_name, "gpiozero": not isinstance(pin, str), "auto": by_name or not isinstance(pin, str)}
     if is_file(pin) or wanted.get(driver, True):
@@ -371,12 +374,12 @@ def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]
 
 
 def is_file(pin: int | str) -> bool:
-    """Whether a pin is a file such as /sys/class/leds/ACT/brightness, whatever the driver of the others."""
+    """Return whether ``pin`` is a file such as /sys/class/leds/ACT/brightness, which any driver setting allows."""
     return isinstance(pin, str) and pin.startswith("/")
 
 
 def wired(settings: AlertSettings) -> Iterator[tuple[str, int | str]]:
-    """Name (led, buzzer ...) and pin of every output that has one."""
+    """Yield name (led, buzzer ...) and pin of every output that has a pin."""
     for key in PINS:
         if (pin := getattr(settings, key)) != "":
             yield key.removesuffix("_pin"), pin

@@ -1,22 +1,22 @@
-"""Everything fmd can say went wrong, as one tree.
+"""The errors of fmd, as one tree.
 
-    FmdError                      a known trouble, told in one line; exit code 1
+    FmdError                      an expected error, reported in one line; exit code 1
      +- SettingsError  ValueError     a settings file or option that cannot be used
-     +- BundleError    ValueError     a model file that is not what it should be
-     |   +- GoldenError               the model answers otherwise than when it was converted
-     +- RuntimeMissingError ImportError  a library this machine lacks
+     +- BundleError    ValueError     a model file that is damaged, foreign or of the wrong kind
+     |   +- GoldenError               the model's answers differ from those measured by the converter
+     +- RuntimeMissingError ImportError  a library that this machine lacks
      +- CameraError    OSError        a camera or clip that cannot be opened or has stopped
-     |   +- SourceEndedError          a recording is over
+     |   +- SourceEndedError          a recording has ended
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
-     |   +- OutputBusyError           somebody else holds it
-     +- PublishError   OSError        a message that could not be sent; it is tried again
+     |   +- OutputBusyError           another process holds the line
+     +- PublishError   OSError        a message that could not be sent; the outbox tries again
      +- ConversionError ValueError    a Keras model that cannot be converted
-     |   +- FidelityError             it was converted, and the result is not good enough
+     |   +- FidelityError             the converted model does not agree with its source
      +- CardError      OSError        a boot partition or image file that cannot be prepared
      +- DataError      ValueError     training or calibration data that cannot be used
 
-Every message says where, what (got, expected) and what to do. The cause is kept with ``raise ... from``.
-One handler, :func:`exit_code_of`, sits at the top of every command.
+Every message states where, what (got, expected) and what to do. ``raise ... from`` keeps the cause.
+One handler, :func:`exit_code_of`, is at the top of every command.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+log = logging.getLogger(__name__)
+
 EXIT_OK, EXIT_KNOWN, EXIT_USAGE, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class FmdError(Exception):
-    """A known trouble. ``str()`` of it is one line for the person at the door."""
+    """An expected error. Its ``str()`` is one line for the operator."""
 
 
 class SettingsError(FmdError, ValueError):
@@ -44,11 +46,11 @@ class BundleError(FmdError, ValueError):
 
 
 class GoldenError(BundleError):
-    """The model answers otherwise on this machine than where it was converted."""
+    """A model whose answers on this machine differ from those that the converter measured."""
 
 
 class RuntimeMissingError(FmdError, ImportError):
-    """A library this machine lacks."""
+    """A library that this machine lacks."""
 
 
 class CameraError(FmdError, OSError):
@@ -56,7 +58,7 @@ class CameraError(FmdError, OSError):
 
 
 class SourceEndedError(CameraError):
-    """A recording that is played as if live is over."""
+    """The end of a recording that is played as if it were live."""
 
 
 class OutputError(FmdError, OSError):
@@ -64,11 +66,11 @@ class OutputError(FmdError, OSError):
 
 
 class OutputBusyError(OutputError):
-    """A line that somebody else holds; waiting may help."""
+    """A line that another process holds; waiting may help."""
 
 
 class CardError(FmdError, OSError):
-    """A boot partition or image file of Raspberry Pi OS that is none, or cannot be prepared."""
+    """A file or folder that is no boot partition of Raspberry Pi OS, or that cannot be prepared."""
 
 
 class PublishError(FmdError, OSError):
@@ -88,42 +90,42 @@ class DataError(FmdError, ValueError):
 
 
 def exit_code_of(main: Callable[[], int]) -> int:
-    """Run a command's body and turn whatever it raises into one line on stderr and an exit code.
+    """Run the body of a command; return its exit code, or print an error in one line on stderr and return its code.
 
-    An unexpected exception is a defect of ours: its traceback goes to the log at debug level, the line names it.
+    Any other exception is a bug in fmd: the line names it, and its traceback goes to the log at debug level.
     """
-    if sys.stdout is None:  # closed by who started us (>&-): then nothing is to be printed
+    if sys.stdout is None:  # the calling shell closed it (>&-), so output has no reader
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         code = main()
-        # Here and not when Python ends: a full disk behind standard output must reach this handler.
+        # Flush here and not when Python exits, so that a full disk behind standard output reaches this handler.
         with naming_stdout():
             sys.stdout.flush()
         return code
     except FmdError as error:
-        return _told(f"error: {error}", EXIT_KNOWN)
+        return _report(f"error: {error}", EXIT_KNOWN)
     except KeyboardInterrupt:
-        return _told("interrupted", EXIT_INTERRUPTED)
+        return _report("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output (head, less) went away; that is its right.
+        # The reader of the output (head, less) has read enough and exited, which is no error.
         _drop_stdout()
         return EXIT_OK
     except OSError as error:
-        # Full disks, missing permissions: the operating system's own words are the clearest there are.
+        # Full disks, missing permissions: the operating system's message is clear, and names the file.
         _drop_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        return _told(f"error: {where}{error.strerror or error}", EXIT_KNOWN)
+        return _report(f"error: {where}{error.strerror or error}", EXIT_KNOWN)
     except Exception as error:
-        logging.getLogger(__name__).debug("%s", traceback.format_exc())
+        log.debug("%s", traceback.format_exc())
         what = f"{type(error).__name__}: {error}"
-        return _told(
-            f"unexpected error, please report it: {what} (run again with --verbose for where)", EXIT_UNEXPECTED
+        return _report(
+            f"unexpected error, please report it: {what} (run again with --verbose to see where)", EXIT_UNEXPECTED
         )
 
 
 @contextmanager
 def naming_stdout() -> Iterator[None]:
-    """Give an error of writing to standard output, which names no file, a name."""
+    """Name standard output in an error of writing to it: the system's error names no file."""
     try:
         yield
     except (FmdError, BrokenPipeError):
@@ -132,14 +134,14 @@ def naming_stdout() -> Iterator[None]:
         raise OSError(error.errno, error.strerror, error.filename or "standard output") from error
 
 
-def _told(line: str, code: int) -> int:
-    """One line, whatever line breaks a library put into its message."""
+def _report(line: str, code: int) -> int:
+    """Print the message in one line, also if a library put line breaks into it."""
     print(" ".join(line.split()), file=sys.stderr)
     return code
 
 
 def _drop_stdout() -> None:
-    """Let what standard output still holds go nowhere, or Python would try and fail once more at exit."""
+    """Discard what standard output still buffers, or Python would fail to write it once more at exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,14 +1,14 @@
-"""Faults of a camera that can be rehearsed: ``stall@30,unplug@60+5`` is what goes wrong, when, and for how long.
+"""Camera faults to rehearse: ``stall@30,unplug@60+5`` says which fault, when it begins, and how long it lasts.
 
-    stall    reading, and opening, give nothing until it is over
-    hang     a read that never comes back; opened again, the camera works
-    unplug   reading and opening fail until it is over
-    crash    the driver fails in a way of its own, once
-    freeze   the same picture again and again
+    stall    reading and opening block until the fault is over
+    hang     one read never returns; after reopening, the camera works
+    unplug   reading and opening fail until the fault is over
+    crash    the driver raises an error that is not fmd's, once
+    freeze   every frame has the same picture
     dark     black pictures, as with the light off
-    cover    pictures of one colour, as with a hand on the lens
+    cover    pictures without contrast, as with a hand on the lens
 
-Times are seconds since the run began.
+Times are seconds since the start of the run.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from edge.errors import SettingsError
 
 KINDS = ("stall", "hang", "unplug", "crash", "freeze", "dark", "cover")
 LASTS_S = 10.0
-"""For faults that do not say how long."""
+"""Duration of a fault that states none, in seconds."""
 FORM = re.compile(r"([a-z]+)@(\d+(?:\.\d+)?)(?:\+(\d+(?:\.\d+)?))?")
 
 
 class Fault(NamedTuple):
-    """One thing that goes wrong."""
+    """A fault of one kind, over a span of time in seconds since the start of the run."""
 
     kind: str
     at_s: float
@@ -34,12 +34,12 @@ class Fault(NamedTuple):
 
     @property
     def until_s(self) -> float:
-        """When it is over."""
+        """Return the time at which the fault is over."""
         return self.at_s + self.for_s
 
 
 def parse(text: str) -> tuple[Fault, ...]:
-    """The faults ``text`` names, in order of time. Raises SettingsError for what names none."""
+    """Return the faults that ``text`` names, in order of time. Raises SettingsError."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return tuple(sorted(map(_fault, parts), key=lambda fault: fault.at_s))
 
@@ -55,6 +55,6 @@ def _fault(part: str) -> Fault:
 
 
 def active(faults: Sequence[Fault], at_s: float) -> Fault | None:
-    """The fault that is on at a time, the latest where several are."""
+    """Return the fault that is active at ``at_s``, the latest to begin if there are several, or None."""
     on = [fault for fault in faults if fault.at_s <= at_s < fault.until_s]
     return on[-1] if on else None

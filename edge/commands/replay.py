@@ -80,7 +80,7 @@ def watched(settings: Settings, *listeners: Listener) -> tuple[Course, int | Non
 
     if drivers.is_live(settings.camera):
         raise SettingsError(
-            f"{addresses.told(settings.camera.source)}: a live camera; replay wants a clip, or a folder of pictures"
+            f"{addresses.redacted(settings.camera.source)}: a live camera; replay wants a clip, or a folder of pictures"
         )
     recorder = CourseRecorder()
     stopped_by = service.run(settings, [recorder, *listeners])

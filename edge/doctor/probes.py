@@ -47,7 +47,7 @@ def settings(its: Settings) -> dict[str, Any]:
 
 def _named(name: str, its: CameraSettings) -> dict[str, Any]:
     kind, device = drivers.camera_kind(its.source)
-    told = {"name": name, "source": addresses.told(its.source), "live": drivers.is_live(its)}
+    told = {"name": name, "source": addresses.redacted(its.source), "live": drivers.is_live(its)}
     return {**told, "kind": kind, "device": device if kind == "v4l2" else ""}
 
 
@@ -88,7 +88,7 @@ def camera(its: Settings, name: str) -> dict[str, Any]:
         frame: Frame | None = opened.read()
         took_s = time.monotonic() - began_s
         if frame is None:
-            raise CameraError(f"camera.source: {addresses.told(one.source)}: no picture in it")
+            raise CameraError(f"camera.source: {addresses.redacted(one.source)}: no picture in it")
         # Many a camera's first pictures are black.
         while blank := shows_nothing(frame.luma, one):
             following = opened.read() if time.monotonic() - began_s - took_s < one.dark_s else None

@@ -30,7 +30,7 @@ def camera_kind(source: str) -> tuple[str, str]:
         if Path(source).exists():
             return "folder" if Path(source).is_dir() else "file", source
     raise CameraError(
-        f"camera.source: no such file or folder: {addresses.told(source)}; give auto, picamera2, csi, /dev/videoN, "
+        f"camera.source: no such file or folder: {addresses.redacted(source)}; give auto, picamera2, csi, /dev/videoN, "
         "rtsp://..., a clip or a folder"
     )
 

@@ -58,7 +58,7 @@ class StreamCamera:
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
-        self._name = addresses.told(name)
+        self._name = addresses.redacted(name)
         _knock(name)
         # Both bounded, so that a thread comes back and need not be left behind. A read that runs out of its time gives
         # an old picture before it fails; nobody takes it, because by then a stall has long been noticed.
@@ -93,7 +93,7 @@ def _knock(source: str) -> None:
         socket.create_connection((host, port), KNOCK_S).close()
     # Beside the system's own: a host that is none in any language (UnicodeError).
     except (OSError, UnicodeError) as error:
-        raise CameraError(f"{addresses.told(source)}: {_nobody(source, host, port, error)}") from error
+        raise CameraError(f"{addresses.redacted(source)}: {_nobody(source, host, port, error)}") from error
 
 
 def _nobody(source: str, host: str, port: int, error: Exception) -> str:

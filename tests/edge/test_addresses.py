@@ -1,4 +1,4 @@
-"""Addresses of network cameras: where they lead, and that no password in one is told."""
+"""Addresses of network cameras: host and port, and that no message shows a password."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET = "Sec1ret"
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "redacted"),
     [
         ("rtsp://host/path", "rtsp://host/path"),
         ("rtsp://me:Sec1ret@word@host:8554/a", "rtsp://***@host:8554/a"),
@@ -34,9 +34,9 @@ SECRET = "Sec1ret"
         ("auto", "auto"),
     ],
 )
-def test_passwords_are_not_told(source: str, told: str) -> None:
-    assert addresses.told(source) == told
-    assert SECRET not in told
+def test_a_redacted_address_shows_no_password(source: str, redacted: str) -> None:
+    assert addresses.redacted(source) == redacted
+    assert SECRET not in redacted
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_passwords_are_not_told(source: str, told: str) -> None:
         ("https://host/live@1", ("host", 443)),
     ],
 )
-def test_where_an_address_leads(source: str, place: tuple[str, int]) -> None:
+def test_an_address_has_a_host_and_a_port(source: str, place: tuple[str, int]) -> None:
     assert addresses.place(source) == place
 
 
@@ -67,7 +67,7 @@ MISWRITTEN = [
 
 @pytest.mark.parametrize("source", MISWRITTEN)
 @pytest.mark.parametrize("key", ["camera.source", "camera.sources"])
-def test_an_address_that_is_none_is_refused_with_the_settings(source: str, key: str) -> None:
+def test_settings_with_a_malformed_address_are_refused(source: str, key: str) -> None:
     which = "" if key == "camera.source" else "yard: "
     said = rf"command line: {key}: {which}\w*://.*: not an address; expected .* / written as %2F"
     with pytest.raises(SettingsError, match=said) as caught:
@@ -86,7 +86,7 @@ def test_an_address_that_is_none_is_refused_with_the_settings(source: str, key: 
         {"camera": f"me:{SECRET}@host"},
     ],
 )
-def test_settings_that_are_refused_are_quoted_without_their_addresses(changed: dict[str, Any]) -> None:
+def test_refused_settings_are_quoted_without_their_addresses(changed: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         config.load(None, changed)
     assert SECRET not in str(caught.value)
@@ -99,16 +99,16 @@ def test_a_source_without_its_scheme_is_refused_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("command", [("run", "--check"), ("run",), ("doctor", "--json"), ("off",)])
-def test_no_command_tells_the_password_of_a_miswritten_address(command: tuple[str, ...]) -> None:
-    told = fmd(*command, "--set", f"camera.source=rtsp://admin:{SECRET}#1@127.0.0.1/x")
-    assert told.returncode == 1
-    assert "%23" in told.stderr + told.stdout
-    assert SECRET not in told.stderr + told.stdout
+def test_no_command_prints_the_password_of_a_malformed_address(command: tuple[str, ...]) -> None:
+    done = fmd(*command, "--set", f"camera.source=rtsp://admin:{SECRET}#1@127.0.0.1/x")
+    assert done.returncode == 1
+    assert "%23" in done.stderr + done.stdout
+    assert SECRET not in done.stderr + done.stdout
 
 
-def test_the_doctor_and_a_replay_tell_a_camera_without_its_password() -> None:
+def test_doctor_and_replay_print_a_camera_without_its_password() -> None:
     source = f"rtsp://admin:{SECRET}@127.0.0.1:1/x"
     for command in (("doctor",), ("replay", source)):
-        told = fmd(*command, "--set", f"camera.source={source}")
-        assert "rtsp://***@127.0.0.1:1/x" in told.stdout + told.stderr
-        assert SECRET not in told.stdout + told.stderr
+        done = fmd(*command, "--set", f"camera.source={source}")
+        assert "rtsp://***@127.0.0.1:1/x" in done.stdout + done.stderr
+        assert SECRET not in done.stdout + done.stderr

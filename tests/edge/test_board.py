@@ -16,7 +16,7 @@ def put(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
-def test_a_pi_tells_its_temperature_and_what_was_throttled(tmp_path: Path) -> None:
+def test_a_pi_gives_its_temperature_and_its_throttling(tmp_path: Path) -> None:
     put(tmp_path, "sys/class/thermal/thermal_zone0/type", "cpu-thermal\n")
     put(tmp_path, "sys/class/thermal/thermal_zone0/temp", "61322\n")
     put(tmp_path, FIRMWARE, "50005\n")  # as vcgencmd get_throttled has it: 0x50005
@@ -40,21 +40,21 @@ def test_each_bit_is_named(tmp_path: Path, bit: int, name: str) -> None:
 
 
 @pytest.mark.parametrize("alarm", ["0", "1"])
-def test_without_the_firmwares_file_the_kernels_monitor_tells_of_under_voltage(tmp_path: Path, alarm: str) -> None:
+def test_without_the_firmwares_file_the_kernels_monitor_gives_under_voltage(tmp_path: Path, alarm: str) -> None:
     put(tmp_path, "sys/class/hwmon/hwmon0/name", "cpu_thermal\n")
     put(tmp_path, "sys/class/hwmon/hwmon1/name", "rpi_volt\n")
     put(tmp_path, "sys/class/hwmon/hwmon1/in0_lcrit_alarm", f"{alarm}\n")
     assert board.read(tmp_path).throttled == {"under_voltage": alarm == "1"}
 
 
-def test_of_a_jetsons_many_zones_the_processors_counts_and_those_switched_off_do_not(tmp_path: Path) -> None:
+def test_a_jetson_gives_the_temperature_of_its_processor_zone(tmp_path: Path) -> None:
     for i, (kind, temp) in enumerate([("gpu-thermal", "70000"), ("cpu-thermal", "48500"), ("cv0-thermal", "")]):
         put(tmp_path, f"sys/class/thermal/thermal_zone{i}/type", kind)
         put(tmp_path, f"sys/class/thermal/thermal_zone{i}/temp", temp)
     assert board.read(tmp_path).temperature_c == 48.5
 
 
-def test_a_board_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
+def test_a_board_without_sensors_is_no_error(tmp_path: Path) -> None:
     assert board.read(tmp_path) == board.Board(None, None, None)
     put(tmp_path, FIRMWARE, "not a number\n")
     put(tmp_path, "proc/self/statm", "")
@@ -62,7 +62,15 @@ def test_a_board_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     assert board.read(tmp_path) == board.Board(None, None, None)
 
 
-def test_this_machine_tells_its_memory() -> None:
+def test_this_machine_gives_the_memory_of_this_process() -> None:
     memory = board.read().memory_bytes
     assert memory is not None
     assert 10e6 < memory < 10e9
+
+
+def test_the_board_gives_its_name_and_the_memory_that_is_left(tmp_path: Path) -> None:
+    put(tmp_path, "proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0")
+    put(tmp_path, "proc/meminfo", "MemTotal:        4000000 kB\nMemAvailable:    2000000 kB\n")
+    assert board.model(tmp_path) == "Raspberry Pi 5 Model B Rev 1.0"
+    assert board.available_bytes(tmp_path) == 2_048_000_000
+    assert (board.model(tmp_path / "none"), board.available_bytes(tmp_path / "none")) == ("", None)

@@ -138,7 +138,7 @@ def test_the_default_file_covers_every_key_and_no_other() -> None:
     assert sorted(keys) == sorted(KEYS)
 
 
-def test_every_key_of_the_default_file_stands_under_a_comment() -> None:
+def test_the_default_file_has_a_comment_above_every_key() -> None:
     """Its own, or one it shares with the keys right above it."""
     commented = False
     for line in DEFAULT_PATH.read_text().splitlines():
@@ -209,7 +209,7 @@ def test_a_value_out_of_range_names_key_and_expectation(key: str) -> None:
     assert "\n" not in message
 
 
-def test_the_tables_here_tell_of_every_key() -> None:
+def test_the_tables_of_this_test_cover_every_key() -> None:
     assert sorted([*OUT_OF_RANGE, *UNBOUNDED]) == sorted(KEYS)
 
 
@@ -219,25 +219,25 @@ def test_the_tables_here_tell_of_every_key() -> None:
         ("[alert]\nled_pni = 5\n", "unknown key alert.led_pni; did you mean led_pin?"),
         ("[alert]\nxyzzy = 5\n", "unknown key alert.xyzzy; known: driver, led_pin"),
         ("[alrt]\nled_pin = 5\n", "unknown section [alrt]; did you mean alert?"),
-        ("alert = 5\n", "alert: got 5, expected a section: write [alert] on its own line"),
+        ("alert = 5\n", "alert: got 5, expected a section; write [alert] on its own line"),
         ("[alert\n", "not valid TOML"),
         ("[alert]\nled_pin = 27\n", "alert.buzzer_pin: the same pin as alert.led_pin (27)"),
         (
             "version = 4\n[decide]\naccept = ['with_incorrect_mask']\n",
-            'decide.accept: with_incorrect_mask is decided by another key; set decide.on_incorrect = "admit"',
+            'decide.accept: got with_incorrect_mask, which has a key of its own; set decide.on_incorrect = "admit"',
         ),
         ("[watch]\nstill_s = 2\n", "watch.still_s: got 2, expected less than track.lost_s (1.5)"),
         ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.25, expected at least detect.min_score (0.9)"),
     ],
 )
-def test_a_mistake_in_a_file_is_told_with_its_name(tmp_path: Path, text: str, said: str) -> None:
+def test_an_error_in_a_file_names_the_file(tmp_path: Path, text: str, said: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(SettingsError) as caught:
         config.load(path)
     assert str(caught.value).startswith(f"{path}: {said}")
 
 
-def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+def test_an_error_on_the_command_line_does_not_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^command line: alert\.led_pin: "):
         config.load(written(tmp_path, "[alert]\nbuzzer_pin = 6\n"), {"alert.led_pin": 99})
 
@@ -250,7 +250,7 @@ def test_a_file_of_other_bytes_is_not_valid_toml(tmp_path: Path, content: bytes)
         config.load(path)
 
 
-def test_a_file_that_cannot_be_read_is_told_in_the_systems_words(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_with_the_systems_message(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read the settings: No such file or directory"):
         config.load(tmp_path / "nowhere.toml")
     with pytest.raises(SettingsError, match="cannot read the settings: Is a directory"):
@@ -268,12 +268,12 @@ def test_a_file_that_cannot_be_read_is_told_in_the_systems_words(tmp_path: Path)
         ("camera.source=a=b", ("camera.source", "a=b")),
     ],
 )
-def test_assignments_of_the_command_line(text: str, wanted: tuple[str, Any]) -> None:
+def test_the_command_line_assigns_typed_values(text: str, wanted: tuple[str, Any]) -> None:
     assert config.parse_assignment(text) == wanted
 
 
 @pytest.mark.parametrize("text", ["alert.led_pin", "led_pin=22", "=", ""])
-def test_what_is_no_assignment_is_refused(text: str) -> None:
+def test_set_refuses_a_text_without_key_and_value(text: str) -> None:
     with pytest.raises(SettingsError, match=r"expected section\.key=value"):
         config.parse_assignment(text)
 
@@ -303,11 +303,11 @@ def test_a_model_lies_beside_the_settings_that_name_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("camera.stall_s", 6), ("alert.lease_s", 0.1)])
-def test_times_the_unit_and_the_alarm_cannot_live_with_are_refused(key: str, value: float) -> None:
+def test_times_beyond_the_limits_of_unit_and_alarm_are_refused(key: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"{re.escape(key)}: expected"):
         config.load(None, {key: value})
 
 
-def test_a_word_that_is_none_of_the_choices_is_told_them_all() -> None:
+def test_an_unknown_choice_is_reported_with_all_choices() -> None:
     with pytest.raises(SettingsError, match="expected one of auto, gpiozero, gpiod, console; got 'consle'"):
         config.load(None, {"alert.driver": "consle"})

@@ -41,7 +41,7 @@ def test_success_passes_its_code_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_a_reader_that_went_away_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_that_exits_early_causes_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of(raising(BrokenPipeError(32, "Broken pipe"))) == 0
     assert capsys.readouterr().err == ""
 
@@ -52,7 +52,7 @@ def test_the_traceback_of_a_bug_is_in_the_debug_log(caplog: pytest.LogCaptureFix
     assert "Traceback" in caplog.text
 
 
-def test_the_tree_at_the_top_of_the_file_is_the_one_below_it() -> None:
+def test_the_docstring_draws_the_tree_of_the_classes() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, FmdError)]
     drawn = (errors.__doc__ or "").split()
     assert len(classes) > 5

@@ -26,15 +26,15 @@ def written(folder: Path, text: str) -> Path:
         ("[alert]\nbeep_off_s = 0\n", (0.3,)),
     ],
 )
-def test_the_first_versions_beep_is_a_pattern_now(
+def test_the_beep_of_version_1_becomes_a_pattern(
     tmp_path: Path, text: str, pattern: tuple[float, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "edge"):
         assert config.load(written(tmp_path, text)).alert.buzzer_no_mask == pattern
-    assert "version 1 settings: alert.beep_on_s and alert.beep_off_s are now alert.buzzer_bare = " in caplog.text
+    assert "settings of version 1: alert.beep_on_s and alert.beep_off_s are now alert.buzzer_bare = " in caplog.text
 
 
-def test_a_key_that_is_gone_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_removed_key_is_logged_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "edge"):
         assert config.load(written(tmp_path, "[watch]\nshare = 0.01\n")) == config.load()
     assert "watch.share is gone" in caplog.text
@@ -51,23 +51,21 @@ def test_a_key_that_is_gone_is_told_and_left_out(tmp_path: Path, caplog: pytest.
     ],
 )
 @pytest.mark.parametrize("version", ["", "version = 2\n"])
-def test_the_second_versions_accepted_and_unclear_people_go_on_as_before(
+def test_the_choices_of_version_2_keep_their_effect(
     tmp_path: Path, version: str, text: str, on_incorrect: str, on_unsure: str, accept: tuple[str, ...]
 ) -> None:
     decide = config.load(written(tmp_path, f"{version}[decide]\n{text}\n")).decide
     assert (decide.on_incorrect, decide.on_unsure, decide.accept) == (on_incorrect, on_unsure, accept)
 
 
-def test_what_decides_of_badly_worn_masks_stays_where_it_was_set(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_on_incorrect_stays_as_it_was_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = '[decide]\naccept = ["with_incorrect_mask"]\non_incorrect = "signal"\n'
     with caplog.at_level("INFO", "edge"):
         assert config.load(written(tmp_path, text)).decide.on_incorrect == "signal"
     assert 'with_incorrect_mask in decide.accept is now decide.on_incorrect = "signal"' in caplog.text
 
 
-def test_old_keys_in_a_file_of_today_are_mistakes(tmp_path: Path) -> None:
+def test_the_present_version_refuses_old_keys(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"unknown key alert\.beep_on_s"):
         config.load(written(tmp_path, f"version = {migrate.VERSION}\n[alert]\nbeep_on_s = 0.2\n"))
 
@@ -76,12 +74,12 @@ def test_old_keys_in_a_file_of_today_are_mistakes(tmp_path: Path) -> None:
     ("version", "said"),
     [("99", "written for a later fmd"), ("0", "expected 1 to"), ('"two"', "expected 1 to"), ("true", "expected 1 to")],
 )
-def test_versions_that_cannot_be(tmp_path: Path, version: str, said: str) -> None:
+def test_impossible_versions_are_refused(tmp_path: Path, version: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         config.load(written(tmp_path, f"version = {version}\n"))
 
 
-def test_the_file_that_is_installed_is_of_today(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_installed_file_has_the_present_version(caplog: pytest.LogCaptureFixture) -> None:
     path = ROOT / "systemd/fmd.toml"
     with caplog.at_level("INFO", "edge"):
         assert config.load(path) == config.load()
@@ -95,7 +93,7 @@ def test_steps_follow_each_other_without_a_gap() -> None:
     assert migrate.migrated({**plain, "version": 1}, "file") == plain
 
 
-def test_the_third_versions_names_still_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_names_of_version_3_still_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = (
         "version = 3\n[alert]\nled_bare = [0.5, 0.5]\nbuzzer_bare = [0.2]\n[decide]\nlook_s = 0.25\n"
         '[notify]\non = ["violation", "seeing"]\n'
@@ -105,7 +103,7 @@ def test_the_third_versions_names_still_work(tmp_path: Path, caplog: pytest.LogC
     assert (settings.alert.led_no_mask, settings.alert.buzzer_no_mask) == ((0.5, 0.5), (0.2,))
     assert settings.decide.observation_s == 0.25
     assert settings.notify.on == ("violation", "recovered")
-    assert "version 3 settings: alert.led_bare is now alert.led_no_mask" in caplog.text
+    assert "settings of version 3: alert.led_bare is now alert.led_no_mask" in caplog.text
 
 
 def test_a_new_name_wins_over_its_old_one(tmp_path: Path) -> None:
