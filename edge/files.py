@@ -32,6 +32,8 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: 
 
 def sync_folder(folder: Path) -> None:
     """Make a name that was created or replaced in ``folder`` survive a power cut. Raises OSError."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows, where fmd flash may run, cannot open a folder
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""What ``fmd flash`` does: options to content to target, a dry run unless told to write."""
+"""``fmd flash``: prepare a card with Raspberry Pi OS to install fmd; a dry run without ``--write``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from edge.errors import EXIT_OK, CardError, SettingsError
 from edge.flash import content, package, settings
 from edge.flash.card import recognise
-from edge.flash.content import Change, Login, Wanted, Wifi
+from edge.flash.content import FileChange, Login, Wanted, Wifi
 from edge.flash.settings import file_name, read
 from edge.flash.target import Target, open_target
 
@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tell what is to be written where and, with ``--write``, write and read it back."""
+    """Print which files go where; with ``--write``, write them and read them back."""
     target = open_target(arguments.target)
     card = recognise(target)
     wanted = _wanted(arguments)
@@ -68,25 +68,25 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {verb:<8}{change.path:<34}{len(change.data) / 1e3:>10.1f} kB   {change.why}")
     _check_room(target, todo)
     if wanted.login is None:
-        print("  nobody will be able to log in: no --user")
+        print("  without --user, no login is possible")
     if not arguments.write:
-        print("a dry run: nothing was written; add --write to do it")
+        print("dry run: nothing was written; add --write to write it")
         return EXIT_OK
     write(target, todo)
-    print("written and read back. Put the card into the board; docs/first-boot.md tells what its LED says")
+    print("written and read back. Put the card into the board; docs/first-boot.md explains the signals of its LED")
     return EXIT_OK
 
 
-def write(target: Target, todo: Sequence[Change]) -> None:
-    """Write all in order; raises :class:`edge.errors.CardError` where it does not read back as written."""
+def write(target: Target, todo: Sequence[FileChange]) -> None:
+    """Write all files in order. Raises :class:`edge.errors.CardError` if one does not read back as written."""
     for change in todo:
         target.write(change.path, change.data)
         if target.read(change.path) != change.data:
             raise CardError(f"{target}: {change.path} does not read back as written; the card may be worn out or full")
 
 
-def _check_room(target: Target, todo: Sequence[Change]) -> None:
-    # As if nothing were replaced: a folder's files are written beside the old before they take their place.
+def _check_room(target: Target, todo: Sequence[FileChange]) -> None:
+    # Count as if no file were replaced: in a folder, the new file is written beside the old one first.
     needed = sum(len(change.data) + 65536 for change in todo)
     if needed > target.free():
         raise CardError(
@@ -115,7 +115,7 @@ def _check(option: str, value: str, pattern: str, wanted: str) -> None:
 
 
 def _packages(paths: Sequence[Path]) -> dict[str, bytes]:
-    """File names and contents; the first is fmd's own."""
+    """Return file names and contents of the packages; the first must be fmd's own."""
     packages = {}
     for index, path in enumerate(paths):
         data = read(path)
@@ -132,7 +132,9 @@ def _wifi(arguments: argparse.Namespace) -> Wifi | None:
     if not 1 <= len(ssid.encode()) <= 32 or not ssid.isprintable():
         raise SettingsError(f"command line: --wifi: got {ssid!r}, expected a name of 1 to 32 bytes")
     if not arguments.wifi_country:
-        raise SettingsError("command line: --wifi-country: missing; the radio stays off without it, as in DE")
+        raise SettingsError(
+            "command line: --wifi-country: missing, and the radio stays off without it; give the country, as in DE"
+        )
     _check("--wifi-country", arguments.wifi_country, COUNTRY, "two capital letters, as in DE")
     password = _secret(f"password of Wi-Fi {ssid}: ", arguments.wifi_password_file, getpass.getpass)
     psk = content.wpa_psk(ssid, password) if password else ""
@@ -140,7 +142,7 @@ def _wifi(arguments: argparse.Namespace) -> Wifi | None:
 
 
 def _secret(prompt: str, path: Path | None, ask: Callable[[str], str]) -> str:
-    """From a file or the keyboard, never from the command line, which everybody on the machine can read."""
+    """Return a secret from a file or the keyboard; every user of the machine could read one on the command line."""
     if path is not None:
         return read(path).decode(errors="replace").rstrip("\r\n")
     try:
@@ -152,7 +154,7 @@ def _secret(prompt: str, path: Path | None, ask: Callable[[str], str]) -> str:
 def _login(arguments: argparse.Namespace) -> Login | None:
     if not arguments.user:
         if arguments.ssh_key:
-            raise SettingsError("command line: --ssh-key: whose? give --user too")
+            raise SettingsError("command line: --ssh-key: the user is missing; give --user too")
         return None
     _check("--user", arguments.user, USER, "small letters, digits, _ and -")
     if arguments.ssh_key:
@@ -169,7 +171,7 @@ def _keys(path: Path) -> tuple[str, ...]:
 
 
 def crypted(password: str) -> str:
-    """The SHA-512 hash of crypt(5); Python's own went with 3.13."""
+    """Return the SHA-512 hash of crypt(5), made by openssl because Python 3.13 removed its own crypt module."""
     if not password:
         raise SettingsError("command line: --user: an empty password, expected one, or --ssh-key")
     try:

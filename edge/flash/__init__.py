@@ -1,13 +1,14 @@
-"""``fmd flash``: make a card written with Raspberry Pi OS end its first boot with fmd watching. Runs on a laptop.
+"""``fmd flash``: prepare a card with Raspberry Pi OS so that its first boot ends with fmd running. Runs on a laptop.
 
     target     a mounted boot partition or an image file: the only code that writes
-    card       is it Raspberry Pi OS's boot partition, and how does its first boot take orders?
-    package    what a .deb says of itself
-    settings   what becomes /etc/fmd, and every file that names
-    content    the files that go onto it: package, settings, models, and the orders for the first boot
-    options, command    what may be asked for; options -> content -> target, a dry run unless told to write
-    first-boot.sh, fmd-first-boot.service   what runs on the board
+    card       which Raspberry Pi OS a boot partition belongs to, and how its first boot is configured
+    package    checks of a Debian package
+    settings   the files that become /etc/fmd: the settings, and every file that they name
+    content    the files to write: package, settings, models, and the instructions for the first boot
+    first-boot.sh, fmd-first-boot.service   the part that runs on the board
 
-The package does the installing; what lies here is a thin layer over it, one for cloud-init (Trixie) and one for
-firstrun.sh (Bookworm), so that a third way of a later system is a third small function in ``content``.
+``edge.commands.flash`` connects them: options -> content -> target, a dry run unless ``--write`` is given.
+
+The Debian package does the installation. The code here only starts it: through cloud-init (Trixie) or firstrun.sh
+(Bookworm). A third way, of a later system, would be a third small function in ``content``.
 """

@@ -1,4 +1,4 @@
-"""Is it the boot partition of Raspberry Pi OS, and how does its first boot take orders?"""
+"""Boot partitions of Raspberry Pi OS: recognise one, and find out how its first boot is configured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NEEDED = ("cmdline.txt", "config.txt", "issue.txt")
 KERNELS_64 = frozenset({"kernel8.img", "kernel_2712.img"})
 KERNELS_32 = frozenset({"kernel7.img", "kernel7l.img"})
 FIRST_BOOKWORM = "2023-10-10"
-"""Date of the first image of Bookworm; what came before has Python 3.9 and its boot partition elsewhere."""
+"""Date of the first image of Bookworm. Older systems have Python 3.9 and mount the boot partition elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A boot partition that can be prepared. ``issued`` is the image's date, ``YYYY-MM-DD``."""
+    """A boot partition that fmd can prepare. ``issued`` is the date of the image, ``YYYY-MM-DD``."""
 
     issued: str
     first_boot: Literal["cloud-init", "firstrun"]
@@ -28,9 +28,9 @@ class Card:
 
 
 def recognise(target: Target) -> Card:
-    """What ``target`` is; raises :class:`edge.errors.CardError` for all but a 64-bit Bookworm or later.
+    """Return which card ``target`` is. Raises :class:`edge.errors.CardError` unless it is a 64-bit Bookworm or later.
 
-    Images since Trixie of 2025 carry cloud-init's seed files; those before run firstrun.sh when cmdline.txt says so.
+    Images since Trixie (2025) hold cloud-init's seed files. Older ones run firstrun.sh if cmdline.txt says so.
     """
     names = target.names()
     missing = [name for name in NEEDED if name not in names]
@@ -49,6 +49,6 @@ def _issued(target: Target) -> str:
     issue = (target.read("issue.txt") or b"").decode(errors="replace")
     found = re.search(r"Raspberry Pi reference (\d{4}-\d\d-\d\d)", issue)
     if found is None:
-        said = issue.partition("\n")[0][:60]
-        raise CardError(f"{target}: issue.txt: got {said!r}, expected Raspberry Pi reference YYYY-MM-DD")
+        first_line = issue.partition("\n")[0][:60]
+        raise CardError(f"{target}: issue.txt: got {first_line!r}, expected Raspberry Pi reference YYYY-MM-DD")
     return found[1]

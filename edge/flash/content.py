@@ -1,7 +1,7 @@
-"""The files that go onto a boot partition, made of what somebody wants their board to be.
+"""The files that fmd flash writes to a boot partition, composed from what the user asks of the board.
 
-Sources of the ways in: cloud-init's NoCloud files and its merging of user-data (cloudinit.readthedocs.io), the options
-of ``imager_custom`` and ``userconf`` as Raspberry Pi OS carries them, and netplan's network-config.
+Sources: cloud-init's NoCloud files and its merging of user-data (cloudinit.readthedocs.io), the options of
+``imager_custom`` and ``userconf`` in Raspberry Pi OS, and netplan's network-config.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from edge.flash.target import Target
 
 FOLDER = "fmd"
 ON_BOARD = "/boot/firmware"
-"""Where Bookworm and later mount the boot partition."""
+"""Mount point of the boot partition in Bookworm and later."""
 SCRIPT = f"{ON_BOARD}/{FOLDER}/first-boot.sh"
 KEPT = ".before-fmd"
-"""Ending of the copy kept of a file that somebody else had filled."""
+"""Suffix of the copy that is kept of a file with content from others."""
 MARK = "# Written by fmd flash."
+"""Line that marks a file as written by fmd, so that preparing a card twice keeps the original copy."""
 CUSTOM = "/usr/lib/raspberrypi-sys-mods/imager_custom"
 GROUPS = "adm,audio,dialout,gpio,netdev,plugdev,render,sudo,users,video"
 
 
 @dataclass(frozen=True, slots=True)
 class Wifi:
-    """A network: ``psk`` is the key as 64 hexadecimal digits, empty for an open one; ``country`` as in ISO 3166."""
+    """A Wi-Fi network. ``psk`` is the key as 64 hexadecimal digits, empty if it is open; ``country`` as in ISO 3166."""
 
     ssid: str
     psk: str
@@ -45,7 +46,7 @@ class Wifi:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who may log in; ``password`` is a crypt(5) hash, empty for by key alone."""
+    """A user of the board. ``password`` is a crypt(5) hash; if it is empty, only ``keys`` (SSH) allow a login."""
 
     name: str
     password: str = ""
@@ -54,7 +55,10 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Etc:
-    """What goes to /etc/fmd, by file name; ``secrets`` for fmd alone; ``network``: whether it speaks to anybody."""
+    """The files of /etc/fmd, by name. Only the user fmd can read ``secrets``.
+
+    ``network`` is true if the service needs the network with these settings.
+    """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
@@ -63,7 +67,7 @@ class Etc:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the board is to be. ``packages`` are file names and contents."""
+    """What the user asks of the board. ``packages`` are file names and contents."""
 
     packages: Mapping[str, bytes]
     etc: Etc = Etc()
@@ -74,8 +78,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A file to write, and what for."""
+class FileChange:
+    """A file to write to the card, and the reason for it."""
 
     path: str
     data: bytes
@@ -83,7 +87,7 @@ class Change:
 
 
 def wpa_psk(ssid: str, passphrase: str) -> str:
-    """The key that IEEE 802.11 (annex J.4) makes of a passphrase, so that the words themselves stay off the card."""
+    """Return the key that IEEE 802.11 (annex J.4) derives from a passphrase, which itself is never on the card."""
     if re.fullmatch(r"[0-9a-fA-F]{64}", passphrase):
         return passphrase.lower()
     if not 8 <= len(passphrase.encode()) <= 63:
@@ -91,77 +95,84 @@ def wpa_psk(ssid: str, passphrase: str) -> str:
     return hashlib.pbkdf2_hmac("sha1", passphrase.encode(), ssid.encode(), 4096, 32).hex()
 
 
-def changes(target: Target, card: Card, wanted: Wanted) -> list[Change]:
-    """Every file to write, what starts it all last: broken off anywhere before, the card boots as it did."""
+def changes(target: Target, card: Card, wanted: Wanted) -> list[FileChange]:
+    """Return every file to write, in order.
+
+    The file that starts the installation comes last: if writing is interrupted earlier, the card boots as before.
+    """
     payload = list(_payload(wanted))
     sums = "".join(
         f"{hashlib.sha256(change.data).hexdigest()}  {change.path.partition('/')[2]}\n" for change in payload
     )
-    payload.append(Change(f"{FOLDER}/SHA256SUMS", sums.encode(), "the board checks them before it installs"))
-    orders = _cloud_init(target, wanted) if card.first_boot == "cloud-init" else _firstrun(target, wanted)
-    return payload + list(orders)
+    payload.append(FileChange(f"{FOLDER}/SHA256SUMS", sums.encode(), "the board checks them before it installs"))
+    starters = _cloud_init(target, wanted) if card.first_boot == "cloud-init" else _firstrun(target, wanted)
+    return payload + list(starters)
 
 
-def _payload(wanted: Wanted) -> Iterator[Change]:
+def _payload(wanted: Wanted) -> Iterator[FileChange]:
     here = resources.files(__package__)
     for name in ("first-boot.sh", "fmd-first-boot.service"):
-        yield Change(f"{FOLDER}/{name}", (here / name).read_bytes(), "installs on the first boot")
+        yield FileChange(f"{FOLDER}/{name}", (here / name).read_bytes(), "installs on the first boot")
     for name, data in wanted.packages.items():
-        yield Change(f"{FOLDER}/{name}", data, "the package")
+        yield FileChange(f"{FOLDER}/{name}", data, "the package")
     for name, data in wanted.etc.files.items():
-        yield Change(f"{FOLDER}/etc/{name}", data, f"becomes /etc/fmd/{name}")
+        yield FileChange(f"{FOLDER}/etc/{name}", data, f"becomes /etc/fmd/{name}")
     for name, data in wanted.etc.secrets.items():
-        yield Change(f"{FOLDER}/secret/{name}", data, f"becomes /etc/fmd/{name}, for fmd alone; then gone from here")
+        yield FileChange(
+            f"{FOLDER}/secret/{name}", data, f"becomes /etc/fmd/{name}, readable by fmd only; then deleted here"
+        )
     if wanted.etc.network:
-        yield Change(f"{FOLDER}/network", b"", "gives the service the network: the settings speak to somebody")
+        yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")
 
 
 # cloud-init: Trixie and later
 
 
-def _cloud_init(target: Target, wanted: Wanted) -> Iterator[Change]:
+def _cloud_init(target: Target, wanted: Wanted) -> Iterator[FileChange]:
     before = original(target, "user-data")
     if not is_blank(before):
-        yield Change(f"user-data{KEPT}", before, "what was in it; its orders are kept")
+        yield FileChange(f"user-data{KEPT}", before, "copy of the file, whose instructions stay in force")
     if wanted.wifi is not None:
         network = original(target, "network-config")
         if b"wifis" in without_comments(network):
-            yield Change(f"network-config{KEPT}", network, "what was in it")
-        yield Change("network-config", network_config(wanted.wifi), f"the network {wanted.wifi.ssid!r}")
+            yield FileChange(f"network-config{KEPT}", network, "copy of the file")
+        yield FileChange("network-config", network_config(wanted.wifi), f"the network {wanted.wifi.ssid!r}")
     data = user_data(wanted, before)
-    yield Change("user-data", data, "orders for the first boot")
-    # A card that has booted before obeys anew only under a new name; the same orders keep theirs.
+    yield FileChange("user-data", data, "instructions for the first boot")
+    # A card that has booted before follows instructions again only under a new instance-id. It is a hash, so that equal
+    # instructions keep theirs.
     instance = hashlib.sha256(data + b"".join(wanted.packages.values())).hexdigest()[:12]
     meta = f"{MARK}\ndsmode: local\ninstance-id: fmd-{instance}\n"
-    yield Change("meta-data", meta.encode(), "lets cloud-init see that the orders are new")
+    yield FileChange("meta-data", meta.encode(), "shows cloud-init that the instructions are new")
 
 
 def original(target: Target, path: str) -> bytes:
-    """What stood in ``path`` before fmd's own first visit."""
+    """Return the content that ``path`` had before fmd flash first wrote it."""
     now = target.read(path) or b""
     return (target.read(path + KEPT) or b"") if MARK.encode() in now else now
 
 
 def without_comments(data: bytes) -> bytes:
-    """The lines of a YAML file that say something."""
+    """Return the lines of a YAML file that are neither empty nor comments."""
     return b"\n".join(line for line in data.splitlines() if line.strip() and not line.lstrip().startswith(b"#"))
 
 
 def is_blank(data: bytes) -> bool:
-    """Whether cloud-init would find nothing to do in it."""
+    """Return whether user-data gives cloud-init nothing to do."""
     return not without_comments(data)
 
 
 def user_data(wanted: Wanted, before: bytes) -> bytes:
-    """A cloud-config, or an archive of ``before`` and ours where there was something in it.
+    """Return a cloud-config; if the user-data ``before`` holds instructions, an archive of both.
 
-    cloud-init merges the parts of an archive as each part says: single values replace, lists are appended.
+    cloud-init merges the parts of an archive as each part says: single values replace, lists are appended. Raises
+    CardError if ``before`` is an archive itself.
     """
     values, lists = _values(wanted), _lists(wanted)
     if is_blank(before):
         return f"#cloud-config\n{MARK}\n{yaml(values | lists)}".encode()
     if before.lstrip().lower().startswith((b"content-type:", b"mime-version:")):
-        raise CardError("user-data: an archive of several parts already; put fmd's orders into it by hand")
+        raise CardError("user-data: already an archive of several parts; add fmd's instructions to it by hand")
     archive = MIMEMultipart(boundary="==fmd==")
     archive.attach(_part(before.decode(), None))
     if values:
@@ -171,7 +182,7 @@ def user_data(wanted: Wanted, before: bytes) -> bytes:
 
 
 def _part(text: str, merge_type: str | None) -> MIMENonMultipart:
-    """Plain text: cloud-init then goes by its first line, which may make it a script as well."""
+    """Return ``text`` as plain text: cloud-init then decides by its first line, and a script stays a script."""
     plain = Charset("utf-8")
     plain.body_encoding = None  # type: ignore[assignment]  # readable on the card, not base64; typed as never None
     part = MIMENonMultipart("text", "plain")
@@ -206,13 +217,13 @@ def _user(login: Login) -> dict[str, Any]:
     if login.password:
         user["passwd"] = login.password
     if login.keys:
-        # Whoever has no password can give none to sudo.
+        # A user without a password has none to type for sudo.
         user |= {"ssh_authorized_keys": list(login.keys), "sudo": "ALL=(ALL) NOPASSWD:ALL"}
     return user
 
 
 def network_config(wifi: Wifi) -> bytes:
-    """netplan's version 2: the wire as before, and the network; neither holds the boot up."""
+    """Return a netplan file (version 2): Ethernet as before, and the Wi-Fi. "optional": the boot waits for neither."""
     point: dict[str, Any] = {"hidden": True} if wifi.hidden else {}
     if wifi.psk:
         point["password"] = wifi.psk
@@ -227,13 +238,13 @@ def network_config(wifi: Wifi) -> bytes:
 
 
 def yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> str:
-    """Block YAML with its keys and scalars in JSON, which YAML takes; whatever is in a name, it stays a name."""
+    """Return block YAML with keys and scalars in JSON, which is YAML too: any name stays a string."""
     pairs = value.items() if isinstance(value, Mapping) else ((None, one) for one in value)
     return "".join(f"{indent}{'-' if key is None else _scalar(key) + ':'}{_block(one, indent)}" for key, one in pairs)
 
 
 def _block(value: Any, indent: str) -> str:
-    # A list of words stays in one line: it is a command.
+    # A list of strings is a command and stays in one line.
     words = isinstance(value, list) and all(isinstance(one, str) for one in value)
     if value and isinstance(value, (Mapping, list)) and not words:
         return f"\n{yaml(value, indent + '  ')}"
@@ -249,29 +260,29 @@ def _scalar(value: Any) -> str:
 # firstrun.sh: Bookworm
 
 
-def _firstrun(target: Target, wanted: Wanted) -> Iterator[Change]:
+def _firstrun(target: Target, wanted: Wanted) -> Iterator[FileChange]:
     lines = firstrun_lines(wanted)
     before = original(target, "firstrun.sh")
     if before:
-        yield Change(f"firstrun.sh{KEPT}", before, "what was in it; its orders are kept")
+        yield FileChange(f"firstrun.sh{KEPT}", before, "copy of the file, whose commands stay in force")
         script = with_lines(before.decode(), lines)
     else:
         script = "\n".join(["#!/bin/sh", MARK, "set +e", *lines, *CLEANING_UP, ""])
-    yield Change("firstrun.sh", script.encode(), "orders for the first boot")
+    yield FileChange("firstrun.sh", script.encode(), "instructions for the first boot")
     command_line = with_firstrun((target.read("cmdline.txt") or b"").decode())
-    yield Change("cmdline.txt", command_line.encode(), "has the kernel start firstrun.sh, once")
+    yield FileChange("cmdline.txt", command_line.encode(), "makes systemd start firstrun.sh, once")
 
 
 CLEANING_UP = (
     f"rm -f {ON_BOARD}/firstrun.sh",
     rf"sed -i 's| systemd\.[^ ]*||g' {ON_BOARD}/cmdline.txt",
-    # Anything else leaves the board waiting without a restart.
+    # With any other exit code the board waits and does not restart (systemd.run_success_action).
     "exit 0",
 )
 
 
 def firstrun_lines(wanted: Wanted) -> list[str]:
-    """Shell commands in the order Raspberry Pi Imager gives them; ``userconf`` renames the user others have set up."""
+    """Return shell commands in the order of Raspberry Pi Imager; ``userconf`` renames the user set up before."""
     lines = []
     if wanted.hostname:
         lines.append(shlex.join([CUSTOM, "set_hostname", wanted.hostname]))
@@ -289,7 +300,7 @@ def firstrun_lines(wanted: Wanted) -> list[str]:
 
 
 def with_lines(script: str, lines: Sequence[str]) -> str:
-    """``script`` as Imager wrote it, with ``lines`` before it removes itself."""
+    """Return Imager's ``script`` with ``lines`` inserted before the command that removes it. Raises CardError."""
     head, cleaning, tail = script.replace("\r\n", "\n").partition("rm -f /boot/")
     if not cleaning:
         raise CardError("firstrun.sh: not as Raspberry Pi Imager writes it (no rm -f /boot/firstrun.sh); remove it")
@@ -297,7 +308,7 @@ def with_lines(script: str, lines: Sequence[str]) -> str:
 
 
 def with_firstrun(command_line: str) -> str:
-    """``command_line`` that starts firstrun.sh; one that does already stays as it is, Imager's path and all."""
+    """Return ``command_line`` with firstrun.sh started; one that starts it already is unchanged, path included."""
     words = command_line.split()
     if not any(word.startswith("systemd.run=") for word in words):
         words += [

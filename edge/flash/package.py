@@ -1,4 +1,4 @@
-"""What a Debian package says of itself, read without Debian's tools: the laptop may run anything."""
+"""Checks of a Debian package, without Debian's tools: the laptop may run any system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from edge.errors import CardError
 
 
 def check(path: Path, data: bytes, name: str | None = None) -> str:
-    """``data`` of the .deb at ``path`` must suit a 64-bit Pi and be called ``name``; returns what it is, in a line."""
+    """Return name, version and architecture of the .deb at ``path``, given as ``data``, in one line.
+
+    Raises CardError unless the package suits a 64-bit Pi and, if ``name`` is given, has that name.
+    """
     fields = control_fields(path, data)
     package, architecture = fields.get("Package", ""), fields.get("Architecture", "")
     if name is not None and package != name:
@@ -22,7 +25,7 @@ def check(path: Path, data: bytes, name: str | None = None) -> str:
 
 
 def control_fields(path: Path, data: bytes) -> dict[str, str]:
-    """The first line of each field of a .deb's control file; see deb(5) and deb-control(5)."""
+    """Return the first line of each field of a .deb's control file; see deb(5) and deb-control(5)."""
     try:
         member = next(content for name, content in _ar_members(data) if name.startswith("control.tar"))
         with tarfile.open(fileobj=io.BytesIO(member)) as archive:
@@ -35,9 +38,9 @@ def control_fields(path: Path, data: bytes) -> dict[str, str]:
 
 
 def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each member of an ar archive: a head of 60 bytes, then content padded to even."""
+    """Yield name and content of each member of an ar archive: a header of 60 bytes, then content padded to even."""
     if data[:8] != b"!<arch>\n":
-        raise ValueError("no ar archive")
+        raise ValueError("not an ar archive")
     at = 8
     while at + 60 <= len(data):
         name, size = data[at : at + 16].decode().strip().rstrip("/"), int(data[at + 48 : at + 58])

@@ -1,4 +1,7 @@
-"""The settings that go to /etc/fmd, and every file they name: checked here, where somebody reads what is wrong."""
+"""The files that become /etc/fmd: the settings, and every file that they name.
+
+fmd flash checks them on the laptop, where the user can read the errors; the board at the door has no screen.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,13 @@ FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]*"
 
 
 def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc:
-    """What becomes /etc/fmd; ``models`` are those given on the command line, which the settings come to name."""
+    """Return the files that become /etc/fmd. The settings are made to name the ``models`` of the command line.
+
+    Raises SettingsError, BundleError or CardError if the settings or a file that they name cannot be used.
+    """
     if config_path is None and not any(models.values()):
         return Etc()
-    # Only here: it brings libraries that a card without settings can do without.
+    # Imported here only: it needs libraries, and a card without settings can be prepared without them.
     from edge import config
 
     text = ""
@@ -49,7 +55,7 @@ def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc
 
 
 def read(path: Path) -> bytes:
-    """A file's content; raises :class:`edge.errors.CardError` with its name."""
+    """Return the content of a file. Raises :class:`edge.errors.CardError`, which names the file."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -57,14 +63,14 @@ def read(path: Path) -> bytes:
 
 
 def file_name(path: Path) -> str:
-    """Its name, if FAT and a shell both take it."""
+    """Return the name of a file. Raises CardError if FAT or a shell could misread it."""
     if not re.fullmatch(FILE_NAME, path.name):
-        raise CardError(f"{path}: a name that a FAT partition or a shell may trip over; rename it")
+        raise CardError(f"{path}: got {path.name!r}, expected letters, digits, . _ + ~ - only; rename the file")
     return path.name
 
 
 def with_model(settings: str, task: str, name: str) -> str:
-    """``settings`` (TOML) with one model named; comments and order stay."""
+    """Return ``settings`` (TOML) with one model named; comments and order stay."""
     line = f'{task} = "{name}"\n'
     head = re.search(r"^\s*\[model\][^\n]*\n?", settings, re.MULTILINE)
     if head is None:
@@ -81,10 +87,12 @@ def _named(text: str, section: str, key: str) -> str:
 
 
 def _path(key: str, name: str, config_path: Path | None, chosen: Path | None) -> Path:
-    """Where a file that the settings name lies on this machine."""
+    """Return the path on this machine of a file that the settings name."""
     path = chosen if chosen is not None else (config_path.parent if config_path is not None else Path()) / name
     if name != path.name:
-        raise SettingsError(f"{config_path}: {key}: got {name!r}, expected {path.name!r}: it will lie in /etc/fmd")
+        raise SettingsError(
+            f"{config_path}: {key}: got {name!r}, expected {path.name!r}: on the board the file is in /etc/fmd"
+        )
     file_name(path)
     return path
 

@@ -1,7 +1,7 @@
-"""Where a card's boot partition is reached: a mounted folder, or a partition inside an image file.
+"""Access to a boot partition: a mounted folder, or a partition inside an image file.
 
-Nothing else in :mod:`edge.flash` writes. Paths are those of the partition, with forward slashes, in lower case as
-Raspberry Pi OS has them; FAT itself takes no notice of case.
+No other module of :mod:`edge.flash` writes. Paths are relative to the partition, with forward slashes, in lower case as
+Raspberry Pi OS has them; FAT itself ignores case.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edge.errors import CardError
+from edge.files import write_atomically
 
 SECTOR = 512
 FAT_TYPES = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E})
@@ -27,20 +28,20 @@ class Target(Protocol):
     """A boot partition."""
 
     def names(self) -> frozenset[str]:
-        """What lies at its top, in lower case."""
+        """Return the names of files and folders at the top of the partition, in lower case."""
 
     def read(self, path: str) -> bytes | None:
-        """A file's content, None where there is none."""
+        """Return the content of a file, or None if there is none."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a file there, its folder too, whole or not at all where the partition can do that."""
+        """Write a file, creating its folder; if the partition allows it, atomically."""
 
     def free(self) -> int:
-        """Bytes left on it."""
+        """Return the bytes that are free."""
 
 
 def open_target(path: Path) -> Target:
-    """The boot partition at ``path``, a folder or an image file; disks themselves are never opened."""
+    """Open the boot partition at ``path``, a folder or an image file. Raises CardError for a disk's device."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -50,7 +51,7 @@ def open_target(path: Path) -> Target:
     if stat.S_ISREG(mode):
         return ImageFile(path)
     raise CardError(
-        f"{path}: a device; fmd writes to no disk. Mount its boot partition and give that folder, or an image file"
+        f"{path}: a device; fmd never writes to a disk. Mount its boot partition and give that folder, or an image file"
     )
 
 
@@ -75,22 +76,14 @@ class MountedFolder:
     def write(self, path: str, data: bytes) -> None:
         file = self._inside(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(file.name + ".new")
-        try:
-            with new.open("wb") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-            new.replace(file)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
+        # Durable: users pull the card as soon as the command ends.
+        write_atomically(file, data, durable=True)
 
     def free(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def _inside(self, path: str) -> Path:
-        """FAT has no links: one in the way leads to where nobody pointed."""
+        """Return a path of the partition. Raises CardError for a link: FAT has none, so it leads to another disk."""
         file = self._root / path
         for step in (file, *file.parents):
             if step == self._root:
@@ -101,7 +94,7 @@ class MountedFolder:
 
 
 class ImageFile:
-    """The first FAT partition of an image file, by way of mtools; needs neither root nor a mount."""
+    """The first FAT partition of an image file, through mtools, which need neither root nor a mount."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -135,14 +128,14 @@ class ImageFile:
         return (not folder or self._has(folder)) and name in self._listed(folder)
 
     def _listed(self, folder: str) -> frozenset[str]:
-        """What lies in a folder that is there, in lower case."""
+        """Return the names in a folder that exists, in lower case."""
         lines = self._mtools("mdir", "-b", "-a", f"::/{folder}").decode(errors="replace").splitlines()
         return frozenset(line.rstrip("/").rpartition("/")[2].lower() for line in lines)
 
     def free(self) -> int:
         found = re.search(rb"([\d ]+) bytes free", self._mtools("mdir", "-a", "::/"))
         if found is None:
-            raise CardError(f"{self._path}: mdir does not tell the free space of its boot partition")
+            raise CardError(f"{self._path}: mdir does not report the free space of its boot partition; update mtools")
         return int(found[1].replace(b" ", b""))
 
     def _mtools(self, command: str, *arguments: str) -> bytes:
@@ -153,21 +146,22 @@ class ImageFile:
                 capture_output=True,
                 check=True,
                 stdin=subprocess.DEVNULL,
+                # Without the first, mtools reject unusual but valid disk parameters; free() parses English text.
                 env={**os.environ, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"},
             )
         except FileNotFoundError as error:
             raise CardError(f"{self._path}: {command} is needed for image files; {INSTALL_MTOOLS}") from error
         except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip()
-            raise CardError(f"{self._path}: {command}: {said}") from error
+            message = error.stderr.decode(errors="replace").strip()
+            raise CardError(f"{self._path}: {command}: {message}") from error
         return done.stdout
 
 
 def fat_offset(path: Path) -> int:
-    """Where the first FAT partition of an image file begins, in bytes.
+    """Return the offset of the first FAT partition of an image file, in bytes.
 
-    Reads the master boot record, whose four entries of 16 bytes begin at 446 (type at 4, first sector at 8, little
-    endian). An image of the partition alone begins at 0.
+    The master boot record has four entries of 16 bytes from byte 446 on (type at 4, first sector at 8, little endian).
+    An image of the partition alone begins at 0. Raises CardError if the file is compressed or has no FAT partition.
     """
     with path.open("rb") as handle:
         head = handle.read(SECTOR)

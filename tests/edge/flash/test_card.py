@@ -11,16 +11,16 @@ from edge.flash.card import Card, recognise
 from edge.flash.target import open_target
 
 
-def test_bookworm_takes_its_orders_from_firstrun(bookworm: Path) -> None:
+def test_bookworm_is_configured_by_firstrun(bookworm: Path) -> None:
     assert recognise(open_target(bookworm)) == Card("2025-05-13", "firstrun")
 
 
-def test_trixie_takes_its_orders_from_cloud_init(trixie: Path) -> None:
+def test_trixie_is_configured_by_cloud_init(trixie: Path) -> None:
     assert recognise(open_target(trixie)) == Card("2025-11-24", "cloud-init")
 
 
 @pytest.mark.parametrize("name", ["cmdline.txt", "config.txt", "issue.txt", "kernel8.img"])
-def test_a_folder_that_lacks_something_is_refused(bookworm: Path, name: str) -> None:
+def test_a_folder_with_a_file_missing_is_refused(bookworm: Path, name: str) -> None:
     (bookworm / name).unlink()
     with pytest.raises(CardError, match=f"not the boot partition of a 64-bit Raspberry Pi OS: no {name}"):
         recognise(open_target(bookworm))

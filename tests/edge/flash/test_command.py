@@ -1,4 +1,4 @@
-"""The real command: what it says, what it writes, and what it leaves alone."""
+"""The real command: what it prints, what it writes, and what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def key(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("system", ["bookworm", "trixie"])
-def test_without_write_it_tells_and_changes_nothing(system: str, request: pytest.FixtureRequest, deb: Path) -> None:
+def test_a_dry_run_lists_the_files_and_changes_nothing(system: str, request: pytest.FixtureRequest, deb: Path) -> None:
     card: Path = request.getfixturevalue(system)
     before = state(card)
-    told = fmd("flash", card, "--package", deb, "--hostname", "door-1")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "fmd/fmd_0.1.0_arm64.deb" in told.stdout
-    assert "a dry run: nothing was written" in told.stdout
+    done = fmd("flash", card, "--package", deb, "--hostname", "door-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "fmd/fmd_0.1.0_arm64.deb" in done.stdout
+    assert "dry run: nothing was written" in done.stdout
     assert state(card) == before
 
 
-def test_with_write_all_that_was_told_is_there(trixie: Path, deb: Path, key: Path, tmp_path: Path) -> None:
+def test_write_writes_all_listed_files(trixie: Path, deb: Path, key: Path, tmp_path: Path) -> None:
     (tmp_path / "wifi").write_text("correct horse\n")
     options = ("--hostname", "door-1", "--user", "me", "--ssh-key", key, "--write")
     wifi = ("--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", tmp_path / "wifi")
-    told = fmd("flash", trixie, "--package", deb, *options, *wifi)
-    assert (told.returncode, told.stderr) == (0, "")
+    done = fmd("flash", trixie, "--package", deb, *options, *wifi)
+    assert (done.returncode, done.stderr) == (0, "")
     assert (trixie / "fmd" / deb.name).read_bytes() == deb.read_bytes()
     for path in ("user-data", "network-config"):
-        assert f"  replace {path}" in told.stdout
+        assert f"  replace {path}" in done.stdout
     everything = b"".join(file.read_bytes() for file in trixie.rglob("*") if file.is_file())
     assert b"correct horse" not in everything
     assert KEY.strip().encode() in everything
@@ -74,7 +74,7 @@ def test_an_image_file_is_prepared_without_root(
     assert "systemd.run=/boot/firmware/firstrun.sh" in (out / "cmdline.txt").read_text()
 
 
-def test_settings_and_the_models_they_name_go_along(
+def test_the_card_gets_the_settings_and_the_models_they_name(
     trixie: Path, deb: Path, tmp_path: Path, classifier_path: Path
 ) -> None:
     shutil.copy(classifier_path, tmp_path / "mask.tflite")
@@ -84,20 +84,20 @@ def test_settings_and_the_models_they_name_go_along(
     assert (trixie / "fmd/etc/mask.tflite").read_bytes() == classifier_path.read_bytes()
 
 
-def test_a_model_given_alone_is_named_in_the_settings(trixie: Path, deb: Path, classifier_path: Path) -> None:
+def test_the_settings_name_a_model_of_the_command_line(trixie: Path, deb: Path, classifier_path: Path) -> None:
     assert fmd("flash", trixie, "--package", deb, "--classifier", classifier_path, "--write").returncode == 0
     assert (trixie / "fmd/etc/fmd.toml").read_text() == f'[model]\nclassifier = "{classifier_path.name}"\n'
 
 
-def test_passwords_go_along_apart_and_the_service_gets_its_network(trixie: Path, deb: Path, tmp_path: Path) -> None:
+def test_passwords_are_kept_apart_and_the_service_gets_the_network(trixie: Path, deb: Path, tmp_path: Path) -> None:
     (tmp_path / "broker.password").write_text("hush\n")
     (tmp_path / "door.toml").write_text('[mqtt]\nhost = "broker"\nusername = "me"\npassword_file = "broker.password"\n')
-    told = fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write")
-    assert (told.returncode, told.stderr) == (0, "")
+    done = fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write")
+    assert (done.returncode, done.stderr) == (0, "")
     assert (trixie / "fmd/secret/broker.password").read_text() == "hush\n"
     assert not (trixie / "fmd/etc/broker.password").exists()
     assert (trixie / "fmd/network").exists()
-    assert "hush" not in told.stdout
+    assert "hush" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_passwords_go_along_apart_and_the_service_gets_its_network(trixie: Path,
         ("[model]", '[model]\nclassifier = "m"\n'),
     ],
 )
-def test_a_model_is_named_among_settings_that_stay(settings: str, with_it: str) -> None:
+def test_naming_a_model_keeps_the_other_settings(settings: str, with_it: str) -> None:
     assert with_model(settings, "classifier", "m") == with_it
 
 
@@ -124,20 +124,20 @@ WRONG = [
     (["--wifi", "x" * 33, "--wifi-country", "DE"], "--wifi: got 'xxx"),
     (["--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", "{short}"], "expected 8 to 63"),
     (["--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", "{tmp}/none"], "none: No such file"),
-    (["--ssh-key", "{key}"], "--ssh-key: whose? give --user too"),
+    (["--ssh-key", "{key}"], "--ssh-key: the user is missing; give --user too"),
     (["--user", "me", "--ssh-key", "{deb}"], "not a public SSH key"),
     (["--user", "root;rm", "--ssh-key", "{key}"], "--user: got 'root;rm'"),
     (["--config", "{tmp}/none.toml"], "none.toml: cannot read the settings"),
     (["--config", "{typo}"], "unknown key alert.led_pinn; did you mean led_pin?"),
     (["--config", "{missing}"], "gone.tflite: cannot read the model file"),
-    (["--config", "{folder}"], "expected 'm.tflite': it will lie in /etc/fmd"),
+    (["--config", "{folder}"], "expected 'm.tflite': on the board the file is in /etc/fmd"),
     (["--classifier", "{detector}"], "a detector, expected a classifier"),
     (["--classifier", "{key}"], "not a TFLite file"),
 ]
 
 
 @pytest.mark.parametrize(("options", "said"), WRONG, ids=[" ".join(options)[:50] for options, _ in WRONG])
-def test_wrong_input_is_told_in_a_line_and_nothing_is_written(
+def test_wrong_input_is_reported_in_one_line_and_nothing_is_written(
     trixie: Path,
     deb: Path,
     key: Path,
@@ -159,34 +159,34 @@ def test_wrong_input_is_told_in_a_line_and_nothing_is_written(
     arguments = [option.format(**places) for option in options]
     packages = [] if "--package" in arguments else ["--package", deb]
     code = main.main(["flash", *map(str, [trixie, *packages, *arguments, "--write"])])
-    told = capsys.readouterr().err
-    assert (code, len(told.splitlines())) == (1, 1)
-    assert said in told
+    done = capsys.readouterr().err
+    assert (code, len(done.splitlines())) == (1, 1)
+    assert said in done
     assert state(trixie) == before
 
 
 def test_an_ordinary_folder_is_refused(tmp_path: Path, deb: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    told = fmd("flash", home, "--package", deb, "--write")
-    assert told.returncode == 1
-    assert "not the boot partition of a 64-bit Raspberry Pi OS: no cmdline.txt, config.txt, issue.txt" in told.stderr
+    done = fmd("flash", home, "--package", deb, "--write")
+    assert done.returncode == 1
+    assert "not the boot partition of a 64-bit Raspberry Pi OS: no cmdline.txt, config.txt, issue.txt" in done.stderr
     assert list(home.iterdir()) == []
 
 
-def test_a_card_without_room_is_told_before_anything_is_written(
+def test_a_full_card_is_reported_before_anything_is_written(
     trixie: Path, tmp_path: Path, image_of: Callable[[Path], Path]
 ) -> None:
     large = tmp_path / "fmd_0.1.0_arm64.deb"
     large.write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: arm64\n") + bytes(9 << 20))
     image = image_of(trixie)
     before = state(image)
-    told = fmd("flash", image, "--package", large, "--write")
-    assert (told.returncode, state(image)) == (1, before)
-    assert "8 MB free, 10 MB needed; nothing was written" in told.stderr
+    done = fmd("flash", image, "--package", large, "--write")
+    assert (done.returncode, state(image)) == (1, before)
+    assert "8 MB free, 10 MB needed; nothing was written" in done.stderr
 
 
-def test_a_password_is_hashed_as_crypt_wants_it() -> None:
+def test_a_password_is_hashed_by_crypt() -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl on this machine")
     salt = crypted("secret word").split("$")[2]

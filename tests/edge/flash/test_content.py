@@ -1,4 +1,4 @@
-"""The orders for the first boot, held against cloud-init's own code where the machine has it."""
+"""The instructions for the first boot, checked with cloud-init's own code if this machine has it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ print(open(handler.cloud_fn).read())
 
 
 def written(target: Target, wanted: Wanted) -> dict[str, bytes]:
-    """What ``wanted`` puts onto ``target``, by path, in order."""
+    """Write ``wanted`` to ``target``; return its files by path, in order."""
     todo = content.changes(target, recognise(target), wanted)
     for change in todo:
         target.write(change.path, change.data)
@@ -64,7 +64,7 @@ def written(target: Target, wanted: Wanted) -> dict[str, bytes]:
 
 
 def understood(data: bytes, tmp_path: Path) -> Any:
-    """What cloud-init itself makes of a user-data file, all parts merged."""
+    """Return the parts of a user-data file as cloud-init itself merges them."""
     if not Path("/usr/lib/python3/dist-packages/cloudinit").is_dir():
         pytest.skip("no cloud-init on this machine (apt install cloud-init)")
     file = tmp_path / "user-data"
@@ -74,7 +74,7 @@ def understood(data: bytes, tmp_path: Path) -> Any:
     return yaml.safe_load(done.stdout)
 
 
-def test_wpa_psk_is_that_of_the_standard() -> None:
+def test_wpa_psk_matches_the_standards_vectors() -> None:
     """Test vectors of IEEE 802.11i, H.4.1."""
     assert content.wpa_psk("IEEE", "password") == "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
     assert (
@@ -83,12 +83,12 @@ def test_wpa_psk_is_that_of_the_standard() -> None:
     )
 
 
-def test_a_ready_psk_is_taken_as_it_is() -> None:
+def test_a_derived_psk_is_kept() -> None:
     assert content.wpa_psk("any", PSK.upper()) == PSK
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 64, "ü" * 32])
-def test_a_password_no_network_can_have_is_refused(password: str) -> None:
+def test_a_password_of_impossible_length_is_refused(password: str) -> None:
     with pytest.raises(CardError, match="expected 8 to 63"):
         content.wpa_psk("any", password)
 
@@ -104,23 +104,23 @@ def test_the_payload_comes_first_and_its_sums_are_right(trixie: Path) -> None:
     assert files["fmd/etc/fmd.toml"] == FULL.etc.files["fmd.toml"]
 
 
-def test_the_sums_are_in_the_form_sha256sum_checks(trixie: Path) -> None:
+def test_sha256sum_accepts_the_sums(trixie: Path) -> None:
     written(open_target(trixie), FULL)
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=trixie / "fmd", check=True)
 
 
-def test_cloud_init_is_told_everything(trixie: Path) -> None:
+def test_cloud_init_gets_all_instructions(trixie: Path) -> None:
     files = written(open_target(trixie), FULL)
     assert files["user-data"].startswith(b"#cloud-config\n")
-    told = yaml.safe_load(files["user-data"])
-    assert (told["hostname"], told["timezone"], told["ssh_pwauth"]) == ("door-1", "Europe/Berlin", False)
-    assert told["runcmd"] == [["systemctl", "enable", "--now", "ssh"], ["sh", ENABLE, "enable", "now"]]
-    (user,) = told["users"]
+    merged = yaml.safe_load(files["user-data"])
+    assert (merged["hostname"], merged["timezone"], merged["ssh_pwauth"]) == ("door-1", "Europe/Berlin", False)
+    assert merged["runcmd"] == [["systemctl", "enable", "--now", "ssh"], ["sh", ENABLE, "enable", "now"]]
+    (user,) = merged["users"]
     assert (user["name"], user["passwd"], user["lock_passwd"]) == ("me", "$6$salt$hash", False)
     assert user["ssh_authorized_keys"] == ["ssh-ed25519 AAAA me@laptop"]
 
 
-def test_cloud_inits_own_schema_takes_the_orders(trixie: Path) -> None:
+def test_cloud_inits_own_schema_accepts_the_instructions(trixie: Path) -> None:
     if shutil.which("cloud-init") is None:
         pytest.skip("no cloud-init on this machine (apt install cloud-init)")
     for wanted in (FULL, Wanted(packages={"fmd.deb": b""})):
@@ -131,7 +131,7 @@ def test_cloud_inits_own_schema_takes_the_orders(trixie: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_the_network_is_netplans_with_any_name(trixie: Path) -> None:
+def test_netplan_reads_a_network_of_any_name(trixie: Path) -> None:
     network = yaml.safe_load(written(open_target(trixie), FULL)["network-config"])["network"]
     assert network["version"] == 2
     assert network["ethernets"]["eth0"] == {"dhcp4": True, "optional": True}
@@ -146,29 +146,29 @@ def test_an_open_network_has_no_password(trixie: Path) -> None:
     assert network["wifis"]["wlan0"]["access-points"] == {"open": {}}
 
 
-def test_without_wifi_the_cards_own_network_stays(trixie: Path) -> None:
+def test_without_wifi_the_cards_network_stays(trixie: Path) -> None:
     assert "network-config" not in written(open_target(trixie), Wanted(packages={}))
 
 
 @pytest.mark.parametrize("word", ["yes", "no", "on", "null", "12", "1e3", "a: b", "- a", "#a", "ja'", 'a"b', "Ü", ""])
-def test_yaml_keeps_every_word_a_word(word: str) -> None:
+def test_yaml_keeps_every_string_a_string(word: str) -> None:
     value = {"key": word, word or "k": [word, {"deep": word, "list": [[word]]}], "empty": {}, "none": []}
     assert yaml.safe_load(content.yaml(value)) == value
 
 
-def test_orders_that_were_there_are_kept_beside_ours(trixie: Path, tmp_path: Path) -> None:
+def test_instructions_already_on_the_card_stay_in_force(trixie: Path, tmp_path: Path) -> None:
     theirs = "#cloud-config\nhostname: old\nkeyboard: {layout: de}\nusers:\n- name: anna\nruncmd:\n- echo theirs\n"
     (trixie / "user-data").write_text(theirs)
     files = written(open_target(trixie), FULL)
     assert files["user-data.before-fmd"].decode() == theirs
-    told = understood(files["user-data"], tmp_path)
-    assert (told["hostname"], told["keyboard"]) == ("door-1", {"layout": "de"})
-    assert [user["name"] for user in told["users"]] == ["anna", "me"]
-    assert told["runcmd"][0] == "echo theirs"
-    assert told["runcmd"][-1] == ["sh", ENABLE, "enable", "now"]
+    merged = understood(files["user-data"], tmp_path)
+    assert (merged["hostname"], merged["keyboard"]) == ("door-1", {"layout": "de"})
+    assert [user["name"] for user in merged["users"]] == ["anna", "me"]
+    assert merged["runcmd"][0] == "echo theirs"
+    assert merged["runcmd"][-1] == ["sh", ENABLE, "enable", "now"]
 
 
-def test_preparing_twice_keeps_the_first_orders_once(trixie: Path, tmp_path: Path) -> None:
+def test_preparing_a_card_twice_keeps_its_instructions_once(trixie: Path, tmp_path: Path) -> None:
     (trixie / "user-data").write_text("#cloud-config\nruncmd:\n- echo theirs\n")
     target = open_target(trixie)
     first = written(target, Wanted(packages={"fmd_1.deb": b"1"}))
@@ -179,18 +179,18 @@ def test_preparing_twice_keeps_the_first_orders_once(trixie: Path, tmp_path: Pat
     assert b"fmd_1" not in second["fmd/SHA256SUMS"]
 
 
-def test_the_same_orders_have_the_same_name(trixie: Path) -> None:
+def test_equal_instructions_have_equal_instance_ids(trixie: Path) -> None:
     target = open_target(trixie)
     assert written(target, FULL)["meta-data"] == written(target, FULL)["meta-data"]
 
 
-def test_an_archive_of_somebody_elses_is_not_touched(trixie: Path) -> None:
+def test_an_archive_by_others_is_refused(trixie: Path) -> None:
     (trixie / "user-data").write_text('Content-Type: multipart/mixed; boundary="x"\n\n--x--\n')
-    with pytest.raises(CardError, match="an archive of several parts already"):
+    with pytest.raises(CardError, match="already an archive of several parts"):
         written(open_target(trixie), FULL)
 
 
-def test_bookworm_is_told_everything(bookworm: Path) -> None:
+def test_bookworm_gets_all_instructions(bookworm: Path) -> None:
     files = written(open_target(bookworm), FULL)
     lines = files["firstrun.sh"].decode().splitlines()
     custom = "/usr/lib/raspberrypi-sys-mods/imager_custom"
@@ -213,8 +213,8 @@ def test_bookworm_is_told_everything(bookworm: Path) -> None:
     ]
 
 
-def test_the_kernels_line_is_cleaned_again(bookworm: Path) -> None:
-    """By the very commands of the script, here on a copy: what is left starts no firstrun.sh."""
+def test_the_script_removes_itself_from_the_kernels_command_line(bookworm: Path) -> None:
+    """The script's own commands run on a copy: the line that is left starts no firstrun.sh."""
     files = written(open_target(bookworm), FULL)
     sed = next(line for line in files["firstrun.sh"].decode().splitlines() if line.startswith("sed "))
     subprocess.run(sed.replace("/boot/firmware", str(bookworm)), shell=True, check=True)
@@ -222,7 +222,7 @@ def test_the_kernels_line_is_cleaned_again(bookworm: Path) -> None:
     assert line == f"{COMMAND_LINE} init=/usr/lib/raspberrypi-sys-mods/firstboot\n"
 
 
-def test_imagers_orders_are_kept_before_ours(bookworm: Path) -> None:
+def test_imagers_commands_run_before_ours(bookworm: Path) -> None:
     (bookworm / "firstrun.sh").write_text(IMAGERS)
     (bookworm / "cmdline.txt").write_text(f"{COMMAND_LINE} systemd.run=/boot/firstrun.sh systemd.unit=x.target\n")
     target = open_target(bookworm)
@@ -234,7 +234,7 @@ def test_imagers_orders_are_kept_before_ours(bookworm: Path) -> None:
         assert files["cmdline.txt"].decode().count("systemd.run=") == 1
 
 
-def test_a_firstrun_nobody_knows_is_refused(bookworm: Path) -> None:
+def test_an_unknown_firstrun_is_refused(bookworm: Path) -> None:
     (bookworm / "firstrun.sh").write_text("#!/bin/sh\necho mine\n")
     with pytest.raises(CardError, match=r"firstrun\.sh: not as Raspberry Pi Imager writes it"):
         written(open_target(bookworm), FULL)

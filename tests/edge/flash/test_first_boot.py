@@ -141,11 +141,11 @@ def test_a_board_without_that_led_installs_all_the_same(board: Board) -> None:
     assert board.runs() == 0
 
 
-def test_a_wrong_word_is_told(board: Board) -> None:
+def test_an_unknown_argument_is_an_error(board: Board) -> None:
     assert board.runs("install-it") == 2
 
 
-def test_the_unit_is_as_systemd_wants_it(board: Board, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(board: Board, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze on this machine")
     unit = board.card / "fmd-first-boot.service"

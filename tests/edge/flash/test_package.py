@@ -34,7 +34,7 @@ def test_a_package_built_by_debians_own_tool_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["arm64", "all"])
-def test_what_suits_a_pi_is_taken(architecture: str) -> None:
+def test_a_package_for_a_pi_is_accepted(architecture: str) -> None:
     assert check(Path("x.deb"), deb_of(CONTROL.format(architecture)), "fmd") == f"fmd 1:0.2~rc1-1 {architecture}"
 
 
@@ -43,12 +43,12 @@ def test_a_package_for_another_machine_is_refused() -> None:
         check(Path("x.deb"), deb_of(CONTROL.format("amd64")), "fmd")
 
 
-def test_another_package_is_refused_in_its_place() -> None:
+def test_a_package_of_another_name_is_refused() -> None:
     with pytest.raises(CardError, match="package 'fmd', expected 'other'"):
         check(Path("x.deb"), deb_of(CONTROL.format("arm64")), "other")
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"!<arch>\n", b"!<arch>\ndebian-binary", deb_of("x")[:150]])
-def test_what_is_no_package_is_refused(data: bytes) -> None:
+def test_a_file_that_is_no_package_is_refused(data: bytes) -> None:
     with pytest.raises(CardError, match=r"x\.deb: not a Debian package"):
         check(Path("x.deb"), data, "fmd")

@@ -20,7 +20,7 @@ def target(request: pytest.FixtureRequest, bookworm: Path) -> Target:
     return open_target(make(bookworm))
 
 
-def test_what_is_written_reads_back(target: Target) -> None:
+def test_written_files_read_back(target: Target) -> None:
     data = bytes(range(256)) * 40
     target.write("fmd/etc/fmd.toml", b"deep")
     target.write("fmd/package_1.0~rc1_arm64.deb", data)
@@ -30,7 +30,7 @@ def test_what_is_written_reads_back(target: Target) -> None:
     assert target.read("cmdline.txt") == b"new\n"
 
 
-def test_names_are_lower_case_and_tell_what_lies_at_the_top(target: Target) -> None:
+def test_names_lists_the_top_in_lower_case(target: Target) -> None:
     target.write("fmd/x", b"")
     assert target.names() == {*BOOKWORM, "fmd"}
 
@@ -40,7 +40,7 @@ def test_a_missing_file_reads_as_none(target: Target, path: str) -> None:
     assert target.read(path) is None
 
 
-def test_writing_takes_room(target: Target) -> None:
+def test_writing_reduces_the_free_space(target: Target) -> None:
     before = target.free()
     target.write("big", bytes(1 << 20))
     assert before > 1 << 20
@@ -48,7 +48,7 @@ def test_writing_takes_room(target: Target) -> None:
         assert 1 << 20 <= before - target.free() <= (1 << 20) + 8192
 
 
-def test_a_full_image_says_so_with_its_name(bookworm: Path, image_of: Callable[[Path], Path]) -> None:
+def test_a_full_image_is_reported_with_its_name(bookworm: Path, image_of: Callable[[Path], Path]) -> None:
     path = image_of(bookworm)
     with pytest.raises(CardError, match=rf"{path}: mcopy: .*[Ff]ull"):
         open_target(path).write("big", bytes(9 << 20))
@@ -76,18 +76,18 @@ def test_a_link_is_not_written_through(bookworm: Path, tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(bookworm: Path) -> None:
-    (bookworm / "cmdline.txt.new").mkdir()
-    with pytest.raises(OSError, match=r"cmdline\.txt\.new"):
+    (bookworm / "cmdline.txt.part").mkdir()
+    with pytest.raises(OSError, match=r"cmdline\.txt\.part"):
         open_target(bookworm).write("cmdline.txt", b"new")
     assert (bookworm / "cmdline.txt").read_text() == BOOKWORM["cmdline.txt"]
 
 
 def test_disks_are_refused() -> None:
-    with pytest.raises(CardError, match="/dev/null: a device; fmd writes to no disk"):
+    with pytest.raises(CardError, match="/dev/null: a device; fmd never writes to a disk"):
         open_target(Path("/dev/null"))
 
 
-def test_a_target_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_target_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="No such file or directory; give a mounted boot partition"):
         open_target(tmp_path / "none")
 
@@ -101,20 +101,20 @@ def test_a_target_that_is_not_there_is_told(tmp_path: Path) -> None:
         (bytes(510) + b"\x55\xaa", "no FAT partition"),
     ],
 )
-def test_files_that_are_no_image_are_refused(tmp_path: Path, head: bytes, said: str) -> None:
+def test_files_other_than_images_are_refused(tmp_path: Path, head: bytes, said: str) -> None:
     path = tmp_path / "card.img"
     path.write_bytes(head.ljust(512, b"\x00"))
     with pytest.raises(CardError, match=said):
         open_target(path)
 
 
-def test_an_image_of_the_partition_alone_begins_at_once(tmp_path: Path) -> None:
+def test_an_image_of_the_partition_alone_begins_at_0(tmp_path: Path) -> None:
     path = tmp_path / "boot.img"
     path.write_bytes((bytes(82) + b"FAT32   ").ljust(510, b"\x00") + b"\x55\xaa")
     assert fat_offset(path) == 0
 
 
-def test_a_machine_without_mtools_is_told_what_to_install(
+def test_without_mtools_the_error_says_what_to_install(
     bookworm: Path, image_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = image_of(bookworm)
