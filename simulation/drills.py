@@ -1,13 +1,17 @@
-"""Random fault drills: the real service loop, capture and alert in a simulated world of time, camera and systemd.
+"""Random fault drills: the real service loop, supervisor and alert with simulated time, camera and systemd.
 
-    python -m simulation.drills --drills 10000            # the table; exit code 1 where one failed
+    python -m simulation.drills --drills 10000            # the table; exit code 1 if one failed
     python -m simulation.drills --seed 4711 --verbose     # one drill again, event by event
 
-A drill is a run with one to three faults of its camera at random times, which ends in a random way: a signal, an
-exception in the pipeline, or a camera that stays away. Nothing in it waits: waiting moves the clock on. What must hold:
-every fault is named within two seconds, a camera is seen again within a second of its return, systemd never hears
-"watching" of a camera that is blind nor is fed for longer than camera.give_up_s without a picture, and whichever way
-the run ends, every output is off and closed.
+A drill is a run with one to three camera faults at random times. It ends in a random way: a signal, an exception in the
+pipeline, or a camera that stays away. No drill waits: each wait advances the simulated clock instead.
+
+A drill passes if all of this holds:
+
+* fmd reports every fault within two seconds, and a camera is streaming again within a second of its return;
+* systemd is never sent "watching" for a blind camera;
+* the watchdog is fed no longer than ``camera.give_up_s`` without a picture;
+* however the run ends, every output is off and closed.
 """
 
 from __future__ import annotations
@@ -44,11 +48,12 @@ from edge.service import run as service
 from edge.service.runtime import Runtime, Ticker
 from edge.stages.alert import Alert
 
-NOTICED_S, BACK_S = 2.0, 1.0
-"""The budgets: from a fault to its name, from the device's return to the first picture taken all the way."""
+MAX_NOTICE_S, MAX_RECOVERY_S = 2.0, 1.0
+"""Longest time from a fault to its report, and from the device's return to the first picture through the pipeline."""
 FPS = 8.0
-SLOWEST_OPEN_S = 0.3
-NAMES: Mapping[str, frozenset[CameraState]] = {
+MAX_OPEN_S = 0.3
+"""Longest time that the simulated camera takes to open."""
+EXPECTED_STATES: Mapping[str, frozenset[CameraState]] = {
     "stall": frozenset({CameraState.STALLED}),
     "hang": frozenset({CameraState.STALLED}),
     "unplug": frozenset({CameraState.LOST}),
@@ -57,14 +62,12 @@ NAMES: Mapping[str, frozenset[CameraState]] = {
     "dark": frozenset({CameraState.DARK}),
     "cover": frozenset({CameraState.DARK}),
 }
-"""What each fault is to be called."""
+"""Kind of fault -> camera states that report it."""
 REOPENING_S = 4.0
-"""A read that hangs for ever is over when the camera has been opened again: notice, let the old one close, open."""
-ENDINGS = ("signal", "exception", "gone")
-
-
-LONGEST_S = 60.0
-"""A run that goes on for so long after its end has none."""
+"""Duration of a read that hangs forever: fmd notices it, gives the old reader time to close, and opens a new one."""
+DRILL_ENDINGS = ("signal", "exception", "gone")
+MAX_OVERRUN_S = 60.0
+"""Time after its planned end from which a run counts as endless."""
 
 
 class NoEndError(Exception):
@@ -72,12 +75,12 @@ class NoEndError(Exception):
 
 
 class StageBrokeError(Exception):
-    """What a stage of the pipeline raises in some drills."""
+    """Error that a stage of the pipeline raises in some drills."""
 
 
 @dataclass
 class Drill:
-    """What a seed makes of it."""
+    """Plan of a drill, drawn from its seed. Times are simulated seconds."""
 
     seed: int
     faults: tuple[Fault, ...]
@@ -88,41 +91,42 @@ class Drill:
 
     @classmethod
     def of(cls, seed: int) -> Drill:
-        """The drill of a seed."""
+        """Return the drill of a seed."""
         rng = np.random.default_rng(seed)
         faults, at_s = [], float(rng.uniform(0.5, 2.0))
         for _ in range(int(rng.integers(1, 4))):
-            kind = str(rng.choice(list(NAMES)))
+            kind = str(rng.choice(list(EXPECTED_STATES)))
             for_s = {"hang": REOPENING_S, "crash": 0.5}.get(kind, float(rng.uniform(2.1, 7.0)))
             faults.append(Fault(kind, at_s, for_s))
             at_s += for_s + float(rng.uniform(2.0, 4.0))
-        ending = str(rng.choice(ENDINGS))
+        ending = str(rng.choice(DRILL_ENDINGS))
         if ending == "gone":
             faults.append(Fault(str(rng.choice(["stall", "unplug", "freeze"])), at_s, 1e6))
-        return cls(
-            seed, tuple(faults), ending, at_s, float(rng.uniform(0.02, SLOWEST_OPEN_S)), float(rng.uniform(8, 12))
-        )
+        return cls(seed, tuple(faults), ending, at_s, float(rng.uniform(0.02, MAX_OPEN_S)), float(rng.uniform(8, 12)))
 
 
-class Device:
+class SimulatedDevice:
     """The camera of a drill: what it gives at a time, however often it is opened."""
 
-    def __init__(self, drill: Drill, clock: Clock) -> None:
+    def __init__(self, drill: Drill, clock: SimulatedClock) -> None:
         self.drill, self.clock = drill, clock
         self._rng = np.random.default_rng(drill.seed)
-        self._hung: set[Fault] = set()
+        self._begun: set[Fault] = set()
         self._still: Image | None = None
 
     @property
     def fault(self) -> Fault | None:
+        """The fault at this moment, or None."""
         return active(self.drill.faults, self.clock())
 
-    def first(self, fault: Fault) -> bool:
-        new = fault not in self._hung
-        self._hung.add(fault)
-        return new
+    def is_first_read(self, fault: Fault) -> bool:
+        """Return whether this is the first read during ``fault``: a hang or crash happens to one read only."""
+        first = fault not in self._begun
+        self._begun.add(fault)
+        return first
 
     def frame(self, kind: str | None, now_s: float, index: int) -> Frame:
+        """Return the picture that the device gives during a fault of ``kind``, or without one."""
         if kind in ("dark", "cover"):
             return spoilt(Frame(SCENE, None, now_s, int(self._rng.integers(1 << 30))), kind)
         if kind != "freeze":
@@ -138,11 +142,11 @@ SCENE: Image = cv2.resize(draw_doorway(), (80, 60), interpolation=cv2.INTER_AREA
 
 
 class SimulatedReader:
-    """A :class:`edge.camera.supervisor.Reader` without a thread: what its thread would have done by now is computed."""
+    """A :class:`edge.camera.supervisor.Reader` without a thread: it computes what a thread would have done by now."""
 
     dropped = 0
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: SimulatedDevice) -> None:
         self._device, self._stopped, self._hangs = device, False, False
         self._opened_s: float | None = None
         self._started_s = device.clock()
@@ -157,7 +161,7 @@ class SimulatedReader:
         if kind == "unplug":
             self._failed = True
             raise CameraError("the device is gone")
-        if fault and kind in ("hang", "crash") and self._device.first(fault):
+        if fault and kind in ("hang", "crash") and self._device.is_first_read(fault):
             self._break(fault)
             return None
         if self._opened_s is None:
@@ -190,7 +194,7 @@ class SimulatedReader:
         pass
 
 
-class Clock:
+class SimulatedClock:
     """Simulated seconds."""
 
     now_s = 0.0
@@ -200,7 +204,7 @@ class Clock:
 
 
 class RecordedOutput(ConsoleOutput):
-    """An output that a drill finds again."""
+    """A console output that the drill can find again, in ``made``."""
 
     made: list[RecordedOutput]
 
@@ -210,28 +214,28 @@ class RecordedOutput(ConsoleOutput):
 
 
 @dataclass
-class Record:
-    """What happened in a drill, by simulated time."""
+class DrillRecord:
+    """Events of a drill, by simulated time. ``notified`` are the messages to systemd."""
 
     healths: list[Health] = field(default_factory=list)
-    heard: list[tuple[float, str]] = field(default_factory=list)
+    notified: list[tuple[float, str]] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     outputs: list[RecordedOutput] = field(default_factory=list)
     ended: str = ""
 
 
 class Simulation:
-    """One drill under way: the world around the service."""
+    """One drill in progress: everything around the service."""
 
     def __init__(self, drill: Drill, settings: Settings, systemd: socket.socket) -> None:
         self.drill, self.settings, self._systemd = drill, settings, systemd
-        self.clock, self.record = Clock(), Record()
-        self.device = Device(drill, self.clock)
+        self.clock, self.record = SimulatedClock(), DrillRecord()
+        self.device = SimulatedDevice(drill, self.clock)
         self._tick: Callable[[float], None] = lambda now_s: None
         self._rng = np.random.default_rng(drill.seed + 1)
 
-    def run(self) -> Record:
-        """The drill from start to end."""
+    def run(self) -> DrillRecord:
+        """Run the drill from start to end."""
         RecordedOutput.made = self.record.outputs
         runtime = Runtime(self.clock, lambda: self, lambda opener, ring: SimulatedReader(self.device), self._ticking)
         listener = Callbacks(self._on_step, on_health=self.record.healths.append)
@@ -244,18 +248,18 @@ class Simulation:
             self.record.ended = "exception"
         except CameraError:
             self.record.ended = "gone"
-        self._hear()
+        self._receive()
         return self.record
 
     def set(self) -> None:
         """Nothing sets this signal: time passes in :meth:`wait`."""
 
     def wait(self, timeout_s: float) -> None:
-        """Waiting is where time passes."""
+        """Advance the clock: time passes only while the service waits or works."""
         self._pass(timeout_s)
 
     def step(self, frame: Frame) -> Step:
-        """In the pipeline's place: takes its time, and somebody bare-faced is always there."""
+        """Replace the pipeline: take a while, and show one person without a mask in every frame."""
         if self.drill.ending == "exception" and self.clock() >= self.drill.ends_s:
             raise StageBrokeError
         self._pass(float(self._rng.uniform(0.005, 0.12)))
@@ -263,7 +267,7 @@ class Simulation:
         return Step(frame, True, True, (), (), {}, (), (), Signal.RUNNING, {})
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
-        """Nobody leaves."""
+        """Return no decision: no person leaves."""
         return ()
 
     def _build(self, settings: Settings, alert: Alert, camera: str) -> Any:
@@ -276,16 +280,16 @@ class Simulation:
             signal.raise_signal(signal.SIGTERM)
 
     def _pass(self, seconds: float) -> None:
-        self._hear()
+        self._receive()
         self.clock.now_s += seconds
-        if self.clock() > self.drill.ends_s + LONGEST_S:
+        if self.clock() > self.drill.ends_s + MAX_OVERRUN_S:
             raise NoEndError
         self._tick(self.clock.now_s)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while True:
             try:
-                self.record.heard.append((self.clock(), self._systemd.recv(4096).decode()))
+                self.record.notified.append((self.clock(), self._systemd.recv(4096).decode()))
             except BlockingIOError:
                 return
 
@@ -295,122 +299,126 @@ class Simulation:
         yield Ticker()
 
 
-def troubles(drill: Drill, record: Record) -> list[str]:
-    """What went otherwise than it must; empty where the drill was passed."""
-    found = [*_unnoticed(drill, record), *_lies(drill, record)]
+def failures_of(drill: Drill, record: DrillRecord) -> list[str]:
+    """Return every requirement that a drill did not meet; an empty list if it passed."""
+    found = [*_unnoticed(drill, record), *_false_notifications(drill, record)]
     if record.ended != drill.ending:
-        found.append(f"ended by {record.ended} instead of {drill.ending}")
+        found.append(f"ended by {record.ended}, expected {drill.ending}")
     found += [f"{output.name} left on" for output in record.outputs if output.on or not output.closed]
     if not record.outputs:
         found.append("no output was ever opened")
     return found
 
 
-def _unnoticed(drill: Drill, record: Record) -> Iterator[str]:
+def _unnoticed(drill: Drill, record: DrillRecord) -> Iterator[str]:
     for fault in drill.faults:
-        named = next((h for h in record.healths if h.since_s >= fault.at_s and h.state in NAMES[fault.kind]), None)
-        if named is None or named.since_s > fault.at_s + NOTICED_S:
-            yield f"{fault}: not named in time: {named}"
-        if fault.until_s >= 1e6:
+        expected = EXPECTED_STATES[fault.kind]
+        noticed = next((h for h in record.healths if h.since_s >= fault.at_s and h.state in expected), None)
+        if noticed is None or noticed.since_s > fault.at_s + MAX_NOTICE_S:
+            yield f"{fault}: not reported in time: {noticed}"
+        if fault.until_s >= 1e6:  # the fault that ends the drill
             continue
-        back = next((h for h in record.healths if not h.blind and named and h.since_s > named.since_s), None)
-        if back is None or back.since_s > fault.until_s + BACK_S:
-            yield f"{fault}: not seen again in time: {back}"
+        back = next((h for h in record.healths if not h.blind and noticed and h.since_s > noticed.since_s), None)
+        if back is None or back.since_s > fault.until_s + MAX_RECOVERY_S:
+            yield f"{fault}: not streaming again in time: {back}"
 
 
-def _lies(drill: Drill, record: Record) -> Iterator[str]:
-    """False words to systemd."""
+def _false_notifications(drill: Drill, record: DrillRecord) -> Iterator[str]:
     status, first_s = "", record.steps[0] if record.steps else float("inf")
-    for at_s, said in record.heard:
-        status = said.partition("STATUS=")[2] or status
+    for at_s, message in record.notified:
+        status = message.partition("STATUS=")[2] or status
         fault = active(drill.faults, at_s)
-        if said.startswith("READY") and at_s < first_s:
+        if message.startswith("READY") and at_s < first_s:
             yield f"ready at {at_s:.2f} before the first frame"
-        if fault and fault.kind not in ("hang", "crash") and at_s > fault.at_s + NOTICED_S and "watching" in status:
-            yield f"{fault}: still called watching at {at_s:.2f}"
+        # A hang or a crash happens to one read: the camera may be streaming again before the fault's time is over.
+        if fault and fault.kind not in ("hang", "crash") and at_s > fault.at_s + MAX_NOTICE_S and "watching" in status:
+            yield f"{fault}: still reported as watching at {at_s:.2f}"
         seen_s = max((step_s for step_s in record.steps if step_s <= at_s), default=0.0)
-        if "WATCHDOG" in said and at_s > seen_s + drill.give_up_s + NOTICED_S:
+        if "WATCHDOG" in message and at_s > seen_s + drill.give_up_s + MAX_NOTICE_S:
             yield f"fed the watchdog at {at_s:.2f}, blind since {seen_s:.2f}"
 
 
 @contextmanager
 def simulated_outputs_and_systemd() -> Iterator[socket.socket]:
-    """Console outputs that are found again, and the other end of $NOTIFY_SOCKET; as before afterwards."""
-    before = OUTPUTS["console"], os.environ.get("NOTIFY_SOCKET"), logging.getLogger("fmd").level
+    """Install recorded console outputs and the other end of $NOTIFY_SOCKET, which is yielded; restore both at the
+    end."""
+    logger = logging.getLogger("edge")
+    before, level = OUTPUTS["console"], logger.level
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(os.environ.setdefault("NOTIFY_SOCKET", str(Path(folder) / "notify")))
         systemd.setblocking(False)
         OUTPUTS["console"] = OutputDriver(f"{__name__}:RecordedOutput")
-        logging.getLogger("fmd").setLevel(logging.CRITICAL)
+        logger.setLevel(logging.CRITICAL)  # thousands of faults would fill the screen with warnings
         try:
             yield systemd
         finally:
-            OUTPUTS["console"] = before[0]
+            OUTPUTS["console"] = before
             del os.environ["NOTIFY_SOCKET"]
-            logging.getLogger("fmd").setLevel(before[2])
+            logger.setLevel(level)
 
 
-SETTINGS = {"camera.source": "doorway", "camera.live": True, "alert.driver": "console"}
+DRILL_SETTINGS = {"camera.source": "doorway", "camera.live": True, "alert.driver": "console"}
 
 
-def rehearse(seed: int, systemd: socket.socket, **changed: Any) -> tuple[Drill, Record, list[str]]:
-    """The drill of a seed with some camera settings changed, and what went wrong in it."""
+def run_drill(seed: int, systemd: socket.socket, **changed: Any) -> tuple[Drill, DrillRecord, list[str]]:
+    """Run the drill of a seed; return it, its record and its failures. ``changed`` are camera settings."""
     drill = Drill.of(seed)
     more = {f"camera.{key}": value for key, value in changed.items()}
-    settings = config.load(None, {**SETTINGS, "camera.give_up_s": drill.give_up_s, **more})
+    settings = config.load(None, {**DRILL_SETTINGS, "camera.give_up_s": drill.give_up_s, **more})
     record = Simulation(drill, settings, systemd).run()
-    return drill, record, troubles(drill, record)
+    return drill, record, failures_of(drill, record)
 
 
 @dataclass
-class Table:
-    """Results of many drills."""
+class DrillTable:
+    """Results of many drills. ``noticed_s`` and ``back_s`` are seconds by kind of fault."""
 
     drills: int = 0
     failed: dict[int, list[str]] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
-    named_s: dict[str, list[float]] = field(default_factory=dict)
+    noticed_s: dict[str, list[float]] = field(default_factory=dict)
     back_s: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, drill: Drill, record: Record, wrong: list[str]) -> None:
+    def add(self, drill: Drill, record: DrillRecord, failures: list[str]) -> None:
+        """Add the result of one drill."""
         self.drills += 1
         self.endings[record.ended] += 1
-        if wrong:
-            self.failed[drill.seed] = wrong
+        if failures:
+            self.failed[drill.seed] = failures
         for fault in drill.faults:
             self.kinds[fault.kind] += 1
-            named = next((h for h in record.healths if h.since_s >= fault.at_s and h.blind), None)
-            back = next((h for h in record.healths if named and h.since_s > named.since_s and not h.blind), None)
-            if named:
-                self.named_s.setdefault(fault.kind, []).append(named.since_s - fault.at_s)
+            noticed = next((h for h in record.healths if h.since_s >= fault.at_s and h.blind), None)
+            back = next((h for h in record.healths if noticed and h.since_s > noticed.since_s and not h.blind), None)
+            if noticed:
+                self.noticed_s.setdefault(fault.kind, []).append(noticed.since_s - fault.at_s)
             if back:
                 self.back_s.setdefault(fault.kind, []).append(max(0.0, back.since_s - fault.until_s))
 
     def __str__(self) -> str:
-        lines = [f"{'fault':<8}{'times':>8}{'named after, most':>20}{'back after, most':>20}   seconds"]
+        lines = [f"{'fault':<8}{'times':>8}{'reported after, max':>20}{'back after, max':>20}   seconds"]
         for kind, times in sorted(self.kinds.items()):
-            named, back = max(self.named_s.get(kind, [0.0])), max(self.back_s.get(kind, [0.0]))
-            lines.append(f"{kind:<8}{times:>8}{named:>20.2f}{back:>20.2f}")
+            noticed, back = max(self.noticed_s.get(kind, [0.0])), max(self.back_s.get(kind, [0.0]))
+            lines.append(f"{kind:<8}{times:>8}{noticed:>20.2f}{back:>20.2f}")
         lines.append(f"ended by {dict(self.endings)}")
         lines.append(f"{self.drills} drills, {len(self.failed)} failed")
-        lines += [f"  --seed {seed}: {'; '.join(wrong)}" for seed, wrong in list(self.failed.items())[:20]]
+        lines += [f"  --seed {seed}: {'; '.join(failures)}" for seed, failures in list(self.failed.items())[:20]]
         return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--drills", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, help="this drill only")
-    parser.add_argument("--verbose", action="store_true", help="every change of health and word to systemd")
+    parser.add_argument("--drills", type=int, default=10_000, help="number of drills (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="run only the drill of this seed")
+    parser.add_argument("--verbose", action="store_true", help="print every change of health and message to systemd")
     arguments = parser.parse_args()
-    table, started_s = Table(), time.process_time()
+    table, started_s = DrillTable(), time.process_time()
     with simulated_outputs_and_systemd() as systemd:
         for seed in range(arguments.drills) if arguments.seed is None else [arguments.seed]:
-            drill, record, wrong = rehearse(seed, systemd)
-            table.add(drill, record, wrong)
+            drill, record, failures = run_drill(seed, systemd)
+            table.add(drill, record, failures)
             if arguments.verbose:
-                print(drill, *record.healths, *[f"{at_s:8.2f} {said!r}" for at_s, said in record.heard], sep="\n")
+                print(drill, *record.healths, *[f"{at_s:8.2f} {text!r}" for at_s, text in record.notified], sep="\n")
     print(table)
     print(f"{time.process_time() - started_s:.0f} s of processor time")
     return 1 if table.failed else 0

@@ -1,11 +1,12 @@
-"""Passages composed from labelled faces, and how the whole line decides them.
+"""Passages composed from labelled faces, and how the whole pipeline decides them.
 
     python -m simulation.passages BOXES.csv --split test --plot passages.png
 
-People come through the drawn doorway one passage after the other: they enter, pause, leave; walk fast, shake their
-heads, turn away, are out of focus; come in pairs, cross, walk up from afar; take the mask off once cleared. Each is a
-piece cut from a photograph around one labelled face, moved as a flat card, with the blur that its movement makes at
-1/30 s. What is measured of every person: decided right, alarms, flips, and the time from the first usable face.
+People come through the drawn doorway, one passage after the other. They enter, pause and leave; walk fast, shake their
+heads, turn away, are out of focus; come in pairs, cross, walk up from afar; take the mask off once cleared. Each person
+is cut from a photograph around one labelled face and moved as a flat cutout, with the motion blur of 1/30 s.
+
+Measured for every person: decided right, alarms, changes of the decision, and the time from the first usable face.
 """
 
 from __future__ import annotations
@@ -26,7 +27,20 @@ import numpy as np
 from converter.tables import LabelledFace, Picture, read_boxes
 from edge import config
 from edge.config import Settings
-from edge.contracts import Box, Change, Decision, Detector, Floats, Frame, Image, Outcome, Step
+from edge.contracts import (
+    WITH_INCORRECT_MASK,
+    WITH_MASK,
+    WITHOUT_MASK,
+    Box,
+    Change,
+    Decision,
+    Detector,
+    Floats,
+    Frame,
+    Image,
+    Outcome,
+    Step,
+)
 from edge.drivers.doorway import draw_doorway
 from edge.pipeline import Pipeline
 from edge.service import models
@@ -41,16 +55,16 @@ from training.data import load_faces, of_split
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480
-EMPTY_S = 2.2
-"""Between two passages; longer than ``track.lost_s``, so that the next person is somebody new."""
+GAP_S = 2.2
+"""Empty doorway before each passage, in seconds; longer than ``track.lost_s``, so that the next person is a new one."""
 EXPOSURE_S = 1 / 30
-MASKED, BARE, SLOPPY = "with_mask", "without_mask", "with_incorrect_mask"
-SMALLEST_FACE = 40.0
-"""Labelled faces narrower than this are no use at a door's distance: they would be blown up."""
+"""Exposure of a frame, which makes the motion blur."""
+MIN_FACE_WIDTH = 40.0
+"""Narrowest labelled face, in pixels: smaller ones would have to be enlarged for a door's distance."""
 
 
 class Pose(NamedTuple):
-    """Where a person's face is: centre and width in pixels, turned away (0 to 1), defocus (sigma, pixels)."""
+    """Place and appearance of a face: centre and width in pixels, turned away (0 to 1), defocus (sigma, pixels)."""
 
     x: float
     y: float
@@ -60,14 +74,14 @@ class Pose(NamedTuple):
 
 
 Gait = Callable[[float], Pose]
-"""Seconds since the passage began -> pose."""
-Whose = dict[int, Counter[int | None]]
-"""How many looks a track lay on whom, by the track's id: which of the passage's people, None for nobody."""
+"""Seconds since the start of the passage -> pose."""
+Owners = dict[int, Counter[int | None]]
+"""Track id -> number of frames in which the track lay on each person of the passage (by index; None: on no person)."""
 
 
 @dataclass(frozen=True)
-class Card:
-    """A person cut out of a photograph: (h, w, 3) RGB, its soft outline (h, w) uint8, the face in it, its label."""
+class Cutout:
+    """A person cut from a photograph: (h, w, 3) RGB uint8, soft outline (h, w) uint8, the face in it, its label."""
 
     image: Image
     outline: Image
@@ -77,57 +91,59 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody who comes through; ``cards`` from when on each is to be seen, seconds of the passage."""
+class Walker:
+    """A person who walks through a passage. ``cutouts`` pairs each with the second from which it is visible."""
 
-    cards: Sequence[tuple[float, Card]]
+    cutouts: Sequence[tuple[float, Cutout]]
     gait: Gait
 
-    def card(self, at_s: float) -> Card:
-        return [card for from_s, card in self.cards if at_s >= from_s][-1]
+    def cutout(self, at_s: float) -> Cutout:
+        """Return the cutout that is visible at a second of the passage."""
+        return [cutout for from_s, cutout in self.cutouts if at_s >= from_s][-1]
 
     @property
     def violates(self) -> bool:
-        """Whether the person ought to raise the alarm at some time."""
-        return any(card.label != MASKED for _, card in self.cards)
+        """Whether the person must raise the alarm at some time."""
+        return any(cutout.label != WITH_MASK for _, cutout in self.cutouts)
 
     @property
-    def bare_from_s(self) -> float:
-        """When on the person ought to; infinite for never."""
-        return next((from_s for from_s, card in self.cards if card.label != MASKED), math.inf)
+    def violates_from_s(self) -> float:
+        """Second of the passage from which the person must raise the alarm; infinite if never."""
+        return next((from_s for from_s, cutout in self.cutouts if cutout.label != WITH_MASK), math.inf)
 
     @property
     def kind(self) -> str:
-        return "taken off" if len(self.cards) > 1 else self.cards[0][1].label
+        """Label of the person, or "taken off" if it changes."""
+        return "taken off" if len(self.cutouts) > 1 else self.cutouts[0][1].label
 
 
 @dataclass(frozen=True)
-class Passage:
-    """Who comes through together, and how."""
+class ComposedPassage:
+    """People who come through the doorway together, and the manner in which they do."""
 
     manner: str
-    people: Sequence[Person]
+    people: Sequence[Walker]
     seconds: float
 
 
 def faces_alone(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, LabelledFace]]:
-    """Faces large enough with nobody else's within what is cut out around them."""
+    """Yield the faces that are large enough and have no other face within their surroundings."""
     for picture in pictures:
         for face in picture.faces:
             around = _surroundings(face.box)
             others = (other for other in picture.faces if other is not face)
-            if face.box.width >= SMALLEST_FACE and not any(other.box.intersection(around) for other in others):
+            if face.box.width >= MIN_FACE_WIDTH and not any(other.box.intersection(around) for other in others):
                 yield picture, face
 
 
 def _surroundings(box: Box) -> Box:
-    """What is cut out around a face: head and shoulders."""
+    """Return the part to cut out around a face: head and shoulders."""
     (x, y), side = box.centre, max(box.width, box.height)
     return Box(x - 1.1 * side, y - 1.0 * side, x + 1.1 * side, y + 1.7 * side)
 
 
-def cut_out(picture: Picture, face: LabelledFace) -> Card:
-    """The card of one labelled face."""
+def cut_out(picture: Picture, face: LabelledFace) -> Cutout:
+    """Return the cutout of one labelled face."""
     image, faces = load_faces(picture)
     scaled = faces[picture.faces.index(face)].box
     around = _surroundings(scaled)
@@ -139,7 +155,7 @@ def cut_out(picture: Picture, face: LabelledFace) -> Card:
     outline[soft:-soft, soft:-soft] = 255
     box = Box(scaled.xmin - xmin, scaled.ymin - ymin, scaled.xmax - xmin, scaled.ymax - ymin)
     softened = np.asarray(cv2.GaussianBlur(outline, (0, 0), soft / 2), np.uint8)
-    return Card(
+    return Cutout(
         piece,
         softened,
         box,
@@ -155,7 +171,7 @@ def pausing(
     pause_s: float = 1.8,
     stop_x: float = 0.5,
 ) -> Gait:
-    """In from one side, stop and sway, on to the other side; 1.2 s each way."""
+    """Return a gait: in from one side, stop and sway, on to the other side; 1.2 s each way."""
 
     def gait(at_s: float) -> Pose:
         away = max(0.0, 1 - at_s / 1.2) - max(0.0, (at_s - 1.2 - pause_s) / 1.2)
@@ -166,7 +182,7 @@ def pausing(
 
 
 def walking_past(width: float, side: float, seconds: float) -> Gait:
-    """Straight through without a stop."""
+    """Return a gait straight through, without a stop."""
     return lambda at_s: Pose(
         WIDTH * (0.5 + side * (0.7 - 1.4 * at_s / seconds)),
         HEIGHT * 0.42 + 4 * math.sin(at_s * 11),
@@ -175,7 +191,7 @@ def walking_past(width: float, side: float, seconds: float) -> Gait:
 
 
 def walking_up(width: float, side: float) -> Gait:
-    """From the far end of the corridor up to the camera in 3 s, a pause, out at the side."""
+    """Return a gait from the far end of the corridor up to the camera in 3 s, then a pause, then out at the side."""
 
     def gait(at_s: float) -> Pose:
         near = min(1.0, 0.25 + 0.75 * at_s / 3.0)
@@ -190,7 +206,7 @@ def walking_up(width: float, side: float) -> Gait:
 
 
 def shaking(gait: Gait, from_s: float = 1.6, to_s: float = 2.8) -> Gait:
-    """A head shake on top of a gait: two and a half a second, turning as far as a shake does."""
+    """Add a head shake to a gait: 2.5 shakes a second, each as far as people turn their heads in result."""
 
     def shaken(at_s: float) -> Pose:
         pose = gait(at_s)
@@ -203,7 +219,7 @@ def shaking(gait: Gait, from_s: float = 1.6, to_s: float = 2.8) -> Gait:
 
 
 def turning_away(gait: Gait, from_s: float = 1.7, to_s: float = 2.7) -> Gait:
-    """Looks to the side for a second."""
+    """Add a turn of the head to the side to a gait, for a second."""
 
     def turned(at_s: float) -> Pose:
         inside = min(at_s - from_s, to_s - at_s)
@@ -213,7 +229,7 @@ def turning_away(gait: Gait, from_s: float = 1.7, to_s: float = 2.7) -> Gait:
 
 
 def out_of_focus(gait: Gait, from_s: float = 1.4, to_s: float = 2.4) -> Gait:
-    """The camera hunts for a second."""
+    """Add a second to a gait in which the camera searches its focus."""
 
     def blurred(at_s: float) -> Pose:
         pose, inside = gait(at_s), min(at_s - from_s, to_s - at_s)
@@ -235,34 +251,34 @@ MANNERS = (
     "cross",
     "off",
 )
-"""What is drawn from in turn."""
-SHARES = {MASKED: 0.45, BARE: 0.35, SLOPPY: 0.2}
+"""Manners of the passages, in turn."""
+LABEL_SHARES = {WITH_MASK: 0.45, WITHOUT_MASK: 0.35, WITH_INCORRECT_MASK: 0.2}
 
 
-class Pool:
-    """People to draw from, in a random order; everybody comes once before anybody comes again."""
+class CutoutPool:
+    """Cards in random order; each is drawn once before any is drawn again."""
 
-    def __init__(self, cards: Mapping[str, Sequence[Card]], rng: np.random.Generator) -> None:
-        self._cards, self._rng = cards, rng
-        self._left: dict[str, list[Card]] = {label: [] for label in cards}
+    def __init__(self, cutouts: Mapping[str, Sequence[Cutout]], rng: np.random.Generator) -> None:
+        self._cutouts, self._rng = cutouts, rng
+        self._left: dict[str, list[Cutout]] = {label: [] for label in cutouts}
 
-    def draw(self, label: str | None = None) -> Card:
-        """Somebody of this label; of any, by :data:`SHARES`."""
-        label = label or str(self._rng.choice(list(SHARES), p=list(SHARES.values())))
+    def draw(self, label: str | None = None) -> Cutout:
+        """Return a cutout with this label, or with a random one by :data:`LABEL_SHARES`."""
+        label = label or str(self._rng.choice(list(LABEL_SHARES), p=list(LABEL_SHARES.values())))
         if not self._left[label]:
-            self._left[label] = [self._cards[label][i] for i in self._rng.permutation(len(self._cards[label]))]
+            self._left[label] = [self._cutouts[label][i] for i in self._rng.permutation(len(self._cutouts[label]))]
         return self._left[label].pop()
 
 
-def passages_of(cards: Mapping[str, Sequence[Card]], number: int, seed: int = 1) -> Iterator[Passage]:
-    """So many passages, seeded."""
+def passages_of(cutouts: Mapping[str, Sequence[Cutout]], number: int, seed: int = 1) -> Iterator[ComposedPassage]:
+    """Yield ``number`` passages; the seed determines them."""
     rng = np.random.default_rng(seed)
-    pool = Pool(cards, rng)
+    pool = CutoutPool(cutouts, rng)
     for i in range(number):
         yield _passage(MANNERS[i % len(MANNERS)], pool.draw, rng)
 
 
-def _passage(manner: str, draw: Callable[..., Card], rng: np.random.Generator) -> Passage:
+def _passage(manner: str, draw: Callable[..., Cutout], rng: np.random.Generator) -> ComposedPassage:
     width, side = float(rng.uniform(64, 150)), 1.0 if rng.random() < 0.5 else -1.0
     stop = pausing(width, side)
     if manner == "pair":
@@ -271,16 +287,16 @@ def _passage(manner: str, draw: Callable[..., Card], rng: np.random.Generator) -
             pausing(width * 0.9, side, 0.4, stop_x=0.72),
         )
         people = [
-            Person([(0.0, draw())], near),
-            Person([(0.0, draw())], lambda at_s: far(at_s - 0.3)),
+            Walker([(0.0, draw())], near),
+            Walker([(0.0, draw())], lambda at_s: far(at_s - 0.3)),
         ]
-        return Passage(manner, people, 4.8)
+        return ComposedPassage(manner, people, 4.8)
     if manner == "cross":
         ways = [walking_past(width, side, 2.6), walking_past(width * 0.8, -side, 3.0)]
-        return Passage(manner, [Person([(0.0, draw())], way) for way in ways], 3.1)
+        return ComposedPassage(manner, [Walker([(0.0, draw())], way) for way in ways], 3.1)
     if manner == "off":
         gait = pausing(width, side, pause_s=4.0)
-        return Passage(manner, [Person([(0.0, draw(MASKED)), (3.0, draw(BARE))], gait)], 6.4)
+        return ComposedPassage(manner, [Walker([(0.0, draw(WITH_MASK)), (3.0, draw(WITHOUT_MASK))], gait)], 6.4)
     gaits: dict[str, tuple[Gait, float]] = {
         "walk": (walking_past(width, side, 2.4), 2.4),
         "fast": (walking_past(width, side, 1.3), 1.3),
@@ -290,26 +306,29 @@ def _passage(manner: str, draw: Callable[..., Card], rng: np.random.Generator) -
         "up": (walking_up(width, side), 5.0),
     }
     gait, seconds = gaits.get(manner, (stop, 4.2))
-    return Passage(manner, [Person([(0.0, draw())], gait)], seconds)
+    return ComposedPassage(manner, [Walker([(0.0, draw())], gait)], seconds)
 
 
-class Scene:
-    """Draws passages onto the doorway."""
+class SceneRenderer:
+    """Renders passages onto the doorway."""
 
     def __init__(self, seed: int = 1) -> None:
         rng = np.random.default_rng(seed)
         self._doorway = draw_doorway()
         self._noise = [rng.normal(0, 2, self._doorway.shape).round().astype(np.int16) for _ in range(8)]
 
-    def frames(self, passage: Passage) -> Iterator[tuple[float, Image]]:
-        """Time of the passage and (480, 640, 3) RGB; the empty doorway before it included, at times below zero."""
-        for i in range(-int(EMPTY_S * FPS), int(passage.seconds * FPS)):
+    def frames(self, passage: ComposedPassage) -> Iterator[tuple[float, Image]]:
+        """Yield the time in the passage and the frame, (480, 640, 3) RGB uint8.
+
+        The empty doorway before the passage comes first, at times below zero.
+        """
+        for i in range(-int(GAP_S * FPS), int(passage.seconds * FPS)):
             scene = self._doorway.copy()
-            # Who is larger is nearer, and hides the others.
+            # The larger person is nearer, and hides the others.
             for person in sorted(passage.people, key=lambda p: p.gait(i / FPS).width) if i >= 0 else ():
                 paste(
                     scene,
-                    person.card(i / FPS),
+                    person.cutout(i / FPS),
                     person.gait(i / FPS),
                     person.gait(i / FPS + EXPOSURE_S),
                 )
@@ -319,23 +338,23 @@ class Scene:
             )
 
 
-def paste(scene: Image, card: Card, pose: Pose, after: Pose) -> None:
-    """Blend a card into the scene at ``pose``, smeared towards where it is when the shutter closes."""
-    scale = pose.width / card.face.width
+def paste(scene: Image, cutout: Cutout, pose: Pose, after: Pose) -> None:
+    """Blend a cutout into the scene at ``pose``, blurred towards its pose ``after`` the exposure."""
+    scale = pose.width / cutout.face.width
     squeezed = scale * (1 - 0.6 * pose.turned)
-    (x, y), (height, width) = card.face.centre, card.outline.shape
+    (x, y), (height, width) = cutout.face.centre, cutout.outline.shape
     left, top = pose.x - squeezed * x, pose.y - scale * y
     length = math.hypot(after.x - pose.x, after.y - pose.y)
     spread = 2 + length / 2 + 3 * pose.defocus
-    # Only the part of the scene that is covered: a face is a tenth of it.
+    # Only the covered part of the scene is blended: a face covers a tenth of it.
     xmin, xmax = (round(min(WIDTH, max(0, v))) for v in (left - spread, left + squeezed * width + spread))
     ymin, ymax = (round(min(HEIGHT, max(0, v))) for v in (top - spread, top + scale * height + spread))
     if xmax - xmin < 1 or ymax - ymin < 1:
         return
     matrix = np.array([[squeezed, 0, left - xmin], [0, scale, top - ymin]])
-    image = cv2.GaussianBlur(card.image, (0, 0), 0.4 / scale) if scale < 0.7 else card.image
+    image = cv2.GaussianBlur(cutout.image, (0, 0), 0.4 / scale) if scale < 0.7 else cutout.image
     person = cv2.warpAffine(image, matrix, (xmax - xmin, ymax - ymin), borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(card.outline, matrix, (xmax - xmin, ymax - ymin))
+    alpha = cv2.warpAffine(cutout.outline, matrix, (xmax - xmin, ymax - ymin))
     if pose.defocus > 0.3:
         person, alpha = (cv2.GaussianBlur(p, (0, 0), pose.defocus) for p in (person, alpha))
     if length > 1.5:
@@ -347,7 +366,7 @@ def paste(scene: Image, card: Card, pose: Pose, after: Pose) -> None:
 
 
 def _smear(dx: float, dy: float, length: float) -> Floats:
-    """The kernel that draws a point out along (dx, dy) pixels."""
+    """Return the kernel that blurs a point along (dx, dy) pixels."""
     size = 2 * int(length / 2) + 3
     kernel, middle = np.zeros((size, size), np.float32), size // 2
     start = (round(middle - dx / 2), round(middle - dy / 2))
@@ -356,56 +375,61 @@ def _smear(dx: float, dy: float, length: float) -> Floats:
 
 
 @dataclass
-class Seen:
-    """What the line made of one person."""
+class WalkerResult:
+    """Decisions of the pipeline on one person. ``decisions`` pairs each with its second of the passage."""
 
     manner: str
-    person: Person
-    told: list[tuple[float, Decision]] = field(default_factory=list)
+    person: Walker
+    decisions: list[tuple[float, Decision]] = field(default_factory=list)
     usable_s: float = math.inf
-    """When the face was first usable while the person was (or, never bare, in any case) in violation."""
+    """Second of the first usable face, from the violation on if the person is ever in violation."""
 
     @property
     def alarms(self) -> int:
-        """How often the person was held to be in violation, departures aside."""
-        return sum(d.passage.outcome is Outcome.VIOLATION for _, d in self.told)
+        """Number of decisions for a violation, departures aside."""
+        return sum(d.passage.outcome is Outcome.VIOLATION for _, d in self.decisions)
 
     @property
     def flips(self) -> int:
-        """Changes of mind beyond the one that taking the mask off asks for; a first "unsure" is none."""
-        outcomes = [d.passage.outcome for _, d in self.told if d.passage.outcome is not Outcome.UNSURE]
+        """Number of changed decisions, except the one for taking the mask off; a first "unsure" is no change."""
+        outcomes = [d.passage.outcome for _, d in self.decisions if d.passage.outcome is not Outcome.UNSURE]
         changes = sum(one is not other for one, other in itertools.pairwise(outcomes))
         return max(0, changes - (self.person.kind == "taken off"))
 
     @property
     def outcome(self) -> str:
-        """The last that was held, ``undecided`` where nothing was."""
-        return self.told[-1][1].passage.outcome.value if self.told else "undecided"
+        """Outcome of the last decision, or ``undecided``."""
+        return self.decisions[-1][1].passage.outcome.value if self.decisions else "undecided"
 
     @property
     def right(self) -> bool:
-        """Violators end as violations and were not accused before, everybody else ends as compliant, never accused."""
+        """Whether every decision was right.
+
+        A person in violation ends as one, without an alarm before. Everyone else ends as compliant, without an alarm.
+        """
         if not self.person.violates:
             return self.outcome == "compliant" and not self.alarms
-        early = any(d.passage.outcome is Outcome.VIOLATION and at_s < self.person.bare_from_s for at_s, d in self.told)
+        early = any(
+            d.passage.outcome is Outcome.VIOLATION and at_s < self.person.violates_from_s for at_s, d in self.decisions
+        )
         return self.outcome == "violation" and not early
 
     @property
     def alarm_after_s(self) -> float | None:
-        """Seconds from the first usable face to the alarm; None where there was none."""
+        """Seconds from the first usable face to the alarm, or None."""
         at_s = next(
-            (at_s for at_s, d in self.told if d.passage.outcome is Outcome.VIOLATION),
+            (at_s for at_s, d in self.decisions if d.passage.outcome is Outcome.VIOLATION),
             None,
         )
         return None if at_s is None else at_s - self.usable_s
 
 
-class Rehearsal:
-    """The whole line, fed passage after passage as on one day at the door."""
+class Door:
+    """The whole pipeline, which sees passage after passage as on one day at the door."""
 
     def __init__(self, settings: Settings, detector: Detector, classifier: MaskClassifier) -> None:
         led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
-        self.lamp = led.states
+        self.led_states = led.states
         self.pipeline = Pipeline(
             Watch(settings.watch, settings.detect),
             detector,
@@ -416,111 +440,121 @@ class Rehearsal:
             Alert(settings.alert, led, buzzer),
         )
         self.spurious = 0
-        """Violations told of nobody who was there."""
+        """Number of decisions for a violation about a track that lay on no person."""
         self._index = 0
 
-    def watch(self, passage: Passage, frames: Iterator[tuple[float, Image]]) -> list[Seen]:
-        """Send one passage through; what became of each of its people."""
-        seen = [Seen(passage.manner, person) for person in passage.people]
-        whose: Whose = defaultdict(Counter)
+    def watch(self, passage: ComposedPassage, frames: Iterator[tuple[float, Image]]) -> list[WalkerResult]:
+        """Send one passage through the pipeline and return the result of each of its people."""
+        results = [WalkerResult(passage.manner, person) for person in passage.people]
+        owners: Owners = defaultdict(Counter)
         decisions: list[tuple[float, Decision]] = []
         for at_s, image in frames:
             step = self.pipeline.step(Frame(image, None, self._index / FPS, self._index))
             self._index += 1
             decisions += [(at_s, d) for d in step.decisions if d.change is not Change.LEFT]
-            _attribute(step, passage, at_s, whose)
-            for one in seen:
-                if at_s >= 0 and one.usable_s == math.inf and _usable_now(one.person, at_s):
-                    one.usable_s = at_s
+            _count_owners(step, passage, at_s, owners)
+            for result in results:
+                if at_s >= 0 and result.usable_s == math.inf and _usable_now(result.person, at_s):
+                    result.usable_s = at_s
         for at_s, decision in decisions:
-            owners = whose[decision.passage.id].most_common(1)
-            owner = owners[0][0] if owners else None
+            most_common = owners[decision.passage.id].most_common(1)
+            owner = most_common[0][0] if most_common else None
             if owner is not None:
-                seen[owner].told.append((at_s, decision))
+                results[owner].decisions.append((at_s, decision))
             else:
                 self.spurious += decision.passage.outcome is Outcome.VIOLATION
-        return seen
+        return results
 
 
-def _attribute(step: Step, passage: Passage, at_s: float, whose: Whose) -> None:
-    """Take note of whose face each track lies on; of nobody's where another face is on somebody's card, say."""
+def _count_owners(step: Step, passage: ComposedPassage, at_s: float, owners: Owners) -> None:
+    """Count for each track the person it lies on; None if it is on another face of a cutout, for example."""
     poses = [person.gait(at_s) for person in passage.people] if at_s >= 0 else []
     for track in step.tracks if step.detected else ():
         x, y = track.box.centre
         away = [math.hypot(x - pose.x, y - pose.y) / pose.width for pose in poses]
         if not track.missed:
-            whose[track.id][away.index(min(away)) if away and min(away) < 0.7 else None] += 1
+            owners[track.id][away.index(min(away)) if away and min(away) < 0.7 else None] += 1
 
 
-def _usable_now(person: Person, at_s: float) -> bool:
-    """Whether a person who ought to alarm has their whole face in the picture, large, sharp and frontal enough."""
+def _usable_now(person: Walker, at_s: float) -> bool:
+    """Return whether the whole face is visible, large, sharp and frontal enough, and must raise the alarm by now."""
     pose = person.gait(at_s)
     half = pose.width / 2
     inside = half <= pose.x <= WIDTH - half and half <= pose.y <= HEIGHT - half
-    due = at_s >= (person.bare_from_s if person.violates else 0.0)
+    due = at_s >= (person.violates_from_s if person.violates else 0.0)
     return due and inside and pose.width >= 32 and pose.turned < 0.3 and pose.defocus < 1
 
 
-def summary(seen: Sequence[Seen]) -> str:
-    """The table: a line for every kind of person and every manner, and one for all."""
+def summary(results: Sequence[WalkerResult]) -> str:
+    """Return the table: a line for every kind of person and every manner, and one for all people."""
     lines = [
         f"{'':<22}{'people':>7}{'right':>8}{'wrong':>7}{'open':>6}{'alarms':>8}{'flips':>7}{'median s':>10}{'p95 s':>8}"
     ]
-    groups: dict[str, list[Seen]] = defaultdict(list)
-    for one in seen:
-        groups[one.person.kind].append(one)
-    for one in seen:
-        groups[f"  {one.manner}"].append(one)
-    groups["all"] = list(seen)
+    groups: dict[str, list[WalkerResult]] = defaultdict(list)
+    for result in results:
+        groups[result.person.kind].append(result)
+    for result in results:
+        groups[f"  {result.manner}"].append(result)
+    groups["all"] = list(results)
     for name, members in groups.items():
         lines.append(_row(name, members))
     return "\n".join(lines)
 
 
-def _row(name: str, members: Sequence[Seen]) -> str:
-    """``alarms`` are those of each violation that raised any, ``open`` who stayed undecided or unsure."""
-    raised = [one.alarms for one in members if one.person.violates and one.alarms]
-    waits = sorted(one.alarm_after_s for one in members if one.person.violates and one.alarm_after_s is not None)
-    opened = sum(one.outcome in ("undecided", "unsure") for one in members)
-    right = sum(one.right for one in members)
+def _row(name: str, members: Sequence[WalkerResult]) -> str:
+    """Return one line of the table.
+
+    ``alarms`` is the mean over the violations with an alarm, ``open`` counts undecided and unsure people.
+    """
+    raised = [result.alarms for result in members if result.person.violates and result.alarms]
+    waits = sorted(
+        result.alarm_after_s for result in members if result.person.violates and result.alarm_after_s is not None
+    )
+    opened = sum(result.outcome in ("undecided", "unsure") for result in members)
+    right = sum(result.right for result in members)
     times = f"{median(waits):>10.2f}{waits[int(0.95 * (len(waits) - 1))]:>8.2f}" if waits else ""
     alarms = f"{sum(raised) / len(raised):>8.3f}" if raised else f"{'':>8}"
-    flips = sum(one.flips for one in members) / len(members)
+    flips = sum(result.flips for result in members) / len(members)
     return (
         f"{name:<22}{len(members):>7}{right / len(members):>8.3f}{len(members) - right - opened:>7}{opened:>6}"
         f"{alarms}{flips:>7.3f}{times}"
     )
 
 
-def cards_of(boxes: Path, split: str) -> dict[str, list[Card]]:
-    """Everybody of a split who can be cut out, by label."""
-    cards: dict[str, list[Card]] = {MASKED: [], BARE: [], SLOPPY: []}
+def cutouts_of(boxes: Path, split: str) -> dict[str, list[Cutout]]:
+    """Return the cutouts of all suitable people of a split, by label."""
+    cutouts: dict[str, list[Cutout]] = {WITH_MASK: [], WITHOUT_MASK: [], WITH_INCORRECT_MASK: []}
     for picture, face in faces_alone(of_split(read_boxes(boxes), split)):
-        if face.label in cards:
-            cards[face.label].append(cut_out(picture, face))
-    return cards
+        if face.label in cutouts:
+            cutouts[face.label].append(cut_out(picture, face))
+    return cutouts
 
 
-def rehearse(passages: Sequence[Passage], settings: Settings) -> tuple[list[Seen], int]:
-    """Send passages through the line with the settings' models; what became of everybody, and spurious alarms."""
-    rehearsal = Rehearsal(settings, models.open_detector(settings), models.open_classifier(settings))
-    scene = Scene()
-    seen: list[Seen] = []
+def run_passages(passages: Sequence[ComposedPassage], settings: Settings) -> tuple[list[WalkerResult], int]:
+    """Send passages through the pipeline with the models of the settings.
+
+    Returns the result of every person, and the number of alarms for no person.
+    """
+    door = Door(settings, models.open_detector(settings), models.open_classifier(settings))
+    scene = SceneRenderer()
+    results: list[WalkerResult] = []
     for i, passage in enumerate(passages):
-        seen += rehearsal.watch(passage, scene.frames(passage))
+        results += door.watch(passage, scene.frames(passage))
         if i % 20 == 19:
             print(f"{i + 1}/{len(passages)} passages", flush=True)
-    return seen, rehearsal.spurious
+    return results, door.spurious
 
 
-def plot(seen: Sequence[Seen], path: Path) -> None:
-    """Who is decided rightly, by kind and manner, and how long violators wait for their alarm."""
+def plot(results: Sequence[WalkerResult], path: Path) -> None:
+    """Plot the share of right decisions by kind and manner, and the time until an alarm."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     shares, waits = figure.subplots(1, 2)
-    for shift, kind in enumerate((MASKED, BARE, SLOPPY, "taken off")):
-        by_manner = [[o.right for o in seen if o.manner == m and o.person.kind == kind] for m in dict.fromkeys(MANNERS)]
+    for shift, kind in enumerate((WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK, "taken off")):
+        by_manner = [
+            [r.right for r in results if r.manner == m and r.person.kind == kind] for m in dict.fromkeys(MANNERS)
+        ]
         heights = [sum(right) / len(right) if right else 0.0 for right in by_manner]
         shares.bar(
             [i + 0.2 * shift - 0.3 for i in range(len(heights))],
@@ -528,8 +562,8 @@ def plot(seen: Sequence[Seen], path: Path) -> None:
             0.2,
             label=kind,
         )
-        times = sorted(o.alarm_after_s for o in seen if o.person.kind == kind and o.alarm_after_s is not None)
-        if kind != MASKED and times:
+        times = sorted(r.alarm_after_s for r in results if r.person.kind == kind and r.alarm_after_s is not None)
+        if kind != WITH_MASK and times:
             waits.step(
                 times,
                 [(i + 1) / len(times) for i in range(len(times))],
@@ -550,11 +584,11 @@ def plot(seen: Sequence[Seen], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("boxes", type=Path)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--passages", type=int, default=220)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("boxes", type=Path, help="table of labelled faces")
+    parser.add_argument("--split", default="test", help="split that the people are from (default: %(default)s)")
+    parser.add_argument("--passages", type=int, default=220, help="number of passages (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the passages (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, help="picture file to plot the results to")
     parser.add_argument(
         "--set",
         action="append",
@@ -564,16 +598,17 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     settings = config.load(None, dict(map(config.parse_assignment, arguments.set)))
-    cards = cards_of(arguments.boxes, arguments.split)
-    seen, spurious = rehearse(list(passages_of(cards, arguments.passages, arguments.seed)), settings)
-    print(summary(seen))
-    print(f"alarms for nobody who was there: {spurious}")
-    for one in seen:
-        if not one.right:
-            names = " then ".join(card.name for _, card in one.person.cards)
-            print(f"not right: {one.manner:<6} {one.person.kind:<20} {one.outcome:<10} {one.alarms} alarms  {names}")
+    cutouts = cutouts_of(arguments.boxes, arguments.split)
+    results, spurious = run_passages(list(passages_of(cutouts, arguments.passages, arguments.seed)), settings)
+    print(summary(results))
+    print(f"alarms for no person: {spurious}")
+    for result in results:
+        if not result.right:
+            person, outcome = result.person, result.outcome
+            names = " then ".join(cutout.name for _, cutout in person.cutouts)
+            print(f"not right: {result.manner:<6} {person.kind:<20} {outcome:<10} {result.alarms} alarms  {names}")
     if arguments.plot:
-        plot(seen, arguments.plot)
+        plot(results, arguments.plot)
 
 
 if __name__ == "__main__":

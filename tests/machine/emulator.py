@@ -1,8 +1,8 @@
-"""A whole board emulated by QEMU, looked at from outside: its console, a shell in it, and the levels of its pins.
+"""A whole board emulated by QEMU, observed from outside: its console, a shell in it, and the levels of its pins.
 
-``virt`` stands in for a Pi 4: QEMU's generic machine, told by its device tree that it is one, with a
-PL061 of eight lines as its GPIO chip. ``pi`` is QEMU's model of a Pi 3B with the BCM2837's own 54 lines. Pins are never
-asked of the guest: QEMU reports every change of the line as its chip drives it.
+``virt`` replaces a Pi 4: QEMU's generic machine with a Pi 4's name in its device tree, and a PL061 of eight lines as
+its GPIO chip. ``pi`` is QEMU's model of a Pi 3B with the BCM2837's own 54 lines. The proof never asks the guest for a
+pin: QEMU reports every change of a line as the chip drives it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tests.machine.kernel import VIRT, Kernel
 from tests.machine.place import ProofError
 
 BOOT_S = 900
-"""The longest a boot may take: an idle desktop needs 20 s, two busy cores of a small server many times that."""
+"""Longest duration of a boot: an idle desktop needs 20 s, two busy cores of a small server many times that."""
 POLL_S = 0.2
 CLOCK = ("-icount", "shift=0", "-rtc", "base=utc,clock=vm")
-"""Guest time counts instructions, one a nanosecond; idle time passes as it is. So every time limit of the unit holds as
-it is shipped, however busy the host is."""
+"""Arguments that count guest time in instructions, one per nanosecond; idle time passes at its normal rate. So the
+unit's time limits hold as shipped, however busy the host is."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """What differs between the machines."""
+    """Properties in which the machines differ."""
 
     machine: str
     arguments: tuple[str, ...]
@@ -60,7 +60,7 @@ BOARDS = {
 
 @dataclass(frozen=True)
 class Edge:
-    """One change of a pin's level, seen from outside the machine at ``at_s`` (host's monotonic seconds)."""
+    """One change of a pin's level, observed from outside at ``at_s`` (the host's monotonic seconds)."""
 
     pin: int
     high: bool
@@ -68,7 +68,7 @@ class Edge:
 
 
 class Line:
-    """One of QEMU's unix sockets, read line by line; ``seen`` is called with each line, in a thread of its own."""
+    """One of QEMU's unix sockets, read line by line."""
 
     def __init__(self, path: Path, timeout_s: float = 30) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -77,11 +77,11 @@ class Line:
         self._file = self._socket.makefile("r", encoding="utf-8", errors="replace", newline="\n")
 
     def send(self, text: str) -> None:
-        """One line to the other end."""
+        """Send one line."""
         self._socket.sendall(text.encode() + b"\n")
 
     def lines(self) -> Iterator[str]:
-        """What the other end says, until it is gone."""
+        """Yield the other end's lines until it closes."""
         self._socket.settimeout(None)
         try:
             yield from self._file
@@ -89,7 +89,7 @@ class Line:
             return
 
     def read(self) -> str:
-        """The next line; raises where none comes in time or the other end is gone."""
+        """Return the next line; raises ProofError if none comes in time or the other end has closed."""
         try:
             line = self._file.readline()
         except TimeoutError as error:
@@ -99,7 +99,7 @@ class Line:
         return line
 
     def close(self) -> None:
-        """Let go of the socket; whoever reads it in a thread ends."""
+        """Close the socket, which ends a thread that reads it."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -117,7 +117,7 @@ def _connect(to: socket.socket, path: Path, timeout_s: float) -> None:
 
 
 class Monitor:
-    """QEMU's machine protocol (QMP), as far as the proof needs it."""
+    """The part of QEMU's machine protocol (QMP) that the proof needs."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -125,7 +125,7 @@ class Monitor:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: Any) -> Any:
-        """The answer to one command; events between are passed over."""
+        """Return the answer to one command and skip the events before it. Raises ProofError if QEMU refuses it."""
         self._line.send(json.dumps({"execute": command, "arguments": arguments}))
         while True:
             answer = json.loads(self._line.read())
@@ -135,13 +135,13 @@ class Monitor:
                 return answer["return"]
 
     def path_of(self, kind: str) -> str:
-        """Where in QEMU's tree of devices the first one of ``kind`` stands."""
+        """Return the path of the first device of ``kind`` in QEMU's tree of devices."""
         tree = str(self.execute("human-monitor-command", **{"command-line": "info qom-tree"}))
         return find_device(tree, kind)
 
 
 def find_device(tree: str, kind: str) -> str:
-    """The path of the first device of ``kind`` in the text of ``info qom-tree``."""
+    """Return the path of the first device of ``kind`` in the output of ``info qom-tree``."""
     names: list[str] = []
     for line in tree.splitlines():
         match = re.match(r"( *)/(\S+) \((\S+)\)", line)
@@ -153,7 +153,7 @@ def find_device(tree: str, kind: str) -> str:
 
 
 class Pins:
-    """The levels of a board's pins as its chip drives them, with every edge since the machine started."""
+    """Levels of a board's pins as its chip drives them, with every edge since the machine started."""
 
     def __init__(self, line: Line, device: str) -> None:
         self._line, self.edges = line, list[Edge]()
@@ -170,7 +170,7 @@ class Pins:
                     self._changed.notify_all()
 
     def level(self, pin: int) -> bool:
-        """High or low now; a line nobody has driven yet is low."""
+        """Return whether a pin is high now; a line that was never driven is low."""
         with self._changed:
             return self._level(pin)
 
@@ -178,7 +178,7 @@ class Pins:
         return next((edge.high for edge in reversed(self.edges) if edge.pin == pin), False)
 
     def wait(self, pin: int, high: bool, timeout_s: float) -> float:
-        """Seconds until ``pin`` is at that level; raises :class:`ProofError` where it does not come in time."""
+        """Wait until ``pin`` has that level and return the seconds; raises :class:`ProofError` after ``timeout_s``."""
         started_s = time.monotonic()
         with self._changed:
             if not self._changed.wait_for(lambda: self._level(pin) is high, timeout_s):
@@ -186,41 +186,41 @@ class Pins:
         return time.monotonic() - started_s
 
     def of(self, pin: int, since_s: float = 0) -> list[Edge]:
-        """The edges of one pin, oldest first."""
+        """Return the edges of one pin, oldest first."""
         with self._changed:
             return [edge for edge in self.edges if edge.pin == pin and edge.at_s >= since_s]
 
 
 class Shell:
-    """A root shell in the guest, on a line of its own (the proof's unit, no part of the package)."""
+    """A root shell in the guest, on a serial line of its own (the proof's unit, not part of the package)."""
 
     def __init__(self, line: Line) -> None:
-        self._line, self._said = line, list[str]()
-        self._came = threading.Condition()
+        self._line, self._output = line, list[str]()
+        self._arrived = threading.Condition()
         self._marks = (f"<{number}>" for number in itertools.count())
         threading.Thread(target=self._listen, name="shell", daemon=True).start()
 
     def _listen(self) -> None:
         for line in self._line.lines():
-            with self._came:
-                self._said.append(line.rstrip("\r\n"))
-                self._came.notify_all()
+            with self._arrived:
+                self._output.append(line.rstrip("\r\n"))
+                self._arrived.notify_all()
 
     def run(self, command: str, timeout_s: float = 300) -> tuple[int, str]:
-        """Exit status and output (both streams) of one script."""
+        """Run one script and return its exit status and output (both streams)."""
         mark = next(self._marks)
-        with self._came:
-            self._said.clear()
+        with self._arrived:
+            self._output.clear()
         self._line.send(f"{mark} {base64.b64encode(command.encode()).decode()}")
-        with self._came:
-            if not self._came.wait_for(lambda: any(line.startswith(mark) for line in self._said), timeout_s):
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: any(line.startswith(mark) for line in self._output), timeout_s):
                 raise ProofError(f"guest: `{command}` gave no answer within {timeout_s:.0f} s")
-            said = "\n".join(self._said)
-        output, _, status = said.rpartition(mark)
+            text = "\n".join(self._output)
+        output, _, status = text.rpartition(mark)
         return int(status.split()[0]), output.strip()
 
     def out(self, command: str, timeout_s: float = 300) -> str:
-        """Output of a command that must succeed."""
+        """Run a command that must succeed and return its output."""
         status, output = self.run(command, timeout_s)
         if status:
             raise ProofError(f"guest: `{command}` ended with {status}: {output[-800:]}")
@@ -229,7 +229,7 @@ class Shell:
 
 @dataclass
 class Machine:
-    """One emulated board, started by ``with``; leaving pulls the plug."""
+    """One emulated board, started by ``with``; leaving the block cuts its power."""
 
     kernel: Kernel
     disk: Path
@@ -237,14 +237,14 @@ class Machine:
     kind: str = "virt"
     append: str = ""
     drive: tuple[str, ...] = ()
-    """QEMU's arguments for the disk in place of the plain ones, for who records its writes."""
+    """QEMU's arguments for the disk in place of the plain ones, for a disk whose writes are recorded."""
     pins: Pins = field(init=False)
     shell: Shell = field(init=False)
     started_s: float = field(init=False, default=0)
 
     def __enter__(self) -> Machine:
         self.board = BOARDS[self.kind]
-        # Not under self.folder: a socket's path has 107 characters at most.
+        # Not under self.folder: a socket's path has at most 107 characters.
         self._sockets = Path(tempfile.mkdtemp(prefix="fmd-proof."))
         self.folder.mkdir(parents=True, exist_ok=True)
         self._console = self.folder / f"console.{time.time_ns()}"
@@ -265,7 +265,7 @@ class Machine:
         self.cut()
 
     def cut(self) -> None:
-        """Take the power away."""
+        """Cut the power."""
         self._qemu.kill()
         self._qemu.wait()
         for line in getattr(self, "_lines", {}).values():
@@ -273,16 +273,16 @@ class Machine:
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     def up_s(self) -> float:
-        """Seconds since power came."""
+        """Return the seconds since the power came on."""
         return time.monotonic() - self.started_s
 
     def console(self) -> str:
-        """Everything the guest's console has said."""
+        """Return all output of the guest's console."""
         path = self._console
         return path.read_text(errors="replace") if path.exists() else ""
 
     def wait_for(self, pattern: str, timeout_s: float = BOOT_S) -> re.Match[str]:
-        """The first match of ``pattern`` on the console."""
+        """Wait for ``pattern`` on the console and return its first match."""
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s and self._qemu.poll() is None:
             found = re.search(pattern, self.console())
@@ -320,7 +320,7 @@ class Machine:
 
 @contextmanager
 def powered(machine: Machine) -> Iterator[Machine]:
-    """``machine`` booted as far as its shell answers."""
+    """Boot ``machine`` until its shell answers, and yield it."""
     with machine as started:
         started.wait_for("PROOF SHELL READY")
         yield started

@@ -1,7 +1,7 @@
-"""Disks for the emulated machine: a root with fmd's package in it and a kernel's modules.
+"""Disks for the emulated machine: a root with fmd's package and the modules of a kernel.
 
-``python -m tests.machine.image OUT.img`` makes the bench image: a Debian for arm64 with fmd's package, from packages
-alone, that boots on the emulator to a console where root logs in without a password. It is no image for a card.
+``python -m tests.machine.image OUT.img`` makes an image for experiments: a Debian for arm64 with fmd's package. It
+boots on the emulator to a console where root logs in without a password. It is no image for a card.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.machine.place import ProofError, cache, call, need, need_root
 
 GUEST = Path(__file__).with_name("guest")
 SIZE = 2 << 30
-"""Bytes; sparse. Of a power of two, as an SD card of the emulated Pi must be."""
+"""Bytes of the sparse image; a power of two, as the emulated Pi's SD card requires."""
 
 
 def make(tree: Path, built: Kernel, disk: Path) -> Path:
-    """The root in ``tree`` as an ext4 image, with the modules of ``built``."""
+    """Write the root in ``tree``, with the modules of ``built``, as an ext4 image to ``disk``; return its path."""
     need("mke2fs")
     modules = tree / "usr" / "lib" / "modules" / built.version
     if not modules.exists():
@@ -38,7 +38,7 @@ def make(tree: Path, built: Kernel, disk: Path) -> Path:
 
 
 def add_shell(tree: Path, kind: str) -> None:
-    """Give the root in ``tree`` the shell through which the proof looks after a board of that ``kind``."""
+    """Add the shell through which the proof controls a board of this ``kind`` to the root in ``tree``."""
     units = tree / "etc" / "systemd" / "system"
     shutil.copy(GUEST / "proof-shell@.service", units)
     shell = Path(shutil.copy(GUEST / "proof-shell", tree / "usr" / "local" / "sbin"))
@@ -50,7 +50,7 @@ def add_shell(tree: Path, kind: str) -> None:
 
 
 def main() -> int:
-    """The bench image, and how to boot it."""
+    """Make the image, and print how to boot it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("out", type=Path, metavar="OUT.img")
     parser.add_argument("--packages", type=Path, metavar="FOLDER", help=package.PACKAGES_HELP)
@@ -74,13 +74,13 @@ def _make_bench(out: Path, packages: Path | None) -> None:
 
 
 def _let_root_in(tree: Path) -> None:
-    """Root without a password, on a bench that nobody else reaches."""
+    """Remove root's password: the image runs only on the developer's machine."""
     shadow = tree / "etc" / "shadow"
     shadow.write_text(re.sub(r"^root:[^:]*:", "root::", shadow.read_text(), count=1))
 
 
 def boot_command(built: Kernel, disk: Path) -> list[str]:
-    """QEMU on this terminal (Ctrl-A X ends it)."""
+    """Return the command that runs QEMU on this terminal (Ctrl-A X ends it)."""
     board = BOARDS["virt"]
     return [
         *("qemu-system-aarch64", "-M", board.machine, *board.arguments, "-nographic", "-serial", "mon:stdio"),

@@ -1,6 +1,6 @@
-"""Debian's own arm64 kernel for the emulated machine, with the device trees and small initial RAM disks it starts from.
+"""Debian's own arm64 kernel for the emulated machine, with its device trees and small initial RAM disks.
 
-Everything is unpacked and made natively (no package scripts run): seconds, not minutes.
+All of it is unpacked and made natively, without package scripts: seconds, not minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.machine.place import ProofError, cache, call, need
 from tests.machine.root import SUITE, sources
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# What a door has no use for; three quarters of the modules' size.
+# Modules that a door does not need; three quarters of their total size.
 LEFT_OUT = ("drivers/net", "drivers/gpu", "drivers/scsi", "drivers/infiniband", "sound")
 INITRDS = {
     "virt": ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic"),
@@ -27,8 +27,8 @@ INITRDS = {
 # https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#raspberry-pi-revision-codes
 PI_3B, PI_4B = "a02082", "c03115"
 VIRT = ("-cpu", "cortex-a76", "-smp", "1", "-m", "2048")
-"""The generic machine's size. One core, as guest time counts instructions; a Pi 5's, whose dot products a Pi 4 lacks:
-emulated, they are three times as quick."""
+"""QEMU's arguments for the generic machine. It has one core, because guest time counts instructions. The core is a Pi
+5's: its dot products, which a Pi 4 lacks, make emulation three times as fast."""
 INIT = """#!/bin/sh
 B=/bin/busybox
 $B mount -t proc proc /proc; $B mount -t sysfs sysfs /sys; $B mount -t devtmpfs dev /dev
@@ -46,36 +46,36 @@ exec $B switch_root /mnt /sbin/init
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel ready for QEMU, and where its parts lie."""
+    """A kernel ready for QEMU, and the paths of its parts."""
 
     folder: Path
 
     @property
     def version(self) -> str:
-        """As ``uname -r`` says it."""
+        """Version as ``uname -r`` prints it."""
         return (self.folder / "version").read_text().strip()
 
     @property
     def image(self) -> Path:
-        """What QEMU's ``-kernel`` takes."""
+        """File for QEMU's ``-kernel``."""
         return self.folder / "vmlinuz"
 
     @property
     def modules(self) -> Path:
-        """The folder to lie at /usr/lib/modules/VERSION of a root."""
+        """Folder for /usr/lib/modules/VERSION of a root."""
         return self.folder / "k" / "usr" / "lib" / "modules" / self.version
 
     def initrd(self, machine: str) -> Path:
-        """The initial RAM disk for ``virt`` or ``pi``."""
+        """Return the initial RAM disk for ``virt`` or ``pi``."""
         return self.folder / f"initrd-{machine}.gz"
 
     def device_tree(self, machine: str) -> Path:
-        """The device tree for ``virt`` (which then says it is a Pi 4) or ``pi`` (a Pi 3B)."""
+        """Return the device tree for ``virt`` (with the name of a Pi 4) or ``pi`` (a Pi 3B)."""
         return self.folder / f"{machine}.dtb"
 
 
 def make(suite: str = SUITE) -> Kernel:
-    """The kernel of ``suite`` in the cache; downloaded and prepared on the first call."""
+    """Return the kernel of ``suite`` from the cache; the first call downloads and prepares it."""
     folder = cache() / f"kernel-{suite}"
     if (folder / "version").exists():
         return Kernel(folder)
@@ -113,7 +113,7 @@ def _unpack(folder: Path, suite: str) -> None:
     for name, into in ((image, "k"), ("busybox-static", "bb")):
         call(["dpkg-deb", "-x", next(folder.glob(f"{name}_*.deb")), folder / into])
     old = folder / "k" / "lib" / "modules"
-    if old.exists():  # bookworm; trixie's packages lie under /usr already
+    if old.exists():  # bookworm; trixie's packages have it under /usr already
         (folder / "k" / "usr" / "lib").mkdir(parents=True, exist_ok=True)
         old.rename(folder / "k" / "usr" / "lib" / "modules")
 
@@ -140,11 +140,11 @@ def _make_initrd(folder: Path, version: str, machine: str, modules: Sequence[str
 
 
 def _with_dependencies(folder: Path, version: str, modules: Sequence[str]) -> Iterator[Path]:
-    """The files to load, each once, what others need first."""
+    """Yield the module files in the order to load them, each once, dependencies first."""
     seen = set()
     for module in modules:
-        told = call(["modprobe", "-d", folder / "k" / "usr", "-S", version, "--show-depends", module])
-        for line in told.splitlines():
+        shown = call(["modprobe", "-d", folder / "k" / "usr", "-S", version, "--show-depends", module])
+        for line in shown.splitlines():
             if line.startswith("insmod") and (path := Path(line.split()[1])) not in seen:
                 seen.add(path)
                 yield path
@@ -157,14 +157,14 @@ def _module(path: Path) -> bytes:
 
 
 def _make_device_trees(folder: Path) -> None:
-    """The trees QEMU's machines start with, and the identity a Pi's firmware would add."""
+    """Write the device trees of QEMU's machines, with the identity that a Pi's firmware would add."""
     virt, pi = folder / "virt.dtb", folder / "pi.dtb"
     call(["qemu-system-aarch64", "-M", f"virt,dumpdtb={virt}", *VIRT, "-display", "none"])
     found = next(iter(folder.glob("k/usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")), None)
     if found is None:
         raise ProofError(f"{folder}: the kernel package brings no device tree for a Raspberry Pi 3B")
     shutil.copy(found, pi)
-    # The radio that hangs on this port of a real board takes it; the proof's shell wants it as ttyAMA0.
+    # On a real board the Bluetooth radio uses this port; the proof's shell needs it as ttyAMA0.
     call(["fdtput", "-r", pi, "/soc/serial@7e201000/bluetooth"])
     _name_board(virt, PI_4B)
     call(["fdtput", "-t", "s", virt, "/", "model", "Raspberry Pi 4 Model B Rev 1.5"])

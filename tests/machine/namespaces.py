@@ -1,7 +1,7 @@
 """A root's own systemd as process 1 of new namespaces: no emulation, no container manager, native speed.
 
-The units' sandboxing (mounts, devices, system calls, users) is enforced there as on a board; memory and processor
-limits are not, as the host keeps those controllers for itself.
+The sandbox of the units (mounts, devices, system calls, users) is enforced as on a board. Memory and processor limits
+are not, because the host keeps those controllers for itself.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ BOOT_S = 180
 
 
 class System:
-    """A booted root; commands run in it as its root."""
+    """A booted root, in which commands run as its user root."""
 
     def __init__(self, pid: int, console: Path) -> None:
         self._pid, self._console = pid, console
 
     def out(self, command: str, timeout_s: float = 120) -> str:
-        """Standard output of a shell command inside; raises :class:`ProofError` where it fails."""
+        """Run a shell command inside and return its standard output; raises :class:`ProofError` if it fails."""
         clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "sh", "-c", command]
         enter = ["nsenter", f"--target={self._pid}", *NAMESPACES, "--root", "--wd", *clean]
         return call(enter, timeout_s=timeout_s, words=f"`{command}`").strip()
 
     def wait(self, command: str, wanted: str, timeout_s: float = BOOT_S) -> None:
-        """Until a command prints what is wanted."""
+        """Wait until a command prints ``wanted``; raises :class:`ProofError` after ``timeout_s``."""
         until_s, got = time.monotonic() + timeout_s, ""
         while time.monotonic() < until_s:
             try:
@@ -74,7 +74,7 @@ class System:
 
 @contextmanager
 def booted(root: Path, console: Path) -> Iterator[System]:
-    """``root`` running under its own systemd, ready; everything in it is killed on leaving."""
+    """Yield ``root`` booted under its own systemd and ready; leaving kills all of its processes."""
     with started(root, console) as system:
         system.wait("systemctl is-system-running", "running")
         yield system
@@ -82,7 +82,7 @@ def booted(root: Path, console: Path) -> Iterator[System]:
 
 @contextmanager
 def started(root: Path, console: Path) -> Iterator[System]:
-    """The same, while it still boots."""
+    """Yield ``root`` under its own systemd while it still boots; leaving kills all of its processes."""
     need("unshare", "nsenter")
     console.touch()
     enter = ["unshare", *NAMESPACES, "--fork", "--kill-child=SIGKILL", "sh", "-c", ENTER, "sh", root, console]
@@ -95,10 +95,10 @@ def started(root: Path, console: Path) -> Iterator[System]:
 
 
 def _child(outer: subprocess.Popen[bytes]) -> int:
-    """The process that is 1 inside."""
+    """Return the host's id of the process that is 1 inside."""
     path = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
     for _ in range(100):
         if outer.poll() is None and (children := path.read_text().split()):
             return int(children[0])
         time.sleep(0.1)
-    raise ProofError("no namespaces here: unshare could not make them (are you root?)")
+    raise ProofError("unshare could not make namespaces; run the proof as root")

@@ -1,4 +1,4 @@
-"""fmd's own Debian package as the proof's payload: built by the project's one command, installed by dpkg."""
+"""fmd's Debian package in a root: built by the project's own command, installed by dpkg."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.machine.place import REPOSITORY, ProofError, cache, call, need
 from tests.machine.root import native
 
 PYTHONS = "3.11"
-"""Bookworm's, the root's. A package for one Python is a quarter the size of the full one."""
+"""Python of Bookworm, the root's. A package for one Python is a quarter of the size of the full one."""
 FMD = "/opt/fmd/bin/fmd"
 PYTHON = "/opt/fmd/current/bin/python"
-PACKAGES_HELP = "take the newest packages that lie there, instead of building them"
+PACKAGES_HELP = "use the newest packages in this folder instead of building them"
 SCENE = "/opt/fmd-proof"
 GUEST = Path(__file__).with_name("guest")
 
@@ -26,7 +26,7 @@ Runner = Callable[..., str]
 
 
 def find(arch: str, folder: Path | None) -> Path:
-    """The newest .deb for ``arch`` in ``folder``; where none is named, built from the working tree."""
+    """Return the newest .deb for ``arch`` in ``folder``; build it from the working tree if ``folder`` is None."""
     if folder is None:
         return build(arch)
     found = sorted(folder.glob(f"fmd_*_{arch}.deb"), key=lambda path: path.stat().st_mtime)
@@ -38,14 +38,17 @@ def find(arch: str, folder: Path | None) -> Path:
 
 
 def build(arch: str, pythons: str = PYTHONS) -> Path:
-    """The .deb of the working tree for ``arch``; its wheels are kept between builds."""
+    """Build the .deb of the working tree for ``arch`` and return its path; its wheels are kept between builds."""
     need("make", "dpkg-buildpackage", "dh")
     call(["make", "deb", f"DEB_ARCH={arch}", f"PYTHONS={pythons}"], cwd=REPOSITORY)
     return find(arch, REPOSITORY / "build")
 
 
 def runner(tree: Path, arch: str, processor: str = "cortex-a76") -> Runner:
-    """What runs commands inside ``tree``: ``run(command, timeout_s=..., also={...})`` gives standard output."""
+    """Return a function that runs commands inside ``tree`` and returns their standard output.
+
+    Its signature is ``run(command, timeout_s=..., also={...})``; ``also`` are environment variables.
+    """
     userland.dress(tree)
     cpu = "" if arch == native() else processor
 
@@ -56,7 +59,7 @@ def runner(tree: Path, arch: str, processor: str = "cortex-a76") -> Runner:
 
 
 def install(tree: Path, deb: Path, run: Runner) -> None:
-    """Install the package with dpkg, as on a board that is not running yet (its services start at its next boot)."""
+    """Install the package with dpkg, as on a board that does not run yet: its services start at the next boot."""
     inside = tree / "tmp" / "fmd.deb"
     shutil.copy(deb, inside)
     run(["dpkg", "--install", "/tmp/fmd.deb"])
@@ -64,9 +67,9 @@ def install(tree: Path, deb: Path, run: Runner) -> None:
 
 
 def installed(tree: Path, deb: Path, arch: str) -> Path:
-    """A root at ``tree`` with ``deb`` in it, installed by dpkg and looked at.
+    """Return a root at ``tree`` with ``deb`` in it, installed by dpkg and checked.
 
-    Kept in the cache, as installing under emulation takes minutes; another package is installed anew.
+    It is kept in the cache, because an installation under emulation takes minutes. Another package is installed again.
     """
     digest = hashlib.sha256(deb.read_bytes() + root.make(arch).name.encode()).hexdigest()
     kept = cache() / f"installed-{arch}-{digest[:16]}.tar"
@@ -80,7 +83,7 @@ def installed(tree: Path, deb: Path, arch: str) -> Path:
 
 
 def keep(tree: Path, kept: Path) -> None:
-    """Put the root away as ``kept``, in place of those of earlier packages for the same architecture."""
+    """Store the root as ``kept``, and delete those of earlier packages for the same architecture."""
     unfinished = kept.with_suffix(".part")
     call(["tar", "--create", "--numeric-owner", "--exclude=./.board", "--file", unfinished, "--directory", tree, "."])
     for old in kept.parent.glob(f"{kept.name.rpartition('-')[0]}-*.tar"):
@@ -89,7 +92,7 @@ def keep(tree: Path, kept: Path) -> None:
 
 
 def check_installed(run: Runner) -> None:
-    """dpkg holds it for installed, its unit starts at boot, its user is there, and the command runs."""
+    """Raise ProofError unless dpkg says installed, the unit starts at boot, its user exists, and the command runs."""
     if (status := run(["dpkg-query", "--show", "--showformat=${Status}", "fmd"])) != "install ok installed":
         raise ProofError(f"dpkg says: {status}")
     if (enabled := run(["systemctl", "is-enabled", "fmd"]).strip()) != "enabled":
@@ -99,11 +102,11 @@ def check_installed(run: Runner) -> None:
 
 
 def add_scene(tree: Path, arch: str) -> None:
-    """scikit-image, which draws the built-in scene and which no board needs: its wheels, in a folder of their own."""
+    """Add the wheels of scikit-image in a folder of their own: the built-in scene needs it, a board does not."""
     folder = tree / SCENE.lstrip("/")
     machine = {"arm64": "aarch64", "amd64": "x86_64"}[arch]
     platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux2014", "manylinux_2_27", "manylinux_2_28")]
-    # The numpy of Bookworm: the rest of the package was resolved for it.
+    # Bookworm's numpy, for which the other wheels of the package were resolved.
     wanted = ["scikit-image>=0.22,<0.25", "numpy==1.24.2"]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--ignore-installed"]
     only = ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHONS}", "--target", folder]
@@ -111,16 +114,16 @@ def add_scene(tree: Path, arch: str) -> None:
 
 
 def demo(tree: Path, run: Runner) -> str:
-    """What ``fmd demo`` prints; its video and contact sheet must be there afterwards."""
-    said = run([FMD, "demo", "--out", "/tmp/demo-out"], also={"PYTHONPATH": SCENE})
+    """Run ``fmd demo`` and return its output; raises ProofError if its video or contact sheet is empty."""
+    output = run([FMD, "demo", "--out", "/tmp/demo-out"], also={"PYTHONPATH": SCENE})
     for name in ("demo.mp4", "contact-sheet.png"):
         if not (tree / "tmp/demo-out" / name).stat().st_size:
             raise ProofError(f"fmd demo left an empty {name}")
-    return said
+    return output
 
 
 def answers(tree: Path, run: Runner) -> dict[str, Any]:
-    """What the installed package computes for the golden inputs of the shipped models (see guest/answers.py)."""
+    """Return what the installed package computes for the golden inputs of the shipped models (guest/answers.py)."""
     script = tree / "tmp" / "answers.py"
     shutil.copy(GUEST / "answers.py", script)
     found: dict[str, Any] = json.loads(run([PYTHON, "/tmp/answers.py"]))

@@ -1,4 +1,4 @@
-"""Where the proof keeps what it need not make twice, and the small helpers its parts share."""
+"""The proof's cache, its report, and small helpers of its parts."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class ProofError(Exception):
-    """A step of the proof could not be made: told in one line, with what to do where that is known."""
+    """A step of the proof failed: the message is one line and says what to do if that is known."""
 
 
 def cache() -> Path:
-    """``~/.cache/fmd-proof``, or what ``FMD_PROOF_CACHE`` names: roots, kernels, wheels. Never in the repository."""
+    """Return the folder of roots, kernels and wheels, outside of the repository.
+
+    It is ``$FMD_PROOF_CACHE``, or ``~/.cache/fmd-proof``.
+    """
     folder = Path(os.environ.get("FMD_PROOF_CACHE") or Path.home() / ".cache" / "fmd-proof")
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
 
 
 def need(*programs: str) -> None:
-    """Raise :class:`ProofError` that names the packages to install where a program is missing."""
+    """Raise :class:`ProofError` if a program is missing."""
     missing = [name for name in programs if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
     if missing:
         raise ProofError(f"missing on this machine: {', '.join(missing)}; install what tests/machine/README.md lists")
 
 
 def need_root() -> None:
-    """Namespaces with real mounts, and Debian roots with other owners, want root."""
+    """Raise :class:`ProofError` unless this is root, which mounts and other owners of files need."""
     if os.geteuid() != 0:
         raise ProofError("this proof mounts and changes roots: run it as root (sudo make proof-arm)")
 
 
 def call(command: Sequence[str | Path], *, timeout_s: float = 1800, words: str = "", **more: object) -> str:
-    """Run one command; its standard output, or :class:`ProofError` with the end of what it said.
+    """Run one command and return its standard output; raises :class:`ProofError` with the end of its output.
 
-    ``words`` name it there where its first word does not.
+    ``words`` name the command in the message if its first word is not enough.
     """
     done = subprocess.run(
         [str(part) for part in command],
@@ -54,21 +57,21 @@ def call(command: Sequence[str | Path], *, timeout_s: float = 1800, words: str =
         **more,  # type: ignore[call-overload]
     )
     if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise ProofError(f"{words or command[0]} ended with {done.returncode}:\n{said}")
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ProofError(f"{words or command[0]} ended with {done.returncode}:\n{tail}")
     return str(done.stdout)
 
 
 def end_in_order() -> None:
-    """Let SIGTERM end the proof as Ctrl-C does: with its machines cut and its folders gone."""
+    """Make SIGTERM end the proof as Ctrl-C does: its machines lose power and its folders are removed."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def processor_s() -> float:
-    """Processor seconds of every process this one has started, directly or not, the finished ones included."""
+    """Return the processor seconds of all descendants of this process, finished ones included."""
     parents, spent = dict[int, int](), dict[int, float]()
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             fields = stat.read_text().rpartition(")")[2].split()
             process = int(stat.parent.name)
             parents[process] = int(fields[1])
@@ -80,10 +83,10 @@ def processor_s() -> float:
 
 
 class Report:
-    """What was checked, with the seconds each check took; the exit status of the whole proof.
+    """Results of the checks, with the seconds that each took, and the exit status of the whole proof.
 
-    Two numbers stand before each check: seconds by the clock, which depend on what else the host does, and seconds of
-    its processors.
+    Each check is printed with two numbers: seconds by the clock, which depend on the host's other work, and processor
+    seconds.
     """
 
     def __init__(self) -> None:
@@ -92,25 +95,25 @@ class Report:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One check: PASS where nothing is raised inside. A failure is told and the proof goes on with the next."""
+        """Run one check, which passes if the block raises nothing; print a failure and continue with the next check."""
         started = time.monotonic(), processor_s()
         try:
             yield
         except (ProofError, subprocess.TimeoutExpired, AssertionError) as error:
             self.failed.append(name)
-            self._tell("FAIL", f"{name}: {error}", started)
+            self._print("FAIL", f"{name}: {error}", started)
         else:
-            self._tell("PASS", name, started)
+            self._print("PASS", name, started)
 
-    def _tell(self, observation: str, words: str, started: tuple[float, float]) -> None:
+    def _print(self, result: str, words: str, started: tuple[float, float]) -> None:
         wall_s, spent_s = time.monotonic() - started[0], processor_s() - started[1]
-        print(f"{observation}  {wall_s:6.0f} s {spent_s:6.0f} s  {words}", flush=True)
+        print(f"{result}  {wall_s:6.0f} s {spent_s:6.0f} s  {words}", flush=True)
 
     def say(self, text: str) -> None:
-        """A figure or a remark between the checks."""
+        """Print a remark between the checks."""
         print(f"{'':24}{text}", flush=True)
 
     def end(self) -> int:
-        """The last line, and 0 where every check passed, else 1."""
-        self._tell("FAIL" if self.failed else "PASS", f"in all; failed: {self.failed or 'none'}", self._started)
+        """Print the last line, and return 0 if every check passed, else 1."""
+        self._print("FAIL" if self.failed else "PASS", f"in all; failed: {self.failed or 'none'}", self._started)
         return 1 if self.failed else 0

@@ -1,8 +1,8 @@
-"""Power cuts while fmd writes down what it decided: what it had acknowledged is there, and the board comes back.
+"""Power cuts while fmd records decisions: acknowledged events are on the disk, and the board boots again.
 
-One run of the board is recorded to the last sector and flush. From the record come disks as cuts at random moments may
-leave them (see powercut.py); each is repaired by nothing but the file system's own journal and then looked through, and
-the worst is booted.
+One run of the board is recorded with every sector and flush. From that record the proof makes disks as a cut at a
+random moment may leave them (see powercut.py). The file system's own journal repairs each disk, and the proof then
+checks it. It boots the worst one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.machine.emulator import Machine
 from tests.machine.place import ProofError, Report, call, need
 
 UNIT = """[Service]
-# Says "events kept up to N" when a batch is on the card for good, and says it where the proof can see it.
+# Logs "events kept up to N" when a batch is safe on the card, and logs it to the console, where the proof reads it.
 ExecStart=
 ExecStart=/opt/fmd/bin/fmd run --verbose --config /etc/fmd/fmd.toml
 StandardError=journal+console
@@ -32,7 +32,7 @@ lost_s = 0.6
 every_s = 0.5
 mb_a_day = 10000.0
 """
-"""Many small batches: the more often it writes, the more there is to tear."""
+"""Settings for many small batches: the more often fmd writes, the more writes a cut can tear."""
 ACKNOWLEDGED = re.compile(r"events kept up to (\d+)")
 STATE = "/var/lib/fmd"
 BATCHES = 12
@@ -42,14 +42,14 @@ RECORD_S, POLL_S = 1500, 0.3
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """``event`` and all before it were kept at the latest when the record had ``written`` bytes."""
+    """A confirmation: ``event`` and all before it were kept when the record had at most ``written`` bytes."""
 
     event: int
     written: int
 
 
 def prepare(tree: Path) -> None:
-    """Have the board in ``tree`` write often and say so on its console."""
+    """Configure the board in ``tree`` to write often and to log every batch on its console."""
     folder = tree / "etc/systemd/system/fmd.service.d"
     folder.mkdir(exist_ok=True)
     (folder / "proof.conf").write_text(UNIT)
@@ -58,7 +58,7 @@ def prepare(tree: Path) -> None:
 
 
 def check(report: Report, board: Machine) -> None:
-    """Record one run of ``board``, cut it at random, look at what is left, and boot some of it."""
+    """Record one run of ``board``, cut it at random moments, check the disks, and boot the worst."""
     need("e2fsck", "debugfs")
     log, start = board.folder / "writes", board.disk.with_suffix(".start")
     board.folder.mkdir(parents=True, exist_ok=True)
@@ -68,12 +68,12 @@ def check(report: Report, board: Machine) -> None:
         acknowledged = _record(board, log)
     report.say(f"acknowledged: {acknowledged[-1].event} events in {len(acknowledged)} batches")
     worst, kept = _cut_often(report, start, log, acknowledged)
-    with report.step("a board booted from the worst of these disks comes back and goes on counting"):
+    with report.step("a board booted from the worst of these disks boots and continues counting"):
         _boot_again(board, worst, kept)
 
 
 def _cut_often(report: Report, start: Path, log: Path, acknowledged: list[Acknowledged]) -> tuple[Path, int]:
-    """Look through the disks of many cuts; the one with the most unconfirmed writes, and the events on it."""
+    """Check the disks of many cuts; return the one with the most unconfirmed writes, and its number of events."""
     chance, disk, worst = random.Random(1), log.with_name("cut.img"), log.with_name("worst.img")
     most, kept_on_worst = -1, 0
     with log.open("rb") as handle:
@@ -85,7 +85,7 @@ def _cut_often(report: Report, start: Path, log: Path, acknowledged: list[Acknow
             with report.step(f"cut at write {moment} of {end}: nothing corrupt, nothing acknowledged lost"):
                 unconfirmed = replay.cut(moment, chance, disk)
                 sure = promised(acknowledged, replay.writes, moment)
-                kept = _look_through(disk, sure)
+                kept = _check_disk(disk, sure)
                 report.say(f"{unconfirmed} writes unconfirmed; acknowledged {sure} events, kept {kept}")
                 if unconfirmed > most:
                     most, kept_on_worst = unconfirmed, kept
@@ -94,7 +94,7 @@ def _cut_often(report: Report, start: Path, log: Path, acknowledged: list[Acknow
 
 
 def promised(acknowledged: list[Acknowledged], writes: list[powercut.Write], cut: int) -> int:
-    """The newest event that was surely acknowledged before the cut."""
+    """Return the newest event that was certainly acknowledged before the cut."""
     end = writes[cut - 1].offset + powercut.SECTOR * writes[cut - 1].sectors
     return max((each.event for each in acknowledged if each.written <= end), default=0)
 
@@ -108,21 +108,22 @@ def _record(board: Machine, log: Path) -> list[Acknowledged]:
                 raise ProofError(f"{len(found)} batches in {RECORD_S} s; console:\n{board.console()[-1500:]}")
             time.sleep(POLL_S)
             events = [int(number) for number in ACKNOWLEDGED.findall(board.console())]
-            # The size is read after the console: whatever that tells of lies before it.
+            # The size is read after the console, so that every event on the console lies before it.
             if events and (not found or events[-1] > found[-1].event):
                 found.append(Acknowledged(events[-1], log.stat().st_size))
     return found
 
 
-def _look_through(disk: Path, promised_event: int) -> int:
-    """The newest event on a disk after a cut; raises where anything is corrupt or an acknowledged one is gone.
+def _check_disk(disk: Path, promised_event: int) -> int:
+    """Return the newest event on a disk after a cut; raises ProofError if data is corrupt or an acknowledged event
+    lost.
 
-    ``disk`` is left as it was found.
+    ``disk`` itself stays unchanged.
     """
     copy = disk.with_suffix(".repaired")
     call(["cp", "--sparse=always", disk, copy])
     call(["sh", "-c", f"e2fsck -p {copy} || [ $? -eq 1 ]"], words="e2fsck (replaying the journal)")
-    call(["e2fsck", "-fn", copy], words="e2fsck (looking for damage)")
+    call(["e2fsck", "-fn", copy], words="e2fsck (checking for damage)")
     events = whole_events(call(["debugfs", "-R", f"cat {STATE}/events.jsonl", copy]))
     kept = events[-1] if events else 0
     if kept < promised_event:
@@ -131,7 +132,8 @@ def _look_through(disk: Path, promised_event: int) -> int:
 
 
 def whole_events(text: str) -> list[int]:
-    """The numbers of the events in a log; only its last line may be torn, and no number may be missing."""
+    """Return the numbers of the events in a log; raises ProofError if any but the last line is torn, or one is
+    missing."""
     lines = text.splitlines(keepends=True)
     numbers = []
     for index, line in enumerate(lines):
@@ -146,16 +148,16 @@ def whole_events(text: str) -> list[int]:
 
 
 def _check_control(report: Report, replay: powercut.Replay, moment: int, newest: int, chance: random.Random) -> None:
-    """A disk that lies about its flushes must be found out, or these checks would prove nothing."""
+    """Check that a disk that ignores flushes fails; otherwise the other checks would prove nothing."""
     with report.step("control: on a disk that ignores flushes, the loss is found"):
         disk = replay.disk.with_name("control.img")
         replay.lying(moment, chance, disk)
         try:
-            _look_through(disk, newest)
+            _check_disk(disk, newest)
         except ProofError as error:
             report.say(f"found: {str(error).splitlines()[-1][:100]}")
         else:
-            raise ProofError("nothing was missing on a disk that lost half of what it had confirmed")
+            raise ProofError("no event was missing on a disk that lost half of its confirmed writes")
 
 
 def _boot_again(board: Machine, disk: Path, kept: int) -> None:

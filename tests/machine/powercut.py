@@ -1,7 +1,8 @@
-"""Disks as a power cut may leave them: QEMU's log of every write and flush, replayed to a moment, the rest partly lost.
+"""Disks as a power cut may leave them: QEMU's log of writes and flushes, replayed to a moment, later writes partly
+lost.
 
-Whatever a flush had confirmed before the cut is there. Of the writes after it each is there, or lost, or there only to
-its first sectors; a drive with a volatile cache promises no more.
+All writes that a flush confirmed before the cut are on the disk. Each later write is there, or lost, or torn after its
+first sectors: a drive with a volatile cache promises no more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import BinaryIO
 from tests.machine.place import call
 
 MAGIC = 0x6A736677736872
-"""Of the log format that QEMU's blklogwrites shares with Linux's dm-log-writes (include/linux/dm-log-writes.h)."""
+"""Magic number of the log format that QEMU's blklogwrites shares with Linux's dm-log-writes
+(include/linux/dm-log-writes.h)."""
 FLUSH, DISCARD = 1, 4
 SECTOR = 512
 SUPER = struct.Struct("<QQQI")
@@ -35,12 +37,12 @@ class Write:
 
     @property
     def flush(self) -> bool:
-        """Everything before it is on the disk for good."""
+        """Whether this entry is a flush: all writes before it are safe on the disk."""
         return bool(self.flags & FLUSH)
 
 
 def drive(disk: Path, log: Path) -> tuple[str, ...]:
-    """QEMU's arguments for a virtio disk whose every write goes to ``log`` as well."""
+    """Return QEMU's arguments for a virtio disk whose writes all go to ``log`` as well."""
     log.write_bytes(b"")
     return (
         *("-blockdev", f"driver=file,node-name=disk-file,filename={disk}"),
@@ -51,7 +53,7 @@ def drive(disk: Path, log: Path) -> tuple[str, ...]:
 
 
 def entries(log: BinaryIO) -> Iterator[Write]:
-    """The log's entries in order; an unfinished last one is left out."""
+    """Yield the log's entries in order, without an unfinished last one. Raises ValueError if it is no such log."""
     log.seek(0)
     magic, _, _, sector_size = SUPER.unpack(log.read(SUPER.size))
     if magic != MAGIC or sector_size != SECTOR:
@@ -68,12 +70,12 @@ def entries(log: BinaryIO) -> Iterator[Write]:
 
 
 def confirmed(log: Sequence[Write], cut: int) -> int:
-    """How many of the first ``cut`` entries the last flush among them confirmed."""
+    """Return how many of the first ``cut`` entries are confirmed by the last flush among them."""
     return max((index + 1 for index in range(cut) if log[index].flush), default=0)
 
 
 def survivors(writes: Sequence[Write], chance: random.Random) -> Iterator[tuple[Write, int]]:
-    """Those of ``writes`` that got through, each with how many of its sectors: a third whole, a third torn."""
+    """Yield the surviving ``writes`` with their number of sectors: a third is whole, a third torn, a third lost."""
     for write in writes:
         kept = chance.choice((write.sectors, 0, chance.randint(0, write.sectors)))
         if kept and not write.flags & DISCARD:
@@ -81,7 +83,7 @@ def survivors(writes: Sequence[Write], chance: random.Random) -> Iterator[tuple[
 
 
 class Replay:
-    """A disk carried forward along the log; ``disk`` starts as it was before the machine did."""
+    """Replays a log onto ``disk``, which starts as it was before the machine did."""
 
     def __init__(self, disk: Path, log: BinaryIO) -> None:
         self.disk, self._log = disk, log
@@ -89,7 +91,10 @@ class Replay:
         self._done = 0
 
     def cut(self, at: int, chance: random.Random, out: Path) -> int:
-        """Make ``out`` the disk after a cut at entry ``at``, never before an earlier one; how many were unconfirmed."""
+        """Write the disk after a cut at entry ``at`` to ``out`` and return the number of unconfirmed writes.
+
+        Cuts go forward: raises ValueError if ``at`` is before an earlier one.
+        """
         until = confirmed(self.writes, at)
         self._advance(until)
         call(["cp", "--sparse=always", "--reflink=auto", self.disk, out])
@@ -100,7 +105,8 @@ class Replay:
         return len(unconfirmed)
 
     def lying(self, since: int, chance: random.Random, out: Path) -> None:
-        """Make ``out`` the disk after a cut at the log's end, had every flush after entry ``since`` been ignored."""
+        """Write the disk after a cut at the log's end to ``out``, as if it ignored every flush after entry
+        ``since``."""
         self._advance(confirmed(self.writes, since))
         call(["cp", "--sparse=always", "--reflink=auto", self.disk, out])
         with out.open("r+b") as disk:

@@ -1,8 +1,10 @@
 """``make proof-arm``: fmd's package on a board's userland, and under a real systemd, without a board.
 
-On an arm64 Debian run by qemu-user: the package installs, the shipped models answer bit for bit as on x86 on the
-processors of a Pi 3, 4 and 5, and ``fmd demo`` runs. On an amd64 Debian under its own systemd: the unit starts, comes
-back after a kill and from hanging, stops, and waits for a camera that is away for longer than a start may take.
+On an arm64 Debian, run by qemu-user, the package installs and ``fmd demo`` runs. On the processors of a Pi 3, 4 and 5
+the shipped models give the same outputs as on x86, bit for bit.
+
+On an amd64 Debian under its own systemd the unit starts, restarts after a kill and after a hang, stops, and waits for a
+camera that is away for longer than a start may take.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ loop = true
 driver = "console"
 """
 AWAY_S = 75
-"""Longer than the unit's TimeoutStartSec."""
+"""Seconds for which the camera is away; longer than the unit's TimeoutStartSec."""
 AWAY = SETTINGS.replace("loop = true", f'loop = true\nsimulate = "unplug@0+{AWAY_S}"')
 
 
 def main() -> int:
-    """Every check, each told with its seconds; 0 where all passed."""
+    """Run every check, print each with its seconds, and return 0 if all passed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--packages", type=Path, metavar="FOLDER", help=package.PACKAGES_HELP)
     packages = parser.parse_args().packages
@@ -52,7 +54,7 @@ def main() -> int:
 
 
 def _installed(report: Report, work: Path, arch: str, packages: Path | None) -> Path:
-    """A root with the package in it; without one there is nothing more to prove."""
+    """Return a root with the package installed; raises ProofError without one, as nothing else can be proved then."""
     with report.step(f"a Debian root for {arch}"):
         root.make(arch)
     with report.step(f"the package for {arch}"):
@@ -65,71 +67,71 @@ def _installed(report: Report, work: Path, arch: str, packages: Path | None) -> 
 
 
 def _check_answers(report: Report, trees: dict[str, Path]) -> None:
-    """Golden replay, and every single answer beside x86's."""
+    """Replay the golden inputs, and compare every output with that on x86."""
     wanted = package.answers(trees["amd64"], package.runner(trees["amd64"], "amd64"))
     for board, processor in userland.PROCESSORS.items():
-        with report.step(f"{board} ({processor}): golden replay passes, answers are x86's bit for bit"):
+        with report.step(f"{board} ({processor}): golden replay passes, outputs equal those on x86 bit for bit"):
             got = package.answers(trees["arm64"], package.runner(trees["arm64"], "arm64", processor))
             different = [task for task in wanted if got[task] != wanted[task]]
             if different:
-                raise ProofError(f"other answers than on x86: {different}")
+                raise ProofError(f"outputs differ from those on x86: {different}")
     counted = {task: sum(len(output) for each in answers for output in each) for task, answers in wanted.items()}
     report.say(f"numbers compared on each processor: {counted}")
 
 
 def _check_demo(report: Report, trees: dict[str, Path]) -> None:
-    """The whole loop on the built-in scene; what it decides and when is compared with x86."""
-    said = {}
+    """Run the whole loop on the built-in scene, and compare its decisions and their times with x86."""
+    printed = {}
     for arch, tree in trees.items():
         with report.step(f"fmd demo runs on {arch}"):
             package.add_scene(tree, arch)
-            said[arch] = package.demo(tree, package.runner(tree, arch))
+            printed[arch] = package.demo(tree, package.runner(tree, arch))
     with report.step("fmd demo decides the same on both"):
-        if said["amd64"] != said["arm64"]:
-            raise ProofError(f"on amd64:\n{said['amd64']}\non arm64:\n{said['arm64']}")
+        if printed["amd64"] != printed["arm64"]:
+            raise ProofError(f"on amd64:\n{printed['amd64']}\non arm64:\n{printed['arm64']}")
 
 
 def _check_unit(report: Report, tree: Path, work: Path) -> None:
-    """The shipped unit under a real process 1, its sandbox enforced."""
+    """Check the shipped unit under a real process 1, with its sandbox enforced."""
     (tree / "var/lib/fmd-proof").mkdir(exist_ok=True)
     scene.write_clip(tree / "var/lib/fmd-proof/passage.mp4")
     (tree / "etc/fmd/fmd.toml").write_text(SETTINGS)
     state = "systemctl show --property=ActiveState --value fmd"
     with namespaces.booted(tree, work / "console") as system:
-        with report.step("systemd as process 1 has started fmd by itself; READY after a whole frame"):
+        with report.step("systemd as process 1 has started fmd; READY after a frame passed all stages"):
             system.wait(state, "active")
-        with report.step("a bare face in the clip is an alarm in the journal"):
+        with report.step("a person without a mask in the clip is an alarm in the journal"):
             system.wait("journalctl -u fmd | grep -c -m1 'ALARM  person'", "1")
-        with report.step("killed, it is started again"):
+        with report.step("systemd restarts fmd after a kill"):
             system.out("systemctl kill --signal=KILL --kill-whom=main fmd")
             system.wait("systemctl show --property=NRestarts --value fmd", "1")
             system.wait(state, "active")
-        with report.step("hung, the watchdog has it started again"):
+        with report.step("the watchdog restarts fmd after a hang"):
             system.out("systemctl kill --signal=STOP --kill-whom=main fmd")
             system.wait("systemctl show --property=NRestarts --value fmd", "2")
             system.wait(state, "active")
-        with report.step("systemctl stop ends it in order"):
+        with report.step("systemctl stop ends fmd cleanly"):
             system.out("systemctl stop fmd")
             system.wait(state, "inactive")
             system.wait("systemctl show --property=Result --value fmd", "success")
         _check_away(report, tree, system)
-        report.say("systemd's own judgement: " + system.out("systemd-analyze security --no-pager fmd | tail -1"))
+        report.say("systemd's exposure level: " + system.out("systemd-analyze security --no-pager fmd | tail -1"))
 
 
 def _check_away(report: Report, tree: Path, system: namespaces.System) -> None:
-    """Whoever starts the service has an answer, and what systemd starts after that waits."""
+    """Check that a manual start fails at once, and that a start by systemd waits for the camera."""
     (tree / "etc/fmd/fmd.toml").write_text(AWAY)
     show = "systemctl show --value fmd --property="
     with report.step("a camera that is away: systemctl start fails"):
         system.out("! systemctl start fmd")
-    with report.step("started again by systemd, fmd is activating and blind, and hangs on"):
-        system.wait(f"{show}StatusText | grep -c '^blind, camera gone'", "1")
+    with report.step("started again by systemd, fmd is activating and blind, and keeps waiting"):
+        system.wait(f"{show}StatusText | grep -c '^blind, camera lost'", "1")
         began_s = time.monotonic()
         system.wait(f"{show}ActiveState", "activating")
     with report.step("the camera is back after longer than a start may take: active, in the same process"):
         system.wait(f"{show}ActiveState", "active")
         if time.monotonic() - began_s < AWAY_S - 10:
-            raise ProofError("it was there before its time")
+            raise ProofError("fmd was active before the camera was back")
         system.wait(f"{show}NRestarts", "1")
         system.wait(f"{show}StatusText", "watching")
         system.out("systemctl stop fmd")

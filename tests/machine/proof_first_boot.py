@@ -1,8 +1,8 @@
 """``make proof-first-boot``: a card that ``fmd flash`` prepared ends its first boot with fmd watching.
 
-On Debian roots under their own systemd, laid out as Raspberry Pi OS lays out its boot partition: Trixie's with the real
-cloud-init, Bookworm's with firstrun.sh as its kernel's command line would start it. No network in either: what the
-package needs is on the card. The plug is pulled in the middle of the installation, too.
+The proof runs on Debian roots under their own systemd, with a boot partition like that of Raspberry Pi OS. Trixie uses
+the real cloud-init, Bookworm firstrun.sh as its kernel's command line would start it. Neither has a network: the card
+holds all that the package needs. The power also fails in the middle of the installation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BOOT: Mapping[str, str] = {
 }
 SEED: Mapping[str, str] = {
     "issue.txt": "Raspberry Pi reference 2025-11-24\n",
-    # Somebody's own orders, which must be kept beside ours.
+    # The user's own commands, which must be kept beside fmd's.
     "user-data": "#cloud-config\nruncmd:\n- touch /var/lib/theirs\n",
     "meta-data": "dsmode: local\ninstance_id: rpios-image\n",
 }
@@ -47,7 +47,7 @@ INSTALLED = "dpkg-query --show --showformat='${Status}' fmd 2>&1"
 
 
 def main() -> int:
-    """Every check, each told with its seconds; 0 where all passed."""
+    """Run every check, print each with its seconds, and return 0 if all passed."""
     report = Report()
     work = Path(tempfile.mkdtemp(prefix="proof-first-boot.", dir=cache()))
     try:
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _board(suite: str, python: str, work: Path, more: str = "", seed: Mapping[str, str] | None = None) -> Path:
-    """An unpacked root with a prepared boot partition, a clip instead of a camera, and nothing of fmd."""
+    """Return an unpacked root with a prepared boot partition and a clip instead of a camera, but without fmd."""
     arch = root.native()
     tree = root.unpack(root.make(arch, suite, more), work / suite)
     deb = package.build(arch, python)
@@ -74,7 +74,7 @@ def _board(suite: str, python: str, work: Path, more: str = "", seed: Mapping[st
     packages, etc = {deb.name: deb.read_bytes()}, Etc({"fmd.toml": SETTINGS.encode()})
     # Raspberry Pi OS' own tools for host name and users, which firstrun.sh calls, are not in Debian.
     wanted = Wanted(packages, etc, "door-1", login=Login("me", keys=(KEY,))) if seed else Wanted(packages, etc)
-    # As the command does it, but for its refusal of packages that are not a Pi's: this machine runs what it installs.
+    # As the command does it, except that it refuses packages that are not for a Pi: this machine runs what it installs.
     target = open_target(boot)
     write(target, changes(target, recognise(target), wanted))
     clip = tree / CLIP.lstrip("/")
@@ -90,9 +90,9 @@ def _check_trixie(report: Report, work: Path) -> None:
     if report.failed:
         return
     with namespaces.started(tree, work / "console-trixie") as system:
-        with report.step("cloud-init obeys: fmd is installed without a network and watches"):
+        with report.step("cloud-init installs fmd without a network, and fmd watches"):
             system.wait(STATE, "active", 600)
-        with report.step("settings, host name, login and somebody else's orders are in place"):
+        with report.step("settings, host name, login and the user's own commands are in place"):
             expect(system, "cat /etc/fmd/fmd.toml", SETTINGS.strip())
             expect(system, "hostname", "door-1")
             expect(system, "cat /home/me/.ssh/authorized_keys | grep -c AAAAC3", "1")
@@ -106,22 +106,22 @@ def _check_bookworm(report: Report, work: Path) -> None:
     if report.failed:
         return
     console = work / "console-bookworm"
-    with report.step("firstrun.sh hands over and leaves the kernel's command line as it was"):
+    with report.step("firstrun.sh starts the first boot and restores the kernel's command line"):
         with namespaces.booted(tree, console) as system:
             system.out("sh /boot/firmware/firstrun.sh")
         if (tree / "boot/firmware/cmdline.txt").read_text() != BOOT["cmdline.txt"]:
             raise ProofError((tree / "boot/firmware/cmdline.txt").read_text())
-    with report.step("the plug is pulled while dpkg is at work"), namespaces.started(tree, console) as system:
+    with report.step("the power fails while dpkg works"), namespaces.started(tree, console) as system:
         system.wait(f"{INSTALLED} | grep -c 'half\\|unpacked\\|not-installed'", "1", 300)
     with namespaces.started(tree, console) as system:
-        with report.step("at the next boot fmd is installed all the same, and watches"):
+        with report.step("at the next boot fmd is installed, and watches"):
             system.wait(STATE, "active", 600)
         _check_done(report, system)
 
 
 def _check_done(report: Report, system: namespaces.System) -> None:
     with report.step("nothing is left to do: no service, no package on the card, a log that says so"):
-        # What it writes last: the unit is switched off a moment before the package is taken from the card.
+        # This line comes last: the unit is disabled a moment before the package is removed from the card.
         system.wait("tail -1 /boot/firmware/fmd/first-boot.log", "fmd is installed and watching", 60)
         expect(system, "systemctl is-enabled --quiet fmd-first-boot.service || echo off", "off")
         expect(system, INSTALLED, "install ok installed")
@@ -129,7 +129,7 @@ def _check_done(report: Report, system: namespaces.System) -> None:
 
 
 def expect(system: namespaces.System, command: str, wanted: str) -> None:
-    """Raise :class:`ProofError` where ``command`` prints something else."""
+    """Raise :class:`ProofError` if ``command`` prints something else than ``wanted``."""
     if (got := system.out(command)) != wanted:
         raise ProofError(f"`{command}` gave {got!r}, expected {wanted!r}")
 

@@ -1,8 +1,9 @@
-"""``make proof-machine``: a whole emulated board with fmd's package on it, judged by what its pins do.
+"""``make proof-machine``: a whole emulated board with fmd's package on it, judged by the levels of its pins.
 
-The board boots Debian's own kernel and fmd starts by itself. A bare face in a clip raises the line the LED hangs on,
-and the passage's end lowers it, read from outside the machine. Then fmd is stopped, started, killed and hung with the
-alarm on, watches a V4L2 camera of the kernel's, which stalls, and loses power in the middle of its writing.
+The board boots Debian's own kernel, and systemd starts fmd. A person without a mask in a clip raises the LED's line,
+and the end of the passage lowers it, as read from outside the machine. Then the proof stops, starts, kills and hangs
+fmd with the alarm on. It lets fmd watch a V4L2 camera of the kernel, stalls that camera, and cuts the power during
+writes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.machine.place import ProofError, Report, cache, end_in_order, need_ro
 
 PASSAGE = "/var/lib/fmd-proof/passage.mp4"
 PINS = {"virt": (5, 6), "pi": (17, 27)}
-"""LED and buzzer. Of the eight lines of virt's chip the machine itself uses 3; a Pi has fmd's own defaults."""
+"""Pins of LED and buzzer. The machine itself uses line 3 of the eight lines of virt's chip; a Pi has fmd's defaults."""
 SETTINGS = """[camera]
 source = "{source}"
 width = 320
@@ -38,11 +39,11 @@ RESTARTS = "systemctl show --property=NRestarts --value fmd"
 MAIN_PID = "systemctl show --property=MainPID --value fmd"
 DROP = "v4l2-ctl --device=/dev/video0 --set-ctrl=percentage_of_dropped_buffers"
 STEP_S = 900
-"""The longest anything may take; two busy cores of a small server are a hundred times slower than a board."""
+"""Longest duration of any step; two busy cores of a small server are a hundred times slower than a board."""
 
 
 def main() -> int:
-    """The checks asked for, each told with its seconds; 0 where all passed."""
+    """Run the requested checks, print each with its seconds, and return 0 if all passed."""
     asked = _arguments()
     report = Report()
     work = Path(tempfile.mkdtemp(prefix="proof-machine.", dir=cache()))
@@ -62,7 +63,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--part", dest="parts", action="append", choices=list(PARTS), help="only this; may be repeated")
+    parser.add_argument(
+        "--part", dest="parts", action="append", choices=list(PARTS), help="run only this part; may be repeated"
+    )
     parser.add_argument("--packages", type=Path, metavar="FOLDER", help=package.PACKAGES_HELP)
     asked = parser.parse_args()
     asked.parts = asked.parts or list(DEFAULT)
@@ -70,7 +73,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _installed(report: Report, work: Path, packages: Path | None) -> Path:
-    """The root with the package in it: from the cache where this very package was installed before."""
+    """Return the root with the package installed, from the cache if the same package was installed before."""
     with report.step("the package is built and installed"):
         tree = package.installed(work / "tree", package.find("arm64", packages), "arm64")
         (tree / PASSAGE.lstrip("/")).parent.mkdir(exist_ok=True)
@@ -81,7 +84,7 @@ def _installed(report: Report, work: Path, packages: Path | None) -> Path:
 
 
 def settings(kind: str, source: str = PASSAGE) -> str:
-    """/etc/fmd/fmd.toml for that machine."""
+    """Return /etc/fmd/fmd.toml for a machine."""
     led, buzzer = PINS[kind]
     return SETTINGS.format(source=source, led=led, buzzer=buzzer)
 
@@ -96,9 +99,9 @@ def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = 
 
 
 def check_board(report: Report, tree: Path, work: Path) -> None:
-    """The generic machine as a Pi 4: alarm, stop, kill, hang, camera."""
+    """Check the generic machine as a Pi 4: alarm, stop, kill, hang, camera."""
     with emulator.powered(_board(tree, work, "virt")) as board:
-        report.say(f"a shell {board.up_s():.0f} s after power came")
+        report.say(f"a shell {board.up_s():.0f} s after the power came on")
         _check_alarm(report, board)
         _check_stop_and_start(report, board)
         _check_kill(report, board, "KILL", "killed (SIGKILL)", 1)
@@ -107,25 +110,25 @@ def check_board(report: Report, tree: Path, work: Path) -> None:
 
 
 def check_pi(report: Report, tree: Path, work: Path) -> None:
-    """QEMU's Pi 3B: the alarm on the BCM2837's own pin controller, with fmd's default pins."""
+    """Check QEMU's Pi 3B: the alarm on the BCM2837's own pin controller, with fmd's default pins."""
     with emulator.powered(_board(tree, work, "pi")) as board:
-        report.say(f"raspi3b: a shell {board.up_s():.0f} s after power came")
+        report.say(f"raspi3b: a shell {board.up_s():.0f} s after the power came on")
         _check_alarm(report, board)
         _check_stop_and_start(report, board)
 
 
 def check_power(report: Report, tree: Path, work: Path) -> None:
-    """Power cuts at random moments while decisions are written down."""
-    scene.write_clip(tree / PASSAGE.lstrip("/"), bare_s=1.5, after_s=1.0)
+    """Check power cuts at random moments while fmd records decisions."""
+    scene.write_clip(tree / PASSAGE.lstrip("/"), person_s=1.5, after_s=1.0)
     board = _board(tree, work, "virt", power.prepare)
     power.check(report, board)
 
 
 def _check_alarm(report: Report, board: Machine) -> None:
     led, buzzer = PINS[board.kind]
-    with report.step("the board boots and systemd starts fmd by itself"):
+    with report.step("the board boots and systemd starts fmd"):
         _wait_active(board)
-    with report.step("a bare face raises the LED's line, seen from outside"):
+    with report.step("a person without a mask raises the LED's line, observed from outside"):
         board.pins.wait(led, True, STEP_S)
     with report.step("the buzzer's line sounds in its rhythm"):
         for high in (True, False, True):
@@ -145,7 +148,7 @@ def _check_stop_and_start(report: Report, board: Machine) -> None:
         if high:
             raise ProofError(f"still high: {high}")
         _expect(board, "systemctl show --property=Result --value fmd", "success")
-    with report.step("systemctl start comes back when fmd is ready: active"):
+    with report.step("systemctl start returns when fmd is ready: active"):
         board.shell.out("systemctl start fmd", STEP_S)
         _expect(board, "systemctl is-active fmd", "active")
 
@@ -170,11 +173,11 @@ def _check_camera(report: Report, board: Machine) -> None:
         board.shell.out("systemctl restart fmd", STEP_S)
         _expect(board, STATUS, "watching")
         _expect(board, f'ls -l /proc/"$({MAIN_PID})"/fd | grep -c /dev/video0', "1")
-    with report.step("the camera stalls: fmd says that it is blind"):
+    with report.step("the camera stalls: fmd reports that it is blind"):
         board.shell.out(f"{DROP}=100")
         _wait_until(board, f"{STATUS} | grep -q blind")
     report.say("status: " + board.shell.out(STATUS))
-    with report.step("it stays stalled: systemd starts fmd anew"):
+    with report.step("it stays stalled: systemd restarts fmd"):
         _wait_until(board, f'[ "$({RESTARTS})" -ge 1 ]')
     with report.step("it works again: fmd is watching"):
         board.shell.out(f"{DROP}=0")
@@ -202,7 +205,7 @@ def _expect(board: Machine, command: str, wanted: str) -> None:
 PARTS: dict[str, Callable[[Report, Path, Path], None]] = {"board": check_board, "pi": check_pi, "power": check_power}
 
 DEFAULT = ("board", "power")
-"""Without pi, whose four slow cores take longer to boot than all of the others."""
+"""Parts by default: not pi, whose four slow cores take longer to boot than all other parts need."""
 
 if __name__ == "__main__":
     sys.exit(main())

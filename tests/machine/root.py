@@ -1,7 +1,7 @@
-"""Debian roots made from packages alone, as cached tar files.
+"""Debian roots made only from packages, as cached tar files.
 
-They stand in for the system under fmd's own package: an arm64 one is the userland of a board (run by qemu-user, or
-booted whole), an amd64 one runs natively in namespaces.
+They replace the system below fmd's package. An arm64 root is the userland of a board, run by qemu-user or booted as a
+whole. An amd64 root runs natively in namespaces.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from tests.machine.place import ProofError, cache, call, need, need_root
 
 SUITE = "bookworm"
-# What Raspberry Pi OS Lite has too and fmd's package leans on. v4l-utils turns the knobs of the virtual camera.
+# Packages that Raspberry Pi OS Lite has too and fmd's package needs. v4l-utils controls the virtual camera.
 PACKAGES = (
     "systemd-sysv,udev,dbus,kmod,adduser,python3,python3-venv,python3-numpy,v4l-utils,procps,ca-certificates,iproute2"
 )
-# No manuals, and no precompiled Python: each costs minutes under emulation and proves nothing.
+# No manuals and no precompiled Python: both cost minutes under emulation and prove nothing.
 LEAVE_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 IDLE = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -25,7 +25,10 @@ HANDLER = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 
 
 def make(arch: str, suite: str = SUITE, more: str = "") -> Path:
-    """The tar of a Debian root with systemd, Python and the package ``more`` for ``arch``; made on the first call."""
+    """Return the tar of a Debian root with systemd, Python and the package ``more`` for ``arch``.
+
+    The first call makes it.
+    """
     made = cache() / f"root-{suite}-{arch}{'-' * bool(more)}{more}.tar"
     if made.exists():
         return made
@@ -39,19 +42,19 @@ def make(arch: str, suite: str = SUITE, more: str = "") -> Path:
 
 
 def native() -> str:
-    """Debian's name of this machine's architecture."""
+    """Return Debian's name of this machine's architecture."""
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def unpack(tar: Path, folder: Path) -> Path:
-    """The root in ``folder``, owners and modes kept."""
+    """Unpack a root into ``folder`` with its owners and modes, and return the folder."""
     folder.mkdir(parents=True)
     call(["tar", "--extract", "--numeric-owner", "--file", tar, "--directory", folder])
     return folder
 
 
 def register_binfmt() -> None:
-    """Let the kernel start aarch64 programs through qemu-user; once a boot."""
+    """Register qemu-user with the kernel for aarch64 programs; once per boot."""
     if (BINFMT / "qemu-aarch64").exists():
         return
     if not HANDLER.exists():
@@ -81,7 +84,7 @@ def _options(arch: str, more: str) -> list[str]:
 
 
 def sources(suite: str) -> list[str]:
-    """Apt lines from the mirror this machine's own apt uses, where that is a Debian one."""
+    """Return apt lines with the mirror that this machine's own apt uses, if that is a Debian one."""
     main, security = mirrors(_host_sources())
     return [
         f"deb {main} {suite} main",
@@ -96,7 +99,7 @@ def _host_sources() -> str:
 
 
 def mirrors(sources: str) -> tuple[str, str]:
-    """Mirror and security mirror named in apt's ``sources`` (either format), else Debian's own."""
+    """Return mirror and security mirror from apt's ``sources`` (either format), else Debian's own."""
     addresses = re.findall(r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s*)?)(\S*debian\S*)", sources, re.MULTILINE)
     security = [address for address in addresses if "security" in address]
     main = [address for address in addresses if address not in security]

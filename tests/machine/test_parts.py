@@ -1,4 +1,4 @@
-"""The parts of the proof that need no root, no emulator and no minutes."""
+"""Parts of the proof that need no root, no emulator and only seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG_HEAD = struct.pack("<QQQI", powercut.MAGIC, 1, 0, powercut.SECTOR).ljust(pow
 
 
 def entry(sector: int, data: bytes, flags: int = 0) -> bytes:
-    """One entry of QEMU's log, its sectors behind it."""
+    """Return one entry of QEMU's log, followed by its sectors."""
     head = struct.pack("<QQQQ", sector, len(data) // powercut.SECTOR, flags, 0).ljust(powercut.SECTOR, b"\0")
     return head + data
 
@@ -37,7 +37,7 @@ def log(tmp_path: Path) -> Path:
 
 
 class TestPowerCut:
-    def test_what_a_flush_confirmed_is_always_there_and_the_rest_whole_lost_or_torn(self, log: Path) -> None:
+    def test_confirmed_writes_survive_and_later_ones_are_whole_lost_or_torn(self, log: Path) -> None:
         seen = set()
         for seed in range(60):
             disk = log.with_name("disk")
@@ -81,7 +81,7 @@ class Emulator:
         self._listening.listen(1)
         self.line = Line(path)
         self.end, _ = self._listening.accept()
-        self.said = self.end.makefile("r")
+        self.received = self.end.makefile("r")
 
     def close(self) -> None:
         self.line.close()
@@ -97,9 +97,9 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
 
 
 class TestEmulator:
-    def test_pins_follow_the_edges_told_from_outside(self, emulator: Emulator) -> None:
+    def test_pins_follow_the_reported_edges(self, emulator: Emulator) -> None:
         pins = Pins(emulator.line, "/machine/gpio")
-        assert emulator.said.readline() == "irq_intercept_out /machine/gpio\n"
+        assert emulator.received.readline() == "irq_intercept_out /machine/gpio\n"
         emulator.end.sendall(b"OK\nIRQ raise 5\n")
         pins.wait(5, True, 5)
         emulator.end.sendall(b"IRQ raise 6\nIRQ lower 5\n")
@@ -107,23 +107,23 @@ class TestEmulator:
         assert pins.level(6)
         assert [(edge.pin, edge.high) for edge in pins.edges] == [(5, True), (6, True), (5, False)]
 
-    def test_a_pin_that_does_not_move_is_told(self, emulator: Emulator) -> None:
+    def test_a_pin_that_does_not_change_is_reported(self, emulator: Emulator) -> None:
         with pytest.raises(ProofError, match="pin 5 did not go high"):
             Pins(emulator.line, "/x").wait(5, True, 0.01)
 
-    def test_the_shell_gives_status_and_output(self, emulator: Emulator) -> None:
+    def test_the_shell_returns_status_and_output(self, emulator: Emulator) -> None:
         def guest() -> None:
-            for line in emulator.said:
+            for line in emulator.received:
                 mark, _ = line.split()
                 emulator.end.sendall(f"two\nlines\n\n{mark} 3\n".encode())
 
         threading.Thread(target=guest, daemon=True).start()
         shell = Shell(emulator.line)
-        assert shell.run("whatever", 5) == (3, "two\nlines")
-        with pytest.raises(ProofError, match="`whatever` ended with 3: two"):
-            shell.out("whatever", 5)
+        assert shell.run("make", 5) == (3, "two\nlines")
+        with pytest.raises(ProofError, match="`make` ended with 3: two"):
+            shell.out("make", 5)
 
-    def test_a_refused_command_is_told(self, emulator: Emulator) -> None:
+    def test_a_refused_command_is_reported(self, emulator: Emulator) -> None:
         emulator.end.sendall(b'{"QMP": {}}\n{"return": {}}\n{"event": "RESUME"}\n{"error": {"desc": "no such"}}\n')
         monitor = Monitor(emulator.line)
         with pytest.raises(ProofError, match="no such"):
@@ -137,18 +137,18 @@ class TestEmulator:
 
 
 class TestPlace:
-    def test_a_failed_step_is_told_and_fails_the_whole(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_failed_step_is_printed_and_fails_the_whole_proof(self, capsys: pytest.CaptureFixture[str]) -> None:
         report = Report()
         with report.step("stands"):
             pass
         with report.step("breaks"):
             raise ProofError("it broke")
         assert report.end() == 1
-        said = capsys.readouterr().out
-        assert "PASS" in said.splitlines()[0]
-        assert "breaks: it broke" in said
+        printed = capsys.readouterr().out
+        assert "PASS" in printed.splitlines()[0]
+        assert "breaks: it broke" in printed
 
-    def test_a_failing_command_is_told_with_what_it_said(self) -> None:
+    def test_a_failing_command_is_reported_with_its_output(self) -> None:
         with pytest.raises(ProofError, match=r"(?s)sh .* 3.*sorry"):
             call(["sh", "-c", "echo sorry; exit 3"])
 
@@ -159,10 +159,10 @@ class TestPlace:
             "Types: deb\nURIs: http://m.example/debian\n\nTypes: deb\nURIs: http://m.example/debian-security\n",
         ],
     )
-    def test_mirrors_are_those_the_machine_uses(self, sources: str) -> None:
+    def test_the_mirrors_are_those_of_the_machine(self, sources: str) -> None:
         assert root.mirrors(sources) == ("http://m.example/debian", "http://m.example/debian-security")
 
-    def test_without_a_debian_mirror_it_is_debians_own(self) -> None:
+    def test_without_a_debian_mirror_debians_own_is_used(self) -> None:
         assert "deb.debian.org" in root.mirrors("deb http://m.example/ubuntu jammy main")[0]
 
 
@@ -171,14 +171,14 @@ class TestPower:
         assert power.whole_events('{"n":1}\n{"n":2}\n{"n"') == [1, 2]
 
     @pytest.mark.parametrize("log", ['{"n":1}\n{"n"\n{"n":3}\n', '{"n":1}\n{"n":3}\n'])
-    def test_a_tear_in_the_middle_and_a_gap_are_told(self, log: str) -> None:
+    def test_a_tear_in_the_middle_or_a_gap_is_reported(self, log: str) -> None:
         with pytest.raises(ProofError, match=r"torn|missing"):
             power.whole_events(log)
 
-    def test_what_was_promised_is_what_was_acknowledged_before_the_cut(self) -> None:
+    def test_the_promised_events_are_those_acknowledged_before_the_cut(self) -> None:
         writes = [powercut.Write(0, 1, 0, 512 + 1024 * index) for index in range(4)]
         acknowledged = [power.Acknowledged(3, 1536), power.Acknowledged(5, 3000)]
         assert [power.promised(acknowledged, writes, cut) for cut in (1, 2, 3, 4)] == [0, 3, 5, 5]
 
-    def test_a_log_says_when_it_was_kept(self) -> None:
+    def test_confirmations_are_found_in_the_log(self) -> None:
         assert power.ACKNOWLEDGED.findall("x\r\nevents kept up to 12\r\n") == ["12"]

@@ -1,6 +1,6 @@
 """A board's userland without its kernel: aarch64 programs of an unpacked root, run by qemu-user.
 
-The processor is always named: qemu-user 7.2's default one computes wrong inferences (99 of 100 outputs differ).
+Every call names the processor: qemu-user 7.2's default one computes wrong inferences (99 of 100 outputs differ).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CPU part\t: 0xd08
 CPU revision\t: 3
 
 """
-# In private mount and process namespaces, so that whatever is mounted or left running goes with them.
+# In private mount and process namespaces, which end with all their mounts and processes.
 ENTER = """
 set -e
 root=$1; shift
@@ -36,7 +36,7 @@ exec chroot "$root" "$@"
 def dress(root: Path) -> None:
     """Give ``root`` the /proc/cpuinfo and processor list of a Pi 4, in place of the host's.
 
-    With x86's there, qemu-user 7.2 crashes inside the TFLite runtime or leaves XNNPACK off.
+    With those of x86, qemu-user 7.2 crashes inside the TFLite runtime or leaves XNNPACK off.
     """
     lists = root / ".board" / "sys" / "devices" / "system" / "cpu"
     lists.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def dress(root: Path) -> None:
 def run(
     root: Path, processor: str, command: Sequence[str], timeout_s: float = 1800, also: Mapping[str, str] | None = None
 ) -> str:
-    """Standard output of one aarch64 ``command`` in ``root``; ``also`` are environment variables it gets."""
+    """Run one aarch64 ``command`` in ``root`` and return its standard output; ``also`` are environment variables."""
     clean = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",

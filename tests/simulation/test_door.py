@@ -1,4 +1,4 @@
-"""The whole line on people composed from labelled faces: everybody bare alarms, nobody well-masked does."""
+"""The whole pipeline on composed clips: every person without a mask raises the alarm, no person with a mask does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge import config
 from edge.contracts import Decision, Outcome
 from edge.service import run as service
 from edge.stages.alert import Alert
-from simulation.clips import ComposedCamera, Person, choose
+from simulation.clips import ClipPerson, ComposedCamera, choose
 from tests.data_sets import DATA
 from tests.edge.parts import RecordingOutput
 
@@ -22,8 +22,8 @@ pytestmark = [
 ]
 
 
-def walk(people: list[Person]) -> tuple[list[Decision], list[bool]]:
-    """Send people through the door; every decision, and every state the LED was in."""
+def walk(people: list[ClipPerson]) -> tuple[list[Decision], list[bool]]:
+    """Send people through the door; return every decision, and every state of the LED."""
     settings = config.load(None, {"alert.driver": "console"})
     led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
     pipeline = service.build_pipeline(settings, Alert(settings.alert, led, buzzer))
@@ -34,18 +34,20 @@ def walk(people: list[Person]) -> tuple[list[Decision], list[bool]]:
     return decisions, led.states
 
 
-def test_nobody_well_masked_raises_the_alarm() -> None:
-    decisions, lamp = walk(choose(read_boxes(BOXES), "with_mask", PEOPLE, "test"))
+def test_no_person_with_a_mask_raises_the_alarm() -> None:
+    decisions, led = walk(choose(read_boxes(BOXES), "with_mask", PEOPLE, "test"))
     cleared = {d.passage.id for d in decisions if d.passage.outcome is Outcome.COMPLIANT}
     assert len(cleared) >= PEOPLE
-    assert lamp == [False]
+    assert led == [False]
 
 
-def test_everybody_bare_raises_it_once() -> None:
-    decisions, lamp = walk(choose(read_boxes(BOXES), "without_mask", PEOPLE, "test"))
-    held = [d.passage.id for d in decisions if d.passage.outcome is Outcome.VIOLATION and d.change.value == "decided"]
-    assert len(set(held)) == len(held) == PEOPLE
-    assert lamp == [False, *[True, False] * PEOPLE]
+def test_every_person_without_a_mask_raises_the_alarm_once() -> None:
+    decisions, led = walk(choose(read_boxes(BOXES), "without_mask", PEOPLE, "test"))
+    violations = [
+        d.passage.id for d in decisions if d.passage.outcome is Outcome.VIOLATION and d.change.value == "decided"
+    ]
+    assert len(set(violations)) == len(violations) == PEOPLE
+    assert led == [False, *[True, False] * PEOPLE]
 
 
 def test_clips_are_the_same_every_time() -> None:

@@ -1,4 +1,4 @@
-"""Runs under the installed package's own Python: every answer of the shipped models to their golden inputs, as JSON."""
+"""Prints every output of the shipped models for their golden inputs as JSON; runs in the installed package's Python."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ def main() -> int:
         loaded = bundle.unpack(paths.shipped_model(task))
         model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer, 1), task)
         model.replay()
-        # Floats made of whole quanta by one multiplication: equal digits are equal bits.
+        # The floats are whole quanta times one scale, so that equal digits are equal bits.
         answers[task] = [[output.ravel().tolist() for output in model.run(each)] for each in loaded.golden["inputs"]]
     json.dump(answers, sys.stdout)
     return 0
