@@ -1,10 +1,9 @@
-"""The log of events: what was decided at the door and what went wrong, for whoever asks the next morning.
+"""Event log: decisions and faults, one line of JSON each, in ``events.jsonl`` in the state directory. Never a picture.
 
-One line of JSON an event, appended to ``events.jsonl`` in the state directory, never a picture. SD cards die from small
-writes, so events wait in memory and are written together, each batch synced before it counts as kept; what a batch
-costs the card is counted, and no more than a day's budget is spent in any 24 hours, however often fmd is started anew.
-A power cut loses what was not kept yet, and nothing else: half a line at the end is cut off at the next start, and what
-is damaged elsewhere is passed over.
+Small writes wear SD cards out. So events wait in memory and are written in batches, and a batch counts as kept only
+after a sync. The cost of each batch to the card is counted: at most a day's budget is spent in any 24 hours, however
+often fmd restarts. A power cut loses only events that were not kept: the next start cuts off half a line at the end,
+and reading skips damaged lines.
 """
 
 from __future__ import annotations
@@ -30,51 +29,51 @@ log = logging.getLogger(__name__)
 
 NAME, OLDER = "events.jsonl", "events.1.jsonl"
 BLOCK = 4096
-"""Bytes the card is written in at least."""
+"""Smallest number of bytes that the card writes."""
 SYNC_BLOCKS = 6
-"""Blocks that a file system writes for one sync beside the data, at most: journal, commit record, inode, directory."""
+"""Most blocks that a file system writes for one sync besides the data: journal, commit record, inode, directory."""
 MAX_WAITING = 1000
-"""Events in memory; the oldest make room, and are counted."""
+"""Events that wait in memory; beyond that the oldest are dropped and counted."""
 DAY_S = 86400.0
 STOP_S = 3.0
 """How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
 MB = 1_000_000
 PIECE = 1 << 16
-"""Bytes of the log in memory at one time; a longer line is none of ours."""
+"""Bytes of the log that are in memory at one time; fmd writes no longer line."""
 SPENT = "events-budget.json"
-"""In the runtime directory, which is memory: what is left of the budget, for the process after this one."""
+"""State file in the runtime directory: the rest of the budget, for the next process."""
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """Of the budget ``left`` bytes at ``at_s``, on the clock that all processes of one boot share."""
+    """Rest of the budget: ``left`` bytes at ``at_s``, on the monotonic clock that all processes of a boot share."""
 
     left: float
     at_s: float
 
 
 class Budget:
-    """Bytes that may be written: at most ``a_day`` in any 24 hours, a 24th of it at once."""
+    """Bytes that may be written: ``a_day`` in any 24 hours, and a 24th of it at once."""
 
     def __init__(self, a_day: float, now_s: float, memory: Path | None = None) -> None:
-        """``memory`` is the file in which a process leaves word of what it spent; full where there is none."""
+        """``memory`` is the state file of the rest of the budget; without one the budget is full."""
         self._burst = a_day / 24
         self._rate = (a_day - self._burst) / DAY_S
         self._memory, before = memory, state_file.read_state(memory, Spent) if memory else None
         self._left, self._at_s = (before.left, before.at_s) if before else (self._burst, now_s)
 
     def left(self, now_s: float) -> float:
-        """Bytes that may be written now."""
+        """Return the bytes that may be written now."""
         self._left = min(self._burst, self._left + self._rate * max(0.0, now_s - self._at_s))
         self._at_s = max(now_s, self._at_s)
         return self._left
 
     @property
     def full(self) -> bool:
-        """Whether waiting brings no more."""
+        """True if the budget does not grow any more."""
         return self._left >= self._burst
 
     def spend(self, cost: float) -> None:
-        """Take ``cost`` of what is left."""
+        """Take ``cost`` bytes from the budget."""
         self._left -= cost
         if self._memory is None:
             return
@@ -91,10 +90,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class EventLog:
-    """Events of one state directory. Calls may come from several threads; only :meth:`keep` touches the card.
+    """Event log of one state directory. Several threads may call it; only :meth:`keep` writes to the card.
 
-    ``wall`` gives seconds since the epoch, ``now_s`` is monotonic. ``kept`` is the number of the last event that a
-    power cut cannot take any more, ``lost`` counts those that had to make room; gaps in the numbers tell of them, too.
+    ``wall`` gives seconds since 1970, ``now_s`` is monotonic. ``kept`` is the number of the last event that survives a
+    power cut. ``lost`` counts events that were dropped; gaps in the numbers show them as well.
     """
 
     def __init__(
@@ -105,9 +104,9 @@ class EventLog:
         now_s: float,
         runtime: Path | None = None,
     ) -> None:
-        """``runtime`` outlasts a restart of the service and costs the card nothing; None where there is no such folder.
+        """``runtime`` is the runtime directory, which survives a restart of the service; None outside systemd.
 
-        Raises OSError where the log cannot be read or mended.
+        Raises OSError if the log cannot be read or repaired.
         """
         self._path, self._older = folder / NAME, folder / OLDER
         self._settings, self._wall = settings, wall
@@ -116,7 +115,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self.lost = 0
-        self._said = ""
+        self._last_warning = ""
         self.kept = self._size = 0
         self._recover()
         self._last = self.kept
@@ -132,7 +131,7 @@ class EventLog:
             self._make_room()
 
     def keep(self, now_s: float, at_once: bool = False) -> bool:
-        """Write what waits, if it is time (or ``at_once``) and the budget allows; whether it did."""
+        """Write waiting events, if it is time (or ``at_once``) and the budget allows; return whether it did."""
         with self._lock:
             if not self._waiting or (now_s < self._due_s and not at_once):
                 return False
@@ -148,17 +147,17 @@ class EventLog:
         try:
             self._write(batch)
         except OSError as error:
-            self._say(f"{self._path}: {error.strerror}; events wait in memory")
+            self._warn(f"{self._path}: {error.strerror}; events wait in memory")
             with self._lock:
                 self._waiting.extendleft(reversed(taken))
                 self._make_room()
             return False
-        self.kept, self._said = last, ""
+        self.kept, self._last_warning = last, ""
         log.debug("events kept up to %d", last)
         return True
 
     def _affordable(self, now_s: float) -> list[bytes]:
-        """What to write now: all that waits; of more than the budget ever allows at once, the oldest."""
+        """Return the lines to write now: all that wait, or the oldest if they exceed even a full budget."""
         taken: list[bytes] = []
         left, total = self._budget.left(now_s), 0
         for line in self._waiting:
@@ -175,15 +174,15 @@ class EventLog:
 
     def _write(self, batch: bytes) -> None:
         there = self._path.stat().st_size if self._path.exists() else 0
-        if there < self._size:  # somebody made room; where that tore a line, it ends here
-            log.warning("%s: shorter than it was left, %d bytes of %d", self._path, there, self._size)
+        if there < self._size:  # another program truncated it: end a torn line, so that the batch starts on its own
+            log.warning("%s: another program has shortened it to %d of %d bytes", self._path, there, self._size)
             self._size, batch = there, b"\n" + batch if there else batch
         if self._size and self._size + len(batch) > self._settings.mb_kept * MB / 2:
             self._path.replace(self._older)
             self._size = 0
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
-            if os.fstat(handle).st_size > self._size:  # half a batch, of a disk that was full
+            if os.fstat(handle).st_size > self._size:  # half a batch, from a time when the disk was full
                 os.ftruncate(handle, self._size)
             done = 0
             while done < len(batch):
@@ -196,37 +195,40 @@ class EventLog:
         self._size += len(batch)
 
     def _recover(self) -> None:
-        """Cut off what a power cut left half written, and go on counting where the log ends."""
+        """Cut off a half-written end after a power cut, and continue the numbers of the log."""
         for path in (self._older, self._path):
             self._size, number = _last_whole(path) if path.exists() else (0, None)
             self.kept = self.kept if number is None else number
         torn = path.stat().st_size - self._size if path.exists() else 0
         if torn:
-            log.warning("%s: cut off %d bytes that were not whole", path, torn)
+            log.warning("%s: cut off %d bytes of an unfinished event", path, torn)
             os.truncate(path, self._size)
 
-    def _say(self, trouble: str) -> None:
-        """Once, not every minute of a full disk."""
-        if trouble != self._said:
-            self._said = trouble
-            log.warning("%s", trouble)
+    def _warn(self, warning: str) -> None:
+        """Log a warning once, not every minute that the disk is full."""
+        if warning != self._last_warning:
+            self._last_warning = warning
+            log.warning("%s", warning)
 
 
 def cost(size: int, length: int) -> int:
-    """Bytes the card is written with where ``length`` bytes are appended to ``size`` and synced."""
+    """Return the bytes that the card writes when ``length`` bytes are appended to ``size`` and synced."""
     blocks = (size % BLOCK + length + BLOCK - 1) // BLOCK
     return (blocks + SYNC_BLOCKS) * BLOCK
 
 
 def _last_whole(path: Path) -> tuple[int, int | None]:
-    """Where the last whole line ends, and its event's number; 0 and None where none is whole. Reads from the end."""
+    """Return where the last complete line ends and its event's number; 0 and None if there is none.
+
+    Reads from the end: the log may be megabytes, and a Pi's card is slow.
+    """
     with path.open("rb") as handle:
         end = os.fstat(handle.fileno()).st_size
         while end:
             start = max(0, end - PIECE)
             handle.seek(start)
             piece = handle.read(end - start)
-            begun = start and piece.find(b"\n", 0, -1) + 1  # of a line that began before, the rest says nothing
+            begun = start and piece.find(b"\n", 0, -1) + 1  # the rest of a line that began before this piece
             at = end
             for line in reversed(piece[begun:].splitlines(keepends=True)):
                 if (number := _number(line)) is not None:
@@ -237,7 +239,7 @@ def _last_whole(path: Path) -> tuple[int, int | None]:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Line after line, pieces of those that are too long; nothing where there is no such file."""
+    """Yield the lines of a file, too long ones in pieces; nothing if there is no such file."""
     if path.exists():
         with path.open("rb") as handle:
             while line := handle.readline(PIECE):
@@ -245,7 +247,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _number(line: bytes) -> int | None:
-    """The event's number; None where the line is not whole."""
+    """Return the event's number, or None if the line is damaged."""
     try:
         number = msgspec.json.decode(line)["n"] if line.endswith(b"\n") else None
     except (msgspec.MsgspecError, KeyError, TypeError, IndexError):
@@ -261,9 +263,9 @@ def keeping(
     wall: Callable[[], float] = time.time,
     runtime: Path | None = None,
 ) -> Iterator[EventLog | None]:
-    """An open log, written in a thread of its own: a card that takes seconds for a sync does not hold up the loop.
+    """Open the log and write it in a thread of its own: a card may take seconds for a sync, and the loop must not wait.
 
-    None where nothing is to be kept, or where it cannot be: no reason to leave the door unwatched.
+    Yields None if the settings keep no events or the log cannot be opened: that must not stop the watch.
     """
     if folder is None or not settings.keep:
         yield None
@@ -291,7 +293,7 @@ def keeping(
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every event kept, oldest first; what is damaged is passed over."""
+    """Yield every event, oldest first; damaged lines are skipped."""
     for path in (folder / OLDER, folder / NAME):
         for line in _lines(path):
             if _number(line) is not None:

@@ -1,11 +1,11 @@
-"""Which model files are in use: beside those fmd ships, those that ``fmd model install`` put into the state directory.
+"""Model store: the model files that ``fmd model install`` has put into the state directory, and which are in use.
 
-    models/classifier-0123456789ab.tflite     a file, named by its task and the beginning of its hash
-    models/classifier.tflite                  a link to the one in use; without it, it is the shipped one
-    models/classifier.previous                a link to the one before ("shipped" where it was that)
-    models/classifier.unproven                there from a switch to the first frame that went all the way through
+    models/classifier-0123456789ab.tflite     a model, named by its task and the beginning of its hash
+    models/classifier.tflite                  link to the model in use; without it, fmd uses the shipped one
+    models/classifier.previous                link to the model before ("shipped" if it was the shipped one)
+    models/classifier.unproven                exists from a switch until the first frame has passed all stages
 
-Links are replaced by renaming, so that a power cut leaves either the old one or the new.
+Links are replaced by renaming, so that a power cut leaves the old link or the new one.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ SHIPPED = "shipped"
 
 
 class ModelStore:
-    """The models of one state directory."""
+    """The models of one state directory (default: the service's)."""
 
     def __init__(self, state: Path | None = None) -> None:
         self.folder = (state or paths.state_folder() or paths.STATE) / "models"
 
     def chosen(self, task: str) -> Path | None:
-        """The installed model in use; None where it is the shipped one."""
+        """Return the installed model in use, or None if the shipped one is in use."""
         link = self._link(task)
         try:
             return self.folder / link.readlink()
-        except OSError:  # none, or not ours to read: whoever runs fmd by hand has the shipped one
+        except OSError:  # no link, or no permission to read it: a run by hand uses the shipped model
             return None
 
     def previous(self, task: str) -> str | None:
-        """Name of the file in use before, "shipped", or None where there was no switch yet."""
+        """Return the name of the model in use before, "shipped", or None if there was no switch yet."""
         try:
             return str(self._previous(task).readlink())
         except OSError:
             return None
 
     def add(self, data: bytes, checked: Bundle) -> Path:
-        """Lay a checked model file into the store, whole on the card before it has its name."""
+        """Put a checked model file into the store and return its path. Raises OSError."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         above = self.folder.parent.stat()
-        if os.geteuid() == 0:  # the service settles what it finds here, and it is not root
+        if os.geteuid() == 0:  # the service, which is not root, changes links here
             os.chown(self.folder, above.st_uid, above.st_gid)
         path = self.folder / f"{checked.contract.task}-{bundle.sha256(data)[:12]}.tflite"
         write_atomically(path, data, mode=0o644, durable=True)
         return path
 
     def switch(self, task: str, name: str) -> None:
-        """Use the file ``name`` (or "shipped") from the next start or reload on."""
+        """Use the model ``name`` (or "shipped") from the next start or reload on. Raises OSError."""
         now = self.chosen(task)
         self._point(self._previous(task), now.name if now else SHIPPED)
         self._unproven(task).touch()
@@ -71,32 +71,34 @@ class ModelStore:
         sync_folder(self.folder)
 
     def roll_back(self, task: str) -> str:
-        """Use what was in use before; returns its name.
+        """Use the model that was in use before and return its name.
 
-        Raises :class:`edge.errors.SettingsError` where nothing was, or it is gone.
+        Raises :class:`edge.errors.SettingsError` if there was none, or its file is missing.
         """
         name = self.previous(task)
         if name is None or (name != SHIPPED and not (self.folder / name).is_file()):
-            raise SettingsError(f"{self.folder}: no earlier {task} to go back to; fmd model list shows what there is")
+            raise SettingsError(
+                f"{self.folder}: no earlier {task} to go back to; fmd model list shows the installed models"
+            )
         self.switch(task, name)
         self.prove(task)
         return name
 
     def prove(self, task: str) -> None:
-        """A frame went all the way through the model in use."""
+        """Note that a frame has passed all stages with the model in use."""
         try:
             self._unproven(task).unlink(missing_ok=True)
-        except OSError as error:  # a read-only card is no reason to leave the door unwatched
+        except OSError as error:  # a read-only card must not stop the watch
             log.warning("%s: %s", self._unproven(task), error.strerror)
 
     def settle(self) -> None:
-        """At the start of a process: go back from a model that the process before did not get one frame through."""
+        """Go back from models with which the previous process did not finish a single frame; call it at the start."""
         for task in TASKS:
             if self._unproven(task).exists():
-                log.error("the %s installed last did not get a frame through; back to %s", task, self.roll_back(task))
+                log.error("the newly installed %s did not finish a frame; back to %s", task, self.roll_back(task))
 
     def files(self, task: str) -> list[Path]:
-        """The installed files, in use or not."""
+        """Return the installed files, in use or not."""
         return sorted(self.folder.glob(f"{task}-*.tflite"))
 
     def _link(self, task: str) -> Path:
@@ -116,7 +118,7 @@ class ModelStore:
 
 
 class ModelsInUse(msgspec.Struct, frozen=True):
-    """What a running service says of itself in its runtime directory, from its first frame on."""
+    """Process and model files of a running service, written to its runtime directory after the first frame."""
 
     pid: int
     detector: str
@@ -124,7 +126,7 @@ class ModelsInUse(msgspec.Struct, frozen=True):
 
 
 def write_in_use(folder: Path | None, detector: Path, classifier: Path) -> None:
-    """Say which files the first frame went through."""
+    """Write which model files the first frame has passed."""
     if folder is None:
         return
     try:
@@ -136,12 +138,12 @@ def write_in_use(folder: Path | None, detector: Path, classifier: Path) -> None:
 
 
 def in_use(folder: Path) -> ModelsInUse | None:
-    """What the running service says; None where none runs."""
+    """Return what the running service has written, or None if none runs."""
     try:
-        said = msgspec.json.decode((folder / "in-use.json").read_bytes(), type=ModelsInUse)
-        os.kill(said.pid, 0)
+        found = msgspec.json.decode((folder / "in-use.json").read_bytes(), type=ModelsInUse)
+        os.kill(found.pid, 0)
     except PermissionError:
-        return said
+        return found
     except (OSError, msgspec.MsgspecError):
         return None
-    return said
+    return found

@@ -1,8 +1,8 @@
-"""Outputs off after fmd was killed and could not switch them off itself: what the unit's ExecStopPost runs.
+"""Switches every output off after fmd was killed and could not do so itself; the unit's ExecStopPost runs it.
 
-The settings may have changed since fmd started, or no longer be readable at all; so fmd leaves word in its runtime
-directory of what it drives, and that is switched off whatever the settings say now. The folder is systemd's
-($RUNTIME_DIRECTORY), in memory, and gone with the unit, though not with a restart of it.
+The settings may have changed since fmd started, or be unreadable. So fmd records in its runtime directory which outputs
+it drives, and these are switched off whatever the settings say now. systemd keeps that folder ($RUNTIME_DIRECTORY) in
+memory; it survives a restart of the unit, but not its stop.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ log = logging.getLogger(__name__)
 
 RECORD = "outputs.json"
 BUSY_S = 1.0
-"""How long a pin in use is tried again: four of them fit into the unit's TimeoutStopSec."""
+"""How long fmd retries a pin that is in use: four such pins fit into the unit's TimeoutStopSec."""
 
 
 def remember(settings: AlertSettings, folder: Path | None) -> None:
-    """Leave word in ``folder`` of what is driven from now on."""
+    """Record in ``folder`` which outputs are driven from now on; None records nothing."""
     if folder is None:
         return
     try:
         state_file.write_state(folder / RECORD, settings)
-    except OSError as error:  # no reason to leave the door unwatched
-        log.warning("%s: %s; after a kill only the settings say what to switch off", folder / RECORD, error.strerror)
+    except OSError as error:  # must not stop the watch
+        log.warning("%s: %s; after a kill only the settings show what to switch off", folder / RECORD, error.strerror)
 
 
 def recall(folder: Path | None) -> AlertSettings | None:
-    """What was driven last; None where no word was left."""
+    """Return the record of the last run, or None."""
     return state_file.read_state(folder / RECORD, AlertSettings) if folder else None
 
 
 def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:
-    """Every output off that fmd drove or would drive, whatever becomes of the others.
+    """Switch off every output that fmd drove or would drive, even if some fail.
 
-    Raises OutputError naming all that could not be switched off, but for a heartbeat, which is warned of; SettingsError
-    where nothing says what there is.
+    Raises OutputError with all outputs that failed, and SettingsError if neither record nor settings can be read. A
+    heartbeat that fails is only logged.
     """
-    troubles = []
-    for settings in _told(load, recall(folder)):
+    failures = []
+    for settings in _recorded_and_current(load, recall(folder)):
         for name, pin in config.wired(settings):
             try:
                 drivers.open_output(settings, name, pin).close()
             except OutputError as error:
-                if name == "heartbeat":  # watched without: a lamp that is gone is no failed stop of the unit
+                if name == "heartbeat":  # a missing heartbeat LED must not fail the stop of the unit
                     log.warning("%s", error)
                 else:
-                    troubles.append(str(error))
-    if troubles:
-        raise OutputError("; ".join(dict.fromkeys(troubles)))
+                    failures.append(str(error))
+    if failures:
+        raise OutputError("; ".join(dict.fromkeys(failures)))
 
 
-def _told(load: Callable[[], Settings], recorded: AlertSettings | None) -> list[AlertSettings]:
-    """What was recorded and what the settings say, once where they agree."""
-    told = [recorded] if recorded else []
+def _recorded_and_current(load: Callable[[], Settings], recorded: AlertSettings | None) -> list[AlertSettings]:
+    """Return the recorded and the current settings, once if they are equal."""
+    found = [recorded] if recorded else []
     try:
         current = load().alert
     except SettingsError as error:
-        if not told:
+        if not found:
             raise
-        log.warning("%s; switching off what fmd drove", error)
+        log.warning("%s; switching off the recorded outputs", error)
     else:
-        told += [current] if current != recorded else []
-    return [msgspec.structs.replace(settings, busy_s=min(settings.busy_s, BUSY_S)) for settings in told]
+        found += [current] if current != recorded else []
+    return [msgspec.structs.replace(settings, busy_s=min(settings.busy_s, BUSY_S)) for settings in found]

@@ -1,8 +1,8 @@
-"""A new model on trial beside the old one: it sees the same live frames and decides nothing; disagreements are counted.
+"""Shadow run: a new model runs beside the current one on the same live frames, and disagreements are counted.
 
-``fmd model install`` asks for it by a file in the state directory and a reload; the service answers, in its runtime
-directory (memory, not the card), how it goes. The request is taken up once: should the new model take the process with
-it, the next start is without.
+The new model decides nothing. ``fmd model install`` requests the run by a file in the model store and a reload; the
+service writes the result to its runtime directory, which is in memory and spares the card. A request is taken once:
+if the new model crashes the process, the next start runs without it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ log = logging.getLogger(__name__)
 
 REQUEST, RESULT = "shadow-run.json", "shadow-run.json"
 """File names: the request in the model store, the result in the runtime directory."""
-EXAMPLES = 10
+MAX_EXAMPLES = 10
 SAME_IOU = 0.5
-"""Boxes of two detectors that overlap as much are the same face."""
-TELL_S = 1.0
+"""Overlap (intersection over union) from which boxes of two detectors are the same face."""
+WRITE_S = 1.0
+"""How often the result is written while the run goes on; `fmd model install` reads it twice a second."""
 
 
 class ShadowRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +39,10 @@ class ShadowRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShadowResult(msgspec.Struct):
-    """How a trial goes. ``looks`` are faces both judged, or faces either found; ``error`` ended it."""
+    """Result so far. ``observations`` are faces that both models classified, or that either detector found.
+
+    ``error`` is why the run ended early, and empty otherwise.
+    """
 
     file: str
     task: str
@@ -53,60 +57,60 @@ class ShadowResult(msgspec.Struct):
 
     @property
     def share(self) -> float:
-        """Of the views, those the two disagreed on, 0..1."""
+        """Share of observations on which the two models disagree, 0..1."""
         return self.disagreed / self.observations if self.observations else 0.0
 
     def add(self, same: bool, example: str) -> None:
-        """One more look."""
+        """Add one observation."""
         self.observations += 1
         self.disagreed += not same
-        if not same and len(self.examples) < EXAMPLES:
+        if not same and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(example)
 
 
 class ShadowRun:
-    """The new model, and what becomes of it. ``answer`` is the file told how it goes."""
+    """The comparison of two models over time. ``file`` receives the result; None writes nothing."""
 
-    def __init__(self, request: ShadowRequest, answer: Path | None) -> None:
+    def __init__(self, request: ShadowRequest, file: Path | None) -> None:
         self.result = ShadowResult(request.file, request.task, request.seconds)
-        self._answer, self._began_s, self._told_s = answer, float("nan"), float("-inf")
-        self.tell()
+        self._file, self._began_s, self._written_s = file, float("nan"), float("-inf")
+        self.write()
 
     def due(self, now_s: float) -> bool:
-        """Whether it goes on at this frame's time."""
+        """Return whether the run goes on at this frame's time."""
         if self.result.error or self.result.done:
             return False
-        if self._began_s != self._began_s:
+        if self._began_s != self._began_s:  # NaN: the first frame starts the time
             self._began_s = now_s
         ran_s = now_s - self._began_s
         if ran_s > self.result.seconds:
             self.result.done = True
-            self.tell()
+            self.write()
             return False
         self.result.ran_s = ran_s
-        if now_s - self._told_s >= TELL_S:
-            self._told_s = now_s
-            self.tell()
+        if now_s - self._written_s >= WRITE_S:
+            self._written_s = now_s
+            self.write()
         return True
 
     def fail(self, error: Exception) -> None:
-        """The new model broke; the old one goes on alone."""
+        """End the run with an error of the new model; the current one goes on alone."""
         self.result.error = f"{type(error).__name__}: {error}"
-        log.error("the model on trial failed: %s", self.result.error)
-        self.tell()
+        log.error("the shadow run failed: %s", self.result.error)
+        self.write()
 
-    def tell(self) -> None:
-        """Write down how it goes."""
-        if self._answer is None:
+    def write(self) -> None:
+        """Write the result, if there is a file for it."""
+        if self._file is None:
             return
         try:
-            state_file.write_state(self._answer, self.result, for_all=True)
+            state_file.write_state(self._file, self.result, for_all=True)
         except OSError as error:
-            log.warning("%s: %s", self._answer, error.strerror)
+            log.warning("%s: %s", self._file, error.strerror)
 
 
 class ShadowedClassifier(MaskClassifier):
-    """The old classifier, and a new one that is asked beside it."""
+    """The current classifier, and a new one that classifies the same faces."""
 
     def __init__(self, model: Model, new: MaskClassifier, run: ShadowRun) -> None:
         super().__init__(model)
@@ -119,51 +123,53 @@ class ShadowedClassifier(MaskClassifier):
             try:
                 for old, new in zip(observations, self._new.classify(frame, views), strict=True):
                     self._compare(old, new)
-            except Exception as error:  # noqa: BLE001  whatever the new one does, the door stays watched
+            except Exception as error:  # noqa: BLE001  whatever the new model does, the current one goes on
                 self._run.fail(error)
         return observations
 
     def _compare(self, old: Observation, new: Observation) -> None:
         same = (old.label == self.compliant) == (new.label == self._new.compliant)
-        said = f"{old.label} {old.score:.2f}, now {new.label} {new.score:.2f} (quality {old.quality:.2f})"
-        self._run.result.add(same, said)
+        example = f"{old.label} {old.score:.2f}, now {new.label} {new.score:.2f} (quality {old.quality:.2f})"
+        self._run.result.add(same, example)
 
 
 class ShadowedDetector(FaceDetector):
-    """The old detector, and a new one that looks at the same frames. From ``start_score`` on a face is a person."""
+    """The current detector, and a new one on the same frames. Faces from ``start_score`` on are compared."""
 
     def __init__(self, model: Model, min_score: float, start_score: float, new: FaceDetector, run: ShadowRun) -> None:
         super().__init__(model, min_score)
         self._start_score, self._new, self._run = start_score, new, run
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
-        """The old one's faces. They agree on a face that both find."""
+        """Return the current detector's faces; the two agree on a face that both find."""
         faces = super().detect(frame)
         if self._run.due(frame.captured_s):
             self._run.result.frames += 1
             try:
                 self._compare(faces, self._new.detect(frame))
-            except Exception as error:  # noqa: BLE001  whatever the new one does, the door stays watched
+            except Exception as error:  # noqa: BLE001  whatever the new model does, the current one goes on
                 self._run.fail(error)
         return faces
 
     def _compare(self, old: tuple[Face, ...], new: tuple[Face, ...]) -> None:
-        for mine, others, who in ((old, new, "old"), (new, old, "new")):
+        for mine, others, who in ((old, new, "current"), (new, old, "new")):
             for face in (face for face in mine if face.score >= self._start_score):
                 found = any(face.box.iou(other.box) >= SAME_IOU for other in others)
                 if found and who == "new":
-                    continue  # counted from the old one's side
+                    continue  # counted already, from the current detector's side
                 size = f"{face.box.width:.0f} x {face.box.height:.0f} pixels"
-                self._run.result.add(found, f"a face of {size}, score {face.score:.2f}, found by the {who} one alone")
+                self._run.result.add(
+                    found, f"a face of {size}, score {face.score:.2f}, found by the {who} detector alone"
+                )
 
 
 def write_request(folder: Path, request: ShadowRequest) -> None:
-    """Have the next reload begin a trial; ``folder`` is the store's."""
+    """Ask the next reload for a shadow run; ``folder`` is the model store's. Raises OSError."""
     state_file.write_state(folder / REQUEST, request, for_all=True)
 
 
 def take_request(folder: Path) -> ShadowRequest | None:
-    """What was asked for, once."""
+    """Return the request in the model store and remove it; None if there is none."""
     try:
         data = (folder / REQUEST).read_bytes()
         (folder / REQUEST).unlink()
@@ -172,6 +178,6 @@ def take_request(folder: Path) -> ShadowRequest | None:
         return None
 
 
-def read_result(answer: Path) -> ShadowResult | None:
-    """How the service says it goes; None where it does not say."""
-    return state_file.read_state(answer, ShadowResult)
+def read_result(file: Path) -> ShadowResult | None:
+    """Return the result that the service has written, or None."""
+    return state_file.read_state(file, ShadowResult)

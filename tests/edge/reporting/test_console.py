@@ -13,7 +13,6 @@ def passage(outcome: Outcome, label: str, signal: Signal, violated: bool = False
         id=1,
         outcome=outcome,
         label=label,
-        belief=0.5,
         observations=7,
         violated=violated,
         entered_s=1.07,

@@ -102,7 +102,7 @@ def test_a_model_that_got_no_frame_through_is_left_at_the_next_start(
     store.switch("classifier", bad)
     store.settle()
     assert store.chosen("classifier") == store.folder / good
-    assert "did not get a frame through; back to" in caplog.text
+    assert "did not finish a frame; back to" in caplog.text
     store.settle()
     assert store.chosen("classifier") == store.folder / good
 
