@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.commands.main import version_line
+from edge.commands.parsing import add_completion_option
 from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
 from edge.stages.classify import CROP_MARGIN
 
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fmd-convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_completion_option(parser)
     parser.add_argument("model", type=Path, help=".keras, .h5, .model or SavedModel folder")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: the model's name, .tflite)")
     parser.add_argument("--force", action="store_true", help="replace the file and its report if they exist")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from edge.commands import common, parsing
 from edge.commands.parsing import Parser
-from edge.errors import EXIT_OK, EXIT_USAGE, RuntimeMissingError, exit_code_of
+from edge.errors import EXIT_USAGE, RuntimeMissingError, exit_code_of
 
 
 class Command(NamedTuple):
@@ -66,10 +66,6 @@ def _run(words: Sequence[str]) -> int:
     parser = make_parser()
     try:
         arguments = parser.parse_args(words)
-        if arguments.print_completion:
-            parser.load()
-            print(parsing.completion(parser, arguments.print_completion))
-            return EXIT_OK
         if arguments.command is None:
             return print_help(parser)
         command = next(command for command in COMMANDS if command.name == arguments.command)

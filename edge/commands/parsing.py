@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge.errors import RuntimeMissingError
+from edge.errors import EXIT_KNOWN, RuntimeMissingError
 
 SHELLS = ("bash", "zsh")
 """Shells for which ``--print-completion`` prints a script."""
@@ -65,10 +65,28 @@ def did_you_mean(given: str, names: Iterable[str]) -> str:
     return f"; did you mean {likely[0]}?" if likely else ""
 
 
+class _PrintCompletion(argparse.Action):
+    """Prints the script when the option is parsed, as ``--help`` does: nothing else needs to be typed."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option_string: object = None
+    ) -> None:
+        try:
+            script = completion(parser, str(values))
+        except RuntimeMissingError as error:
+            parser.exit(EXIT_KNOWN, f"error: {error}\n")
+        print(script, flush=True)
+        parser.exit()
+
+
 def add_completion_option(parser: argparse.ArgumentParser) -> None:
     """Declare ``--print-completion``."""
     parser.add_argument(
-        "--print-completion", choices=SHELLS, metavar="SHELL", help=f"print a completion script ({' or '.join(SHELLS)})"
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print a completion script ({' or '.join(SHELLS)})",
     )
 
 
@@ -77,6 +95,8 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
 
     Raises RuntimeMissingError where shtab is not installed: a board needs it only once, so fmd does not depend on it.
     """
+    if isinstance(parser, Parser):
+        parser.load()
     try:
         import shtab
     except ImportError as error:

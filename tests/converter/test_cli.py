@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,11 @@ def test_help_needs_no_tensorflow() -> None:
     code = "import sys; from converter.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_a_completion_script_knows_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    with pytest.raises(SystemExit) as caught:
+        main(["--print-completion", "bash"])
+    assert caught.value.code == 0
+    assert {"--calibration", "--scheme"} <= set(re.findall(r"--[a-z]+", capsys.readouterr().out))

@@ -286,6 +286,17 @@ def test_help_starts_with_a_sentence_and_ends_with_examples_that_are_understood(
         assert parser.parse_args(words[words.index("fmd") + 1 :]).command == command.name
 
 
+def test_a_reader_that_leaves_the_completion_script_is_no_error() -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    with running("--print-completion", "bash") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(PATIENCE_S) == 0
+    assert errors == ""
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_a_completion_script_knows_commands_and_their_options(shell: str) -> None:
     pytest.importorskip("shtab", reason="shtab is not installed")
