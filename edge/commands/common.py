@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import EXIT_INTERRUPTED, EXIT_OK, SettingsError
+from edge.errors import EXIT_INTERRUPTED, EXIT_OK, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -70,6 +70,13 @@ def files_read(arguments: argparse.Namespace, settings: Settings) -> Iterator[Pa
         kind, name = drivers.camera_kind(camera.source)
         if kind in ("file", "folder"):
             yield Path(name)
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Raise OutputError where ``path`` cannot become a file, before the work whose result it is to hold."""
+    if path.is_dir() or not path.parent.is_dir():
+        why = "a folder, expected a file" if path.is_dir() else f"no folder {path.parent}"
+        raise OutputError(f"{option} {path}: {why}")
 
 
 def check_spares(option: str, path: Path, *sources: Path) -> None:

@@ -7,7 +7,7 @@ import json
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK
+from edge.errors import EXIT_OK, SettingsError
 
 EXAMPLES = """\
 examples:
@@ -26,7 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every event, oldest first, one per line."""
     from edge.record import events
 
-    for event in events.read(arguments.state or paths.state_folder() or paths.STATE):
+    folder = arguments.state or paths.state_folder() or paths.STATE
+    if not folder.is_dir():
+        raise SettingsError(f"{folder}: no such folder; name the state directory of the service with --state")
+    for event in events.read(folder):
         if arguments.json:
             print(json.dumps(event))
         else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge.errors import EXIT_KNOWN, RuntimeMissingError
+from edge.errors import EXIT_KNOWN, RuntimeMissingError, naming_stdout
 
 SHELLS = ("bash", "zsh")
 """Shells for which ``--print-completion`` prints a script."""
@@ -59,6 +60,22 @@ class Parser(argparse.ArgumentParser):
             declare(self)
 
 
+def number(most: float, unit: str) -> Callable[[str], float]:
+    """Return an option's type: a number from 0 to ``most``, neither infinite nor NaN; ``unit`` is for the error."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        # NaN compares with nothing, so that it fails here as well.
+        if 0 <= value <= most:
+            return value
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {unit} from 0 to {most:g}")
+
+    return parse
+
+
 def did_you_mean(given: str, names: Iterable[str]) -> str:
     """Return ``; did you mean NAME?`` for the name most like ``given``, or an empty string where none is."""
     likely = difflib.get_close_matches(given, list(names), n=1)
@@ -75,7 +92,8 @@ class _PrintCompletion(argparse.Action):
             script = completion(parser, str(values))
         except RuntimeMissingError as error:
             parser.exit(EXIT_KNOWN, f"error: {error}\n")
-        print(script, flush=True)
+        with naming_stdout():
+            print(script, flush=True)
         parser.exit()
 
 

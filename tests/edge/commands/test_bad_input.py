@@ -106,6 +106,26 @@ CASES = {
     ),
     "a video into no folder": ("run --source ok.mp4 --annotate no/o.mp4", "no/o.mp4: the video cannot be written"),
     "a video over its own source": ("run --source ok.mp4 --annotate ok.mp4", "--annotate ok.mp4: the same file as"),
+    "a folder as a model to verify": ("verify empty", "empty: cannot read the model file: Is a directory"),
+    "a text to predict": ("predict notes.txt", "notes.txt: not a picture this machine can read"),
+    "a CSV into no folder beside JSON": ("predict corrupt/a.png --json --csv no/o.csv", "no/o.csv: No such file"),
+    "a clip to replay that is not there": ("replay nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
+    "an expectation that is not there": ("replay ok.mp4 --expect nowhere.toml", "nowhere.toml: cannot read the expec"),
+    "an expectation that is none": ("replay ok.mp4 --expect typo.toml", "typo.toml: Object contains unknown field"),
+    "an expectation into no folder": ("replay ok.mp4 --expect no/o.toml --write", "--expect no/o.toml: no folder no"),
+    "a folder as an expectation to write": ("replay ok.mp4 --expect empty --write", "--expect empty: a folder, expec"),
+    "a log of events that is not there": (
+        "events --state nowhere",
+        "nowhere: no such folder; name the state directory",
+    ),
+    "a model to install that is not there": ("model install nowhere.tflite --state s", "nowhere.tflite: No such file"),
+    "a model to install that is cut short": (
+        "model install cut.tflite --state s",
+        "cut.tflite: a TFLite file without a readable contract",
+    ),
+    "no earlier model": ("model rollback --state s", "s/models: no earlier classifier to go back to"),
+    "outputs that no settings name": ("off --config typo.toml", "typo.toml: unknown key alert.led_pni"),
+    "a card that is not there": ("flash nowhere --package x.deb", "nowhere: No such file or directory"),
     "a file where the demo should go": ("demo --out notes.txt", "notes.txt: File exists"),
 }
 
@@ -171,10 +191,11 @@ def test_pins_that_are_not_there(folder: Path) -> None:
     assert found.stderr.endswith('to try fmd without GPIO set alert.driver = "console"\n')
 
 
-def test_a_full_disk_under_standard_output(folder: Path) -> None:
+@pytest.mark.parametrize("words", ["predict corrupt/a.png", "predict corrupt/a.png --json"])
+def test_a_full_disk_under_standard_output(folder: Path, words: str) -> None:
     with Path("/dev/full").open("w") as full:
         found = subprocess.run(
-            command("predict", "corrupt/a.png"),
+            command(*words.split()),
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -253,12 +253,15 @@ def test_a_command_alone_prints_its_help(words: list[str], capsys: pytest.Captur
         ("model rollback detecter", "got 'detecter', expected one of detector, classifier; did you mean detector?"),
         ("run --tmings", "fmd run: error: unknown option --tmings; did you mean --timings?"),
         ("predict --anotate=x y", "fmd predict: error: unknown option --anotate=x; did you mean --annotate?"),
+        ("model install m --seconds=-5", "argument --seconds: got '-5', expected seconds from 0 to 86400"),
+        ("model install m --allow nan", "argument --allow: got 'nan', expected a share from 0 to 1"),
+        ("model install m --seconds soon", "argument --seconds: got 'soon', expected seconds from 0 to 86400"),
         ("verify a b", "fmd verify: error: unexpected argument b\n"),
         ("run --qqqqqq", "fmd run: error: unknown option --qqqqqq\n"),
         ("--verbsoe off", "fmd: error: unknown option --verbsoe; did you mean --verbose?"),
     ],
 )
-def test_a_typing_error_is_answered_with_the_likely_name(
+def test_wrong_words_are_answered_with_what_is_expected_and_a_likely_name(
     words: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
