@@ -28,6 +28,10 @@ def photometric(image: Image, rng: Rng) -> Image:
         table = (255 * (np.arange(256) / 255) ** rng.uniform(0.6, 1.6)).astype(np.uint8)
         image = cv2.LUT(image, table)
     if rng.random() < 0.08:
+        image = dim(image, rng.uniform(0.15, 0.5))
+    if rng.random() < 0.06:
+        image = haze(image, rng.uniform(0.3, 0.7), rng.uniform(120, 230))
+    if rng.random() < 0.1:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     if rng.random() < 0.12:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
@@ -39,6 +43,16 @@ def photometric(image: Image, rng: Rng) -> Image:
     if rng.random() < 0.25:
         image = recompress(image, int(rng.integers(25, 85)))
     return np.asarray(image, np.uint8)
+
+
+def dim(image: Image, gain: float) -> Image:
+    """Return the picture at ``gain`` of its light, shadows crushed as a sensor in the dark does."""
+    return np.asarray(cv2.convertScaleAbs(image, alpha=gain), np.uint8)
+
+
+def haze(image: Image, share: float, level: float) -> Image:
+    """Return the picture with ``share`` of its light replaced by an even ``level`` 0..255: fog, glare, a dirty lens."""
+    return np.asarray(cv2.convertScaleAbs(image, alpha=1 - share, beta=share * level), np.uint8)
 
 
 def _shift_colour(image: Image, rng: Rng) -> Image:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from converter.tables import IGNORE, Picture
 from edge.contracts import Box, Image
@@ -58,10 +59,23 @@ def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:
 
     The picture is padded first: faces that fill it are cut off at the border otherwise.
     """
+    return [(face.box, face.score) for face in look_closely(teacher, image, SIDE)]
+
+
+class TaughtFace(NamedTuple):
+    """A face the teacher finds; ``landmarks`` (5, 2) x, y: eyes from left to right, nose tip, corners of the mouth."""
+
+    box: Box
+    score: float
+    landmarks: npt.NDArray[np.float64]
+
+
+def look_closely(teacher: Any, image: Image, side: int) -> list[TaughtFace]:
+    """Return what the teacher sees in (H, W, 3) RGB at ``side`` pixels on the longer side, boxes cut to the picture."""
     height, width = image.shape[:2]
     pad = max(height, width) // 4
     padded = cv2.copyMakeBorder(image[:, :, ::-1], pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(PAD_VALUE,) * 3)
-    scale = min(1.0, SIDE / max(padded.shape[:2]))
+    scale = min(1.0, side / max(padded.shape[:2]))
     padded = np.ascontiguousarray(cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     teacher.setInputSize((padded.shape[1], padded.shape[0]))
     out = []
@@ -69,7 +83,8 @@ def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:
     for row in [] if (found := teacher.detect(padded)[1]) is None else found:
         x, y, right, bottom = (float(v) / scale - pad for v in (row[0], row[1], row[0] + row[2], row[1] + row[3]))
         box = Box(max(0.0, x), max(0.0, y), min(float(width), right), min(float(height), bottom))
-        out.append((box, float(row[14])))
+        landmarks = np.asarray(row[4:14], np.float64).reshape(5, 2) / scale - pad
+        out.append(TaughtFace(box, float(row[14]), landmarks))
     return out
 
 

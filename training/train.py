@@ -17,18 +17,21 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from converter import tables
-from edge.contracts import Box, Floats, Image
+from edge.contracts import WITHOUT_MASK, Box, Floats, Image
 from edge.errors import DataError
 from edge.stages.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
-from training import backbone, classifier, data, detector, fake_quant, machine, negatives, score, tracking
+from training import backbone, classifier, data, detector, fake_quant, machine, negatives, score, teacher, tracking
 
 FREEZE_UNTIL = "block_2_add"
 LOWEST_SCORE = 0.05
 """Down to which score faces are counted in validation."""
 SMALLEST_CROP = 12.0
 """Faces narrower than this, in pixels, teach the classifier nothing."""
+LANDMARK_SIDE = 640
+"""Longest side, pixels, at which landmarks are sought: the side that pictures are cut to."""
 LABEL_SMOOTHING = 0.05
 RANGE_CROPS = 256
 """Crops that activation ranges are measured on before training with rounding."""
@@ -313,28 +316,56 @@ def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None
         )
 
 
-def examples_of(pictures: Sequence[tables.Picture], labels: Sequence[str]) -> list[classifier.Example]:
-    """Faces to learn from pictures of both kinds, left out where under 12 pixels or of a label not in ``labels``."""
+def examples_of(
+    pictures: Sequence[tables.Picture], labels: Sequence[str], landmarks_by: Path | None = None
+) -> list[classifier.Example]:
+    """Return faces to learn from pictures of both kinds, without those under 12 pixels or of a label not in ``labels``.
+
+    Faces without a mask get the landmarks that the teacher ``landmarks_by`` (YuNet .onnx) finds. A picture that
+    several tables name is read once.
+    """
+    look = teacher.open_teacher(landmarks_by) if landmarks_by else None
+    images: dict[Path, tuple[Image, float]] = {}
+    marks: dict[Path, list[teacher.TaughtFace]] = {}
     out = []
     for picture in data.with_progress(pictures, "reading"):
-        image, faces = data.load_faces(picture)
+        path = picture.path.resolve()
+        if path not in images:
+            images[path] = data.load_image(path)
+        image, faces = data.load_faces(picture, images[path])
         if picture.label in labels:
             out.append(classifier.Example(image, None, labels.index(picture.label)))
-        out += [
-            classifier.Example(image, face.box, labels.index(face.label))
-            for face in faces
-            if face.label in labels and face.box.width >= SMALLEST_CROP
-        ]
+        asked = [face for face in faces if face.label in labels and face.box.width >= SMALLEST_CROP]
+        if look is not None and path not in marks and any(face.label == WITHOUT_MASK for face in asked):
+            marks[path] = teacher.look_closely(look, image, LANDMARK_SIDE)
+        for face in asked:
+            found = _landmarks_of(face, marks.get(path, [])) if face.label == WITHOUT_MASK else None
+            out.append(classifier.Example(image, face.box, labels.index(face.label), found))
     return out
 
 
+def _landmarks_of(face: tables.LabelledFace, found: Sequence[teacher.TaughtFace]) -> npt.NDArray[np.float64] | None:
+    best = max(found, key=lambda taught: taught.box.iou(face.box), default=None)
+    if best is None or best.score < teacher.SURE or best.box.iou(face.box) < score.MIN_IOU:
+        return None
+    return best.landmarks
+
+
 def train_classifier(
-    recipe: Recipe, pictures: Sequence[tables.Picture], labels: Sequence[str], one_neuron: bool
+    recipe: Recipe,
+    pictures: Sequence[tables.Picture],
+    labels: Sequence[str],
+    one_neuron: bool,
+    landmarks_by: Path | None = None,
 ) -> Path:
-    """Train the mask classifier; ``one_neuron`` gives a sigmoid for the second of two labels."""
+    """Train the mask classifier; ``one_neuron`` gives a sigmoid for the second of two labels.
+
+    ``landmarks_by`` is a YuNet .onnx by whose landmarks masks are drawn onto faces without one.
+    """
     keras.utils.set_random_seed(recipe.seed)
     train_pictures, validation_pictures = data.divide(pictures)
-    train, validation = examples_of(train_pictures, labels), examples_of(validation_pictures, labels)
+    train = examples_of(train_pictures, labels, landmarks_by)
+    validation = examples_of(validation_pictures, labels)
     _check_enough(train, validation)
     print(f"{len(train)} faces to train on, {len(validation)} to validate on", flush=True)
     model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels))
@@ -343,12 +374,12 @@ def train_classifier(
         backbone.freeze_until(model, classifier.POOL)
     training = with_rounding(model, train, recipe) if recipe.rounding else model
     chances = np.cumsum(classifier.sampling_weights([e.label for e in train]))
-    bare = labels.index("without_mask") if "without_mask" in labels else -1
 
     def draw(rng: np.random.Generator) -> tuple[Image, Floats]:
         example = train[min(int(np.searchsorted(chances, rng.random())), len(train) - 1)]
-        target = [float(example.label)] if one_neuron else np.eye(len(labels))[example.label]
-        return classifier.sample(example, recipe.size, bare, rng), np.asarray(target, np.float32)
+        image, label = classifier.sample(example, recipe.size, labels, rng)
+        target = [float(label)] if one_neuron else np.eye(len(labels))[label]
+        return image, np.asarray(target, np.float32)
 
     losses = keras.losses.BinaryCrossentropy, keras.losses.CategoricalCrossentropy
     loss = losses[0 if one_neuron else 1](label_smoothing=LABEL_SMOOTHING)
@@ -412,8 +443,10 @@ def classifier_measure(
         if out.shape[1] == 1:
             out = np.concatenate([1 - out, out], axis=1)
         right = wanted == out.argmax(axis=1)
-        # Of all figures the least noisy where a class has a few dozen examples; so epochs are chosen by it.
-        likelihood = float(np.exp(np.log(np.maximum(out[np.arange(len(out)), wanted], 1e-9)).mean()))
+        # Of all figures the least noisy where a class has a few dozen examples; so epochs are chosen by it. Labels
+        # weigh alike: of what is no face there are as many examples as anyone cares to mine.
+        logs = np.log(np.maximum(out[np.arange(len(out)), wanted], 1e-9))
+        likelihood = float(np.exp(np.mean([logs[wanted == i].mean() for i in np.unique(wanted)])))
         recalls = {f"recall_{labels[i]}": float(right[wanted == i].mean()) for i in np.unique(wanted)}
         mean_recall = float(np.mean(list(recalls.values())))
         return {"accuracy": float(right.mean()), "likelihood": likelihood, "mean_recall": mean_recall, **recalls}
