@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converter.tables import IGNORE, LabelledFace, Picture, read_rows
+from edge.contracts import LABELS
 from edge.errors import DataError
 
 COLUMNS = ("image", "xmin", "ymin", "label_was", "label_is", "why")
@@ -97,3 +98,12 @@ def check(corrections: Sequence[Correction], labels: Sequence[str], names: Colle
             raise DataError(
                 f"{correction.where}: no picture {correction.image}; write the name as the table given has it"
             )
+
+
+def corrected(tables: Sequence[Sequence[Picture]], path: Path | None) -> list[list[Picture]]:
+    """Return the tables with the corrections of ``path`` made; every correction must be of one of them."""
+    if path is None:
+        return [list(table) for table in tables]
+    wanted = read(path)
+    check(wanted, LABELS, [picture.name for table in tables for picture in table])
+    return [apply(table, wanted) for table in tables]

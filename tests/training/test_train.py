@@ -192,7 +192,7 @@ def test_the_likelihood_is_the_geometric_mean_of_the_right_labels_chance() -> No
 
 def test_labels_weigh_alike_in_the_likelihood() -> None:
     network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
-    kernel, bias = network.get_weights()
+    kernel, _ = network.get_weights()
     network.set_weights([np.zeros_like(kernel), np.array([np.log(4.0), 0.0], np.float32)])  # 0.8 and 0.2 for all
     image = np.zeros((20, 20, 3), np.uint8)
     examples = [classifier.Example(image, None, 0)] * 9 + [classifier.Example(image, None, 1)]
