@@ -31,6 +31,9 @@ KINDS = {
 """How a mask is worn: the chance that it is drawn so, and the label that it gives the face."""
 CAPS = 0.15
 """Chance of a cap or a hood."""
+MAX_TURN = 0.35
+"""Units that the nose tip may be off the middle. In profile a real mask stands out from the face, which a drawn one
+does not: networks taught with those took well-worn masks in profile for badly worn ones."""
 MIN_UNIT = 6.0
 """Pixels from eyes to mouth below which landmarks are too uncertain to draw by."""
 CLOTHS = (
@@ -95,7 +98,7 @@ def put_on(image: Image, landmarks: Points, rng: Rng) -> tuple[Image, str] | Non
     ``landmarks`` (5, 2) are in its pixels. Returns None where the face is too small or too far turned.
     """
     face = frontal(landmarks)
-    if face is None:
+    if face is None or abs(face.nose[0]) > MAX_TURN:
         return None
     if rng.random() < CAPS:
         image = _cap(image, face, rng)
