@@ -1,20 +1,23 @@
 """How good predictions are, against labelled boxes: average precision and what reaches the door.
 
 A prediction finds a face when their overlap (IoU) reaches 0.4; each face is found once, best score first. Faces
-narrower than 24 pixels are neither asked for nor held against anyone.
+narrower than 24 pixels count neither way, and neither do boxes labelled ``ignore``: a prediction that finds no face
+but overlaps one of those by 0.25 is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from converter.tables import IGNORE, LabelledFace
-from edge.contracts import Box
+from edge.contracts import Box, Observation
+from training.data import NOT_A_FACE
 
 MIN_WIDTH = 24.0
 MIN_IOU = 0.4
+IGNORE_IOU = 0.25
 BANDS = ((24.0, 40.0), (40.0, 80.0), (80.0, 160.0), (160.0, float("inf")))
 """Face widths in pixels, upper bound exclusive: across a room, a few steps off, at the door, filling the picture."""
 BADLY_WORN = "with_incorrect_mask"
@@ -22,11 +25,15 @@ BADLY_WORN = "with_incorrect_mask"
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """A face found: its box, confidence, and label (empty where nothing is held of it)."""
+    """A face found: its box, confidence, and label (empty where nothing is held of it).
+
+    ``observation`` is what the classifier gave, where it is needed beyond the label.
+    """
 
     box: Box
     score: float
     label: str = ""
+    observation: Observation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,9 @@ def match(truth: Mapping[str, Sequence[LabelledFace]], predicted: Mapping[str, S
     matches: list[Match] = []
     spurious: list[tuple[str, Predicted]] = []
     ranked: list[Ranked] = []
-    for image, faces in truth.items():
+    for image, labelled in truth.items():
+        faces = [face for face in labelled if face.label not in (IGNORE, NOT_A_FACE)]
+        ignored = [face.box for face in labelled if face.label == IGNORE]
         found: dict[int, Predicted] = {}
         for guess in sorted(predicted.get(image, ()), key=lambda p: -p.score):
             free = [(guess.box.iou(faces[i].box), i) for i in range(len(faces)) if i not in found]
@@ -78,7 +87,7 @@ def match(truth: Mapping[str, Sequence[LabelledFace]], predicted: Mapping[str, S
                 found[i] = guess
                 if _asked_for(faces[i]):
                     ranked.append(Ranked(guess.score, True, faces[i].box.width))
-            elif guess.box.width >= MIN_WIDTH:
+            elif guess.box.width >= MIN_WIDTH and all(guess.box.iou(box) < IGNORE_IOU for box in ignored):
                 spurious.append((image, guess))
                 ranked.append(Ranked(guess.score, False, guess.box.width))
         matches += [Match(image, face, found.get(i)) for i, face in enumerate(faces) if _asked_for(face)]
@@ -87,7 +96,7 @@ def match(truth: Mapping[str, Sequence[LabelledFace]], predicted: Mapping[str, S
 
 
 def _asked_for(face: LabelledFace) -> bool:
-    return face.box.width >= MIN_WIDTH and face.label != IGNORE
+    return face.box.width >= MIN_WIDTH
 
 
 def in_band(matching: Matching, low: float, high: float) -> Matching:
