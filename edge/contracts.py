@@ -122,8 +122,6 @@ WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK = "with_mask", "without_mask", "wit
 LABELS = (WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK)
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Suffixes, in lower case, of the picture files that every command reads."""
-MAX_BACKGROUND = 0.06
-"""Probability of "no face" from which on a look decides nothing; chosen on the validation split (models/README.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,19 +140,14 @@ class Observation(msgspec.Struct, frozen=True, eq=False):
     """One look at one face: a probability for every label, and how far the look can be trusted.
 
     ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a crop that says nothing (tiny, cut
-    off, blurred) and 1 for a good one. ``background`` is the probability that this is no face at all, 0 where the
+    off, blurred) and 1 for a good one. ``background`` is the probability that this is no face at all, None where the
     model has no label for that. ``heat`` is None where the model tells of no map.
     """
 
     probabilities: Mapping[str, float]
     quality: float
-    background: float = 0.0
+    background: float | None = 0.0
     heat: Heat | None = None
-
-    @property
-    def is_face(self) -> bool:
-        """False where the second look has any doubt to speak of (:data:`MAX_BACKGROUND`)."""
-        return self.background < MAX_BACKGROUND
 
     @property
     def label(self) -> str:

@@ -74,7 +74,7 @@ def _predicted(row: Mapping[str, str], where: str) -> Predicted:
 
 def predict(pictures: Sequence[Picture], detector: Model, classifier: Model, min_score: float) -> Predictions:
     """What the runtime's own stages find in pictures, down to ``min_score``, every face labelled."""
-    look = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier), 0.0)
+    look = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier))
     out: dict[str, list[Predicted]] = {}
     for i, picture in enumerate(with_progress(pictures, "looking at")):
         image = read_rgb(picture.path)

@@ -282,9 +282,7 @@ def predict_each(arguments: argparse.Namespace) -> int:
     # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
     frames = predict.named_frames(arguments.source, settings.camera, unreadable.add)
     _check_csv(arguments.csv, arguments.source, *filter(None, [arguments.config]))
-    predictor = predict.Predictor(
-        service.open_detector(settings), service.open_classifier(settings), settings.detect.start_score
-    )
+    predictor = predict.Predictor(service.open_detector(settings), service.open_classifier(settings))
     if arguments.annotate:
         arguments.annotate.mkdir(parents=True, exist_ok=True)
     progress = Progress()

@@ -1,8 +1,7 @@
 """Faces and labels of pictures or of a clip's frames, each on its own, as a CSV: for measuring, not for a door.
 
-A CSV row is image,xmin,ymin,xmax,ymax,score,label; ``score`` is the detector's. Faces below the confidence at which the
-door would begin to watch a person get no label, nor do those of which the classifier doubts that they are one: on
-their own they decide nothing there either.
+A CSV row is image,xmin,ymin,xmax,ymax,score,label; ``score`` is the detector's. What detector and classifier together
+hold for no face (:mod:`edge.inference.evidence`) gets no label: it decides nothing at the door either.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from edge.config import CameraSettings
 from edge.contracts import Camera, Detector, Face, Frame, Image, Observation, Outcome
 from edge.drivers import clip, folder
 from edge.errors import CameraError
+from edge.inference.evidence import is_face
 from edge.reporting.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.stages.classify import MaskClassifier
 
@@ -63,18 +63,18 @@ def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:
 
 
 class Predictor:
-    """Detector and classifier on single frames; faces under ``label_from`` confidence stay without a label."""
+    """Detector and classifier on single frames; what both together hold for no face stays without a label."""
 
-    def __init__(self, detector: Detector, classifier: MaskClassifier, label_from: float) -> None:
-        self._detector, self._classifier, self._label_from = detector, classifier, label_from
+    def __init__(self, detector: Detector, classifier: MaskClassifier) -> None:
+        self._detector, self._classifier = detector, classifier
 
     def predict(self, frame: Frame) -> Found:
-        """Faces of a frame, best first, with their observations; without one where that look doubts their being one."""
+        """Return the faces of a frame, best first, with their observations; None for what counts as no face."""
         return [(face, self._judged(frame, face)) for face in self._detector.detect(frame)]
 
     def _judged(self, frame: Frame, face: Face) -> Observation | None:
-        observation = self._classifier.classify_single(frame, face) if face.score >= self._label_from else None
-        return observation if observation and observation.is_face else None
+        observation = self._classifier.classify_single(frame, face)
+        return observation if is_face(face.score, observation.background) else None
 
     def annotated(self, frame: Frame, found: Found, show_faces: bool) -> Image:
         """A copy of the frame with every labelled face drawn on it, under its heat map where the model gives one.

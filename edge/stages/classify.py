@@ -111,10 +111,10 @@ def observation_of(probabilities: Mapping[str, float], quality: float, backgroun
 
     What may be no face is trusted that much less.
     """
-    nothing = probabilities.get(background, 0.0) if background is not None else 0.0
+    nothing = None if background is None else probabilities.get(background, 0.0)
     face = {label: p for label, p in probabilities.items() if label != background}
     total = sum(face.values()) or 1.0
-    return Observation({label: p / total for label, p in face.items()}, quality * (1 - nothing), nothing)
+    return Observation({label: p / total for label, p in face.items()}, quality * (1 - (nothing or 0.0)), nothing)
 
 
 class View(NamedTuple):

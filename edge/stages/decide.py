@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
 from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Observation, Outcome, Passage, Signal, Track
+from edge.inference.evidence import is_face
 
 MAX_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
@@ -141,7 +142,7 @@ class Decider:
             # Halved at every full look, so that the label told is of now and not of when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
         state.observations += 1
-        good = GOOD_LOOK if surely and observation.is_face and observation.quality else 0.0
+        good = GOOD_LOOK if surely and observation.quality else 0.0
         state.best = max(state.best, observation.quality, good)
         state.looked_s = now_s
 
@@ -184,7 +185,7 @@ class Decider:
 
 
 def _of_a_face(observation: Observation, track: Track) -> bool:
-    return observation.is_face or (track.score >= SURE_FACE and observation.background < 0.5)
+    return is_face(track.score, observation.background)
 
 
 def _log_odds(p: float, q: float) -> float:

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _evaluate_boxes(arguments: argparse.Namespace, pictures: Sequence[Picture]) -> dict[str, object]:
     defaults = config.load().detect
-    start = defaults.start_score if arguments.start_score is None else arguments.start_score
+    start = defaults.min_score if arguments.start_score is None else arguments.start_score
     if arguments.predictions:
         if arguments.detector or arguments.classifier or arguments.min_score is not None:
             raise DataError("--predictions: are scored as they stand; leave out --detector, --classifier, --min-score")

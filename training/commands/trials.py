@@ -25,9 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw and judge; return the exit code."""
-    start = config.load().detect.start_score
-    detector = FaceDetector(options.open_model(arguments.detector, "detector", "--detector"), start)
+    lowest = config.load().detect.min_score
+    detector = FaceDetector(options.open_model(arguments.detector, "detector", "--detector"), lowest)
     classifier = MaskClassifier(options.open_model(arguments.classifier, "classifier", "--classifier"))
-    right, asked = trials.draw(Predictor(detector, classifier, start), arguments.out)
+    right, asked = trials.draw(Predictor(detector, classifier), arguments.out)
     print(f"{arguments.out}: {right} of {asked} on the right side")
     return EXIT_OK

@@ -95,9 +95,9 @@ def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Pa
 
 
 def test_faint_faces_are_found_but_not_judged() -> None:
-    predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.3)]), classifier_of(BARE), label_from=0.45)
+    predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.2)]), classifier_of(BARE))
     (sure, observation), (faint, none) = predictor.predict(frame_of(texture(64, 64)))
-    assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.3)
+    assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.2)
     assert observation is not None
     assert observation.label == "without_mask"
     assert none is None
@@ -105,14 +105,14 @@ def test_faint_faces_are_found_but_not_judged() -> None:
 
 def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
     no_face = classifier_of({"with_mask": 0.1, "without_mask": 0.1, "not_a_face": 0.8}, background="not_a_face")
-    predictor = Predictor(detector_of([face(32, 32, 24)]), no_face, label_from=0.45)
+    predictor = Predictor(detector_of([face(32, 32, 24, 0.2)]), no_face)
     image = texture(128, 128)
     frame = frame_of(image)
     found = predictor.predict(frame)
     assert [observation for _, observation in found] == [None]
     out = io.StringIO()
     write_rows(out, "a.jpg", found)
-    assert out.getvalue().endswith("0.9,\r\n")
+    assert out.getvalue().endswith("0.2,\r\n")
     np.testing.assert_array_equal(predictor.annotated(frame, found, show_faces=True), image)
     blurred = predictor.annotated(frame, found, show_faces=False)
     assert len(np.unique(blurred[50:80, 50:80].reshape(-1, 3), axis=0)) <= 36
@@ -121,7 +121,7 @@ def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
 @pytest.mark.parametrize(("probabilities", "colour"), [(BARE, [220, 40, 40]), (MASKED, [40, 180, 60])])
 def test_marked_pictures_are_blurred_unless_asked_not_to(probabilities: dict[str, float], colour: list[int]) -> None:
     image = texture(128, 128)
-    predictor = Predictor(detector_of([face(32, 32, 24)]), classifier_of(probabilities), label_from=0.45)
+    predictor = Predictor(detector_of([face(32, 32, 24)]), classifier_of(probabilities))
     frame = frame_of(image)
     found = predictor.predict(frame)
     inner = np.s_[50:80, 50:80]
