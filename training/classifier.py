@@ -1,4 +1,4 @@
-"""The mask classifier: MobileNetV2, average pooling, softmax; small input, as faces at a door are small."""
+"""The mask classifier: MobileNetV2, average pooling, softmax; a small input, because faces at a door are small."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POOL = "pool"
 
 
 def build(size: int, weights: str | None, outputs: int, alpha: float = 1.0) -> keras.Model:
-    """Input (n, size, size, 3) RGB 0..255 float; output (n, outputs) softmax, or (n, 1) sigmoid for ``outputs`` 1."""
+    """Build the network: input (n, size, size, 3) RGB 0..255, output (n, outputs) softmax, or one sigmoid."""
     base = backbone.mobilenet_v2(size, weights, alpha)
     pooled = keras.layers.GlobalAveragePooling2D(name=POOL)(base.output)
     dropped = keras.layers.Dropout(0.3, name="dropout")(pooled)
@@ -43,7 +43,7 @@ class Example:
 
 
 def crop(example: Example, size: int) -> Image:
-    """The crop as the runtime cuts it; class-folder pictures are taken whole and stretched, as the papers do."""
+    """Return the crop as the runtime cuts it; class-folder pictures whole and stretched, as the papers do."""
     if example.box is None:
         return stretched(example.image, size)
     return crop_face(example.image, example.box, CROP_MARGIN, (size, size))
@@ -86,7 +86,7 @@ def sample(example: Example, size: int, labels: Sequence[str], rng: augment.Rng)
                 # Drawn at the crop's resolution; the picture may hold less.
                 image, label = augment.shrink(worn_now[0], max(16, pixels)), labels.index(worn_now[1])
         zoom = float(rng.uniform(0.82, 1.25))
-    # Throw detail away from both classes alike: in the papers' set resolution alone tells them apart.
+    # Remove detail from both classes alike: in the papers' set resolution alone separates them.
     if rng.random() < 0.5:
         image = augment.shrink(image, int(np.exp(rng.uniform(np.log(28), np.log(wide)))))
     turn = cv2.getRotationMatrix2D((wide / 2, wide / 2), float(rng.normal(0, 11)), zoom)
@@ -104,7 +104,7 @@ def sample(example: Example, size: int, labels: Sequence[str], rng: augment.Rng)
 
 
 def sampling_weights(labels: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Chance of each example (n,): classes drawn by the square root of their size: rare ones seen, not worn out."""
+    """Return the chance of each example (n,): classes by the square root of their size, so that rare ones are seen."""
     counts = np.bincount(labels)
     weights = np.array([1 / np.sqrt(counts[label]) for label in labels])
     return np.asarray(weights / weights.sum())

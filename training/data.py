@@ -19,7 +19,7 @@ from edge.errors import DataError
 from edge.inference.resize import resized
 
 NOT_A_FACE = "not_a_face"
-"""Label of a box that a detector took for a face wrongly: nothing to find, and the classifier's fourth label."""
+"""Label of a detection that is no face: nothing for the detector to find, and the classifier's fourth label."""
 LONGEST_SIDE = 640
 VALIDATION_SHARE = 0.12
 VALIDATION = "validation"
@@ -47,7 +47,7 @@ def divide(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
 
 
 def of_split(pictures: Sequence[Picture], split: str) -> list[Picture]:
-    """Pictures of one split: the table's own names, ``validation`` as :func:`divide` carves it, or ``all``."""
+    """Return the pictures of one split: a name of the table, ``validation`` as :func:`divide` draws it, or ``all``."""
     if split == "all":
         return list(pictures)
     chosen = divide(pictures)[1] if split == VALIDATION else [picture for picture in pictures if picture.split == split]
@@ -69,7 +69,7 @@ def read_pictures(table: Path) -> list[Picture]:
 
 
 def read_rgb(path: Path) -> Image:
-    """A picture at its full size as (H, W, 3) RGB."""
+    """Read a picture at its full size as (H, W, 3) RGB."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"{path}: cannot be read as a picture; remove it or its row")
@@ -77,7 +77,7 @@ def read_rgb(path: Path) -> Image:
 
 
 def load_image(path: Path) -> tuple[Image, float]:
-    """A picture as (H, W, 3) RGB, at most 640 pixels on its longer side, and the scale applied."""
+    """Read a picture as (H, W, 3) RGB, at most 640 pixels on its longer side; return it and the scale applied."""
     image = read_rgb(path)
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     if scale < 1:
@@ -86,7 +86,7 @@ def load_image(path: Path) -> tuple[Image, float]:
 
 
 def shrunk(image: Image, longest: int) -> Image:
-    """A picture cut down to ``longest`` pixels on its longer side; returned as it is where it is no larger."""
+    """Return a picture reduced to ``longest`` pixels on its longer side, unchanged where it is no larger."""
     scale = longest / max(image.shape[:2])
     if scale >= 1:
         return image
@@ -95,7 +95,7 @@ def shrunk(image: Image, longest: int) -> Image:
 
 
 def stretched(image: Image, size: int) -> Image:
-    """A whole picture as (size, size, 3), its aspect given up: how the papers feed their class folders."""
+    """Return a whole picture as (size, size, 3), its aspect lost: the papers feed their class folders so."""
     return resized(image, size, size)
 
 
@@ -106,7 +106,7 @@ def load_faces(picture: Picture, loaded: tuple[Image, float] | None = None) -> t
 
 
 def with_progress(pictures: Sequence[Picture], what: str) -> Iterator[Picture]:
-    """Pass pictures on, printing a count every few hundred."""
+    """Yield the pictures and print a count every few hundred."""
     for i, picture in enumerate(pictures):
         if i % 500 == 0:
             print(f"{what}: {i}/{len(pictures)}", flush=True)

@@ -1,4 +1,4 @@
-"""Boxes for pictures that have only a class: a face detector of OpenCV's draws them, the sure ones are kept."""
+"""Boxes for pictures that have only a class: OpenCV's YuNet draws them, and those it is sure of are kept."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from training.data import load_image, with_progress
 
 SURE, POSSIBLE = 0.75, 0.3
 SIDE = 320
-"""Longest side, pixels, at which the teacher looks."""
+"""Longest side, pixels, of the pictures that the teacher gets."""
 SMALLEST = 8.0
 COLUMNS = ("image", "split", "width", "height", "xmin", "ymin", "xmax", "ymax", "label", "group")
 
 
 def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int, int]:
-    """Write a boxes CSV for class-folder pictures, labels from the folder; returns (pictures kept, faces).
+    """Write a boxes CSV for class-folder pictures, labels from the folder; return (pictures kept, faces).
 
     A picture is kept where the teacher (YuNet: Wu et al. 2023, doi 10.1007/s11633-023-1423-y, through
-    ``cv2.FaceDetectorYN``) is sure of one face or more; what it only suspects is marked to be ignored.
+    ``cv2.FaceDetectorYN``) is sure of one face or more; less sure ones are marked to be ignored.
     """
     teacher = open_teacher(onnx)
     kept = faces = 0
@@ -48,14 +48,14 @@ def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int,
 
 
 def open_teacher(onnx: Path) -> Any:
-    """YuNet from its ``.onnx``, for :func:`look`."""
+    """Open YuNet from its ``.onnx``, for :func:`look`."""
     if not onnx.is_file():
         raise DataError(f"{onnx}: no such teacher; give the path of a YuNet .onnx file")
     return cv2.FaceDetectorYN.create(str(onnx), "", (SIDE, SIDE), POSSIBLE)
 
 
 def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:
-    """Boxes, cut to the picture, and scores of what the teacher sees in (H, W, 3) RGB.
+    """Return boxes, cut to the picture, and scores of what the teacher finds in (H, W, 3) RGB.
 
     The picture is padded first: faces that fill it are cut off at the border otherwise.
     """
@@ -71,7 +71,7 @@ class TaughtFace(NamedTuple):
 
 
 def look_closely(teacher: Any, image: Image, side: int) -> list[TaughtFace]:
-    """Return what the teacher sees in (H, W, 3) RGB at ``side`` pixels on the longer side, boxes cut to the picture."""
+    """Return what the teacher finds in (H, W, 3) RGB at ``side`` pixels on the longer side; boxes stay inside."""
     height, width = image.shape[:2]
     pad = max(height, width) // 4
     padded = cv2.copyMakeBorder(image[:, :, ::-1], pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(PAD_VALUE,) * 3)
@@ -89,9 +89,9 @@ def look_closely(teacher: Any, image: Image, side: int) -> list[TaughtFace]:
 
 
 def rows(picture: Picture, image: Image, labelled: Sequence[tuple[Box, str]]) -> list[list[object]]:
-    """Boxes and labels of at least 8 x 8 pixels as rows of a boxes CSV (:data:`COLUMNS`)."""
+    """Return boxes and labels of at least 8 x 8 pixels as rows of a boxes CSV (:data:`COLUMNS`)."""
     height, width = image.shape[:2]
-    # Absolute: the table may lie anywhere, and its reader looks beside it.
+    # Absolute: the table may lie anywhere, and its reader searches beside it.
     place = [str(picture.path.resolve()), picture.split, width, height]
     return [
         [*place, *(round(v, 1) for v in box), label, picture.group]

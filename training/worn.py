@@ -1,6 +1,6 @@
 """Masks drawn onto bare faces by their landmarks: badly worn masks are rare in every public set.
 
-A network that sees drawn masks only when they are badly worn learns what drawn looks like. So :func:`put_on` draws
+A network that sees drawn masks only when they are badly worn learns to recognise drawings. So :func:`put_on` draws
 well-worn masks, visors and caps by the same means, and the caller degrades all of them like real pictures.
 """
 

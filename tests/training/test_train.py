@@ -143,6 +143,8 @@ def test_patience_ends_a_run_and_its_best_is_kept(recipe: train.Recipe, capsys: 
     said = capsys.readouterr().out
     assert "no better epoch in 2" in said
     assert said.count("<- best") == 3
+    best, last = ((patient.out / f"{name}.keras").stat().st_mtime_ns for name in ("best", "last"))
+    assert best < last
 
 
 @pytest.mark.parametrize(

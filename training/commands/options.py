@@ -115,7 +115,7 @@ def weights_of(arguments: argparse.Namespace) -> str | None:
 
 
 def check_tensorflow() -> None:
-    """Raise RuntimeMissingError where TensorFlow is missing: an import that fails later looks like a bug in fmd."""
+    """Raise RuntimeMissingError where TensorFlow is missing: an import that fails later would read as a bug in fmd."""
     try:
         for name in ("tensorflow", "keras"):
             importlib.import_module(name)
