@@ -134,11 +134,6 @@ class View(NamedTuple):
     mirrored: bool = False
 
 
-MAX_BACKGROUND = 0.06
-"""From this probability of "no face" on, an observation decides nothing. Chosen on the validation split
-(models/README.md)."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Heat:
     """Class activation map: which parts of the crop made the model choose its label.
@@ -155,19 +150,14 @@ class Observation(msgspec.Struct, frozen=True, eq=False):
     """One classification of one face: a probability for every label, and how far to trust it.
 
     ``probabilities`` sum to one over the labels of a face. ``quality`` is 0 for a useless crop (tiny, cut off, blurred)
-    and 1 for a good one. ``background`` is the probability that this is no face at all, and 0 if the model has no label
+    and 1 for a good one. ``background`` is the probability that this is no face at all, None if the model has no label
     for that. ``heat`` is None if the model has no heat map.
     """
 
     probabilities: Mapping[str, float]
     quality: float
-    background: float = 0.0
+    background: float | None = 0.0
     heat: Heat | None = None
-
-    @property
-    def is_face(self) -> bool:
-        """False if the classifier doubts that this is a face (:data:`MAX_BACKGROUND`)."""
-        return self.background < MAX_BACKGROUND
 
     @property
     def label(self) -> str:

@@ -1,7 +1,7 @@
-"""Augmentation: what a door does to a picture, and what kills the data sets' shortcuts.
+"""Augmentation: the effects of a door on a picture, and countermeasures against the data sets' shortcuts.
 
-In the papers' picture set resolution, blur and colour alone tell the classes apart, so both classes are shrunk,
-blurred, recompressed and recoloured alike. All functions take and give (H, W, 3) uint8 RGB.
+In the papers' picture set resolution, blur and colour alone separate the classes, so both classes are shrunk,
+blurred, recompressed and recoloured alike. All functions take and return (H, W, 3) uint8 RGB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def photometric(image: Image, rng: Rng) -> Image:
-    """Light, colour, motion, noise and compression, each with its own chance."""
+    """Change light, colour, motion, noise and compression, each with its own chance."""
     if rng.random() < 0.8:
         gain, lift = rng.uniform(0.65, 1.35), rng.uniform(-25, 25)
         image = cv2.convertScaleAbs(image, alpha=gain, beta=lift)
@@ -28,6 +28,10 @@ def photometric(image: Image, rng: Rng) -> Image:
         table = (255 * (np.arange(256) / 255) ** rng.uniform(0.6, 1.6)).astype(np.uint8)
         image = cv2.LUT(image, table)
     if rng.random() < 0.08:
+        image = dim(image, rng.uniform(0.15, 0.5))
+    if rng.random() < 0.06:
+        image = haze(image, rng.uniform(0.3, 0.7), rng.uniform(120, 230))
+    if rng.random() < 0.1:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     if rng.random() < 0.12:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
@@ -39,6 +43,16 @@ def photometric(image: Image, rng: Rng) -> Image:
     if rng.random() < 0.25:
         image = recompress(image, int(rng.integers(25, 85)))
     return np.asarray(image, np.uint8)
+
+
+def dim(image: Image, gain: float) -> Image:
+    """Return the picture at ``gain`` of its light, shadows crushed as a sensor in the dark does."""
+    return np.asarray(cv2.convertScaleAbs(image, alpha=gain), np.uint8)
+
+
+def haze(image: Image, share: float, level: float) -> Image:
+    """Return the picture with ``share`` of its light replaced by an even ``level`` 0..255: fog, glare, a dirty lens."""
+    return np.asarray(cv2.convertScaleAbs(image, alpha=1 - share, beta=share * level), np.uint8)
 
 
 def _shift_colour(image: Image, rng: Rng) -> Image:
@@ -59,13 +73,13 @@ def motion_blur(image: Image, rng: Rng) -> Image:
 
 
 def recompress(image: Image, jpeg_quality: int) -> Image:
-    """Through JPEG and back."""
+    """Compress as JPEG and decompress."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
 def shrink(image: Image, longest: int) -> Image:
-    """Throw detail away: down to ``longest`` pixels and back up to the size it had."""
+    """Remove detail: shrink to ``longest`` pixels and enlarge to the original size."""
     small = shrunk(image, longest)
     if small is image:
         return image
@@ -74,7 +88,7 @@ def shrink(image: Image, longest: int) -> Image:
 
 
 def occlude(image: Image, rng: Rng, box: tuple[float, float, float, float]) -> Image:
-    """Something held before part of ``box``: a flat or noisy patch, as a hand, a phone or paper would be."""
+    """Cover part of ``box`` by a flat or noisy patch, as a hand, a phone or paper does."""
     xmin, ymin, xmax, ymax = box
     width, height = (xmax - xmin) * rng.uniform(0.15, 0.45), (ymax - ymin) * rng.uniform(0.15, 0.4)
     x, y = rng.uniform(xmin, max(xmin + 1, xmax - width)), rng.uniform(ymin, max(ymin + 1, ymax - height))
@@ -86,7 +100,7 @@ def occlude(image: Image, rng: Rng, box: tuple[float, float, float, float]) -> I
 
 
 def hand(image: Image, rng: Rng, box: tuple[float, float, float, float]) -> Image:
-    """A hand of any skin tone laid over ``box``: a palm and four fingers, lit from one side."""
+    """Draw a hand of any skin tone over ``box``: a palm and four fingers, lit from one side."""
     xmin, ymin, xmax, ymax = box
     palm = max(3.0, (xmax - xmin) * rng.uniform(0.25, 0.45))
     centre = np.array([rng.uniform(xmin, xmax), rng.uniform(ymin, ymax) + palm / 2])
@@ -108,7 +122,7 @@ def hand(image: Image, rng: Rng, box: tuple[float, float, float, float]) -> Imag
 
 
 def from_above(size: int, rng: Rng) -> Matrix:
-    """Homography (3, 3) of a square of ``size`` pixels as a camera over the door sees it: brow wide, chin narrow."""
+    """Return the homography (3, 3) of a square of ``size`` pixels seen from above: brow wide, chin narrow."""
     lean, short = rng.uniform(0.0, 0.22), rng.uniform(0.8, 1.0)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
     top, bottom = size * (1 - short) / 2, size * (1 + short) / 2

@@ -1,6 +1,6 @@
-"""The mean of several trained networks' weights: one network, as fast as each of them, that errs less than most.
+"""The mean of several trained networks' weights: one network, as fast as each of them, with fewer errors than most.
 
-Runs that began with the same weights end in one valley of the loss, and its middle carries further than its rims
+Runs that began with the same weights end in one valley of the loss, and its middle generalises better than its edges
 (model soups: Wortsman et al. 2022, arXiv:2203.05482).
 """
 
@@ -17,7 +17,7 @@ from training.train import load_network
 
 
 def averaged(paths: Sequence[Path]) -> keras.Model:
-    """A model with the mean of the weights of all ``paths`` (.keras), which must be of one shape."""
+    """Return a model with the mean of the weights of all ``paths`` (.keras), which must be of one shape."""
     first, *others = [load_network(path, "average:") for path in paths]
     if not others:
         raise DataError(f"average: {paths[0]}: one network is its own mean; give two or more")

@@ -10,7 +10,7 @@ from edge.errors import DataError
 
 
 def mobilenet_v2(size: int, weights: str | None, alpha: float = 1.0) -> keras.Model:
-    """MobileNetV2 without its top; input (n, size, size, 3) RGB 0..255, scaled to -1..1 by a layer inside.
+    """Return MobileNetV2 without its top; input (n, size, size, 3) RGB 0..255, scaled to -1..1 by a layer inside.
 
     ``weights`` is a ``.weights.h5`` path, ``"imagenet"`` (keras.applications downloads them) or None for random
     ones. Batch norms stay in inference mode: batches here are too small to estimate them better than ImageNet did,
@@ -41,7 +41,7 @@ def _copy(donor: keras.Model, base: keras.Model) -> None:
 
 
 def freeze_until(model: keras.Model, name: str) -> None:
-    """Stop training every layer up to and including ``name``: early features are general and the dearest to train."""
+    """Stop training every layer up to and including ``name``: early features are general, and costly to train."""
     for layer in model.layers:
         layer.trainable = False
         if layer.name == name:

@@ -1,4 +1,4 @@
-"""How long the shipped models take beside their peers: one thread, one process, interleaved, medians.
+"""Time of the shipped models beside their peers: one thread, one process, interleaved, medians.
 
 Milliseconds of a busy machine say little; a ratio of two things measured turn by turn says much. Detectors are
 timed from the picture to the faces (resizing, decoding and suppression included), classifiers from the crop to the
@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
 
 
 def interleaved(name: str, ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> Comparison:
-    """Time both turn by turn, so that what else the machine does falls on both alike."""
+    """Time both in turn, so that other load on the machine affects both alike."""
     took: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):  # caches, lazily packed weights
         ours()
@@ -57,13 +57,13 @@ def interleaved(name: str, ours: Callable[[], object], theirs: Callable[[], obje
 
 
 def picture(height: int, width: int, seed: int = 1) -> Image:
-    """Coloured noise (height, width, 3), smoothed: neither is faster for what it sees, but noise is no picture."""
+    """Return smoothed coloured noise (height, width, 3): neither network's time depends on its input."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
     return np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
 
 
 def detectors(detector: Model, yunet: Path, pairs: int) -> list[Comparison]:
-    """Our detector against a YuNet .onnx on OpenCV, both on one thread."""
+    """Time our detector against a YuNet .onnx on OpenCV, both on one thread."""
     if not yunet.is_file():
         raise DataError(f"{yunet}: no such file; give the path of a YuNet .onnx with --yunet")
     cv2.setNumThreads(1)
@@ -86,7 +86,7 @@ def detectors(detector: Model, yunet: Path, pairs: int) -> list[Comparison]:
 
 
 def classifiers(classifier: Model, mobilenet: Interpreter, pairs: int) -> Comparison:
-    """Our classifier against a MobileNetV2 on the same runtime, a face each."""
+    """Time our classifier against a MobileNetV2 on the same runtime, a face each."""
     size = classifier.contract.input
     crop = picture(size.height, size.width)
     tensor = picture(*mobilenet.input.shape[1:3])[None].astype(mobilenet.input.dtype)
@@ -99,7 +99,7 @@ def classifiers(classifier: Model, mobilenet: Interpreter, pairs: int) -> Compar
 
 
 def open_mobilenet(path: Path | None) -> Interpreter:
-    """The peer on the runtime's own interpreter, one thread; made here where no file is given."""
+    """Open the peer on the runtime's own interpreter, one thread; make it where no file is given."""
     if path is None:
         return drivers.open_interpreter(mobilenet_int8())
     try:
@@ -109,7 +109,7 @@ def open_mobilenet(path: Path | None) -> Interpreter:
 
 
 def mobilenet_int8() -> bytes:
-    """keras.applications.MobileNetV2(1.0, 224) in full int8 as a flatbuffer.
+    """Return keras.applications.MobileNetV2(1.0, 224) in full int8 as a flatbuffer.
 
     Its weights are random: they change no time, and nobody needs to have ImageNet's.
     """
@@ -134,5 +134,5 @@ def mobilenet_int8() -> bytes:
 
 
 def report(comparisons: list[Comparison]) -> str:
-    """A line a comparison."""
+    """Return one line for each comparison."""
     return "\n".join(f"{c.name:48} {c.ours_ms:8.2f} ms {c.theirs_ms:8.2f} ms  ratio {c.ratio:.3f}" for c in comparisons)

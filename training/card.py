@@ -1,6 +1,6 @@
-"""A model card: what a shipped file is, what made it, how good it is and where it fails, in one markdown page.
+"""A model card: a shipped file's properties, origin, figures and failures on one markdown page.
 
-After Mitchell et al. 2019, "Model Cards for Model Reporting" (arXiv:1810.03993), cut to what somebody at a door needs.
+After Mitchell et al. 2019, "Model Cards for Model Reporting" (arXiv:1810.03993), cut to what an operator needs.
 All of it is read from files: the bundle's contract, the run's ``run.json`` and ``curve.csv``, evaluate's
 ``scores.json``.
 """
@@ -24,7 +24,7 @@ WORST_BANDS_BELOW = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a card's facts come from. ``command`` overrides the run's own where it was not recorded."""
+    """Sources of a card's facts. ``command`` overrides the run's own where it was not recorded."""
 
     bundle: Path
     keras: Path
@@ -136,7 +136,7 @@ def _number(value: float | None) -> str:
 
 
 def known_failures(scores: Mapping[str, Any]) -> Iterator[str]:
-    """What the figures themselves say against the model: weak bands of face widths and weak labels."""
+    """Return the failures that the figures show: weak bands of face widths and weak labels."""
     for band, figures in scores.get("by_width", {}).items():
         if figures.get("right_side", 1.0) < WORST_BANDS_BELOW:
             share = f"{figures['right_side']:.0%} of {figures['faces']:.0f}"
@@ -161,7 +161,7 @@ def _json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: cannot read it: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); write it anew with fmd-train evaluate") from error
+        raise DataError(f"{path}: not JSON ({error}); write it again with fmd-train evaluate") from error
     if not isinstance(found, dict):
         raise DataError(f"{path}: got a {type(found).__name__}, expected an object as fmd-train evaluate writes it")
     return found

@@ -1,4 +1,4 @@
-"""Who was taken for whom: confusion matrices and the figures read off them."""
+"""Confusion matrices and the figures computed from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.int64]
-"""(rows, columns) counts: rows are what is true, columns what was said."""
+"""(rows, columns) counts: rows are true classes, columns predicted ones."""
 
 
 class ClassScore(NamedTuple):
-    """How one class fared; each share 0..1 and 0 where it has no whole. ``support`` counts its examples."""
+    """Figures of one class, each 0..1, and 0 where they divide by nothing. ``support`` counts its examples."""
 
     label: str
     precision: float
@@ -23,19 +23,19 @@ class ClassScore(NamedTuple):
 
 
 def confusion(wanted: npt.NDArray[np.int64], got: npt.NDArray[np.int64], rows: int, columns: int) -> Matrix:
-    """Counts (rows, columns) of class indices true (n,) and said (n,)."""
+    """Count pairs of class indices true (n,) and predicted (n,) in a matrix (rows, columns)."""
     matrix = np.zeros((rows, columns), np.int64)
     np.add.at(matrix, (wanted, got), 1)
     return matrix
 
 
 def accuracy(matrix: Matrix) -> float:
-    """Share of examples on the diagonal, 0 for an empty matrix."""
+    """Return the share of examples on the diagonal, 0 for an empty matrix."""
     return float(np.trace(matrix) / max(1, matrix.sum()))
 
 
 def class_scores(matrix: Matrix, labels: Sequence[str]) -> list[ClassScore]:
-    """Precision, recall, F1 (their harmonic mean) and support of every class that has examples."""
+    """Return precision, recall, F1 (their harmonic mean) and support of every class that has examples."""
     said, true = matrix.sum(axis=0), matrix.sum(axis=1)
     out = []
     for i, label in enumerate(labels):

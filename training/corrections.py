@@ -1,7 +1,7 @@
-"""Wrong labels put right at reading, in the training split only: the test split stays as it was drawn.
+"""Corrections of wrong labels, applied when tables are read, to the training split only.
 
 A corrections file is a CSV ``image,xmin,ymin,label_was,label_is,why``, a row a face (xmin and ymin empty where a
-whole picture has one label). ``label_is`` may be ``ignore``: the face is then neither learnt nor held against anyone.
+whole picture has one label). ``label_is`` may be ``ignore``: the face then counts neither way.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converter.tables import IGNORE, LabelledFace, Picture, read_rows
+from edge.contracts import LABELS
 from edge.errors import DataError
 
 COLUMNS = ("image", "xmin", "ymin", "label_was", "label_is", "why")
 SAME_PLACE = 1.0
-"""How far, in pixels, a corner may be from the one written down and still be the same box."""
+"""How far, in pixels, a corner may be from the recorded one and still belong to the same box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Correction:
 
 
 def read(path: Path) -> list[Correction]:
-    """The corrections of a file, in its order. Raises DataError at the first row that is not one."""
+    """Read the corrections of a file, in its order. Raises DataError at the first row that is not one."""
     return [_parsed(row, where) for where, row in read_rows(path)]
 
 
@@ -47,9 +48,9 @@ def _parsed(row: dict[str, str], where: str) -> Correction:
 
 
 def apply(pictures: Sequence[Picture], corrections: Sequence[Correction]) -> list[Picture]:
-    """``pictures`` with the corrections that name them made.
+    """Return ``pictures`` with the corrections that name them applied.
 
-    Corrections of pictures that are not among them are passed over: a file serves several tables. Raises DataError
+    Corrections of pictures that are not among them are skipped: a file serves several tables. Raises DataError
     for one outside the split ``train``, and for one that fits no face: the labels it was written for have changed.
     """
     place = {picture.name: i for i, picture in enumerate(pictures)}
@@ -97,3 +98,12 @@ def check(corrections: Sequence[Correction], labels: Sequence[str], names: Colle
             raise DataError(
                 f"{correction.where}: no picture {correction.image}; write the name as the table given has it"
             )
+
+
+def corrected(tables: Sequence[Sequence[Picture]], path: Path | None) -> list[list[Picture]]:
+    """Return the tables with the corrections of ``path`` applied; every correction must be of one of them."""
+    if path is None:
+        return [list(table) for table in tables]
+    wanted = read(path)
+    check(wanted, LABELS, [picture.name for table in tables for picture in table])
+    return [apply(table, wanted) for table in tables]

@@ -13,44 +13,63 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from converter.tables import LabelledFace, Picture
+from converter.tables import LabelledFace, Picture, read_rows
 from edge.contracts import Box, Image
 from edge.errors import DataError
 from edge.inference.resize import resized
 
 NOT_A_FACE = "not_a_face"
-"""Label of a box that a detector took for a face wrongly: nothing to find, and the classifier's fourth label."""
+"""Label of a detection that is no face: nothing for the detector to find, and the classifier's fourth label."""
 LONGEST_SIDE = 640
 VALIDATION_SHARE = 0.12
+VALIDATION = "validation"
+"""The split of a table that names its own validation pictures, as those of ``fmd-train gather`` do."""
+
+
+def draw_of(group: str) -> float:
+    """Return a number 0..1 that a group's name alone decides: the split is stable, whatever else is added."""
+    return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
 
 
 def divide(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
-    """Train and validation, carved out of split "train" by a hash of the group: stable, whatever else is added."""
+    """Return the pictures to train on and to validate on.
+
+    Validation is what the table says, and the groups of split "train" that are drawn below :data:`VALIDATION_SHARE`.
+    """
     train: list[Picture] = []
     validation: list[Picture] = []
     for picture in pictures:
-        if picture.split != "train":
-            continue
-        draw = int(hashlib.sha256(picture.group.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
-        (validation if draw < VALIDATION_SHARE else train).append(picture)
+        if picture.split == VALIDATION or (picture.split == "train" and draw_of(picture.group) < VALIDATION_SHARE):
+            validation.append(picture)
+        elif picture.split == "train":
+            train.append(picture)
     return train, validation
 
 
 def of_split(pictures: Sequence[Picture], split: str) -> list[Picture]:
-    """Pictures of one split: the table's own names, ``validation`` as :func:`divide` carves it, or ``all``."""
+    """Return the pictures of one split: a name of the table, ``validation`` as :func:`divide` draws it, or ``all``."""
     if split == "all":
         return list(pictures)
-    chosen = [picture for picture in pictures if picture.split == split]
-    if not chosen and split == "validation":
-        chosen = divide(pictures)[1]
+    chosen = divide(pictures)[1] if split == VALIDATION else [picture for picture in pictures if picture.split == split]
     if not chosen:
         found = sorted({picture.split for picture in pictures})
         raise DataError(f"--split {split}: no picture is in it; found {', '.join(found)}; give one of them, or all")
     return chosen
 
 
+def read_pictures(table: Path) -> list[Picture]:
+    """Read a table image,split of pictures that show nobody; pictures lie in ``images/`` beside it, or beside it."""
+    folder = table.parent / "images" if (table.parent / "images").is_dir() else table.parent
+    found = []
+    for where, row in read_rows(table):
+        if not row.get("image"):
+            raise DataError(f"{where}: names no picture; expected the columns image,split")
+        found.append(Picture(folder / row["image"], (), "", row.get("split") or "train", row["image"], row["image"]))
+    return found
+
+
 def read_rgb(path: Path) -> Image:
-    """A picture at its full size as (H, W, 3) RGB."""
+    """Read a picture at its full size as (H, W, 3) RGB."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f"{path}: cannot be read as a picture; remove it or its row")
@@ -58,7 +77,7 @@ def read_rgb(path: Path) -> Image:
 
 
 def load_image(path: Path) -> tuple[Image, float]:
-    """A picture as (H, W, 3) RGB, at most 640 pixels on its longer side, and the scale applied."""
+    """Read a picture as (H, W, 3) RGB, at most 640 pixels on its longer side; return it and the scale applied."""
     image = read_rgb(path)
     scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
     if scale < 1:
@@ -67,7 +86,7 @@ def load_image(path: Path) -> tuple[Image, float]:
 
 
 def shrunk(image: Image, longest: int) -> Image:
-    """A picture cut down to ``longest`` pixels on its longer side; returned as it is where it is no larger."""
+    """Return a picture reduced to ``longest`` pixels on its longer side, unchanged where it is no larger."""
     scale = longest / max(image.shape[:2])
     if scale >= 1:
         return image
@@ -76,18 +95,18 @@ def shrunk(image: Image, longest: int) -> Image:
 
 
 def stretched(image: Image, size: int) -> Image:
-    """A whole picture as (size, size, 3), its aspect given up: how the papers feed their class folders."""
+    """Return a whole picture as (size, size, 3), its aspect lost: the papers feed their class folders so."""
     return resized(image, size, size)
 
 
-def load_faces(picture: Picture) -> tuple[Image, list[LabelledFace]]:
-    """A picture and its faces, boxes scaled with it."""
-    image, scale = load_image(picture.path)
+def load_faces(picture: Picture, loaded: tuple[Image, float] | None = None) -> tuple[Image, list[LabelledFace]]:
+    """Return a picture and its faces, boxes scaled with it; ``loaded`` is what :func:`load_image` made of it before."""
+    image, scale = loaded or load_image(picture.path)
     return image, [LabelledFace(Box(*(v * scale for v in face.box)), face.label) for face in picture.faces]
 
 
 def with_progress(pictures: Sequence[Picture], what: str) -> Iterator[Picture]:
-    """Pass pictures on, printing a count every few hundred."""
+    """Yield the pictures and print a count every few hundred."""
     for i, picture in enumerate(pictures):
         if i % 500 == 0:
             print(f"{what}: {i}/{len(pictures)}", flush=True)

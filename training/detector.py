@@ -27,17 +27,17 @@ from training.data import NOT_A_FACE
 
 TAPS = ("block_6_expand_relu", "block_13_expand_relu", "block_16_project_BN")
 SIZE_RANGES = {8: (0.0, 48.0), 16: (28.0, 120.0), 32: (72.0, float("inf"))}
-"""Face sizes (square root of the area, input pixels) each stride learns; they overlap so that no size falls between."""
+"""Face sizes (square root of the area, input pixels) that each stride learns; they overlap, so none is left out."""
 CHANNELS = 64
 SMALLEST_FACE = 6.0
-"""Faces below this many input pixels are ignored in training rather than asked for."""
+"""Faces below this many input pixels are ignored in training."""
 
 NEGATIVE_VIEWS = 0.25
-"""Share of the views that are cut around a hard negative, of pictures that have some."""
+"""Share of views cut around a hard negative, in pictures that have some."""
 
 
 def build(size: int, weights: str | None) -> tuple[keras.Model, keras.Model]:
-    """The network as (for training, for shipping); both share their layers.
+    """Return the network as (for training, for shipping); both share their layers.
 
     Training: input (n, size, size, 3) RGB 0..255 float, output (n, cells, 5): score logit and four log distances.
     Shipping: the same input, outputs scores (n, cells, 1) and boxes (n, cells, 4).
@@ -64,13 +64,13 @@ def build(size: int, weights: str | None) -> tuple[keras.Model, keras.Model]:
 
 
 def for_training(shipped: keras.Model) -> keras.Model:
-    """The network that trains a shipped one's layers; see :func:`build`."""
+    """Return the network that trains a shipped one's layers; see :func:`build`."""
     outputs = [shipped.get_layer(name).output for name in ("logits", "boxes")]
     return keras.Model(shipped.input, keras.layers.Concatenate(axis=2)(outputs), name="detector_training")
 
 
 def resized(shipped: keras.Model, height: int, width: int) -> keras.Model:
-    """A copy of a shipped network for another input size, weights and what is frozen as they were."""
+    """Return a copy of a shipped network for another input size, with the same weights and the same layers frozen."""
     pixels = keras.tree.pack_sequence_as(shipped.input, [keras.Input((height, width, 3), name="pixels")])
     copy = keras.models.clone_model(shipped, input_tensors=pixels)
     copy.set_weights(shipped.get_weights())
@@ -90,7 +90,7 @@ def _separable(x: Any, name: str) -> Any:
 
 
 def loss(truth: Any, predicted: Any) -> Any:
-    """Quality focal loss on scores plus twice the GIoU loss on boxes, per positive cell.
+    """Return quality focal loss on scores plus twice the GIoU loss on boxes, per positive cell.
 
     ``truth`` (n, cells, 5): 1 positive, 0 negative, -1 ignored; log distances. ``predicted`` (n, cells, 5).
     """
@@ -116,14 +116,14 @@ def loss(truth: Any, predicted: Any) -> Any:
 
 @functools.cache
 def _cells(size: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Centres and strides of every cell, and the smallest and largest face each learns."""
+    """Return centres and strides of every cell, and the smallest and largest face that each learns."""
     centres, strides = cell_centres(size, size, STRIDES)
     ranges = np.array([SIZE_RANGES[int(s)] for s in strides], np.float32)
     return centres, strides, ranges[:, 0], ranges[:, 1]
 
 
 def targets(faces: Sequence[LabelledFace], size: int) -> Floats:
-    """What the network should say of a picture: (cells, 5) as :func:`loss` wants it."""
+    """Return the network's wanted output for a picture: (cells, 5) as :func:`loss` takes it."""
     centres, strides, low, high = _cells(size)
     out = np.zeros((len(centres), 5), np.float32)
     taken = np.full(len(centres), np.inf, np.float32)
@@ -149,11 +149,11 @@ def targets(faces: Sequence[LabelledFace], size: int) -> Floats:
 
 Sample = tuple[Image, list[LabelledFace]]
 Pool = Sequence[Sequence[Sample]]
-"""Pictures by table. Every table is drawn from as often as every other, however many pictures it has."""
+"""Pictures by table. Tables are drawn equally often, however many pictures each has."""
 
 
 def sample(pool: Pool, size: int, rng: augment.Rng) -> Sample:
-    """One augmented training picture of (size, size, 3): one view, or a mosaic of four or nine."""
+    """Return one augmented training picture of (size, size, 3): one view, or a mosaic of four or nine."""
     side = int(rng.choice([1, 2, 3], p=[0.5, 0.38, 0.12]))
     image, faces = _mosaic(pool, size, side, rng)
     for face in faces:
@@ -163,7 +163,7 @@ def sample(pool: Pool, size: int, rng: augment.Rng) -> Sample:
 
 
 def _mosaic(pool: Pool, size: int, side: int, rng: augment.Rng) -> Sample:
-    """``side`` x ``side`` views with their borders jittered, filling (size, size, 3)."""
+    """Return ``side`` x ``side`` views with jittered borders that fill (size, size, 3)."""
     canvas = np.empty((size, size, 3), np.uint8)
     jitter = rng.uniform(-0.2, 0.2, (2, side + 1)) * size / side
     jitter[:, [0, -1]] = 0
@@ -186,7 +186,7 @@ def _shifted(box: Box, x: int, y: int) -> Box:
 def _view(source: Sample, height: int, width: int, rng: augment.Rng) -> Sample:
     """Cut a (height, width) view out of a picture: mostly around one face at a size drawn log-uniformly.
 
-    Now and then it is around a hard negative instead: what was taken for a face must be seen at every size, too.
+    Sometimes it is around a hard negative instead: the network must see those at every size, too.
     """
     image, faces = source
     full_height, full_width = image.shape[:2]
@@ -224,7 +224,7 @@ def _view(source: Sample, height: int, width: int, rng: augment.Rng) -> Sample:
 
 
 def _shrunk(image: Image, scale: float, rng: augment.Rng) -> Image:
-    """By ``scale``, as the runtime's letterbox does it or smoother: low-resolution streams come averaged."""
+    """Resize by ``scale``, as the runtime's letterbox does or smoother: low-resolution streams arrive averaged."""
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     if rng.random() < 0.6:
         return resize.resized(image, width, height)
@@ -234,7 +234,7 @@ def _shrunk(image: Image, scale: float, rng: augment.Rng) -> Image:
 def _moved(
     face: LabelledFace, matrix: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], height: int, width: int
 ) -> LabelledFace | None:
-    """A face after an affine map, cut to the view: ignored where little of it is left, None where nothing is."""
+    """Return a face after an affine map, cut to the view; to ignore where little is left, None where nothing is."""
     x, y = matrix @ np.asarray(face.box.centre) + shift
     scale = float(np.sqrt(abs(np.linalg.det(matrix))))
     half_width, half_height = face.box.width * scale / 2, face.box.height * scale / 2

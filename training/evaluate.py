@@ -1,4 +1,4 @@
-"""How good a detector and classifier are, on boxes or class folders, and where they go wrong.
+"""Figures and mistakes of a detector and a classifier, on boxes or class folders.
 
 Everything runs through edge's own stages on the .tflite files that ship, or reads what ``fmd predict`` wrote. Into
 the output folder go ``scores.json``, ``predictions.csv``, ``mistakes.csv``, and as PNG the precision-recall curve,
@@ -36,17 +36,17 @@ LABELS_BEHIND = {
     "badly_worn_caught": {score.BADLY_WORN},
     "false_alarms": {"with_mask"},
 }
-"""The labels of which a figure needs a face to say anything."""
+"""Labels of which a figure needs at least one face."""
 NOBODY, MISSED = "nobody", "not found"
 
 Predictions = Mapping[str, Sequence[Predicted]]
 Scores = dict[str, Any]
-"""What ``scores.json`` holds: plain numbers, texts, lists and mappings."""
+"""Content of ``scores.json``: plain numbers, texts, lists and mappings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something wrong with one picture; ``weight`` 0..1 says how bad, ``box`` is None for a whole picture."""
+    """An error on one picture; ``weight`` 0..1 is its severity, ``box`` is None for a whole picture."""
 
     picture: Picture
     box: Box | None
@@ -57,7 +57,7 @@ class Mistake:
 
 
 def read_predictions(path: Path) -> dict[str, list[Predicted]]:
-    """Predictions by picture name, of a CSV image,xmin,ymin,xmax,ymax,score,label; score and label may be empty."""
+    """Read predictions by picture name from a CSV of :data:`COLUMNS`; score and label may be empty."""
     found: dict[str, list[Predicted]] = {}
     for where, row in read_rows(path):
         found.setdefault(row.get("image") or "", []).append(_predicted(row, where))
@@ -73,10 +73,10 @@ def _predicted(row: Mapping[str, str], where: str) -> Predicted:
 
 
 def predict(pictures: Sequence[Picture], detector: Model, classifier: Model, min_score: float) -> Predictions:
-    """What the runtime's own stages find in pictures, down to ``min_score``, every face labelled."""
-    look = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier), 0.0)
+    """Predict with the runtime's own stages, down to ``min_score``; what counts as no face has no label."""
+    look = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier))
     out: dict[str, list[Predicted]] = {}
-    for picture in with_progress(pictures, "looking at"):
+    for picture in with_progress(pictures, "predicting"):
         image = read_rgb(picture.path)
         found = look.predict(image)
         out[picture.name] = [
@@ -88,7 +88,7 @@ def predict(pictures: Sequence[Picture], detector: Model, classifier: Model, min
 
 
 def labelled_from(predicted: Predictions, start_score: float) -> dict[str, list[Predicted]]:
-    """As at the door: faces below ``start_score`` are seen, but nothing is held of them."""
+    """Return predictions without the labels of faces below ``start_score``."""
     return {
         name: [guess if guess.score >= start_score else replace(guess, label="") for guess in guesses]
         for name, guesses in predicted.items()
@@ -96,7 +96,7 @@ def labelled_from(predicted: Predictions, start_score: float) -> dict[str, list[
 
 
 def write_predictions(predicted: Predictions, path: Path) -> None:
-    """The table that :func:`read_predictions` reads."""
+    """Write the table that :func:`read_predictions` reads."""
     with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(COLUMNS)
@@ -105,7 +105,7 @@ def write_predictions(predicted: Predictions, path: Path) -> None:
 
 
 def sweep(truth: Mapping[str, Sequence[LabelledFace]], predicted: Predictions) -> list[dict[str, float]]:
-    """What reaches the door at each start_score: choose it on the validation split, never on the test split."""
+    """Return the figures of alarms at each start_score: choose it on the validation split, never on the test split."""
     return [
         {"start_score": start, **score.door_figures(score.match(truth, labelled_from(predicted, start)))}
         for start in START_SCORES
@@ -139,7 +139,7 @@ def evaluate_boxes(pictures: Sequence[Picture], predicted: Predictions, start_sc
 
 
 def by_width(matching: Matching) -> dict[str, dict[str, float]]:
-    """The figures of each band of face widths, by its name; those of a label the band has no face of are left out."""
+    """Return the figures of each band of face widths, by name, without those of labels that the band lacks."""
     out = {}
     for band in score.BANDS:
         part = score.in_band(matching, *band)
@@ -149,26 +149,26 @@ def by_width(matching: Matching) -> dict[str, dict[str, float]]:
 
 
 def band_name(low: float, high: float) -> str:
-    """``24-40 px``, or ``160+ px`` for a band without an end."""
+    """Return ``24-40 px``, or ``160+ px`` for a band without an end."""
     return f"{low:g}+ px" if high == float("inf") else f"{low:g}-{high:g} px"
 
 
 def curves_by_width(matching: Matching) -> dict[str, list[score.CurvePoint]]:
-    """Precision-recall points of all faces and of each band."""
+    """Return precision-recall points of all faces and of each band."""
     bands = {band_name(*band): score.curve(score.in_band(matching, *band)) for band in score.BANDS}
     return {"all": score.curve(matching), **bands}
 
 
 def thinned(points: Sequence[score.CurvePoint], most: int = 200) -> list[score.CurvePoint]:
-    """At most ``most`` points, the last among them."""
+    """Return at most ``most`` of the points, the last among them."""
     step = max(1, -(-len(points) // most))
     return list(points[::-1][::step][::-1])
 
 
 def door_confusion(matching: Matching) -> tuple[list[str], confusion.Matrix]:
-    """Labels and counts: true labels and "nobody" down, said labels and "not found" across.
+    """Return labels and counts: true labels and "nobody" down, predicted labels and "not found" across.
 
-    What was seen but not labelled stands under "no label".
+    Detections without a label are under "no label".
     """
     said = {m.found.label for m in matching.matches if m.found} | {guess.label for _, guess in matching.spurious}
     labels = sorted({m.face.label for m in matching.matches} | said)
@@ -180,9 +180,9 @@ def door_confusion(matching: Matching) -> tuple[list[str], confusion.Matrix]:
 
 
 def box_mistakes(pictures: Sequence[Picture], matching: Matching, compliant: str = "with_mask") -> list[Mistake]:
-    """Faces missed or put on the wrong side, and alarms on no face, the worst first.
+    """Return faces missed or on the wrong side, and alarms on no face, the worst first.
 
-    A face not seen, or seen but not labelled, weighs by its width (160 pixels and more weigh 1), everything else by
+    A face not found, or found without a label, weighs by its width (160 pixels and more weigh 1), everything else by
     its score.
     """
     by_name = {picture.name: picture for picture in pictures}
@@ -204,7 +204,7 @@ def box_mistakes(pictures: Sequence[Picture], matching: Matching, compliant: str
 
 
 def kind_of(match: score.Match, judged: bool, compliant: str) -> str:
-    """What is wrong with a face asked for, empty where nothing is; ``judged`` is false for a detector alone."""
+    """Return the kind of error on a labelled face, empty for none; ``judged`` is false for a detector alone."""
     if match.found is None or (judged and not match.found.label):
         return "missed"
     if not judged or match.found.label == match.face.label:
@@ -228,24 +228,24 @@ def evaluate_folders(pictures: Sequence[Picture], classifier: Model, out: Path) 
 
 
 def folder_probabilities(pictures: Sequence[Picture], classifier: Model) -> dict[str, Floats]:
-    """Probabilities (pictures, labels): of the whole pictures, and by how many pixels they were first shrunk to.
+    """Return probabilities (pictures, labels) of the whole pictures, and of pictures first shrunk, by name.
 
-    Two looks at each, plain and mirrored, as :mod:`edge.reporting.predictor` takes them.
+    Each is classified twice, plain and mirrored, as :mod:`edge.reporting.predictor` does.
     """
     size = classifier.contract.input.width
     out: dict[str, list[list[float]]] = {"whole": [], **{f"shrunk to {side} px": [] for side in SHRUNK_TO}}
-    for picture in with_progress(pictures, "looking at"):
+    for picture in with_progress(pictures, "predicting"):
         image = read_rgb(picture.path)
         for name, seen in zip(out, (image, *(shrunk(image, side) for side in SHRUNK_TO)), strict=True):
-            told, _ = classify_crop(classifier, stretched(seen, size), PLAIN_AND_MIRRORED)
-            out[name].append(list(told.values()))
+            probabilities, _ = classify_crop(classifier, stretched(seen, size), PLAIN_AND_MIRRORED)
+            out[name].append(list(probabilities.values()))
     return {name: np.array(rows, np.float32) for name, rows in out.items()}
 
 
 def folder_scores(
     pictures: Sequence[Picture], probabilities: Floats, labels: Sequence[str], compliant: str
 ) -> dict[str, Any]:
-    """Accuracy of the label, of the side (compliant or not), and per class with the confusion matrix.
+    """Return accuracy of the label, of the side (compliant or not), and per class with the confusion matrix.
 
     ``accuracy`` is among the labels the folders have: the papers' two leave no room for the badly worn masks that lie
     in them. ``accuracy_of_all_labels`` holds any other label against the classifier.
@@ -265,7 +265,7 @@ def folder_scores(
 
 
 def folder_mistakes(pictures: Sequence[Picture], probabilities: Floats, labels: Sequence[str]) -> list[Mistake]:
-    """Pictures taken for another class, the surest mistakes first."""
+    """Return pictures taken for another class, the surest mistakes first."""
     out = []
     for picture, row in zip(pictures, probabilities, strict=True):
         said = labels[int(row.argmax())]
@@ -275,7 +275,7 @@ def folder_mistakes(pictures: Sequence[Picture], probabilities: Floats, labels: 
 
 
 def write_mistakes(mistakes: Sequence[Mistake], out: Path) -> None:
-    """All of them to ``mistakes.csv``, the worst to the contact sheet ``mistakes.png``."""
+    """Write all to ``mistakes.csv``, and the worst to the contact sheet ``mistakes.png``."""
     with (out / "mistakes.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["image", "xmin", "ymin", "xmax", "ymax", "kind", "true", "said", "weight"])
@@ -294,7 +294,7 @@ def _tile(mistake: Mistake) -> sheet.Tile:
 
 
 def report(scores: Scores) -> str:
-    """The figures as a table for the terminal."""
+    """Return the figures as a table for the terminal."""
     lines = []
     if "figures" in scores:
         columns = {"all": scores["figures"], **scores["by_width"]}
@@ -313,7 +313,7 @@ def report(scores: Scores) -> str:
 
 
 def folder_line(name: str, found: Mapping[str, Any]) -> str:
-    """What :func:`folder_scores` found, in a line."""
+    """Return the result of :func:`folder_scores` in a line."""
     return (
         f"{name}: accuracy {found['accuracy']:.4f} among the folders' labels, {found['accuracy_of_all_labels']:.4f} "
         f"among all; right side {found['right_side']:.4f}"
@@ -327,7 +327,7 @@ def _cell(key: str, value: float | None) -> str:
 
 
 def write_scores(scores: Scores, out: Path) -> Path:
-    """``scores.json``, for people, for the model card and for comparing runs; returns its path."""
+    """Write ``scores.json``, for readers, the model card and comparisons of runs; return its path."""
     path = out / "scores.json"
     path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return path

@@ -26,7 +26,7 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 def stored_tensors(model: keras.Model) -> list[str]:
-    """Names of the layers whose output the converted file keeps: convolutions fuse with their norm and activation."""
+    """Return names of the layers whose output the converted file keeps: convolutions fuse with norm and activation."""
     consumers: dict[str, list[keras.layers.Layer]] = {}
     for layer in model.layers:
         for node in layer._inbound_nodes:
@@ -50,7 +50,7 @@ def stored_tensors(model: keras.Model) -> list[str]:
 
 
 def measure_ranges(model: keras.Model, inputs: Floats) -> dict[str, Range]:
-    """Smallest and largest value of each stored tensor, by its layer, over (n, height, width, 3) of 0..255."""
+    """Return the smallest and largest value of each stored tensor, by layer, over (n, height, width, 3) of 0..255."""
     names = stored_tensors(model)
     probe = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
     ranges: dict[str, Range] = {}
@@ -69,14 +69,14 @@ class FakeQuant(keras.layers.Layer):
         self.low, self.high = low, max(high, low + 1e-6)
 
     def call(self, values: Any) -> Any:
-        """Same shape, rounded."""
+        """Return the same shape, rounded."""
         return tf.quantization.fake_quant_with_min_max_args(values, self.low, self.high)
 
 
 class RoundedConvolution(keras.layers.Layer):
-    """A convolution with the weights of ``inner``, rounded as the int8 file will hold them.
+    """A convolution with the weights of ``inner``, rounded as the int8 file will store them.
 
-    Raises :class:`edge.errors.DataError` for what it would leave out: an activation inside the layer, or dilation.
+    Raises :class:`edge.errors.DataError` for what it does not compute: an activation inside the layer, or dilation.
     """
 
     def __init__(self, inner: keras.layers.Layer, **options: Any) -> None:
@@ -94,7 +94,7 @@ class RoundedConvolution(keras.layers.Layer):
         self.inner = inner
 
     def call(self, values: Any) -> Any:
-        """As the inner layer, with rounded weights; gradients reach the unrounded ones."""
+        """Compute the inner layer with rounded weights; gradients reach the unrounded ones."""
         kernel = self.inner.kernel
         steps = _step(self.inner, keras.ops.abs(kernel), keras.ops.max)
         rounded = kernel + keras.ops.stop_gradient(keras.ops.round(kernel / steps) * steps - kernel)
@@ -105,13 +105,13 @@ class RoundedConvolution(keras.layers.Layer):
 
 
 def _step(layer: Any, magnitude: Any, largest: Any) -> Any:
-    """One quantization step of every output channel, broadcastable to the kernel."""
+    """Return one quantization step of every output channel, broadcastable to the kernel."""
     axes = (0, 1, 3) if isinstance(layer, keras.layers.DepthwiseConv2D) else (0, 1, 2)
     return largest(magnitude, axis=axes, keepdims=True) / LEVELS + 1e-12
 
 
 def with_rounding(model: keras.Model, ranges: Mapping[str, Range]) -> keras.Model:
-    """The same layers, called with rounded weights, and with rounding after each layer that has a range."""
+    """Return the same layers, called with rounded weights, and with rounding after each layer that has a range."""
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(layer, CONVOLUTIONS):

@@ -1,7 +1,7 @@
-"""What the machine is doing while it trains: processor, memory, GPU and heat, where the kernel says so.
+"""The machine's load while it trains: processor, memory, GPU and heat, where the kernel reports them.
 
 Read straight from /proc and /sys (proc(5), and the kernel's Documentation/ABI/testing/sysfs-class-thermal), so that
-it works on a Pi and a Jetson without a library. What cannot be read is left out. ``nvidia-smi`` is asked where it is.
+it works on a Pi and a Jetson without a library. What cannot be read is left out. ``nvidia-smi`` is optional.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 JETSON_LOADS = ("sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load")
-"""Where a Jetson's GPU load stands, in tenths of a per cent."""
+"""Files with a Jetson's GPU load, in tenths of a per cent."""
 NVIDIA_QUERY = ("--query-gpu=utilization.gpu,memory.used,temperature.gpu", "--format=csv,noheader,nounits")
 
 
@@ -24,7 +24,7 @@ class Machine:
         self._jiffies = self._processor_times()
 
     def read(self) -> dict[str, float]:
-        """All that can be read now: ``machine/cpu_percent``, ``memory_mb``, ``process_mb``, ``temperature_c``,
+        """Return all readings available now: ``machine/cpu_percent``, ``memory_mb``, ``process_mb``, ``temperature_c``,
         ``gpu_percent``, ``gpu_memory_mb``, ``gpu_temperature_c``."""
         found = {**self._processor(), **self._memory(), **self._heat(), **self._gpu()}
         return {f"machine/{name}": value for name, value in found.items()}
@@ -36,7 +36,7 @@ class Machine:
             return ""
 
     def _processor_times(self) -> tuple[float, float]:
-        """Busy and all jiffies since boot: user nice system idle iowait irq softirq steal, of all cores."""
+        """Return busy and all jiffies since boot: user nice system idle iowait irq softirq steal, of all cores."""
         fields = [float(v) for v in self._text("proc/stat").partition("\n")[0].split()[1:9]]
         idle = sum(fields[3:5])
         return sum(fields) - idle, sum(fields)
@@ -57,7 +57,7 @@ class Machine:
         return out
 
     def _heat(self) -> dict[str, float]:
-        """The hottest thermal zone, degrees Celsius; a zone that is switched off reads as nothing or below zero."""
+        """Return the hottest thermal zone, degrees Celsius; a disabled zone reads as nothing or below zero."""
         zones = sorted((self._root / "sys/class/thermal").glob("thermal_zone*/temp"))
         texts = [self._text(str(zone.relative_to(self._root))).strip() for zone in zones]
         degrees = [int(text) / 1000 for text in texts if text.isdigit()]
@@ -71,16 +71,16 @@ class Machine:
 
     def _nvidia(self) -> dict[str, float]:
         try:
-            told = subprocess.run(
+            answer = subprocess.run(
                 [str(self._nvidia_smi), *NVIDIA_QUERY], capture_output=True, text=True, timeout=5, check=True
             ).stdout
-            values = [float(v) for v in told.partition("\n")[0].split(",")]
+            values = [float(v) for v in answer.partition("\n")[0].split(",")]
         except (OSError, subprocess.SubprocessError, ValueError):
-            return {}  # a driver that is not loaded, or "[N/A]" for what this GPU does not tell
+            return {}  # a driver that is not loaded, or "[N/A]" for what this GPU does not report
         return dict(zip(("gpu_percent", "gpu_memory_mb", "gpu_temperature_c"), values, strict=False))
 
 
 def _kilobytes(text: str) -> dict[str, float]:
-    """``Name:  123 kB`` lines as name -> 123."""
+    """Parse ``Name:  123 kB`` lines as name -> 123."""
     rows = (line.split() for line in text.splitlines() if line.endswith("kB"))
     return {row[0].rstrip(":"): float(row[1]) for row in rows if len(row) == 3}

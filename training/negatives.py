@@ -1,7 +1,7 @@
-"""Hard negatives: what a detector takes for a face and nobody else does.
+"""Hard negatives: what a detector takes for a face and is none.
 
 Backs of heads, hands and lamps reach the classifier as faces. Shown to it under a label of their own
-(:data:`training.data.NOT_A_FACE`) it throws them out by a second look (cascades: Viola and Jones 2001,
+(:data:`training.data.NOT_A_FACE`) it rejects them (cascades: Viola and Jones 2001,
 doi 10.1109/CVPR.2001.990517); shown to the detector it stops finding them (hard negative mining: Sung and Poggio 1998,
 doi 10.1109/34.655648).
 """
@@ -21,19 +21,19 @@ from training import teacher
 from training.data import NOT_A_FACE, load_image, with_progress
 
 MIN_SCORE = 0.1
-"""Faces the detector believes in less than this never reach the classifier, not even to go on with a track."""
+"""Faces with a lower score never reach the classifier, not even to continue a track."""
 MOST = 8
-"""Negatives of one picture, the most face-like ones."""
+"""Negatives of one picture, at most; the most face-like ones."""
 SMALLEST = 12.0
 CLEAR_IOU, CLEAR_SHARE = 0.1, 0.25
-"""A negative overlaps no face by more than the one, and no more than the other of itself lies on any."""
+"""Largest overlap of a negative with a face, and largest share of the negative that lies on one."""
 
 
 def mine(pictures: Sequence[Picture], detector: FaceDetector, onnx: Path, out: Path) -> tuple[int, int]:
-    """Write a boxes CSV of hard negatives in training pictures; returns (pictures looked at, negatives).
+    """Write a boxes CSV of hard negatives in training pictures; return (pictures searched, negatives).
 
     A negative is what ``detector`` finds where neither a label nor the teacher (YuNet, see :mod:`training.teacher`)
-    has a face: people forget to label faces, and those must not be taught as none.
+    has a face: unlabelled faces must not be taught as none.
     """
     train = [picture for picture in pictures if picture.split == "train"]
     if not train:
@@ -56,7 +56,7 @@ def mine(pictures: Sequence[Picture], detector: FaceDetector, onnx: Path, out: P
 
 
 def added(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Picture]:
-    """``pictures`` with the boxes that ``others`` have of the same files (by path or by name) among their own."""
+    """Return ``pictures`` with the boxes that ``others`` have of the same files (by path or name) added."""
     boxes = {key: other.faces for other in others for key in (other.name, str(other.path.resolve()))}
     return [
         replace(picture, faces=picture.faces + boxes.get(picture.name, boxes.get(str(picture.path.resolve()), ())))
@@ -65,5 +65,5 @@ def added(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Pictur
 
 
 def clear_of(box: Box, face: Box) -> bool:
-    """Whether ``box`` has next to nothing of ``face``."""
+    """Return whether ``box`` contains almost nothing of ``face``."""
     return box.iou(face) <= CLEAR_IOU and box.intersection(face) <= CLEAR_SHARE * box.width * box.height

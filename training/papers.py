@@ -56,11 +56,11 @@ class Sets:
     images: Mapping[str, list[Image]]
 
     def wanted(self, part: str) -> Indices:
-        """Class indices (n,) of ``train``, ``validation`` or ``test``."""
+        """Return class indices (n,) of ``train``, ``validation`` or ``test``."""
         return np.array([self.labels.index(picture.label) for picture in self.pictures[part]], np.int64)
 
     def tests(self) -> Iterator[tuple[str, list[Image]]]:
-        """The test pictures as they are and first shrunk, by name."""
+        """Return the test pictures as they are and first shrunk, by name."""
         yield WHOLE, self.images["test"]
         for side in SHRUNK_TO:
             yield f"{side} px", [data.shrunk(image, side) for image in self.images["test"]]
@@ -68,7 +68,7 @@ class Sets:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to run the comparison. ``copies`` augmented copies of the training set are drawn from."""
+    """Options of the comparison. ``copies`` augmented copies of the training set are drawn from."""
 
     out: Path
     weights: str | None
@@ -86,7 +86,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """How one model fared. ``matrices`` by test set; ``curve`` is empty for what is not trained in epochs."""
+    """Results of one model. ``matrices`` by test set; ``curve`` is empty for what is not trained in epochs."""
 
     name: str
     labels: tuple[str, ...]
@@ -97,11 +97,11 @@ class Result:
 
 
 Predict = Callable[[list[Image]], Floats]
-"""Pictures -> probabilities or any scores (n, labels); the largest says the class."""
+"""Pictures -> probabilities or other scores (n, labels); the largest gives the class."""
 
 
 def load(folders: Path) -> Sets:
-    """Read the class folders; training pictures are divided into train and validation as everywhere else."""
+    """Read the class folders; training pictures are divided into train and validation as in all other commands."""
     pictures = tables.read_folders(folders)
     train, validation = data.divide(pictures)
     parts = {"train": train, "validation": validation, "test": [p for p in pictures if p.split == "test"]}
@@ -113,8 +113,8 @@ def load(folders: Path) -> Sets:
 
 
 def compare(sets: Sets, plan: Plan, ours: Model | None = None) -> list[Result]:
-    """Train and test all of them (and ``ours`` beside them); writes each one's pictures into ``plan.out``."""
-    _scikit_learn()  # missing libraries are told before the work, not after
+    """Train and test all of them, and test ``ours``; write each one's pictures into ``plan.out``."""
+    _scikit_learn()  # report a missing library before the work, not after
     plots.check_installed()
     plan.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(plan.seed)
@@ -142,7 +142,7 @@ def compare(sets: Sets, plan: Plan, ours: Model | None = None) -> list[Result]:
 
 
 def draw(result: Result, out: Path) -> None:
-    """The confusion matrix and, where there is one, the curve of loss and accuracy, as PNG."""
+    """Write the confusion matrix and, where there is one, the curve of loss and accuracy, as PNG."""
     file, labels = result.name.replace(" ", "-"), result.labels
     plots.confusion_matrix(result.matrices[WHOLE], labels, labels, result.name, out / f"{file}-confusion.png")
     if result.curve:
@@ -153,7 +153,7 @@ def draw(result: Result, out: Path) -> None:
 
 
 def cnn(kernel: int, labels: int) -> keras.Model:
-    """Two convolutions, 32 filters of ``kernel`` and 64 of 3 x 3; input (n, 100, 100, 3) RGB 0..255."""
+    """Return two convolutions, 32 filters of ``kernel`` and 64 of 3 x 3; input (n, 100, 100, 3) RGB 0..255."""
     layers = keras.layers
     return keras.Sequential(
         [
@@ -207,14 +207,14 @@ def _rows(history: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
 
 
 def _saved(model: keras.Model, name: str, out: Path) -> float:
-    """Save a model for those who want it; returns its file's size in MB (without an optimizer)."""
+    """Save a model without its optimizer; return its file's size in MB."""
     path = out / f"{name.replace(' ', '-')}.keras"
     model.save(path, include_optimizer=False)
     return path.stat().st_size / 1e6
 
 
 def _tested(predict: Predict, sets: Sets) -> dict[str, confusion.Matrix]:
-    """Confusion on every test set."""
+    """Return the confusion matrix of every test set."""
     wanted, classes = sets.wanted("test"), len(sets.labels)
     out = {}
     for name, images in sets.tests():
@@ -224,7 +224,7 @@ def _tested(predict: Predict, sets: Sets) -> dict[str, confusion.Matrix]:
 
 
 def milliseconds(predict: Callable[[list[Image]], object], sets: Sets) -> float:
-    """Milliseconds a picture, in batches of 32 and resizing included; the median of a few batches."""
+    """Return milliseconds a picture, in batches of 32 with resizing; the median of a few batches."""
     batches = [sets.images["test"][i : i + BATCH] for i in range(0, min(len(sets.images["test"]), 5 * BATCH), BATCH)]
     predict(batches[0])  # the first call compiles
     took = []
@@ -239,7 +239,7 @@ def milliseconds(predict: Callable[[list[Image]], object], sets: Sets) -> float:
 
 
 def feature_base(weights: str | None) -> keras.Model:
-    """Frozen MobileNetV2 with 7 x 7 average pooling: (n, 224, 224, 3) RGB 0..255 to features (n, 1280)."""
+    """Return frozen MobileNetV2 with 7 x 7 average pooling: (n, 224, 224, 3) RGB 0..255 to features (n, 1280)."""
     base = backbone.mobilenet_v2(BASE_SIZE, weights)
     base.trainable = False
     pooled = keras.layers.AveragePooling2D(7, name="pool")(base.output)
@@ -262,9 +262,9 @@ def papers_augment(image: Image, rng: augment.Rng) -> Image:
 
 
 def cached_features(base: keras.Model, sets: Sets, plan: Plan) -> dict[str, Floats]:
-    """Features (n, 1280) of train, its augmented copies, validation and the tests; kept in ``plan.out``."""
-    told = repr((plan.weights, plan.copies, plan.seed, [p.name for ps in sets.pictures.values() for p in ps]))
-    path = plan.out / f"features-{hashlib.sha256(told.encode()).hexdigest()[:12]}.npz"
+    """Return features (n, 1280) of train, its augmented copies, validation and the tests; kept in ``plan.out``."""
+    settings = repr((plan.weights, plan.copies, plan.seed, [p.name for ps in sets.pictures.values() for p in ps]))
+    path = plan.out / f"features-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.npz"
     if path.is_file():
         with np.load(path) as arrays:
             print(f"features: as kept in {path}", flush=True)
@@ -280,7 +280,7 @@ def cached_features(base: keras.Model, sets: Sets, plan: Plan) -> dict[str, Floa
 
 
 def extract(base: keras.Model, images: Sequence[Image], what: str) -> Floats:
-    """Features (n, 1280) of pictures, batch by batch, saying how far it is."""
+    """Return features (n, 1280) of pictures, batch by batch, with progress."""
     out = []
     began_s = time.monotonic()
     for i in range(0, len(images), BATCH):
@@ -296,7 +296,7 @@ def _features(model: keras.Model, images: Sequence[Image]) -> Floats:
 
 
 def head(features: int, labels: int) -> keras.Model:
-    """Dense 128, dropout 0.5, softmax on features (n, features)."""
+    """Return dense 128, dropout 0.5, softmax on features (n, features)."""
     layers = keras.layers
     return keras.Sequential(
         [
@@ -309,7 +309,7 @@ def head(features: int, labels: int) -> keras.Model:
 
 
 def train_mobilenet(base: keras.Model, features: Mapping[str, Floats], sets: Sets, plan: Plan) -> Result:
-    """Train the head on augmented features, an augmented copy drawn anew for every picture and epoch."""
+    """Train the head on augmented features, with a new augmented copy of every picture in each epoch."""
     model = head(features["train"].shape[1], len(sets.labels))
     # Keras 2's Adam(lr, decay=lr / epochs), which the papers used: lr / (1 + decay * step).
     rate = keras.optimizers.schedules.InverseTimeDecay(LEARNING_RATE, 1, LEARNING_RATE / plan.epochs)
@@ -359,7 +359,7 @@ def _scikit_learn() -> dict[str, Any]:
 
 
 def fit_sklearn(name: str, classifier: Any, features: Mapping[str, Floats], sets: Sets, base: Cost) -> Result:
-    """Fit on the plain features. Time and size count the base in, which makes the features."""
+    """Fit on the plain features. Time and size include the base that makes the features."""
     began_s = time.monotonic()
     classifier.fit(features["train"], sets.wanted("train"))
     train_s = time.monotonic() - began_s
@@ -375,7 +375,7 @@ def fit_sklearn(name: str, classifier: Any, features: Mapping[str, Floats], sets
 
 
 def judge_ours(ours: Model, sets: Sets) -> Result:
-    """A classifier bundle on the same pictures; labels it has beyond the folders' get columns of their own."""
+    """Test a classifier bundle on the same pictures; its labels beyond the folders' get columns of their own."""
     labels = ours.contract.labels
     wanted = np.array([labels.index(picture.label) for picture in sets.pictures["test"]], np.int64)
     given = folder_probabilities(sets.pictures["test"], ours)
@@ -392,7 +392,7 @@ def judge_ours(ours: Model, sets: Sets) -> Result:
 
 
 def table(results: Sequence[Result]) -> list[dict[str, str]]:
-    """A row a model and class; what belongs to the model as a whole stands in its first row."""
+    """Return a row for each model and class; figures of the whole model are in its first row."""
     rows = []
     for result in results:
         whole = {
@@ -411,13 +411,13 @@ def table(results: Sequence[Result]) -> list[dict[str, str]]:
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """The rows as a markdown table."""
+    """Return the rows as a markdown table."""
     lines = [list(COLUMNS), ["---"] * len(COLUMNS), *([row[c] for c in COLUMNS] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def write_table(rows: Sequence[Mapping[str, str]], out: Path) -> None:
-    """``comparison.csv`` and ``comparison.md``."""
+    """Write ``comparison.csv`` and ``comparison.md``."""
     with (out / "comparison.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()

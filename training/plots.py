@@ -1,4 +1,4 @@
-"""Every picture of numbers, drawn with matplotlib without a screen and without its global state."""
+"""Plots, drawn with matplotlib without a screen and without its global state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_installed() -> None:
 
 
 def _figure(width: float, height: float) -> Any:
-    """A matplotlib Figure of ``width`` x ``height`` inches; saved by its own ``savefig``."""
+    """Return a matplotlib Figure of ``width`` x ``height`` inches; saved by its own ``savefig``."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -28,7 +28,7 @@ def _figure(width: float, height: float) -> Any:
 
 
 def precision_recall(lines: Mapping[str, Sequence[CurvePoint]], working: float, out: Path) -> None:
-    """Precision over recall, a line a name, as a PNG; a dot marks where the score falls below ``working``."""
+    """Draw precision over recall, a line for each name, as a PNG; a dot marks the score ``working``."""
     figure = _figure(6, 5)
     axes = figure.subplots()
     for name, points in lines.items():
@@ -46,7 +46,7 @@ def precision_recall(lines: Mapping[str, Sequence[CurvePoint]], working: float, 
 
 
 def confusion_matrix(matrix: Matrix, rows: Sequence[str], columns: Sequence[str], title: str, out: Path) -> None:
-    """Counts, shaded by their share of the row, as a PNG; rows are true, columns said."""
+    """Draw counts, shaded by their share of the row, as a PNG; rows are true labels, columns predicted ones."""
     figure = _figure(2 + 1.2 * len(columns), 1.6 + 0.8 * len(rows))
     axes = figure.subplots()
     shares = matrix / matrix.sum(axis=1, keepdims=True).clip(1)
@@ -62,7 +62,7 @@ def confusion_matrix(matrix: Matrix, rows: Sequence[str], columns: Sequence[str]
 
 
 def training_curves(rows: Sequence[Mapping[str, float]], out: Path) -> None:
-    """A run's curve as a PNG over ``epoch``: losses on the left, shares of 0..1 on the right, nothing else."""
+    """Draw a run's curve as a PNG over ``epoch``: losses on the left, shares of 0..1 on the right."""
     figure = _figure(11, 4)
     loss_axes, share_axes = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in rows]

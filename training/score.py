@@ -1,37 +1,44 @@
-"""How good predictions are, against labelled boxes: average precision and what reaches the door.
+"""Figures of predictions against labelled boxes: average precision, and alarms right and wrong.
 
 A prediction finds a face when their overlap (IoU) reaches 0.4; each face is found once, best score first. Faces
-narrower than 24 pixels are neither asked for nor held against anyone.
+narrower than 24 pixels count neither way, and neither do boxes labelled ``ignore``: a prediction that finds no face
+but overlaps one of those by 0.25 is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from converter.tables import IGNORE, LabelledFace
-from edge.contracts import Box
+from edge.contracts import Box, Observation
+from training.data import NOT_A_FACE
 
 MIN_WIDTH = 24.0
 MIN_IOU = 0.4
+IGNORE_IOU = 0.25
 BANDS = ((24.0, 40.0), (40.0, 80.0), (80.0, 160.0), (160.0, float("inf")))
-"""Face widths in pixels, upper bound exclusive: across a room, a few steps off, at the door, filling the picture."""
+"""Bands of face width in pixels, upper bound exclusive: across a room, a few steps away, at the door, close up."""
 BADLY_WORN = "with_incorrect_mask"
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """A face found: its box, confidence, and label (empty where nothing is held of it)."""
+    """A face found: its box, confidence, and label (empty where it counts as no face).
+
+    ``observation`` is what the classifier gave, where it is needed beyond the label.
+    """
 
     box: Box
     score: float
     label: str = ""
+    observation: Observation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One face asked for, and the prediction that found it, if any."""
+    """A labelled face that counts, and the prediction that found it, if any."""
 
     image: str
     face: LabelledFace
@@ -48,7 +55,7 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Every face with what found it, the predictions on no face, and all that counts by falling score."""
+    """Labelled faces with what found them, predictions on no face, and all that counts by falling score."""
 
     matches: tuple[Match, ...]
     spurious: tuple[tuple[str, Predicted], ...]
@@ -69,7 +76,9 @@ def match(truth: Mapping[str, Sequence[LabelledFace]], predicted: Mapping[str, S
     matches: list[Match] = []
     spurious: list[tuple[str, Predicted]] = []
     ranked: list[Ranked] = []
-    for image, faces in truth.items():
+    for image, labelled in truth.items():
+        faces = [face for face in labelled if face.label not in (IGNORE, NOT_A_FACE)]
+        ignored = [face.box for face in labelled if face.label == IGNORE]
         found: dict[int, Predicted] = {}
         for guess in sorted(predicted.get(image, ()), key=lambda p: -p.score):
             free = [(guess.box.iou(faces[i].box), i) for i in range(len(faces)) if i not in found]
@@ -78,7 +87,7 @@ def match(truth: Mapping[str, Sequence[LabelledFace]], predicted: Mapping[str, S
                 found[i] = guess
                 if _asked_for(faces[i]):
                     ranked.append(Ranked(guess.score, True, faces[i].box.width))
-            elif guess.box.width >= MIN_WIDTH:
+            elif guess.box.width >= MIN_WIDTH and all(guess.box.iou(box) < IGNORE_IOU for box in ignored):
                 spurious.append((image, guess))
                 ranked.append(Ranked(guess.score, False, guess.box.width))
         matches += [Match(image, face, found.get(i)) for i, face in enumerate(faces) if _asked_for(face)]
@@ -87,11 +96,11 @@ def match(truth: Mapping[str, Sequence[LabelledFace]], predicted: Mapping[str, S
 
 
 def _asked_for(face: LabelledFace) -> bool:
-    return face.box.width >= MIN_WIDTH and face.label != IGNORE
+    return face.box.width >= MIN_WIDTH
 
 
 def in_band(matching: Matching, low: float, high: float) -> Matching:
-    """The part about faces (and boxes on no face) at least ``low`` and less than ``high`` pixels wide."""
+    """Return the part about faces (and boxes on no face) at least ``low`` and less than ``high`` pixels wide."""
     return Matching(
         tuple(m for m in matching.matches if low <= m.face.box.width < high),
         tuple((image, guess) for image, guess in matching.spurious if low <= guess.box.width < high),
@@ -101,7 +110,7 @@ def in_band(matching: Matching, low: float, high: float) -> Matching:
 
 
 def curve(matching: Matching) -> list[CurvePoint]:
-    """Recall and precision as the score asked for falls, a point a prediction."""
+    """Return recall and precision as the threshold on the score falls, one point for each prediction."""
     hits, points = 0, []
     for i, (score, hit, _) in enumerate(matching.ranked, start=1):
         hits += hit
@@ -110,7 +119,7 @@ def curve(matching: Matching) -> list[CurvePoint]:
 
 
 def average_precision(matching: Matching) -> float:
-    """Area under the precision envelope over recall, every point used."""
+    """Return the area under the precision envelope over recall, every point used."""
     points = curve(matching)
     area, best, last = 0.0, 0.0, points[-1].recall if points else 0.0
     for recall, precision, _ in reversed(points):
@@ -120,17 +129,17 @@ def average_precision(matching: Matching) -> float:
 
 
 def share(part: int, whole: int) -> float:
-    """``part / whole``, 0 where there is nothing to share."""
+    """Return ``part / whole``, 0 where ``whole`` is 0."""
     return part / whole if whole else 0.0
 
 
 def summary(matching: Matching, compliant: str = "with_mask") -> dict[str, float]:
-    """The figures quoted of a detector with a classifier, each 0..1 (spurious alarms: per 100 images)."""
+    """Return all figures of a detector with a classifier, each 0..1 (spurious alarms: per 100 images)."""
     return {**detector_figures(matching), **door_figures(matching, compliant)}
 
 
 def detector_figures(matching: Matching) -> dict[str, float]:
-    """Faces asked for, average precision, precision, and recall over all and by label."""
+    """Return the number of faces, average precision, precision, and recall over all and by label."""
     matches = matching.matches
     out = {
         "faces": float(len(matches)),
@@ -144,7 +153,7 @@ def detector_figures(matching: Matching) -> dict[str, float]:
 
 
 def door_figures(matching: Matching, compliant: str = "with_mask") -> dict[str, float]:
-    """What reaches the door: a face is flagged when it is found and its label is not ``compliant``."""
+    """Return the figures of alarms: a face is flagged when it is found and its label is not ``compliant``."""
 
     def flagged(match: Match) -> bool:
         return match.found is not None and match.found.label not in ("", compliant)

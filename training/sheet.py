@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures with a caption each, to look mistakes in the eye."""
+"""Contact sheets: many small pictures, each with a caption, to inspect mistakes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tile(NamedTuple):
 
 
 def face_tile(image: Image, box: Box, colour: tuple[int, int, int]) -> Image:
-    """The surroundings of ``box`` with the box drawn in ``colour`` (RGB), as (TILE, TILE, 3)."""
+    """Return the surroundings of ``box`` with the box drawn in ``colour`` (RGB), as (TILE, TILE, 3)."""
     tile = np.ascontiguousarray(crop_face(image, box, MARGIN, (TILE, TILE)))
     scale = TILE / (max(box.width, box.height, 1.0) * (1 + 2 * MARGIN))
     x, y = box.width * scale / 2, box.height * scale / 2
@@ -39,7 +39,7 @@ def face_tile(image: Image, box: Box, colour: tuple[int, int, int]) -> Image:
 
 
 def whole_tile(image: Image) -> Image:
-    """A whole picture fitted into (TILE, TILE, 3)."""
+    """Return a whole picture fitted into (TILE, TILE, 3)."""
     return letterbox(image, TILE, TILE)[0]
 
 
@@ -58,5 +58,5 @@ def write(tiles: Sequence[Tile], out: Path) -> None:
 
 
 def _fitting(text: str) -> str:
-    """``text`` cut in its middle to what fits under a tile."""
+    """Return ``text``, shortened in its middle to fit under a tile."""
     return text if len(text) <= 26 else f"{text[:12]}..{text[-12:]}"

@@ -1,4 +1,4 @@
-"""Make MobileNetV2 thinner: drop the channels inside its blocks that the rest of a block can stand in for.
+"""Make MobileNetV2 thinner: drop the channels inside its blocks that the rest of a block can replace.
 
 Which go, and what the rest must do instead, is least squares: the optimal brain surgeon (Hassibi and Stork 1992) on
 the 1 x 1 convolution that ends a block, whose squared error is exactly quadratic in its weights. Reconstruction on
@@ -22,17 +22,17 @@ from training.data import load_faces
 Doubles = npt.NDArray[np.float64]
 
 POSITIONS = 12_000
-"""Places in the pictures at which a block's activations are taken down: a dozen a channel for the widest."""
+"""Places in the pictures at which a block's activations are recorded: a dozen a channel for the widest."""
 RIDGE = 1e-4
-"""Share of the mean variance added to every channel's: some are constant, and no matrix of theirs has an inverse."""
+"""Share of the mean variance added to every channel's: some are constant, and their matrix has no inverse."""
 
 
 PICTURES = 48
-"""Training pictures, augmented, that a detector's activations are taken down on."""
+"""Augmented training pictures on which a detector's activations are recorded."""
 
 
 def thinner_detector(model: keras.Model, pictures: Sequence[Picture], size: int, keep: float) -> keras.Model:
-    """A detector with the share ``keep`` of its channels, at an input of ``size`` pixels, from some of its training."""
+    """Return a detector with the share ``keep`` of channels, for an input of ``size`` pixels, chosen on pictures."""
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(pictures), min(4 * PICTURES, len(pictures)), replace=False)
     pool = [[load_faces(pictures[i]) for i in chosen]]
@@ -43,7 +43,7 @@ def thinner_detector(model: keras.Model, pictures: Sequence[Picture], size: int,
 
 
 def thinner(model: keras.Model, pictures: Floats, keep: float, spare: tuple[str, ...] = ()) -> keras.Model:
-    """A copy of ``model`` whose blocks keep the share ``keep`` of their channels inside.
+    """Return a copy of ``model`` whose blocks keep the share ``keep`` of their channels inside.
 
     ``pictures`` (n, H, W, 3) RGB 0..255 is what it should still see as before. ``spare`` names blocks left as they
     are, such as those whose inner channels something else reads. Blocks are thinned front to back, each on what the
@@ -58,7 +58,7 @@ def thinner(model: keras.Model, pictures: Floats, keep: float, spare: tuple[str,
 
 
 def _thinned_block(model: keras.Model, block: str, pictures: Floats, keep: float) -> tuple[Any, Floats, Floats]:
-    """Channels kept (k,), and the kernel (k, out) and offset (out,) of the convolution that ends the block."""
+    """Return the channels kept (k,), and kernel (k, out) and offset (out,) of the block's last convolution."""
     inside = keras.Model(model.input, model.get_layer(f"{block}_depthwise_relu").output)
     rng = np.random.default_rng(0)
     flat = np.concatenate(
@@ -74,7 +74,7 @@ def _thinned_block(model: keras.Model, block: str, pictures: Floats, keep: float
 
 
 def surgeon(inputs: Doubles, kernel: Doubles, count: int) -> tuple[npt.NDArray[np.intp], Doubles]:
-    """Of the columns of ``inputs`` (n, c) the ``count`` that best give ``inputs @ kernel`` (c, out), up to a constant.
+    """Return the ``count`` columns of ``inputs`` (n, c) that best give ``inputs @ kernel`` (c, out), up to a constant.
 
     Returns them in order, with the kernel (count, out) that does. One at a time the column goes whose loss costs
     least squared error, |w|^2 / H^-1, and the others take over its part (Hassibi and Stork 1992, eq. 5).
@@ -105,7 +105,7 @@ def _parts(pictures: Floats) -> list[Floats]:
 def _with_fewer(
     model: keras.Model, block: str, kept: npt.NDArray[np.intp], kernel: Floats, offset: Floats
 ) -> keras.Model:
-    """``model`` with one block's channels cut down to ``kept`` and its last convolution replaced."""
+    """Return ``model`` with one block's channels cut down to ``kept`` and its last convolution replaced."""
 
     def narrowed(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
@@ -131,5 +131,5 @@ def _with_fewer(
 
 
 def _cut(weights: Floats, kept: npt.NDArray[np.intp], depthwise: bool) -> Floats:
-    """A kernel's or norm's channels ``kept``: the last axis, but the one before it of a depthwise kernel."""
+    """Return a kernel's or norm's channels ``kept``: the last axis, but the one before it of a depthwise kernel."""
     return np.asarray(weights[:, :, kept] if depthwise else weights[..., kept])

@@ -1,8 +1,8 @@
-"""Experiment tracking: one small interface, one literal table of backends, none of them needed.
+"""Experiment tracking: one small interface and one literal table of optional backends.
 
 Everything stays on this machine: Weights & Biases and Neptune run offline, without an account. The CSV
 (``curve.csv``) is always written. A resumed run adds a second TensorBoard file, W&B run and Neptune run beside the
-first; the CSV goes on in its file.
+first; the CSV continues in its file.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ CURVE_NAME, RUN_NAME = "curve.csv", "run.json"
 Setting = str | int | float | bool | None
 
 
-class Tracker(Protocol):
-    """Somewhere a run's numbers go. :meth:`start` raises RuntimeMissingError where a library is missing."""
+class ExperimentLogger(Protocol):
+    """A destination of a run's numbers. :meth:`start` raises RuntimeMissingError where a library is missing."""
 
     def start(self, run: str, settings: Mapping[str, Setting]) -> None:
-        """Begin (or go on with) the run of that name, made with these settings."""
+        """Begin or continue the run of that name, made with these settings."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of one epoch; ``step`` counts from 1."""
+        """Log the numbers of one epoch; ``step`` counts from 1."""
 
     def close(self) -> None:
-        """Write out what is left. Safe to call twice, and without :meth:`start`."""
+        """Write out the rest. Safe to call twice, and without :meth:`start`."""
 
 
-class CsvTracker:
+class CsvLogger:
     """``curve.csv`` in the run's folder, a row an epoch. Its columns are those of the first row ever written."""
 
     def __init__(self, out: Path) -> None:
@@ -57,8 +57,8 @@ class CsvTracker:
         """Nothing is held open between rows."""
 
 
-class TensorBoardTracker:
-    """Event files in ``tensorboard/`` of the run's folder; look at them with ``tensorboard --logdir``."""
+class TensorBoardLogger:
+    """Event files in ``tensorboard/`` of the run's folder; view them with ``tensorboard --logdir``."""
 
     def __init__(self, out: Path) -> None:
         self._out = out / "tensorboard"
@@ -79,8 +79,8 @@ class TensorBoardTracker:
             self._writer = None
 
 
-class WandbTracker:
-    """Weights & Biases, offline, in ``wandb/`` of the run's folder; send it up with ``wandb sync``."""
+class WandbLogger:
+    """Weights & Biases, offline, in ``wandb/`` of the run's folder; upload with ``wandb sync``."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -108,7 +108,7 @@ class WandbTracker:
             self._run = None
 
 
-class NeptuneTracker:
+class NeptuneLogger:
     """Neptune (the client ``neptune-scale``), offline: an SQLite file in ``neptune/`` of the run's folder.
 
     The hosted service ended in March 2026; ``neptune sync`` sends to a server of one's own.
@@ -119,7 +119,7 @@ class NeptuneTracker:
         self._run: Any = None
 
     def start(self, run: str, settings: Mapping[str, Setting]) -> None:
-        # Offline needs a project's name all the same, and takes any.
+        # Offline mode needs a project name, too, and takes any.
         self._run = _library("neptune_scale", "neptune-scale").Run(
             project="offline/fmd",
             experiment_name=run,
@@ -139,11 +139,11 @@ class NeptuneTracker:
             self._run = None
 
 
-BACKENDS: dict[str, Callable[[Path], Tracker]] = {
-    "csv": CsvTracker,
-    "tensorboard": TensorBoardTracker,
-    "wandb": WandbTracker,
-    "neptune": NeptuneTracker,
+BACKENDS: dict[str, Callable[[Path], ExperimentLogger]] = {
+    "csv": CsvLogger,
+    "tensorboard": TensorBoardLogger,
+    "wandb": WandbLogger,
+    "neptune": NeptuneLogger,
 }
 """Name -> backend of a run's folder. A backend's library is imported when it starts, not before."""
 
@@ -157,26 +157,26 @@ def _library(module: str, package: str) -> Any:
         ) from error
 
 
-class Trackers:
-    """The CSV and the backends named, as one Tracker. Raises DataError for a name that is not in the table."""
+class ExperimentLoggers:
+    """The CSV and the backends named, as one ExperimentLogger. Raises DataError for a name that is not in the table."""
 
     def __init__(self, names: Sequence[str], out: Path) -> None:
         unknown = sorted(set(names) - BACKENDS.keys())
         if unknown:
-            raise DataError(f"--track {unknown[0]}: no such tracker; expected one of {', '.join(BACKENDS)}")
+            raise DataError(f"--track {unknown[0]}: no such logger; expected one of {', '.join(BACKENDS)}")
         self._trackers = [BACKENDS[name](out) for name in dict.fromkeys(("csv", *names))]
 
     def start(self, run: str, settings: Mapping[str, Setting]) -> None:
-        for tracker in self._trackers:
-            tracker.start(run, settings)
+        for logger in self._trackers:
+            logger.start(run, settings)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        for tracker in self._trackers:
-            tracker.log(step, values)
+        for logger in self._trackers:
+            logger.log(step, values)
 
     def close(self) -> None:
-        for tracker in self._trackers:
-            tracker.close()
+        for logger in self._trackers:
+            logger.close()
 
 
 def read_curve(out: Path) -> list[dict[str, float]]:

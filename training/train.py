@@ -1,4 +1,4 @@
-"""Training runs: the same shape for detector and classifier, resumable, with progress and curves."""
+"""Training runs of detector and classifier: resumable, with progress and curves."""
 
 from __future__ import annotations
 
@@ -17,29 +17,32 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from converter import tables
-from edge.contracts import Box, Floats, Image
+from edge.contracts import WITHOUT_MASK, Box, Floats, Image
 from edge.errors import DataError
 from edge.stages.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
-from training import backbone, classifier, data, detector, fake_quant, machine, negatives, score, tracking
+from training import backbone, classifier, data, detector, fake_quant, machine, negatives, score, teacher, tracking
 
 FREEZE_UNTIL = "block_2_add"
 LOWEST_SCORE = 0.05
-"""Down to which score faces are counted in validation."""
+"""Lowest score of the faces that validation counts."""
 SMALLEST_CROP = 12.0
 """Faces narrower than this, in pixels, teach the classifier nothing."""
+LANDMARK_SIDE = 640
+"""Longest side, pixels, at which landmarks are sought: the side that pictures are cut to."""
 LABEL_SMOOTHING = 0.05
 RANGE_CROPS = 256
 """Crops that activation ranges are measured on before training with rounding."""
 
 Measure = Callable[[], dict[str, float]]
-"""What a network in training reaches on the validation split, by name."""
+"""Function that returns a network's figures on the validation split, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a run is made of. ``steps`` batches make an epoch; the learning rate decays as a cosine to 0.
+    """Settings of a run. ``steps`` batches make an epoch; the learning rate decays as a cosine to 0.
 
     ``patience`` ends the run after that many epochs in a row without a better one; 0 never does, which suits a
     cosine: its best epochs are its last. ``track`` names backends of :data:`training.tracking.BACKENDS`. ``start`` is
@@ -81,7 +84,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Best(keras.callbacks.Callback):
-    """After each epoch: measure on validation, keep the best weights as a .keras file, track the numbers, say them."""
+    """After each epoch: measure on validation, keep the best and the last weights as .keras files, log the numbers."""
 
     def __init__(
         self,
@@ -89,10 +92,10 @@ class Best(keras.callbacks.Callback):
         save: Callable[[Path], None],
         measure: Measure,
         by: str,
-        tracker: tracking.Tracker,
+        logger: tracking.ExperimentLogger,
     ) -> None:
         super().__init__()
-        self._recipe, self._save, self._measure, self._by, self._tracker = recipe, save, measure, by, tracker
+        self._recipe, self._save, self._measure, self._by, self._logger = recipe, save, measure, by, logger
         self._machine = machine.Machine()
         self._reached = [row[by] for row in tracking.read_curve(recipe.out)]
         self._began_s = 0.0
@@ -105,11 +108,13 @@ class Best(keras.callbacks.Callback):
         measured = {k: v for k, v in self._measure().items() if isinstance(v, float)}
         better = measured[self._by] > max(self._reached, default=-math.inf)
         self._reached.append(measured[self._by])
+        # The last epoch of a cosine is often the better one at the door, where nothing is measured by likelihood.
+        self._save(self._recipe.out / "last.keras")
         if better:
             self._save(self._recipe.out / "best.keras")
         self._took_s.append(time.monotonic() - self._began_s)
         row = {"loss": float((logs or {}).get("loss", math.nan)), **measured}
-        self._tracker.log(epoch + 1, {**row, "seconds": self._took_s[-1], **self._machine.read()})
+        self._logger.log(epoch + 1, {**row, "seconds": self._took_s[-1], **self._machine.read()})
         said = "  ".join(f"{k} {v:.4f}" for k, v in row.items())
         print(f"\nepoch {epoch + 1}/{self._recipe.epochs}: {said}{'  <- best' if better else ''}", flush=True)
         print(progress(self._took_s, self._recipe.epochs - epoch - 1), flush=True)
@@ -119,7 +124,7 @@ class Best(keras.callbacks.Callback):
 
 
 class Reseed(keras.callbacks.Callback):
-    """Before each epoch: samples and dropout from seed and epoch. Keras backs up all of a run but these."""
+    """Before each epoch: seed samples and dropout from seed and epoch. Keras backs up all of a run but these."""
 
     def __init__(self, recipe: Recipe, batches: Batches) -> None:
         super().__init__()
@@ -134,12 +139,12 @@ class Reseed(keras.callbacks.Callback):
 
 
 def worn_out(reached: Sequence[float], patience: int) -> bool:
-    """Whether the last ``patience`` epochs brought nothing better than what came before; never for 0."""
+    """Return whether the last ``patience`` epochs were no better than those before; never for 0."""
     return 0 < patience < len(reached) and max(reached[-patience:]) <= max(reached[:-patience])
 
 
 def progress(took_s: Sequence[float], left: int) -> str:
-    """How long epochs take and the rest will: the median shrugs off the first one, which compiles the graph."""
+    """Return how long epochs take and the rest will. The median ignores the first one, which compiles the graph."""
     seconds = float(np.median(took_s))
     return (
         f"{took_s[-1]:.1f} s this epoch, {left} to go: about {datetime.timedelta(seconds=round(seconds * left))} left"
@@ -147,14 +152,14 @@ def progress(took_s: Sequence[float], left: int) -> str:
 
 
 def write_run(recipe: Recipe) -> None:
-    """``run.json``: the command, the recipe and the versions that made this run, for the model card."""
+    """Write ``run.json``: the command, the recipe and the versions that made this run, for the model card."""
     versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": np.__version__}
-    told = {
+    record = {
         "command": shlex.join(["fmd-train", *sys.argv[1:]]),
         "recipe": {k: v if isinstance(v, int | float | bool | None) else str(v) for k, v in asdict(recipe).items()},
         "versions": {**versions, "tensorflow": importlib.metadata.version("tensorflow")},
     }
-    (recipe.out / tracking.RUN_NAME).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (recipe.out / tracking.RUN_NAME).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def fit(
@@ -166,18 +171,18 @@ def fit(
     measure: Measure,
     by: str,
 ) -> Path:
-    """Train, keep the best by ``by`` on validation; returns the path of the best ``.keras``.
+    """Train, keep the best by ``by`` on validation; return the path of the best ``.keras``.
 
-    A run that was interrupted goes on where it stood with ``resume``: at the start of the epoch that was broken off,
-    with weights, their moving average, optimizer and samples as they would have been. Without it the folder must
-    hold no run. An epoch broken off while it was being measured lacks its row in the curve.
+    With ``resume`` an interrupted run continues at the start of its unfinished epoch, with the weights, moving average,
+    optimizer and samples that it would have had. Without it the folder must hold no run. An epoch that was
+    interrupted while it was measured lacks its row in the curve.
     """
     backup = recipe.out / "backup"
     if not recipe.resume and ((recipe.out / tracking.CURVE_NAME).exists() or backup.exists()):
         raise DataError(f"{recipe.out}: holds an earlier run; give --resume to go on with it, or another --out")
     recipe.out.mkdir(parents=True, exist_ok=True)
-    tracker = tracking.Trackers(recipe.track, recipe.out)
-    tracker.start(recipe.out.name, {k: v if isinstance(v, int | float) else str(v) for k, v in asdict(recipe).items()})
+    logger = tracking.ExperimentLoggers(recipe.track, recipe.out)
+    logger.start(recipe.out.name, {k: v if isinstance(v, int | float) else str(v) for k, v in asdict(recipe).items()})
     write_run(recipe)
     training.compile(optimizer_of(recipe), loss=loss)
     try:
@@ -192,19 +197,19 @@ def fit(
                 keras.callbacks.BackupAndRestore(str(backup), double_checkpoint=True, delete_checkpoint=False),
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
                 Reseed(recipe, batches),
-                Best(recipe, save, measure, by, tracker),
+                Best(recipe, save, measure, by, logger),
             ],
         )
     except KeyboardInterrupt:
         print(f"\n{recipe.out}: go on with this run by the same command and --resume", file=sys.stderr)
         raise
     finally:
-        tracker.close()
+        logger.close()
     return recipe.out / "best.keras"
 
 
 def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:
-    """AdamW with a moving average of the weights, warmed up, its learning rate decaying as a cosine."""
+    """Return AdamW with a moving average of the weights, a warm-up, and a learning rate that decays as a cosine."""
     warmup = min(300, recipe.epochs * recipe.steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, recipe.epochs * recipe.steps - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
@@ -215,7 +220,7 @@ def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:
 def train_detector(
     recipe: Recipe, tables: Sequence[Sequence[tables.Picture]], mined: Sequence[tables.Picture] = ()
 ) -> Path:
-    """Train the face detector on tables of pictures with boxes; returns the best ``.keras``.
+    """Train the face detector on tables of pictures with boxes; return the best ``.keras``.
 
     Every table is drawn from equally often; validation is on the first one's. ``mined`` are hard negatives in the
     tables' pictures (:mod:`training.negatives`).
@@ -248,7 +253,7 @@ def train_detector(
 
 
 def begun_detector(recipe: Recipe) -> tuple[keras.Model, keras.Model]:
-    """The network (for training, for shipping): a new one, or an earlier run's, which may be a thinner one."""
+    """Return the network (for training, for shipping): a new one, or an earlier run's, which may be thinner."""
     if recipe.start is None:
         return detector.build(recipe.size, recipe.weights)
     shipped = detector.resized(load_detector(recipe.start, "--start"), recipe.size, recipe.size)
@@ -261,7 +266,7 @@ def _check_is_there(path: Path, option: str) -> None:
 
 
 def load_network(path: Path, option: str) -> keras.Model:
-    """A network as a run left it. Raises DataError, naming ``option``, where the file holds none."""
+    """Return a network that a run saved. Raises DataError, naming ``option``, where the file holds none."""
     _check_is_there(path, option)
     try:
         return keras.saving.load_model(path, compile=False)
@@ -270,7 +275,7 @@ def load_network(path: Path, option: str) -> keras.Model:
 
 
 def load_detector(path: Path, option: str) -> keras.Model:
-    """A detector as a run left it. Raises DataError, naming ``option``, where the file is none."""
+    """Return a detector that a run saved. Raises DataError, naming ``option``, where the file is none."""
     model = load_network(path, option)
     if not {"logits", "boxes"} <= {layer.name for layer in model.layers}:
         raise DataError(f"{option} {path}: not a network of this kind: got {model.name}, expected a fmd_face_detector")
@@ -278,7 +283,7 @@ def load_detector(path: Path, option: str) -> keras.Model:
 
 
 def detector_measure(training: keras.Model, validation: Sequence[detector.Sample], recipe: Recipe) -> Measure:
-    """Average precision and recall of a detector in training on whole pictures, letterboxed as at the door."""
+    """Return a measure of average precision and recall on whole pictures, letterboxed as at the door."""
     fitted = [letterbox(image, recipe.size, recipe.size) for image, _ in validation]
     inputs = np.stack([image for image, _ in fitted])
     truth = {str(i): faces for i, (_, faces) in enumerate(validation)}
@@ -293,7 +298,7 @@ def detector_measure(training: keras.Model, validation: Sequence[detector.Sample
 
 
 def _decoded(raw: Floats, fit_: Letterbox, size: int) -> list[score.Predicted]:
-    """Faces in pixels of the picture, from the training network's output (cells, 5) for it."""
+    """Return faces in pixels of the picture, from the training network's output (cells, 5) for it."""
     scores = np.asarray(1 / (1 + np.exp(-raw[:, 0])), np.float32)
     kept = np.flatnonzero(scores > LOWEST_SCORE)
     centres, strides = cell_centres(size, size, STRIDES)
@@ -313,28 +318,56 @@ def _check_enough(train: Sequence[object], validation: Sequence[object]) -> None
         )
 
 
-def examples_of(pictures: Sequence[tables.Picture], labels: Sequence[str]) -> list[classifier.Example]:
-    """Faces to learn from pictures of both kinds, left out where under 12 pixels or of a label not in ``labels``."""
+def examples_of(
+    pictures: Sequence[tables.Picture], labels: Sequence[str], landmarks_by: Path | None = None
+) -> list[classifier.Example]:
+    """Return faces to learn from pictures of both kinds, without those under 12 pixels or of a label not in ``labels``.
+
+    Faces without a mask get the landmarks that the teacher ``landmarks_by`` (YuNet .onnx) finds. A picture that
+    several tables name is read once.
+    """
+    look = teacher.open_teacher(landmarks_by) if landmarks_by else None
+    images: dict[Path, tuple[Image, float]] = {}
+    marks: dict[Path, list[teacher.TaughtFace]] = {}
     out = []
     for picture in data.with_progress(pictures, "reading"):
-        image, faces = data.load_faces(picture)
+        path = picture.path.resolve()
+        if path not in images:
+            images[path] = data.load_image(path)
+        image, faces = data.load_faces(picture, images[path])
         if picture.label in labels:
             out.append(classifier.Example(image, None, labels.index(picture.label)))
-        out += [
-            classifier.Example(image, face.box, labels.index(face.label))
-            for face in faces
-            if face.label in labels and face.box.width >= SMALLEST_CROP
-        ]
+        asked = [face for face in faces if face.label in labels and face.box.width >= SMALLEST_CROP]
+        if look is not None and path not in marks and any(face.label == WITHOUT_MASK for face in asked):
+            marks[path] = teacher.look_closely(look, image, LANDMARK_SIDE)
+        for face in asked:
+            found = _landmarks_of(face, marks.get(path, [])) if face.label == WITHOUT_MASK else None
+            out.append(classifier.Example(image, face.box, labels.index(face.label), found))
     return out
 
 
+def _landmarks_of(face: tables.LabelledFace, found: Sequence[teacher.TaughtFace]) -> npt.NDArray[np.float64] | None:
+    best = max(found, key=lambda taught: taught.box.iou(face.box), default=None)
+    if best is None or best.score < teacher.SURE or best.box.iou(face.box) < score.MIN_IOU:
+        return None
+    return best.landmarks
+
+
 def train_classifier(
-    recipe: Recipe, pictures: Sequence[tables.Picture], labels: Sequence[str], one_neuron: bool
+    recipe: Recipe,
+    pictures: Sequence[tables.Picture],
+    labels: Sequence[str],
+    one_neuron: bool,
+    landmarks_by: Path | None = None,
 ) -> Path:
-    """Train the mask classifier; ``one_neuron`` gives a sigmoid for the second of two labels."""
+    """Train the mask classifier; ``one_neuron`` gives a sigmoid for the second of two labels.
+
+    ``landmarks_by`` is a YuNet .onnx by whose landmarks masks are drawn onto faces without one.
+    """
     keras.utils.set_random_seed(recipe.seed)
     train_pictures, validation_pictures = data.divide(pictures)
-    train, validation = examples_of(train_pictures, labels), examples_of(validation_pictures, labels)
+    train = examples_of(train_pictures, labels, landmarks_by)
+    validation = examples_of(validation_pictures, labels)
     _check_enough(train, validation)
     print(f"{len(train)} faces to train on, {len(validation)} to validate on", flush=True)
     model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels))
@@ -343,12 +376,12 @@ def train_classifier(
         backbone.freeze_until(model, classifier.POOL)
     training = with_rounding(model, train, recipe) if recipe.rounding else model
     chances = np.cumsum(classifier.sampling_weights([e.label for e in train]))
-    bare = labels.index("without_mask") if "without_mask" in labels else -1
 
     def draw(rng: np.random.Generator) -> tuple[Image, Floats]:
         example = train[min(int(np.searchsorted(chances, rng.random())), len(train) - 1)]
-        target = [float(example.label)] if one_neuron else np.eye(len(labels))[example.label]
-        return classifier.sample(example, recipe.size, bare, rng), np.asarray(target, np.float32)
+        image, label = classifier.sample(example, recipe.size, labels, rng)
+        target = [float(label)] if one_neuron else np.eye(len(labels))[label]
+        return image, np.asarray(target, np.float32)
 
     losses = keras.losses.BinaryCrossentropy, keras.losses.CategoricalCrossentropy
     loss = losses[0 if one_neuron else 1](label_smoothing=LABEL_SMOOTHING)
@@ -357,9 +390,9 @@ def train_classifier(
 
 
 def begin_with(start: Path | None, model: keras.Model) -> None:
-    """Take over the weights of an earlier run's ``.keras``, of any input size.
+    """Give ``model`` the weights of an earlier run's ``.keras``, of any input size.
 
-    A classifier of more labels than that run's takes over what it has; its further labels begin as they are.
+    A classifier with more labels than that run's keeps its own weights for the additional ones.
     """
     if start is None:
         return
@@ -374,13 +407,13 @@ def begin_with(start: Path | None, model: keras.Model) -> None:
 
 
 def _grown(old: Floats, new: Floats) -> Floats:
-    """``old``, with what ``new`` has beyond it along the last axis."""
+    """Return ``old``, extended by what ``new`` has beyond it along the last axis."""
     missing = new[..., old.shape[-1] :]
     return np.concatenate([old, missing], axis=-1) if missing.size and old.shape[:-1] == new.shape[:-1] else old
 
 
 def saver(model: keras.Model, rounded: bool) -> Callable[[Path], None]:
-    """What writes ``model`` as it is to be converted: without its optimizer, its weights ``rounded`` if it says so."""
+    """Return a function that saves ``model`` for conversion: without its optimizer, weights ``rounded`` if true."""
 
     def save(path: Path) -> None:
         copy = keras.models.clone_model(model)
@@ -393,7 +426,7 @@ def saver(model: keras.Model, rounded: bool) -> Callable[[Path], None]:
 
 
 def with_rounding(model: keras.Model, train: Sequence[classifier.Example], recipe: Recipe) -> keras.Model:
-    """The network as its int8 file will compute it; ranges are those of :data:`RANGE_CROPS` training crops."""
+    """Return the network as its int8 file will compute it; :data:`RANGE_CROPS` training crops set the ranges."""
     rng = np.random.default_rng(recipe.seed)
     chosen = rng.choice(len(train), min(RANGE_CROPS, len(train)), replace=False)
     crops = np.stack([classifier.crop(train[i], recipe.size) for i in chosen]).astype(np.float32)
@@ -403,7 +436,7 @@ def with_rounding(model: keras.Model, train: Sequence[classifier.Example], recip
 def classifier_measure(
     model: keras.Model, validation: Sequence[classifier.Example], labels: Sequence[str], size: int
 ) -> Measure:
-    """Accuracy, and recall of every label there are examples of, on crops as the runtime cuts them."""
+    """Return a measure of likelihood, accuracy and recall by label, on crops as the runtime cuts them."""
     inputs = np.stack([classifier.crop(e, size) for e in validation])
     wanted = np.array([e.label for e in validation])
 
@@ -412,8 +445,10 @@ def classifier_measure(
         if out.shape[1] == 1:
             out = np.concatenate([1 - out, out], axis=1)
         right = wanted == out.argmax(axis=1)
-        # Of all figures the least noisy where a class has a few dozen examples; so epochs are chosen by it.
-        likelihood = float(np.exp(np.log(np.maximum(out[np.arange(len(out)), wanted], 1e-9)).mean()))
+        # Of all figures the least noisy where a class has a few dozen examples; so epochs are chosen by it. Labels
+        # weigh alike: of what is no face there are as many examples as anyone cares to mine.
+        logs = np.log(np.maximum(out[np.arange(len(out)), wanted], 1e-9))
+        likelihood = float(np.exp(np.mean([logs[wanted == i].mean() for i in np.unique(wanted)])))
         recalls = {f"recall_{labels[i]}": float(right[wanted == i].mean()) for i in np.unique(wanted)}
         mean_recall = float(np.mean(list(recalls.values())))
         return {"accuracy": float(right.mean()), "likelihood": likelihood, "mean_recall": mean_recall, **recalls}

@@ -1,7 +1,7 @@
-"""What the models make of one face in hard conditions, as a picture that may be shown to anyone.
+"""The models' answers to one face in hard conditions, as a picture that may be shown to anyone.
 
 The portrait is the public-domain one of the built-in scene, the masks are drawn: what fails here fails at a door, but
-what succeeds here is no measure of anything.
+what succeeds here proves nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Trial(NamedTuple):
 
 
 def trials(portrait: Image) -> Iterator[Trial]:
-    """The portrait (512, 512, 3) RGB with masks worn well, badly and not at all, in one bad condition after another."""
+    """Yield the portrait (512, 512, 3) RGB with masks worn well, badly and not at all, in each bad condition."""
     worn = {
         "bare": (portrait, BARE),
         "masked": (doorway.draw_mask(portrait), MASKED),
@@ -52,7 +52,7 @@ def trials(portrait: Image) -> Iterator[Trial]:
 
 
 def covered(portrait: Image, colour: tuple[int, int, int]) -> Image:
-    """Something of one colour held before the mouth, shaded to its edges."""
+    """Return the portrait with something of one colour before the mouth, shaded to its edges."""
     out = portrait.copy()
     x0, y0, x1, y1 = LOWER_FACE
     cv2.ellipse(
@@ -104,7 +104,7 @@ CONDITIONS: dict[str, Callable[[Image], Image]] = {
 
 
 def draw(predictor: Predictor, out: Path) -> tuple[int, int]:
-    """Put every trial to the models and write the sheet; returns (right, all)."""
+    """Run the models on every trial and write the sheet; return (right, all)."""
     tiles, right = [], 0
     for trial in trials(doorway.load_portrait()):
         tile, good = _tile(predictor, trial)

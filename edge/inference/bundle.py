@@ -25,7 +25,9 @@ import numpy.typing as npt
 from edge.contracts import Floats, Image, Interpreter, Stored
 from edge.errors import BundleError, GoldenError
 
-FORMAT = 1
+FORMAT = 2
+READABLE_FORMATS = (1, 2)
+"""Formats this fmd reads. Format 1 lacks ``confusion`` and ``temperature``, which are optional."""
 CONTRACT_NAME, GOLDEN_NAME = "fmd.json", "golden.npz"
 FLATBUFFER_MAGIC = b"TFL3"  # bytes 4..8 of every TFLite file (its FlatBuffers file identifier)
 
@@ -71,6 +73,29 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     guessed: bool
 
 
+Counts = tuple[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], ...]
+
+
+class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Counts on labelled validation pictures: true labels down, the classifier's labels across, as in ``labels``.
+
+    ``observation`` counts single observations, ``passage`` whole passages, empty where those were not measured.
+    """
+
+    labels: tuple[str, ...]
+    observation: Counts
+    passage: Counts = ()
+
+    def __post_init__(self) -> None:
+        """ValueError where a matrix does not fit the labels (msgspec makes a ValidationError of it)."""
+        sizes = {len(self.labels)}
+        for name, counts in (("observation", self.observation), ("passage", self.passage)):
+            if counts and ({len(counts)} != sizes or {len(row) for row in counts} != sizes):
+                raise ValueError(f"confusion.{name} has a row and a column for each of {self.labels}, got {counts}")
+        if not self.observation:
+            raise ValueError("confusion.observation is empty; leave confusion out where nothing was measured")
+
+
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Promise of a model file: how to prepare its input and how to read its output.
 
@@ -79,7 +104,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     longer side added on every side before the square crop. ``background`` is the label, if any, of what is no
     face at all: a detector's mistake that the classifier rejects. ``strides`` belong to detectors.
     ``heatmap`` is true if there is a second output (1, h, w, neurons): a class activation map for each neuron.
-    ``scaling`` is None in files of converters that did not record it.
+    ``scaling`` is None in files of converters that did not record it. ``confusion`` and ``temperature`` (probabilities
+    to the power 1 / temperature are calibrated) are None if the converter had no labelled pictures.
     """
 
     format: int
@@ -100,6 +126,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     strides: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
     heatmap: bool = False
     scaling: Scaling | None = None
+    confusion: Confusion | None = None
+    temperature: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError if the parts do not fit together; msgspec turns it into a ValidationError."""
@@ -116,6 +144,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.compliant not in self.labels:
             raise ValueError(f"compliant is one of {self.labels}, got {self.compliant!r}")
         self._check_background()
+        if self.confusion is not None and self.confusion.labels != self.worn:
+            raise ValueError(f"confusion is of the labels {self.worn}, got {self.confusion.labels}")
 
     def _check_background(self) -> None:
         if self.background is None:
@@ -204,9 +234,10 @@ def unpack(path: Path) -> Bundle:
 def _decode_contract(path: Path, contract_json: bytes) -> Contract:
     try:
         found = msgspec.json.decode(contract_json).get("format")
-        if found != FORMAT:
+        if found not in READABLE_FORMATS:
             raise BundleError(
-                f"{path}: contract format {found!r}, this fmd reads {FORMAT}; update fmd here or convert again"
+                f"{path}: contract format {found!r}, this fmd reads {', '.join(map(str, READABLE_FORMATS))}; "
+                "update fmd here or convert again"
             )
         return msgspec.json.decode(contract_json, type=Contract)
     except (msgspec.MsgspecError, AttributeError) as error:

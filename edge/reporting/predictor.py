@@ -1,8 +1,7 @@
 """Faces, labels and probabilities of single pictures: behind ``fmd predict`` and the Python API.
 
 A picture has no past, so nothing here decides as the door does: each face gets one observation, the mean of the crop
-and its mirror image. Faces that the detector finds with less confidence than the door needs to start a track get none,
-nor do faces that the classifier doubts to be faces.
+and its mirror image. What detector and classifier together take for no face (:mod:`edge.inference.evidence`) gets none.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from edge.config import CameraSettings
 from edge.contracts import Box, Camera, Detector, Face, Frame, Image, Observation, Outcome
 from edge.drivers import clip, folder
 from edge.errors import CameraError, DataError
+from edge.inference.evidence import is_face
 from edge.reporting.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.stages.classify import MaskClassifier
 
@@ -52,10 +52,10 @@ class PredictedFace(msgspec.Struct, frozen=True, eq=False):
 
 
 class Predictor:
-    """Detector and classifier for single pictures. Faces with a score below ``label_from`` get no label."""
+    """Detector and classifier for single pictures. What both together take for no face gets no label."""
 
-    def __init__(self, detector: Detector, classifier: MaskClassifier, label_from: float) -> None:
-        self._detector, self._classifier, self._label_from = detector, classifier, label_from
+    def __init__(self, detector: Detector, classifier: MaskClassifier) -> None:
+        self._detector, self._classifier = detector, classifier
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -82,8 +82,8 @@ class Predictor:
         ]
 
     def _observed(self, frame: Frame, face: Face) -> Observation | None:
-        observation = self._classifier.classify_single(frame, face) if face.score >= self._label_from else None
-        return observation if observation and observation.is_face else None
+        observation = self._classifier.classify_single(frame, face)
+        return observation if is_face(face.score, observation.background) else None
 
     def annotated(self, picture: Image, faces: Sequence[PredictedFace], show_faces: bool) -> Image:
         """Return a copy of ``picture`` with every labelled face marked, under its heat map where the model has one.

@@ -120,10 +120,10 @@ def observation_of(probabilities: Mapping[str, float], quality: float, backgroun
     ``background`` is the label of what is no face, None where the model has no such label. Its probability reduces the
     quality in proportion.
     """
-    nothing = probabilities.get(background, 0.0) if background is not None else 0.0
+    nothing = None if background is None else probabilities.get(background, 0.0)
     face = {label: p for label, p in probabilities.items() if label != background}
     total = sum(face.values()) or 1.0
-    return Observation({label: p / total for label, p in face.items()}, quality * (1 - nothing), nothing)
+    return Observation({label: p / total for label, p in face.items()}, quality * (1 - (nothing or 0.0)), nothing)
 
 
 class MaskClassifier:

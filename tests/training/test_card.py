@@ -24,10 +24,10 @@ SCORES = {
 @pytest.fixture
 def sources(tmp_path: Path) -> card.Sources:
     run = tmp_path / "run"
-    tracker = tracking.CsvTracker(run)
-    tracker.start("run", {})
-    tracker.log(1, {"loss": 1.0, "mean_recall": 0.5, "seconds": 9.0})
-    tracker.log(2, {"loss": 0.5, "mean_recall": 0.75, "seconds": 9.0})
+    logger = tracking.CsvLogger(run)
+    logger.start("run", {})
+    logger.log(1, {"loss": 1.0, "mean_recall": 0.5, "seconds": 9.0})
+    logger.log(2, {"loss": 0.5, "mean_recall": 0.75, "seconds": 9.0})
     told = {"command": "fmd-train classifier --seed 7", "recipe": {"seed": 7}, "versions": {"keras": "3.15.1"}}
     (run / tracking.RUN_NAME).write_text(json.dumps(told), encoding="utf-8")
     golden = {"inputs": np.zeros((1, 96, 96, 3), np.uint8), "output_0": np.zeros((1, 2), np.float32)}

@@ -99,6 +99,19 @@ def test_faces_marked_to_be_ignored_count_for_nothing() -> None:
     assert (matching.matches, matching.spurious, matching.ranked) == ((), (), ())
 
 
+@pytest.mark.parametrize(("shift", "counts"), [(29, False), (31, True)])
+def test_a_box_near_an_ignored_one_counts_for_nothing(shift: float, counts: bool) -> None:
+    # Squares of 50 shifted by s overlap by (50 - s) / (50 + s): 0.266 at 29, 0.235 at 31.
+    matching = score.match({"a": [face(0, 50, IGNORE)]}, {"a": [guess(shift, 50, 0.9)]})
+    assert bool(matching.spurious) is counts
+
+
+def test_an_ignored_box_takes_no_prediction_from_a_face() -> None:
+    truth = {"a": [face(0, 50), face(2, 50, IGNORE)]}
+    (match,) = score.match(truth, {"a": [guess(2, 50, 0.9)]}).matches
+    assert match.found is not None
+
+
 def test_bands_share_out_every_face_and_alarm() -> None:
     truth = {"a": [face(0, 30), face(100, 60), face(300, 100), face(600, 400)]}
     predicted = {"a": [guess(0, 30, 0.9), guess(2000, 90, 0.8, "without_mask")]}

@@ -21,12 +21,12 @@ def backend(request: pytest.FixtureRequest) -> str:
 def test_a_run_of_two_epochs(backend: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(LIBRARIES[backend]) is None:
         pytest.skip(f"{LIBRARIES[backend]} is not installed")
-    tracker = tracking.BACKENDS[backend](tmp_path)
-    tracker.start("try", {"size": 96, "weights": None, "resume": False, "learning_rate": 1e-3})
-    tracker.log(1, {"loss": 0.5, "machine/cpu_percent": 10.0})
-    tracker.log(2, {"loss": 0.25, "machine/cpu_percent": 20.0})
-    tracker.close()
-    tracker.close()
+    logger = tracking.BACKENDS[backend](tmp_path)
+    logger.start("try", {"size": 96, "weights": None, "resume": False, "learning_rate": 1e-3})
+    logger.log(1, {"loss": 0.5, "machine/cpu_percent": 10.0})
+    logger.log(2, {"loss": 0.25, "machine/cpu_percent": 20.0})
+    logger.close()
+    logger.close()
     assert any(path.is_file() and path.stat().st_size for path in tmp_path.rglob("*"))
 
 
@@ -43,23 +43,23 @@ def test_closing_what_was_never_started(backend: str, tmp_path: Path) -> None:
 
 
 def test_the_csv_is_always_there_and_named_once(tmp_path: Path) -> None:
-    trackers = tracking.Trackers(["csv", "csv"], tmp_path)
-    trackers.start("try", {})
-    trackers.log(1, {"loss": 0.123456789})
-    trackers.close()
+    loggers = tracking.ExperimentLoggers(["csv", "csv"], tmp_path)
+    loggers.start("try", {})
+    loggers.log(1, {"loss": 0.123456789})
+    loggers.close()
     assert tracking.read_curve(tmp_path) == [{"epoch": 1, "loss": 0.12346}]
 
 
 def test_an_unknown_tracker(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected one of csv, tensorboard, wandb, neptune"):
-        tracking.Trackers(["mlflow"], tmp_path)
+        tracking.ExperimentLoggers(["mlflow"], tmp_path)
 
 
 def test_a_resumed_csv_keeps_its_columns(tmp_path: Path) -> None:
     for step, values in ((1, {"loss": 1.0, "recall": 0.5}), (2, {"recall": 0.75, "new": 3.0})):
-        tracker = tracking.CsvTracker(tmp_path)
-        tracker.start("try", {})
-        tracker.log(step, values)
+        logger = tracking.CsvLogger(tmp_path)
+        logger.start("try", {})
+        logger.log(step, values)
     assert tracking.read_curve(tmp_path) == [{"epoch": 1, "loss": 1.0, "recall": 0.5}, {"epoch": 2, "recall": 0.75}]
 
 

@@ -143,6 +143,8 @@ def test_patience_ends_a_run_and_its_best_is_kept(recipe: train.Recipe, capsys: 
     said = capsys.readouterr().out
     assert "no better epoch in 2" in said
     assert said.count("<- best") == 3
+    best, last = ((patient.out / f"{name}.keras").stat().st_mtime_ns for name in ("best", "last"))
+    assert best < last
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_classifier_figures_are_of_the_labels_there_are() -> None:
         classifier.Example(image, None, label) for image, label in ((bright, 0), (dark, 1), (dark, 0), (bright, 0))
     ]
     found = train.classifier_measure(network, examples, ["light", "dark", "grey"], SIZE)()
-    assert 0 < found.pop("likelihood") < 1
+    assert found.pop("likelihood") > 0  # outputs of this network are no probabilities
     assert found == pytest.approx(
         {"accuracy": 0.75, "mean_recall": 5 / 6, "recall_light": 2 / 3, "recall_dark": 1.0}
     )  # fmt: skip
@@ -188,6 +190,15 @@ def test_the_likelihood_is_the_geometric_mean_of_the_right_labels_chance() -> No
     image = np.zeros((20, 20, 3), np.uint8)
     examples = [classifier.Example(image, None, 0), classifier.Example(image, None, 1)]
     assert train.classifier_measure(network, examples, ["a", "b"], SIZE)()["likelihood"] == pytest.approx(0.5)
+
+
+def test_labels_weigh_alike_in_the_likelihood() -> None:
+    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    kernel, _ = network.get_weights()
+    network.set_weights([np.zeros_like(kernel), np.array([np.log(4.0), 0.0], np.float32)])  # 0.8 and 0.2 for all
+    image = np.zeros((20, 20, 3), np.uint8)
+    examples = [classifier.Example(image, None, 0)] * 9 + [classifier.Example(image, None, 1)]
+    assert train.classifier_measure(network, examples, ["a", "b"], SIZE)()["likelihood"] == pytest.approx(0.4)
 
 
 def test_a_run_begins_with_the_weights_of_an_earlier_one(tmp_path: Path) -> None:

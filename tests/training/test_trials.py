@@ -35,7 +35,7 @@ def test_a_mask_worn_lower_leaves_the_nose_bare() -> None:
 
 def test_the_sheet_counts_what_is_right(tmp_path: Path) -> None:
     always_masked = classifier_of({"with_mask": 0.9, "without_mask": 0.1})
-    predictor = Predictor(detector_of([face(8, 8, 40, 40)]), always_masked, 0.2)
+    predictor = Predictor(detector_of([face(8, 8, 40, 40)]), always_masked)
     assert trials.draw(predictor, tmp_path / "trials.png") == (24, 64)
     sheet = cv2.imread(str(tmp_path / "trials.png"))
     assert sheet.shape == (8 * (TILE + CAPTION), COLUMNS * TILE, 3)

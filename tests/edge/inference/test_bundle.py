@@ -15,7 +15,7 @@ from edge import drivers
 from edge.contracts import Interpreter, Stored
 from edge.errors import BundleError, GoldenError
 from edge.inference import bundle
-from edge.inference.bundle import Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
+from edge.inference.bundle import Bundle, Confusion, Contract, Golden, InputSpec, Model, pack, sha256, unpack
 from tests.edge.parts import LABELS, SIZE, StubInterpreter, contract, texture
 
 FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 4
@@ -69,6 +69,18 @@ def test_unzip_lists_the_files_behind_the_flatbuffer() -> None:
     assert packed().startswith(FLATBUFFER)
 
 
+def test_calibration_is_optional_and_read_back(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    old = unpack(write(tmp_path / "old", with_contract({"format": 1}))).contract
+    assert (old.confusion, old.temperature) == (None, None)
+    counts = [[90, 4, 6], [2, 95, 3], [5, 5, 40]]
+    given = {"labels": list(LABELS), "observation": counts, "passage": counts}
+    new = unpack(write(tmp_path, with_contract({"format": 2, "confusion": given, "temperature": 0.8}))).contract
+    rows = tuple(tuple(row) for row in counts)
+    assert new.confusion == Confusion(labels=tuple(LABELS), observation=rows, passage=rows)
+    assert new.temperature == 0.8
+
+
 @pytest.mark.parametrize(
     ("data", "reported"),
     [
@@ -79,7 +91,14 @@ def test_unzip_lists_the_files_behind_the_flatbuffer() -> None:
         (b"PK\x03\x04 a zip of holiday pictures", "not a TFLite file"),
         (packed(sha256="0" * 64), "not the one its contract describes"),
         (packed().replace(FLATBUFFER[100:140], b"x" * 40, 1), "not the one its contract describes"),
-        (with_contract({"format": 2}), "contract format 2, this fmd reads 1"),
+        (with_contract({"format": 3}), "contract format 3, this fmd reads 1, 2"),
+        (with_contract({"temperature": 0}), "temperature"),
+        (with_contract({"confusion": {"labels": list(LABELS), "observation": []}}), "confusion.observation is empty"),
+        (
+            with_contract({"confusion": {"labels": list(LABELS), "observation": [[1, 2]]}}),
+            "a row and a column for each",
+        ),
+        (with_contract({"confusion": {"labels": ["a", "b"], "observation": [[1, 2], [3, 4]]}}), "confusion is of the"),
         (with_contract({"compliant": "mask"}), "compliant is one of"),
         (with_contract({"labels": ["with_mask", "with_mask"]}), "two different labels"),
         (with_contract({"background": "wall"}), "background is one of"),

@@ -128,16 +128,16 @@ def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Pa
 
 
 def test_faint_faces_are_found_but_not_judged() -> None:
-    predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.3)]), classifier_of(BARE), label_from=0.45)
+    predictor = Predictor(detector_of([face(16, 16, 12), face(48, 48, 12, 0.2)]), classifier_of(BARE))
     sure, faint = predictor.predict(texture(64, 64))
-    assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.3)
+    assert (round(sure.score, 2), round(faint.score, 2)) == (0.9, 0.2)
     assert (sure.label, faint.label) == ("without_mask", None)
     assert sure.probabilities == pytest.approx(dict(BARE))
     assert (faint.observation, dict(faint.probabilities)) == (None, {})
 
 
 def test_a_picture_of_another_type_or_shape_is_refused() -> None:
-    predictor = Predictor(detector_of([]), classifier_of(BARE), label_from=0.45)
+    predictor = Predictor(detector_of([]), classifier_of(BARE))
     picture = texture(64, 64)
     for wrong, got in [
         (picture / 255, "float64 (64, 64, 3)"),
@@ -163,13 +163,13 @@ def test_a_picture_is_read_in_rgb_whatever_names_it(tmp_path: Path) -> None:
 
 def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
     no_face = classifier_of({"with_mask": 0.1, "without_mask": 0.1, "not_a_face": 0.8}, background="not_a_face")
-    predictor = Predictor(detector_of([face(32, 32, 24)]), no_face, label_from=0.45)
+    predictor = Predictor(detector_of([face(32, 32, 24, 0.2)]), no_face)
     image = texture(128, 128)
     found = predictor.predict(image)
     assert [face.observation for face in found] == [None]
     out = io.StringIO()
     write_rows(out, "a.jpg", found, ("with_mask", "without_mask"))
-    assert out.getvalue().endswith("0.9,,,\r\n")
+    assert out.getvalue().endswith("0.2,,,\r\n")
     np.testing.assert_array_equal(predictor.annotated(image, found, show_faces=True), image)
     blurred = predictor.annotated(image, found, show_faces=False)
     assert len(np.unique(blurred[50:80, 50:80].reshape(-1, 3), axis=0)) <= 36
@@ -178,7 +178,7 @@ def test_what_may_be_no_face_gets_no_label_and_no_box_but_is_blurred() -> None:
 @pytest.mark.parametrize(("probabilities", "colour"), [(BARE, [220, 40, 40]), (MASKED, [40, 180, 60])])
 def test_marked_pictures_are_blurred_unless_asked_not_to(probabilities: dict[str, float], colour: list[int]) -> None:
     image = texture(128, 128)
-    predictor = Predictor(detector_of([face(32, 32, 24)]), classifier_of(probabilities), label_from=0.45)
+    predictor = Predictor(detector_of([face(32, 32, 24)]), classifier_of(probabilities))
     found = predictor.predict(image)
     inner = np.s_[50:80, 50:80]
     np.testing.assert_array_equal(predictor.annotated(image, found, show_faces=True)[inner], image[inner])

@@ -178,14 +178,13 @@ def test_the_background_label_is_separate_from_the_labels_of_a_face() -> None:
     assert dict(observation.probabilities) == pytest.approx({"with_mask": 0.5, "without_mask": 0.5})
     assert observation.background == pytest.approx(0.4)
     assert observation.quality == pytest.approx(0.6)
-    assert not observation.is_face  # probably a face, but an observation that may be of a hand decides nothing
 
 
-def test_a_small_background_probability_leaves_it_a_face() -> None:
-    observation = observation_of({"with_mask": 0.86, "not_a_face": 0.04, "without_mask": 0.1}, 1.0, "not_a_face")
-    assert observation.is_face
-    assert observation.label == "with_mask"
-    assert not observation_of({"with_mask": 0.0, "not_a_face": 1.0, "without_mask": 0.0}, 1.0, "not_a_face").is_face
+def test_a_model_without_a_label_for_no_face_says_nothing_of_it() -> None:
+    observation = observation_of({"with_mask": 0.9, "without_mask": 0.1}, 0.8, None)
+    assert observation.background is None
+    assert observation.quality == 0.8
+    assert observation_of({"with_mask": 0.0, "not_a_face": 1.0, "without_mask": 0.0}, 1.0, "not_a_face").quality == 0
 
 
 def quality_in(image: Image, face: Face) -> float:

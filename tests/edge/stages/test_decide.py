@@ -329,16 +329,17 @@ def test_what_is_no_face_gives_no_evidence_however_bare_it_seems() -> None:
     for i in range(50):
         now_s = i * TICK_S
         seen = {1: Observation(BARE, 0.2, background=0.8)}
-        door.passages, decisions, *_ = door.decider.update([track(1, now_s)], seen, now_s)
+        door.passages, decisions, *_ = door.decider.update([track(1, now_s, score=0.2)], seen, now_s)
         assert decisions == ()
     assert (door.passages[0].observations, door.passages[0].outcome) == (0, Outcome.UNDECIDED)
 
 
 @pytest.mark.parametrize(
-    ("score", "background", "observations"), [(0.9, 0.3, 5), (0.4, 0.3, 0), (0.4, 0.02, 5), (0.9, 0.6, 0)]
+    ("score", "background", "observations"),
+    [(0.9, 0.6, 5), (0.2, 0.6, 0), (0.2, 0.02, 5), (0.2, None, 0), (0.3, None, 5)],
 )
-def test_a_small_doubt_of_the_classifier_is_ignored_where_the_detector_is_sure_of_a_face(
-    score: float, background: float, observations: int
+def test_detector_and_classifier_together_decide_whether_it_is_a_face(
+    score: float, background: float | None, observations: int
 ) -> None:
     door = Door()
     for i in range(5):

@@ -12,17 +12,17 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed; pip install '.[train]'")
 
 from edge.errors import EXIT_KNOWN, EXIT_OK, EXIT_USAGE
-from training import cli
+from training import main
 
 
 def test_help_needs_neither_tensorflow_nor_matplotlib() -> None:
     program = (
-        "import sys\nfrom training import cli\ntry:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom training import main\ntry:\n    main.main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(bool({'tensorflow', 'keras', 'matplotlib', 'sklearn'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "fmd-train evaluate" in done.stdout
+    assert "evaluate" in done.stdout
 
 
 def test_measuring_needs_no_tensorflow() -> None:
@@ -43,8 +43,8 @@ class Blocked:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocked())
-from training import cli
-sys.exit(cli.main(sys.argv[1:]))
+from training import main
+sys.exit(main.main(sys.argv[1:]))
 """
 
 
@@ -67,7 +67,7 @@ def test_evaluating_a_table_of_predictions(
     predictions.write_text("image,xmin,ymin,xmax,ymax,score,label\n016.png,28,20,58,50,0.9,without_mask\n")
     out = tmp_path / "out"
     arguments = ["evaluate", "--boxes", str(boxes_table), "--predictions", str(predictions), "--out", str(out)]
-    assert cli.main(arguments) == EXIT_OK
+    assert main.main(arguments) == EXIT_OK
     told = json.loads((out / "scores.json").read_text(encoding="utf-8"))
     assert told["figures"]["recall"] == pytest.approx(1 / 16)
     assert told["split"] == "test"
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     places = {"BOXES": boxes_table, "FOLDERS": class_folders, "OUT": tmp_path / "out"}
-    assert cli.main([str(places.get(word, word)) for word in arguments]) == EXIT_KNOWN
+    assert main.main([str(places.get(word, word)) for word in arguments]) == EXIT_KNOWN
     told = capsys.readouterr().err
     assert words in told
     assert told.count("\n") == 1
@@ -120,7 +120,7 @@ def test_what_cannot_be_done_is_one_line(
 )
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        main.main(arguments)
     assert ended.value.code == EXIT_USAGE
     assert "usage:" in capsys.readouterr().err
 
@@ -128,8 +128,8 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 def test_training_needs_something_to_learn_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("keras", reason="keras is not installed; pip install '.[convert]'")
     out = str(tmp_path / "out")
-    assert cli.main(["classifier", "--out", out]) == EXIT_KNOWN
-    assert cli.main(["detector", "--out", out]) == EXIT_KNOWN
-    assert cli.main(["classifier", "--sigmoid", "--out", out]) == EXIT_KNOWN
+    assert main.main(["classifier", "--out", out]) == EXIT_KNOWN
+    assert main.main(["detector", "--out", out]) == EXIT_KNOWN
+    assert main.main(["classifier", "--sigmoid", "--out", out]) == EXIT_KNOWN
     told = capsys.readouterr().err.splitlines()
     assert [line.split(":")[1].strip()[:9] for line in told] == ["give --fo", "--boxes", "--sigmoid"]

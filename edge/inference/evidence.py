@@ -1,0 +1,40 @@
+"""How far a detection is believed to be a face, from two networks: one decision for ``fmd predict`` and the door.
+
+Detector and classifier err on different things. A faint detection that the classifier takes for a face is one; a sure
+detection outweighs a classifier's doubt. So their log odds are weighed and summed (naive Bayes with fitted weights).
+"""
+
+from __future__ import annotations
+
+import math
+
+BIAS, SCORE_WEIGHT, BACKGROUND_WEIGHT = 1.8, 3.2, 0.85
+"""Fitted by ``fmd-train decision`` on validation pictures (models/README.md)."""
+MIN_LOG_ODDS = -0.5
+"""Log odds from which on a detection is a face; chosen there, too."""
+MIN_SCORE_ALONE = 0.25
+"""Detector's confidence from which on a detection is a face where the classifier cannot say."""
+CLIP = 1 / 512
+"""Half a step of a network's bytes: it cannot be surer than that, and zero has no logarithm."""
+
+
+def face_log_odds(score: float, background: float) -> float:
+    """Return the log odds that a detection is a face.
+
+    ``score`` is the detector's confidence, ``background`` the classifier's probability of no face, both 0..1.
+    """
+    return BIAS + SCORE_WEIGHT * log_odds(score) - BACKGROUND_WEIGHT * log_odds(background)
+
+
+def is_face(score: float, background: float | None) -> bool:
+    """Return whether a detection counts as a face; of anything else an observation decides nothing.
+
+    ``background`` is None where the classifier has no label for what is no face: then the detector decides alone.
+    """
+    return score >= MIN_SCORE_ALONE if background is None else face_log_odds(score, background) >= MIN_LOG_ODDS
+
+
+def log_odds(p: float) -> float:
+    """Return the log odds of a probability, finite for 0 and 1."""
+    p = min(1 - CLIP, max(CLIP, p))
+    return math.log(p / (1 - p))
