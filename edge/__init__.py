@@ -1,13 +1,14 @@
 """fmd at the door: what runs on the Raspberry Pi or the Jetson. It needs neither TensorFlow nor converter.
 
-Read pipeline.py first: it takes one frame through watch, detect, track, classify, decide and alert.
+Read pipeline.py first: it takes one frame through watch, detect, track, schedule, classify, decide and alert.
 
     pipeline.py      one frame through all stages
     contracts.py     what passes between stages: shapes, units, colour order
     config.py        typed settings; default.toml holds every default, migrate.py accepts earlier names
     errors.py        every error that fmd reports, as one tree, and the exit codes
     paths.py         where fmd's files are
-    state_file.py    small JSON files exchanged between processes
+    files.py         atomic writes; state_file.py exchanges small JSON files between processes with them
+    messages.py      content of published and recorded messages
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse
@@ -17,7 +18,7 @@ Read pipeline.py first: it takes one frame through watch, detect, track, classif
     camera/          supervisor of a live camera, lateness, checks of the picture
     drivers/         cameras, outputs, TFLite runtimes, publishers: the only package that imports their libraries
     service/         models, outputs, signals and systemd around the pipeline
-    reporting/       messages, metrics, console lines and annotated pictures
+    reporting/       listeners of a run: messages, metrics, status file, console lines, annotated pictures
     record/          the log of events
     doctor/ flash/   checks of this machine; preparation of an SD card
     commands/        the command line, one file per command

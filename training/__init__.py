@@ -1,0 +1,1 @@
+"""The recipe: labelled pictures in, the .keras files that fmd ships out, measured. ``fmd-train`` runs it."""

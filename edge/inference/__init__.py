@@ -1,0 +1,6 @@
+"""Model files and what prepares pictures for them.
+
+bundle     a model file with its contract and golden inputs, and the replay that proves it on this machine
+resize     resizing of pictures for a network's input
+evidence   whether a detection is a face, by detector and classifier together
+"""

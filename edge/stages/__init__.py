@@ -1,0 +1,4 @@
+"""Stages of the pipeline, one per file: watch, detect, track, schedule, classify, decide, alert.
+
+A stage imports contracts, settings and :mod:`edge.inference`, and no other stage. Time comes with the frame.
+"""
