@@ -39,7 +39,7 @@ from edge.config import Settings
 from edge.contracts import CameraState, Decision, Frame, Health, Image, Signal, Step
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.doorway import draw_doorway
-from edge.drivers.faulty import spoilt
+from edge.drivers.faulty import degraded
 from edge.drivers.table import OUTPUTS, OutputDriver
 from edge.errors import CameraError
 from edge.faults import Fault, active
@@ -128,7 +128,7 @@ class SimulatedDevice:
     def frame(self, kind: str | None, now_s: float, index: int) -> Frame:
         """Return the picture that the device gives during a fault of ``kind``, or without one."""
         if kind in ("dark", "cover"):
-            return spoilt(Frame(SCENE, None, now_s, int(self._rng.integers(1 << 30))), kind)
+            return degraded(Frame(SCENE, None, now_s, int(self._rng.integers(1 << 30))), kind)
         if kind != "freeze":
             self._still = None
         elif self._still is not None:

@@ -1,4 +1,4 @@
-"""A video file as a camera. Its clock is the clip's own: frame n is n / fps seconds old."""
+"""A video file as a camera. It has the clip's own clock: frame n is captured at n / fps seconds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
 ASSUMED_FPS = 25.0
-"""For files that do not say how fast they are."""
+"""Frame rate of files that do not state theirs."""
 MISSING_SHARE = 0.02
-"""Containers round their frame counts; more than this share (and two frames) missing is a file cut short."""
+"""Share of frames that may be missing at the end, as containers round their counts; a file with more is cut short."""
 
 
 class Clip:
-    """Frames of a file in order, none skipped; with ``loop``, again and again on one rising clock."""
+    """Frames of a file in order, none skipped; with ``loop``, repeated on one clock that keeps rising."""
 
     live = False
 
@@ -32,7 +32,7 @@ class Clip:
         self._index = self._since_start = 0
 
     def read(self) -> Frame | None:
-        """The next frame, or None at the end. Raises CameraError where the file stops before its stated end."""
+        """Return the next frame, or None at the end. Raises CameraError if the file ends before its stated length."""
         good, image = self._capture.read()
         if not good:
             self._check_complete()
@@ -42,7 +42,7 @@ class Clip:
             self._capture, self._since_start = _open(self._path), 0
             good, image = self._capture.read()
             if not good:
-                raise CameraError(f"{self._path}: no frames in it; check that it plays elsewhere")
+                raise CameraError(f"{self._path}: no frames in it; check that another player plays it")
         frame = frame_of_bgr(image, self._index / self.fps, self._index)
         self._index += 1
         self._since_start += 1
@@ -66,5 +66,5 @@ def _open(path: str) -> cv2.VideoCapture:
         raise CameraError(f"camera.source: no such file: {path}")
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     if not capture.isOpened():
-        raise CameraError(f"{path}: not a video this machine can read (empty, damaged, or of an unknown kind)")
+        raise CameraError(f"{path}: not a video that OpenCV can read: empty, damaged, or of an unknown format")
     return capture

@@ -1,4 +1,4 @@
-"""What camera drivers share: bytes as they come from a library, made into a :class:`~edge.contracts.Frame`."""
+"""Conversion of a library's pictures into :class:`~edge.contracts.Frame`, shared by the camera drivers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from edge.contracts import Frame, Image
 
 
 def frame_of_bgr(image: Image, captured_s: float, index: int, luma: Image | None = None) -> Frame:
-    """A frame from (H, W, 3) uint8 B, G, R, or (H, W) grey, as OpenCV gives it; nothing is converted yet."""
+    """Return a frame of an (H, W, 3) uint8 B, G, R picture, as a view without a copy, or of an (H, W) grey one."""
     rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image[:, :, ::-1]
     return Frame(rgb, luma, captured_s, index)

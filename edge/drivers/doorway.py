@@ -1,7 +1,7 @@
-"""A doorway scene composed at run time: someone walks up bare-faced, stops, puts a mask on, and walks away.
+"""A doorway scene composed at run time: a person without a mask approaches, stops, puts a mask on, and walks away.
 
-The person is the public-domain portrait of Eileen Collins (NASA) that scikit-image carries; doorway, mask and walk are
-drawn here. Nothing of it is stored: :class:`DoorwayCamera` makes each frame when it is asked for.
+The person is the public-domain portrait of Eileen Collins (NASA) in scikit-image. Doorway, mask and walk are drawn
+here. :class:`DoorwayCamera` makes each frame when it is read, so no video is stored or shipped.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ STRAPS = [((178, 114), (165, 96)), ((187, 152), (168, 132)), ((267, 112), (280, 
 
 
 class DoorwayCamera:
-    """The scene as a camera; see :class:`edge.contracts.Camera`."""
+    """Camera that gives the scene; see :class:`edge.contracts.Camera`."""
 
     live = False
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
-        del name, clock  # there is one scene, and it brings its own time
+        del name, clock  # there is one scene, with its own time
         self._loop, self._index = settings.loop, 0
 
     def read(self) -> Frame | None:
-        """The next frame, or None when the person is gone and the doorway has been empty for a while."""
+        """Return the next frame, or None once the doorway has been empty for a while after the person left."""
         now_s = self._index / FPS
         if now_s >= ENDS_S and not self._loop:
             return None
@@ -49,29 +49,30 @@ class DoorwayCamera:
         return frame
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: no device is open."""
 
     def picture(self, now_s: float) -> Image:
-        """The doorway at a time of the scene, (480, 640, 3) RGB."""
+        """Return the doorway at a time of the scene, (480, 640, 3) RGB."""
         rng = np.random.default_rng(round(now_s * 1000))
         scene = self._doorway.copy()
         if ENTERS_S <= now_s < GONE_S:
-            portrait = self._masked if now_s >= MASKED_S else self._bare
+            portrait = self._masked if now_s >= MASKED_S else self._unmasked
             _paste(scene, portrait, self._cutout, *_place(now_s))
-        noise = 2 * rng.standard_normal(scene.shape, np.float32)  # a sensor is never still
+        # Every sensor has noise; a still view without noise would count as a frozen camera.
+        noise = 2 * rng.standard_normal(scene.shape, np.float32)
         return np.asarray(np.clip(scene + noise, 0, 255), np.uint8)
 
     @cached_property
-    def _bare(self) -> Image:
+    def _unmasked(self) -> Image:
         return load_portrait()
 
     @cached_property
     def _masked(self) -> Image:
-        return draw_mask(self._bare)
+        return draw_mask(self._unmasked)
 
     @cached_property
     def _cutout(self) -> Image:
-        return _person_cutout(self._bare)
+        return _person_cutout(self._unmasked)
 
     @cached_property
     def _doorway(self) -> Image:
@@ -79,13 +80,13 @@ class DoorwayCamera:
 
 
 def load_portrait() -> Image:
-    """The portrait as scikit-image has it, (512, 512, 3) RGB. Raises RuntimeMissingError where that is missing."""
+    """Return scikit-image's portrait, (512, 512, 3) RGB. Raises RuntimeMissingError without scikit-image."""
     data = import_library("skimage.data", "the demo's portrait", pip_extra("demo"))
     return np.asarray(data.astronaut()[:, :, :3], np.uint8)
 
 
 def _place(now_s: float) -> tuple[float, float, float]:
-    """Scale of the portrait and where its face centre is (x, y) in the scene, as of a person walking up and away."""
+    """Return the scale of the portrait and its face centre (x, y) in the scene, for a person who comes and goes."""
     near, far = 0.95, 0.30
     if now_s < ARRIVES_S:
         progress = (now_s - ENTERS_S) / (ARRIVES_S - ENTERS_S)
@@ -99,10 +100,10 @@ def _place(now_s: float) -> tuple[float, float, float]:
 
 
 def _paste(scene: Image, portrait: Image, cutout: Image, scale: float, x: float, y: float) -> None:
-    """Blend the portrait's person into the scene, the face's centre at (x, y)."""
+    """Blend the portrait's person into the scene, with the centre of the face at (x, y)."""
     matrix = np.array([[scale, 0, x - scale * FACE_CENTRE[0]], [0, scale, y - scale * FACE_CENTRE[1]]])
     size = (scene.shape[1], scene.shape[0])
-    if scale < 0.6:  # warpAffine does not average
+    if scale < 0.6:  # warpAffine does not average, so that small pictures would have aliasing
         portrait, cutout = (cv2.GaussianBlur(p, (0, 0), 0.4 / scale) for p in (portrait, cutout))
     person = cv2.warpAffine(portrait, matrix, size)
     alpha = cv2.warpAffine(cutout, matrix, size)[:, :, None] / np.float32(255)
@@ -110,7 +111,7 @@ def _paste(scene: Image, portrait: Image, cutout: Image, scale: float, x: float,
 
 
 def _person_cutout(portrait: Image) -> Image:
-    """Where the person is in the portrait, (512, 512) uint8: head and suit, its edge softened."""
+    """Return the mask of the person in the portrait, (512, 512) uint8: head and suit, with a soft edge."""
     outline = np.zeros(portrait.shape[:2], np.uint8)
     cv2.ellipse(outline, (222, 112), (78, 108), 0, 0, 360, 255, -1)
     suit = [(150, 190), (300, 190), (400, 260), (470, 420), (490, 512), (0, 512), (10, 380), (60, 270)]
@@ -119,9 +120,10 @@ def _person_cutout(portrait: Image) -> Image:
 
 
 def draw_mask(portrait: Image, down: int = 0, cloth: tuple[int, int, int] = (150, 196, 218)) -> Image:
-    """The portrait with a surgical mask drawn over nose, mouth and chin: folds, shading and straps.
+    """Return the portrait with a surgical mask drawn over nose, mouth and chin: folds, shading and straps.
 
-    ``down`` pixels lower it is worn badly: from 25 under the nose, from 45 under the mouth. ``cloth`` is RGB.
+    ``down`` pixels lower, it is badly worn: from 25 on below the nose, from 45 on below the mouth. ``cloth`` is its
+    colour, RGB.
     """
     masked = portrait.copy()
     for start, end in STRAPS:
@@ -136,7 +138,7 @@ def draw_mask(portrait: Image, down: int = 0, cloth: tuple[int, int, int] = (150
         cv2.ellipse(folded, middle, ((xmax - xmin) // 2 - 4, 7), 0, 0, 180, fold, 1, cv2.LINE_AA)
     inside = np.zeros(masked.shape[:2], np.uint8)
     cv2.fillPoly(inside, [outline], 255, cv2.LINE_AA)
-    # Light falls off to both sides, as on a cheek.
+    # The light decreases to both sides, as on a cheek.
     x = np.linspace(-1, 1, int(xmax - xmin) + 1)
     shade = np.ones(masked.shape[1], np.float32)
     shade[xmin : xmax + 1] = 1 - 0.28 * x**2
@@ -145,7 +147,7 @@ def draw_mask(portrait: Image, down: int = 0, cloth: tuple[int, int, int] = (150
 
 
 def draw_doorway() -> Image:
-    """An empty corridor with a door frame, (480, 640, 3) RGB."""
+    """Return an empty corridor with a door frame, (480, 640, 3) RGB."""
     rows = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None, None]
     wall = np.array([206, 200, 188], np.float32) * (1 - 0.25 * rows) + np.zeros((HEIGHT, WIDTH, 3), np.float32)
     scene = wall.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A stand-in for gpiod 2 that keeps the contract :mod:`edge.drivers.gpio_line` relies on and records line levels.
+"""A fake of gpiod 2 with the contract that :mod:`edge.drivers.gpio_line` relies on. It records the levels of lines.
 
 For tests and rehearsals on machines without lines: ``GpioLineOutput(..., library=fake_gpiod, devices=folder)`` with a
 file ``gpiochip0`` in the folder. Levels are electrical: an active-low line that is off is high.
@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 
 class Direction(Enum):
-    """Of a line."""
+    """Direction of a line."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -30,20 +30,20 @@ class Value(Enum):
 line = SimpleNamespace(Direction=Direction, Value=Value)
 
 NAMES = {"PQ.05": 8, "PQ.06": 9}
-"""Lines that have a name, and their offset."""
+"""Name of a line -> its offset."""
 consumers: dict[int, str] = {}
-"""Who holds which line."""
+"""Offset of a line -> the consumer that holds it."""
 levels: dict[int, list[int]] = {}
-"""Every electrical level a line has had."""
+"""Offset of a line -> every electrical level that it has had."""
 
 broken: set[int] = set()
 """Lines that fail when switched."""
 elsewhere: set[int] = set()
-"""Lines whose pin does something else, as before jetson-io: switching them changes no level."""
+"""Lines whose pin has another function, as before jetson-io: switching them changes no level."""
 
 
 def reset() -> None:
-    """Forget everything, as after a reboot."""
+    """Clear everything, as a reboot does."""
     broken.clear()
     elsewhere.clear()
     consumers.clear()
@@ -52,7 +52,7 @@ def reset() -> None:
 
 @dataclass(frozen=True)
 class LineSettings:
-    """How a line is asked for."""
+    """Settings of a line request."""
 
     direction: Direction = Direction.INPUT
     active_low: bool = False
@@ -60,7 +60,7 @@ class LineSettings:
 
 
 class Chip:
-    """A chip's device, as a context."""
+    """Device of a chip, as a context manager."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -69,21 +69,21 @@ class Chip:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing to close."""
+        """Do nothing: no device is open."""
 
     def line_offset_from_id(self, id: str) -> int:
-        """Offset of a named line; OSError where there is none."""
+        """Return the offset of a named line. Raises OSError if there is none."""
         if id not in NAMES:
             raise OSError(errno.ENOENT, "No such file or directory")
         return NAMES[id]
 
     def get_line_info(self, offset: int) -> SimpleNamespace:
-        """What is known of a line."""
+        """Return the consumer of a line, as the real library's info object does."""
         return SimpleNamespace(consumer=consumers.get(offset, ""))
 
 
 class LineRequest:
-    """Lines held."""
+    """Request that holds lines until it is released."""
 
     def __init__(self, config: Mapping[int, LineSettings]) -> None:
         self._config = config
@@ -91,7 +91,7 @@ class LineRequest:
             self.set_value(offset, settings.output_value)
 
     def set_value(self, offset: int, value: Value) -> None:
-        """Switch a line; OSError(EIO) where it is broken."""
+        """Switch a line. Raises OSError(EIO) if it is broken."""
         if offset in broken:
             raise OSError(errno.EIO, "Input/output error")
         if offset in elsewhere and offset in levels:
@@ -99,17 +99,17 @@ class LineRequest:
         levels.setdefault(offset, []).append(value.value ^ int(self._config[offset].active_low))
 
     def get_value(self, offset: int) -> Value:
-        """The line's state as it is."""
+        """Return the present state of a line."""
         return Value(levels[offset][-1] ^ int(self._config[offset].active_low))
 
     def release(self) -> None:
-        """Let go."""
+        """Release the lines."""
         for offset in self._config:
             del consumers[offset]
 
 
 def request_lines(path: str, config: Mapping[int, LineSettings], consumer: str) -> LineRequest:
-    """Take lines; OSError(EBUSY) where somebody has one."""
+    """Request lines. Raises OSError(EBUSY) if one of them is held."""
     if any(offset in consumers for offset in config):
         raise OSError(errno.EBUSY, "Device or resource busy")
     consumers.update(dict.fromkeys(config, consumer))

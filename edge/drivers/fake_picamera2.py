@@ -1,7 +1,7 @@
-"""A stand-in for picamera2 that keeps its contract and records what is asked of it.
+"""A fake of picamera2 that keeps its contract and records its calls.
 
-For tests and rehearsals on machines without a ribbon cable: ``PiCamera(..., module=fake_picamera2)``. Pictures come
-from :attr:`Picamera2.pictures`, RGB; arrays go out as the real one's do: "RGB888" as B, G, R in memory, "YUV420" as
+For tests and rehearsals on machines without a Pi camera: ``PiCamera(..., module=fake_picamera2)``. Pictures come from
+:attr:`Picamera2.pictures`, RGB. Its arrays are laid out as the real ones: "RGB888" as B, G, R in memory, "YUV420" as
 one plane of (height * 3 / 2, width).
 """
 
@@ -17,14 +17,14 @@ from edge.contracts import Image
 
 
 class Request:
-    """A completed request; its arrays may be made until it is released."""
+    """Completed request: arrays can be made of it until it is released."""
 
     def __init__(self, picture: Image, configuration: dict[str, Any]) -> None:
         self._picture, self._configuration = picture, configuration
         self.released = False
 
     def make_array(self, stream: str) -> Image:
-        """The stream's bytes as picamera2 lays them out."""
+        """Return the stream's bytes as picamera2 lays them out."""
         if self.released:
             raise RuntimeError("request used after release")
         wanted = self._configuration[stream]
@@ -33,19 +33,19 @@ class Request:
             return np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2YUV_I420), np.uint8)
         if wanted["format"] == "RGB888":
             return np.ascontiguousarray(resized[:, :, ::-1])
-        raise RuntimeError(f"format {wanted['format']} is not one the stand-in knows")
+        raise RuntimeError(f"format {wanted['format']} is not one that the fake supports")
 
     def release(self) -> None:
-        """Give the buffer back."""
+        """Return the buffer to the camera."""
         self.released = True
 
 
 class Picamera2:
-    """The part of ``picamera2.Picamera2`` that :mod:`edge.drivers.pi_camera` uses."""
+    """Fake of ``picamera2.Picamera2``: the part that :mod:`edge.drivers.pi_camera` uses."""
 
     cameras: ClassVar[list[dict[str, Any]]] = [{"Model": "stand-in", "Num": 0}]
     pictures: ClassVar[list[Image]] = []
-    """What the camera sees, then it stalls."""
+    """Pictures that the camera gives; after the last one it stalls."""
     sensor_modes: ClassVar[list[dict[str, Any]]] = [
         {"size": (640, 480), "bit_depth": 10, "fps": 103.3, "crop_limits": (1000, 752, 1280, 960)},
         {"size": (1640, 1232), "bit_depth": 8, "fps": 41.8, "crop_limits": (0, 0, 3280, 2464)},
@@ -53,7 +53,7 @@ class Picamera2:
         {"size": (1920, 1080), "bit_depth": 10, "fps": 47.6, "crop_limits": (680, 692, 1920, 1080)},
         {"size": (3280, 2464), "bit_depth": 10, "fps": 21.2, "crop_limits": (0, 0, 3280, 2464)},
     ]
-    """How the sensor can be read out, and which part of its 3280 x 2464 points that shows: a Camera Module 2's."""
+    """Sensor modes of a Camera Module 2, each with the part of its 3280 x 2464 pixels that it shows."""
 
     def __init__(self, camera_num: int = 0) -> None:
         self.calls: list[str] = [f"open {camera_num}"]
@@ -64,7 +64,7 @@ class Picamera2:
 
     @staticmethod
     def global_camera_info() -> list[dict[str, Any]]:
-        """One entry a camera."""
+        """Return one entry per camera."""
         return Picamera2.cameras
 
     def create_video_configuration(
@@ -74,23 +74,23 @@ class Picamera2:
         controls: dict[str, Any],
         sensor: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """A configuration, as a dictionary, like the real one's."""
+        """Return a configuration as a dictionary, like the real one."""
         return {"main": main, "lores": lores, "controls": controls, "sensor": sensor}
 
     def configure(self, configuration: dict[str, Any]) -> None:
-        """Only while stopped."""
+        """Accept a configuration. Raises RuntimeError unless the camera is stopped."""
         if self._running:
             raise RuntimeError("Camera must be stopped before configuring")
         self.configuration = configuration
         self.calls.append("configure")
 
     def start(self) -> None:
-        """Begin giving requests."""
+        """Start giving requests."""
         self._running = True
         self.calls.append("start")
 
     def capture_request(self, wait: float | None = None) -> Request:
-        """The next request; TimeoutError after ``wait`` seconds (at once, here) where none comes."""
+        """Return the next request. Raises TimeoutError if there is none, here without waiting for ``wait`` seconds."""
         picture = next(self._left, None)
         if not self._running or picture is None:
             raise TimeoutError(f"no request within {wait} s")
@@ -103,5 +103,5 @@ class Picamera2:
         self.calls.append("stop")
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
         self.calls.append("close")

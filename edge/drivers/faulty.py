@@ -1,4 +1,4 @@
-"""Any camera with faults laid over it, to rehearse what a door does about them; and any recording at its own speed."""
+"""Wrappers of cameras: one that simulates faults, for rehearsals, and one that plays a recording in real time."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from edge.errors import CameraError
 from edge.faults import Fault, active
 
 NOISE = 35
-"""So many values has the noise of a sensor at full gain, as in the dark it is: standard deviation 10, mean 17."""
+"""Number of values of a sensor's noise at full gain, as in the dark: standard deviation 10, mean 17."""
 COVERED = (40, 80)
-"""Brightness from left to right of a lens with a hand on it, and light from one side; the noise comes on top."""
+"""Brightness from left to right of a covered lens with light from one side, before the noise is added."""
 
 
 class Faults:
-    """What goes wrong with one camera, however often it is opened again. ``clock`` gives the time of the run."""
+    """Faults of one camera, kept while it is closed and reopened. ``clock`` gives the time of the run."""
 
     def __init__(self, faults: Sequence[Fault], clock: Callable[[], float]) -> None:
         self._faults, self._clock, self._started_s = faults, clock, clock()
-        self.met: set[Fault] = set()
-        """Hangs and crashes that have happened."""
+        self.happened: set[Fault] = set()
+        """Hangs and crashes that have happened: each happens once."""
         self.over = threading.Event()
-        """Never set: hanging reads wait for it."""
+        """Event that is never set: hanging reads wait for it."""
 
     def open(self, camera: Callable[[], Camera]) -> FaultyCamera:
-        """Open ``camera``, as far as faults let it. Raises CameraError while it is unplugged."""
-        self.meet()
+        """Open ``camera`` unless a fault prevents it. Raises CameraError while the camera is unplugged."""
+        self.apply()
         return FaultyCamera(camera(), self)
 
     def now(self) -> Fault | None:
-        """The fault of this moment."""
+        """Return the fault that is active now, or None."""
         return active(self._faults, self._clock() - self._started_s)
 
-    def meet(self) -> Fault | None:
-        """Suffer what keeps a camera from giving anything; returns what it gives pictures in spite of."""
+    def apply(self) -> Fault | None:
+        """Wait through a stall, raise the error of an unplugged camera, or return any other fault that is active."""
         while (fault := self.now()) is not None:
             if fault.kind == "stall":
                 self.over.wait(max(0.0, self._started_s + fault.until_s - self._clock()))
@@ -48,15 +48,15 @@ class Faults:
                 return fault
         return None
 
-    def first(self, fault: Fault) -> bool:
-        """True once for every fault."""
-        new = fault not in self.met
-        self.met.add(fault)
+    def is_first(self, fault: Fault) -> bool:
+        """Return True for the first call with each fault."""
+        new = fault not in self.happened
+        self.happened.add(fault)
         return new
 
 
 class FaultyCamera:
-    """A camera while things go wrong with it; see :class:`edge.contracts.Camera`."""
+    """Camera with simulated faults; see :class:`edge.contracts.Camera`."""
 
     live = True
 
@@ -65,36 +65,36 @@ class FaultyCamera:
         self._last: Image | None = None
 
     def read(self) -> Frame | None:
-        """The next frame, or what the fault of the moment makes of it."""
+        """Return the next frame, modified by the fault that is active."""
         frame = self._camera.read()
-        fault = self._faults.meet()
+        fault = self._faults.apply()
         if fault is None or frame is None:
             self._last = None
             return frame
         if fault.kind in ("hang", "crash"):
-            if self._faults.first(fault):
+            if self._faults.is_first(fault):
                 self._break(fault)
             return frame
-        return self._spoilt(frame, fault)
+        return self._degraded(frame, fault)
 
     def _break(self, fault: Fault) -> None:
         if fault.kind == "crash":
             raise RuntimeError("the camera's driver crashed (simulated)")
         self._faults.over.wait()
 
-    def _spoilt(self, frame: Frame, fault: Fault) -> Frame:
+    def _degraded(self, frame: Frame, fault: Fault) -> Frame:
         if fault.kind == "freeze":
             self._last = frame.image if self._last is None else self._last
             return replace(frame, image=self._last, given_luma=None, small=None)
-        return spoilt(frame, fault.kind)
+        return degraded(frame, fault.kind)
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Close the camera."""
         self._camera.close()
 
 
-def spoilt(frame: Frame, kind: str) -> Frame:
-    """The frame as a ``dark`` or covered (``cover``) lens would give it, the noise of the sensor included."""
+def degraded(frame: Frame, kind: str) -> Frame:
+    """Return the frame as a ``dark`` or covered (``cover``) lens would give it, with the noise of the sensor."""
     picture = np.random.default_rng(frame.index).integers(0, NOISE, frame.image.shape, dtype=np.uint8)
     if kind == "cover":
         picture += np.linspace(*COVERED, picture.shape[1], dtype=np.uint8)[:, np.newaxis]
@@ -102,7 +102,7 @@ def spoilt(frame: Frame, kind: str) -> Frame:
 
 
 class Paced:
-    """A recording as if it were a live camera: each frame when its time has come, and timed by the run's clock."""
+    """Recording played as a live camera: each frame at its time, captured at the time of the run's clock."""
 
     live = True
 
@@ -111,7 +111,7 @@ class Paced:
         self._closed = threading.Event()
 
     def read(self) -> Frame | None:
-        """The next frame, when it is due; None at the end."""
+        """Wait for the next frame to be due and return it; None at the end."""
         frame = self._camera.read()
         if frame is None:
             return None

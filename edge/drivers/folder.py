@@ -1,4 +1,4 @@
-"""A folder of pictures as a camera: one picture a frame, in order of name, at the settings' fps."""
+"""A folder of pictures as a camera: each picture is a frame, in order of name, at ``camera.fps``."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edge.errors import CameraError
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, in order of name; CameraError where there are none."""
+    """Return the pictures of a folder, in order of name. Raises CameraError if there are none."""
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     if not found:
-        raise CameraError(f"{folder}: no pictures in this folder (looked for {', '.join(PICTURE_SUFFIXES)})")
+        raise CameraError(f"{folder}: no pictures in this folder; expected some of {', '.join(PICTURE_SUFFIXES)}")
     return found
 
 
 class Folder:
-    """Pictures of a folder; ``paths[frame.index % len(paths)]`` is the file of a frame."""
+    """Camera of the pictures in a folder; ``paths[frame.index % len(paths)]`` is the file of a frame."""
 
     live = False
 
@@ -33,7 +33,7 @@ class Folder:
         self._index = 0
 
     def read(self) -> Frame | None:
-        """The next picture, or None after the last. Raises CameraError for one that cannot be read."""
+        """Return the next picture, or None after the last. Raises CameraError for one that cannot be read."""
         if self._index >= len(self.paths) and not self._loop:
             return None
         path = self.paths[self._index % len(self.paths)]
@@ -42,15 +42,15 @@ class Folder:
         return frame
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: no file stays open."""
 
 
 def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
-    """One picture file as a frame."""
+    """Return a picture file as a frame. Raises CameraError if OpenCV cannot read it."""
     try:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error as error:  # beyond OpenCV's largest size, or this machine's memory
-        raise CameraError(f"{path}: not a picture this machine can read, perhaps too large ({error.err})") from error
+    except cv2.error as error:  # larger than OpenCV's limit, or than the free memory
+        raise CameraError(f"{path}: not a picture that OpenCV can read, possibly too large ({error.err})") from error
     if image is None:
-        raise CameraError(f"{path}: not a picture this machine can read (empty, damaged, or of an unknown kind)")
+        raise CameraError(f"{path}: not a picture that OpenCV can read: empty, damaged, or of an unknown format")
     return frame_of_bgr(image, captured_s, index)

@@ -1,7 +1,7 @@
-"""Outputs on any board's lines through libgpiod (Jetson, Debian boards; gpiozero knows Raspberry Pi only).
+"""Outputs on any board's GPIO lines through libgpiod (Jetson, Debian boards; gpiozero supports Raspberry Pi only).
 
-A pin is a line's name as ``gpioinfo`` lists it (``"PQ.05"``), or a chip and offset (``"gpiochip1:12"``). JetPack 6
-needs the header pin put in GPIO mode by a device-tree overlay first (jetson-io).
+A pin is the name of a line as ``gpioinfo`` lists it (``"PQ.05"``), or chip and offset (``"gpiochip1:12"``). On JetPack
+6 a device-tree overlay must put the header pin into GPIO mode first (jetson-io).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 
 class GpioLineOutput:
-    """One line; off when made, off when closed.
+    """Output on one line: off when made, off when closed.
 
-    ``library`` is gpiod 2, or what keeps its contract (:mod:`edge.drivers.fake_gpiod`); chips are found in ``devices``.
+    ``library`` is gpiod 2 or a module with its contract (:mod:`edge.drivers.fake_gpiod`); ``devices`` holds the chips.
     """
 
     def __init__(
         self, name: str, pin: str, active_high: bool, library: Any = None, devices: Path = Path("/dev")
     ) -> None:
         self._gpiod = library or import_library("gpiod", f"alert.{name}_pin", pip_extra("jetson"), OutputError)
-        self._name, self._pin, self._closed, self._doubted = name, pin, False, False
+        self._name, self._pin, self._closed, self._warned = name, pin, False, False
         chip, self._line = _find(self._gpiod, devices, name, pin)
         settings = self._gpiod.LineSettings(
             direction=self._gpiod.line.Direction.OUTPUT,
@@ -40,29 +40,32 @@ class GpioLineOutput:
             where = f"alert.{name}_pin: {pin} on {chip}"
             if error.errno == errno.EBUSY:
                 holder = _holder(self._gpiod, chip, self._line)
-                raise OutputBusyError(f"{where} is in use by {holder}; stop that first") from error
-            raise OutputError(f"{where} cannot be driven: {error.strerror}; is this user in the group gpio?") from error
+                raise OutputBusyError(f"{where} is in use by {holder}; stop {holder} first") from error
+            raise OutputError(
+                f"{where} cannot be driven: {error.strerror}; check that this user is in the group gpio"
+            ) from error
 
     def set(self, on: bool) -> None:
-        """Switch. Raises OutputError where the line is gone."""
+        """Switch on or off. Raises OutputError if the line has disappeared."""
         value = self._gpiod.line.Value
         wanted = value.ACTIVE if on else value.INACTIVE
         try:
             self._request.set_value(self._line, wanted)
-            told = self._request.get_value(self._line)
+            level = self._request.get_value(self._line)
         except OSError as error:
             raise OutputError(f"{self._name}: {self._pin} no longer answers: {error.strerror}") from error
-        if on and told is not wanted and not self._doubted:
-            self._doubted = True  # not an error: some chips tell the level of an open drain, not what was asked for
+        if on and level is not wanted and not self._warned:
+            # Only a warning: for an open drain, some chips report the level of the wire and not the requested one.
+            self._warned = True
             log.warning(
-                "alert.%s_pin: %s was switched on and reads off; is the header pin in GPIO mode (Jetson: jetson-io), "
-                "is something pulling it?",
+                "alert.%s_pin: %s was switched on and reads off; check that the header pin is in GPIO mode (Jetson: "
+                "jetson-io), and that no circuit pulls it",
                 self._name,
                 self._pin,
             )
 
     def close(self) -> None:
-        """Switch off and release the line, whatever becomes of the switching."""
+        """Switch off and release the line, even if switching off fails."""
         if self._closed:
             return
         self._closed = True
@@ -73,7 +76,7 @@ class GpioLineOutput:
 
 
 def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:
-    """Chip and offset of a pin; OutputError where no chip has it."""
+    """Return chip and offset of a pin. Raises OutputError if no chip has it."""
     chips = sorted(str(path) for path in devices.glob("gpiochip*"))
     if not chips:
         raise OutputError(f"alert.{name}_pin: this machine has no {devices}/gpiochip*, so no line {pin}")
@@ -84,9 +87,9 @@ def _find(gpiod: Any, devices: Path, name: str, pin: str) -> tuple[str, int]:
         try:
             with gpiod.Chip(path) as opened:
                 return path, int(opened.line_offset_from_id(pin))
-        except (OSError, ValueError):  # this chip has no line of that name, or may not be opened
+        except (OSError, ValueError):  # this chip has no line of that name, or this user may not open it
             continue
-    raise OutputError(f"alert.{name}_pin: no line {pin} on {', '.join(chips)}; list the lines there are: gpioinfo")
+    raise OutputError(f"alert.{name}_pin: no line {pin} on {', '.join(chips)}; to list the lines: gpioinfo")
 
 
 def _holder(gpiod: Any, chip: str, line: int) -> str:

@@ -1,7 +1,7 @@
 """Metrics for Prometheus at http://ADDRESS:PORT/metrics through prometheus_client.
 
-The loop counts; the text is made only when a client asks for it. One request at a time with a bound on how long it may
-take: whoever connects and says nothing costs one thread that waits, not one more each time.
+The service only counts; the text is made when a client asks for it. The server answers one request at a time, within a
+time limit: clients that connect and send nothing cost one waiting thread, not one thread each.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError
 
 REQUEST_S = 2.0
-"""Longer than this nobody's request may take."""
+"""Time limit of a request."""
 
 
 class MetricsSnapshot(Protocol):
-    """All figures at one moment: see :class:`edge.reporting.reporter.MetricsSnapshot`."""
+    """All metrics at one moment: see :class:`edge.reporting.metrics.MetricsSnapshot`."""
 
     @property
     def cameras(self) -> Mapping[str, Any]: ...
@@ -51,7 +51,7 @@ def _library(module: str) -> Any:
 
 
 class MetricsServer:
-    """Serves until closed; ``port`` is where (the one asked for, or a free one for 0)."""
+    """Server that answers until it is closed. ``port`` is the configured port, or a free one for 0."""
 
     def __init__(self, settings: MetricsSettings, snapshot: Callable[[], MetricsSnapshot]) -> None:
         client, core = _library("prometheus_client"), _library("prometheus_client.core")
@@ -74,7 +74,7 @@ class MetricsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Serve no more; a request under way is left behind with its thread."""
+        """Stop; a request that is being answered is abandoned with its thread."""
         threading.Thread(target=self._server.shutdown, daemon=True).start()
         self._thread.join(REQUEST_S)
         self._server.server_close()
@@ -86,7 +86,7 @@ class _Server(WSGIServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        # The parent asks a name server for this machine's name, which takes its time where there is none.
+        # The parent class asks a name server for this machine's name, which takes seconds if there is none.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -94,14 +94,14 @@ class _Server(WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is none of our troubles."""
+        """Do nothing: a client that disconnects is no error of fmd."""
 
 
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_S
 
     def handle(self) -> None:
-        """The time-out is for each read, of which a client that sends a byte a second needs many."""
+        """Limit the whole request: ``timeout`` limits one read, and a client that sends a byte a second needs many."""
         late = threading.Timer(REQUEST_S, self._hang_up)
         late.start()
         try:
@@ -110,11 +110,11 @@ class _Handler(WSGIRequestHandler):
             late.cancel()
 
     def _hang_up(self) -> None:
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # the client has disconnected
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """A line a scrape would fill the journal."""
+        """Log nothing: one line per scrape would fill the journal."""
 
     def address_string(self) -> str:
         return str(self.client_address[0])
@@ -138,30 +138,30 @@ class _Collector:
     def _cameras(self, now: MetricsSnapshot) -> Iterator[Any]:
         for name, (help_, key) in COUNTERS.items():
             family = self._core.CounterMetricFamily(name, help_, labels=["camera"])
-            for camera, figures in now.cameras.items():
-                family.add_metric([camera], getattr(figures, key))
+            for camera, counters in now.cameras.items():
+                family.add_metric([camera], getattr(counters, key))
             yield family
         for name, (help_, key) in GAUGES.items():
             family = self._core.GaugeMetricFamily(name, help_, labels=["camera"])
-            for camera, figures in now.cameras.items():
-                family.add_metric([camera], float(getattr(figures, key)))
+            for camera, counters in now.cameras.items():
+                family.add_metric([camera], float(getattr(counters, key)))
             yield family
         for name, (help_, key, label) in BY_LABEL.items():
             family = self._core.CounterMetricFamily(name, help_, labels=["camera", label])
-            for camera, figures in now.cameras.items():
-                for value, count in getattr(figures, key).items():
+            for camera, counters in now.cameras.items():
+                for value, count in getattr(counters, key).items():
                     family.add_metric([camera, value], count)
             yield family
         late = self._core.HistogramMetricFamily(
-            "fmd_late_seconds", "From the picture to the end of its step", labels=["camera"]
+            "fmd_late_seconds", "Time from the picture to the end of its step", labels=["camera"]
         )
-        for camera, figures in now.cameras.items():
-            counts = zip(figures.late, accumulate(figures.late.values()), strict=True)
+        for camera, counters in now.cameras.items():
+            counts = zip(counters.late, accumulate(counters.late.values()), strict=True)
             buckets = [("+Inf" if most_s == math.inf else f"{most_s:g}", count) for most_s, count in counts]
-            late.add_metric([camera], buckets, figures.late_sum_s)
+            late.add_metric([camera], buckets, counters.late_sum_s)
         yield late
         age = self._core.GaugeMetricFamily(
-            "fmd_frame_age_seconds", "Since the last frame went all the way through", labels=["camera"]
+            "fmd_frame_age_seconds", "Time since the last frame passed all stages", labels=["camera"]
         )
         for camera, seconds in now.frame_age_s.items():
             age.add_metric([camera], seconds)
@@ -169,38 +169,38 @@ class _Collector:
 
     def _board(self, now: MetricsSnapshot) -> Iterator[Any]:
         gauge = self._core.GaugeMetricFamily
-        yield gauge("fmd_uptime_seconds", "Since fmd started", value=now.uptime_s)
+        yield gauge("fmd_uptime_seconds", "Time since fmd started", value=now.uptime_s)
         if now.board.memory_bytes is not None:
             yield gauge("fmd_resident_memory_bytes", "Memory of this process", value=now.board.memory_bytes)
         if now.board.temperature_c is not None:
-            yield gauge("fmd_temperature_celsius", "Of the processor", value=now.board.temperature_c)
+            yield gauge("fmd_temperature_celsius", "Temperature of the processor", value=now.board.temperature_c)
         if now.board.throttled is not None:
-            family = gauge("fmd_throttled", "What the Raspberry Pi's firmware holds back and why", labels=["what"])
+            family = gauge("fmd_throttled", "Limits that the Raspberry Pi's firmware imposes, and why", labels=["what"])
             for what, is_so in now.board.throttled.items():
                 family.add_metric([what], float(is_so))
             yield family
 
 
 COUNTERS = {
-    "fmd_frames": ("Frames that went all the way through", "frames"),
-    "fmd_frames_awake": ("Of them those that the gate did not let sleep", "awake"),
-    "fmd_frames_dropped": ("Frames that were stale before their turn came", "dropped"),
-    "fmd_alarms": ("Times the alarm began", "alarms"),
-    "fmd_blind_times": ("Times the camera went blind", "blind_times"),
+    "fmd_frames": ("Frames that passed all stages", "frames"),
+    "fmd_frames_awake": ("Frames of these for which the gate was open", "awake"),
+    "fmd_frames_dropped": ("Frames that were outdated before they could be processed", "dropped"),
+    "fmd_alarms": ("Alarms that began", "alarms"),
+    "fmd_blind_times": ("Times that the camera became blind", "blind_times"),
 }
 GAUGES = {
-    "fmd_alarm": ("1 while somebody is in violation", "alarm"),
+    "fmd_alarm": ("1 while the alarm is on", "alarm"),
     "fmd_blind": ("1 while the camera gives no usable picture", "blind"),
-    "fmd_too_slow": ("1 while looks come more rarely than the settings ask for", "slow"),
+    "fmd_too_slow": ("1 while the board processes fewer frames than the settings ask for", "slow"),
 }
 BY_LABEL = {
     "fmd_decisions": ("Decisions made, by outcome", "decisions", "outcome"),
-    "fmd_passages": ("Passages that ended, by how", "passages", "outcome"),
+    "fmd_passages": ("Passages that ended, by outcome", "passages", "outcome"),
     "fmd_stage_seconds": ("Time spent in each stage", "stage_s", "stage"),
 }
 OUTBOX = {
     "sent": "Messages delivered",
-    "failed": "Tries to deliver one that failed",
-    "dropped": "Messages dropped because too many waited",
-    "waiting": "Messages that wait now",
+    "failed": "Failed attempts to deliver a message",
+    "dropped": "Messages dropped because the queue was full",
+    "waiting": "Messages in the queue",
 }

@@ -1,10 +1,11 @@
-"""Messages to an MQTT broker through paho, and this door announced to Home Assistant.
+"""Publisher for an MQTT broker through paho, with discovery for Home Assistant.
 
-Topics below ``TOPIC/NAME``: ``status`` (online, offline by last will), ``state``, ``health``, ``figures`` and
-``picture`` (JPEG) are retained, so that whoever subscribes later knows; ``decision`` is not. Sent at least once.
-paho keeps the connection in a thread of its own and comes back by itself; what was announced is announced again then,
-as a broker may have forgotten. What it has not forgotten of an earlier run, with other cameras, or with pictures that
-are no longer wanted, is emptied: the broker itself is asked what it keeps of this door.
+Topics below ``TOPIC/NAME``: ``status`` (online; offline by last will), ``state``, ``health``, ``metrics`` and
+``picture`` (JPEG) are retained, so that a later subscriber gets them; ``decision`` is not. QoS is 1: at least once.
+
+paho keeps the connection in a thread of its own and reconnects by itself. Every connection publishes the discovery
+messages again, because a broker may have lost them. Retained topics of an earlier run, for cameras or pictures that the
+settings no longer name, are cleared: the publisher subscribes to its own topics to learn what the broker retains.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from edge.errors import PublishError, SettingsError
 log = logging.getLogger(__name__)
 
 ACK_S = 5.0
-"""How long the broker's word for a message is waited for before it counts as not sent."""
+"""Time that the broker has to acknowledge a message, before the message counts as not sent."""
 KEEPALIVE_S = 30
-"""A broker that says nothing for one and a half times this long is taken for gone."""
+"""MQTT keep-alive: without a packet for one and a half times as long, the connection counts as lost."""
 REFUSED = "the broker refuses"
 RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
 
 
 def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
     """Yield the publisher that the section ``[mqtt]`` configures."""
-    del runtime  # the broker keeps what must outlast a restart
+    del runtime  # the broker itself retains what must survive a restart
     mqtt, name = settings.mqtt, settings.publish.name
     pictures, cameras = settings.publish.pictures != "none", tuple(settings.camera.sources)
     wanted = (mqtt, name, pictures, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
@@ -54,7 +55,10 @@ def _version_of(path: str) -> tuple[int, int] | None:
 
 
 class MqttPublisher:
-    """One broker. ``pictures`` says whether there will be any, ``cameras`` names them where there are several."""
+    """Publisher for one broker.
+
+    ``pictures`` is true if messages may carry pictures. ``cameras`` names the cameras; it is empty for a single one.
+    """
 
     kinds = frozenset(MessageKind)
 
@@ -64,14 +68,14 @@ class MqttPublisher:
         self._announced = discovery(settings, name, pictures, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
         self._cameras = cameras or [""]
-        self._told = {f"{self._base}/{what}" for what in ("status", "state", "metrics")}
-        self._told |= {topic for camera in self._cameras for topic in self._fed(camera, pictures)}
-        self._kept_by_broker = [f"{self._base}/+", f"{self._base}/+/+"]
-        self._kept_by_broker += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
+        self._published = {f"{self._base}/{what}" for what in ("status", "state", "metrics")}
+        self._published |= {topic for camera in self._cameras for topic in self._topics_of(camera, pictures)}
+        self._retained = [f"{self._base}/+", f"{self._base}/+/+"]
+        self._retained += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fmd-{name}")
-        # What is too much paho drops without a word; announcements are made all at once.
+        # paho drops messages beyond this limit silently, and discovery publishes all its messages at once.
         self._client.max_queued_messages_set(64 + len(self._announced))
         self._client.reconnect_delay_set(1, 60)
         self._client.will_set(f"{self._base}/status", "offline", qos=1, retain=True)
@@ -81,15 +85,15 @@ class MqttPublisher:
         self._set_credentials()
 
     def open(self) -> None:
-        """Have paho's thread connect, now and whenever it has to."""
+        """Start paho's thread, which connects, now and after every loss of the connection."""
         self._client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_S)
         self._client.loop_start()
 
     def send(self, message: Message) -> None:
-        """Publish and wait for the broker's word. Raises PublishError where it does not come."""
+        """Publish and wait until the broker acknowledges. Raises PublishError if it does not."""
         if not self._client.is_connected():
             raise PublishError(f"{self._settings.host}:{self._settings.port}: {self._trouble}")
-        # A message whose word is still to come is with paho already; another one would make it two.
+        # paho still has a message that is not acknowledged yet; publishing it again would send it twice.
         if self._pending is None or self._pending[0] is not message:
             self._pending = (message, self._publish(message))
         info = self._pending[1]
@@ -99,11 +103,11 @@ class MqttPublisher:
             self._pending = None
             raise PublishError(f"{self._settings.host}:{self._settings.port}: {error}") from error
         if not info.is_published():
-            raise PublishError(f"{self._settings.host}:{self._settings.port}: no word from the broker in {ACK_S:.0f} s")
+            raise PublishError(f"{self._settings.host}:{self._settings.port}: no acknowledgement within {ACK_S:.0f} s")
         self._pending = None
 
     def close(self) -> None:
-        """Say offline, as an orderly end sends no last will."""
+        """Publish offline: the broker sends the last will only if the connection breaks."""
         try:
             if self._client.is_connected():
                 self._client.publish(f"{self._base}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
@@ -123,24 +127,24 @@ class MqttPublisher:
         return self._client.publish(f"{self._base}/{_topic(message)}", _payload(message), qos=1, retain=retain)
 
     def _clear(self, camera: str) -> Any:
-        """Empty all that is retained of this camera alone: so a broker and Home Assistant forget it."""
+        """Clear all retained topics of this camera alone, so that the broker and Home Assistant forget it."""
         own = sorted(self._entities(camera)) if self._settings.discovery else []
-        return [self._client.publish(topic, "", qos=1, retain=True) for topic in [*own, *self._fed(camera)]][-1]
+        return [self._client.publish(topic, "", qos=1, retain=True) for topic in [*own, *self._topics_of(camera)]][-1]
 
-    def _fed(self, camera: str, pictures: bool = True) -> list[str]:
-        """The topics of one camera alone; where there is but one, the state is the door's."""
+    def _topics_of(self, camera: str, pictures: bool = True) -> list[str]:
+        """Return the topics of one camera alone; a single camera has no state of its own, the door has it."""
         kinds = ["state"] * bool(camera) + ["health"] + ["picture"] * pictures
         return [f"{self._base}/{kind}" + (f"/{camera}" if camera else "") for kind in kinds]
 
     def _entities(self, camera: str) -> set[str]:
-        """The topics that have announced one camera alone; but a camera that is there, or back by now, stays so."""
+        """Return the discovery topics of one camera alone, without those that are in use now."""
         settings, name = self._settings, self._name
         own = discovery(settings, name, True, [camera] if camera else []).keys() - discovery(settings, name).keys()
         return own - self._announced.keys()
 
-    def _forget(self, topic: str) -> None:
-        """The broker keeps this below one of ours: emptied, with all else of its camera, where nobody feeds it now."""
-        if topic in self._told or topic in self._announced:
+    def _clear_if_unused(self, topic: str) -> None:
+        """Clear a topic that the broker retains, with all others of its camera, unless this run publishes it."""
+        if topic in self._published or topic in self._announced:
             return
         topics = {topic}
         if topic.startswith(f"{self._base}/"):
@@ -150,7 +154,7 @@ class MqttPublisher:
             if camera not in self._cameras:
                 topics |= self._entities(camera)
         for each in topics:
-            # Not to be lost only as long as the connection is not: the next one asks again.
+            # QoS 0: if the connection breaks first, the next connection finds the topic retained and clears it.
             self._client.publish(each, "", qos=0, retain=True)
 
     def _set_credentials(self) -> None:
@@ -169,7 +173,7 @@ class MqttPublisher:
             return
         self._trouble = ""
         log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
-        client.subscribe([(topic, 1) for topic in self._kept_by_broker])
+        client.subscribe([(topic, 1) for topic in self._retained])
         client.publish(f"{self._base}/status", "online", qos=1, retain=True)
         if self._settings.discovery:
             client.subscribe(f"{self._settings.discovery_topic}/status")
@@ -177,17 +181,18 @@ class MqttPublisher:
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         if message.topic == f"{self._settings.discovery_topic}/status":
-            # Home Assistant has started and asks who is there.
+            # Home Assistant has started and has no entities yet.
             if message.payload == b"online":
                 self._announce()
         elif message.retain:
-            self._forget(message.topic)
+            self._clear_if_unused(message.topic)
         elif message.topic == f"{self._base}/status":
-            # Our own word, sent after asking what the broker keeps: that has come by now, and the rest is our own, too.
-            client.unsubscribe(self._kept_by_broker)
+            # Our own "online", sent after the subscription: every retained message has arrived before it, and all
+            # further messages on these topics are our own.
+            client.unsubscribe(self._retained)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        # A broker that refuses says why and then hangs up; the first is what helps.
+        # A broker that refuses states the reason and then disconnects; only the reason helps the user.
         if not self._trouble.startswith(REFUSED):
             self._trouble = f"connection lost: {reason}"
 
@@ -200,14 +205,14 @@ class MqttPublisher:
 
 
 Entities = dict[str, dict[str, Any]]
-"""Home Assistant's entities by component and object id, as in ``binary_sensor/alarm``; or by discovery topic."""
+"""Home Assistant's entities by component and object id, as in ``binary_sensor/alarm``, or by discovery topic."""
 ALARM = "{{ 'ON' if value_json.state in ('no_mask', 'incorrect_mask') else 'OFF' }}"
 
 
 def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> Entities:
-    """Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages).
+    """Return Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages).
 
-    A device for the door, and one more for each of several ``cameras``.
+    The door is one device, and each of several ``cameras`` is one more.
     """
     base, id_ = f"{settings.topic}/{name}", _id(name)
     device = {"identifiers": [id_], "name": f"fmd {name}", "manufacturer": "fmd", "sw_version": _version()}
@@ -220,7 +225,7 @@ def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras
 
 
 def _id(name: str, camera: str = "") -> str:
-    """The device of a door, or of one of its cameras; a door's holds no "-", so that no other's can be the same."""
+    """Return the id of a door's device, or of its camera's. A door's id has no "-", so the two can never be equal."""
     id_ = f"fmd_{name.replace('-', '_')}"
     return f"{id_}-{camera}" if camera else id_
 
@@ -255,7 +260,7 @@ def _of_camera(base: str, camera: str, pictures: bool) -> Entities:
 def _of_door(base: str, pictures: bool) -> Entities:
     state = {"state_topic": f"{base}/state"}
     blind = "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}"
-    figure: dict[str, Any] = {"state_topic": f"{base}/metrics", "entity_category": "diagnostic"}
+    diagnostic: dict[str, Any] = {"state_topic": f"{base}/metrics", "entity_category": "diagnostic"}
     total = {"state_class": "total_increasing"}
     measured = {"state_class": "measurement"}
     entities: Entities = {
@@ -268,10 +273,15 @@ def _of_door(base: str, pictures: bool) -> Entities:
             "value_template": "{{ value_json.outcome }}",
             "json_attributes_topic": f"{base}/decision",
         },
-        "sensor/violated": {**figure, **total, "name": "Violations", "value_template": _value("passages_violated")},
-        "sensor/compliant": {**figure, **total, "name": "Compliant", "value_template": _value("passages_compliant")},
+        "sensor/violated": {**diagnostic, **total, "name": "Violations", "value_template": _value("passages_violated")},
+        "sensor/compliant": {
+            **diagnostic,
+            **total,
+            "name": "Compliant",
+            "value_template": _value("passages_compliant"),
+        },
         "sensor/frame_age": {
-            **figure,
+            **diagnostic,
             **measured,
             "name": "Frame age",
             "device_class": "duration",
@@ -279,7 +289,7 @@ def _of_door(base: str, pictures: bool) -> Entities:
             "value_template": _value("frame_age_s"),
         },
         "sensor/memory": {
-            **figure,
+            **diagnostic,
             **measured,
             "name": "Memory",
             "device_class": "data_size",
@@ -287,7 +297,7 @@ def _of_door(base: str, pictures: bool) -> Entities:
             "value_template": _value("memory_mb"),
         },
         "sensor/temperature": {
-            **figure,
+            **diagnostic,
             **measured,
             "name": "Temperature",
             "device_class": "temperature",
@@ -295,13 +305,13 @@ def _of_door(base: str, pictures: bool) -> Entities:
             "value_template": _value("temperature_c"),
         },
         "binary_sensor/under_voltage": {
-            **figure,
+            **diagnostic,
             "name": "Under-voltage",
             "device_class": "problem",
             "value_template": "{{ 'ON' if value_json.under_voltage | default(false) else 'OFF' }}",
         },
         "binary_sensor/too_slow": {
-            **figure,
+            **diagnostic,
             "name": "Too slow",
             "device_class": "problem",
             "value_template": "{{ 'ON' if value_json.too_slow | default(false) else 'OFF' }}",
@@ -324,7 +334,7 @@ def _value(name: str) -> str:
 
 
 def _topic(message: Message) -> str:
-    """What is retained of several cameras has a topic for each."""
+    """Return the topic of a message: several cameras have one each for what is retained."""
     own = message.camera and message.kind in RETAINED
     return f"{message.kind.value}/{message.camera}" if own else message.kind.value
 

@@ -1,7 +1,7 @@
-"""Short sentences to people through Apprise: webhooks, mail, Telegram and a hundred more, one URL each.
+"""Notifications to people through Apprise: webhooks, mail, Telegram and a hundred more services, one per URL.
 
-Apprise waits for the network, four seconds to connect and four to read unless its URL says otherwise; only the
-outbox's thread waits with it.
+Apprise waits for the network: four seconds to connect and four to read, unless the URL says otherwise. Only the thread
+of the outbox waits with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EVENTS = {
     "blind": "failure",
     "recovered": "success",
 }
-"""What may be told, and Apprise's type for it."""
+"""Values of ``notify.on``, and Apprise's type of notification for each."""
 
 
 def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
@@ -44,24 +44,25 @@ def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredP
     """
     notify, name = settings.notify, settings.publish.name
     for number, url in enumerate(urls_of(notify), 1):
-        memory = runtime / f"notify-{number}.json" if runtime else None
-        opened = partial(ApprisePublisher, notify, url, name, memory=memory)
+        history = runtime / f"notify-{number}.json" if runtime else None
+        opened = partial(ApprisePublisher, notify, url, name, file=history)
         yield ConfiguredPublisher(f"{url.partition(':')[0]} {number}", (url, notify.on, notify.every_s, name), opened)
 
 
-class Told(msgspec.Struct):
-    """What one URL was told: ``at_s`` by event, on the clock that all processes of one boot share."""
+class History(msgspec.Struct):
+    """Notifications already sent to one URL: ``at_s`` by event, on the clock that all processes of one boot share."""
 
     where: str
     at_s: dict[str, float] = {}
     blind: set[str] = set()
-    """Cameras last told to be blind."""
+    """Cameras whose last notification said that they are blind."""
 
 
 class ApprisePublisher:
-    """One URL. Tells what ``notify.on`` names, each no more often than ``every_s``, and of a blindness once.
+    """Publisher for one URL: sends each event of ``notify.on`` at most every ``every_s``, and each blindness once.
 
-    ``memory`` is a file that outlasts the process: one started anew, for a camera that stays away, says nothing twice.
+    ``file`` holds the history across restarts: fmd restarts repeatedly while a camera is away, and the next process
+    must not repeat a notification.
     """
 
     kinds = frozenset({MessageKind.DECISION, MessageKind.HEALTH})
@@ -72,94 +73,95 @@ class ApprisePublisher:
         url: str,
         name: str,
         clock: Callable[[], float] = time.monotonic,
-        memory: Path | None = None,
+        file: Path | None = None,
     ) -> None:
         self._library = import_library("apprise", "notify.urls", pip_extra("notify"))
         self._settings, self._name, self._clock = settings, name, clock
         reasons: list[str] = []
-        with _Listening(reasons):
+        with _CapturedLog(reasons):
             self._service = self._library.Apprise.instantiate(url, suppress_exceptions=True)
         if not self._service:
-            # No more of it than this, the rest holds passwords; Apprise's own words have them starred out.
+            # The scheme only, as the rest holds passwords; Apprise's own messages mask them.
             raise SettingsError(
-                f"notify.urls: Apprise makes nothing of the URL {url.partition(':')[0]}://... ({'; '.join(reasons)})"
+                f"notify.urls: Apprise does not understand the URL {url.partition(':')[0]}://... ({'; '.join(reasons)})"
             )
-        self._memory, self._told = memory, _told_before(memory, self.where)
-        self._left_out = Counter[str]()
+        self._file, self._history = file, _read_history(file, self.where)
+        self._omitted = Counter[str]()
 
     @property
     def where(self) -> str:
-        """The URL without what is secret in it."""
+        """Return the URL without its secrets."""
         return str(self._service.url(privacy=True))
 
     def open(self) -> None:
-        """Nothing to hold open: every message is a connection of its own."""
+        """Do nothing: every message opens a connection of its own."""
 
     def send(self, message: Message) -> None:
-        """Raises PublishError where the service did not take it."""
+        """Send a notification if the settings ask for it and it is new. Raises PublishError if the service fails."""
         event = event_of(message)
-        if not self._is_news(event, message.camera):
+        if not self._is_new(event, message.camera):
             return
         if event not in self._settings.on:
-            self._remember(event, message.camera)
+            self._record(event, message.camera)
             return
-        if self._too_soon(event):
-            self._left_out[event] += 1
+        if self._is_too_soon(event):
+            self._omitted[event] += 1
+            # A blindness that comes too soon stays new, so that a later message reports it.
             if event == "recovered":
-                self._remember(event, message.camera)
+                self._record(event, message.camera)
             return
         reasons: list[str] = []
-        with _Listening(reasons):
-            taken = self._service.notify(
+        with _CapturedLog(reasons):
+            accepted = self._service.notify(
                 body=self._sentence(event, message),
                 title=f"fmd {self._name}",
                 notify_type=EVENTS[event],
                 attach=self._attachment(message),
             )
-        if not taken:
-            raise PublishError(reasons[-1] if reasons else "the message was not taken")
-        self._told.at_s[event] = self._clock()
-        del self._left_out[event]
-        self._remember(event, message.camera)
+        if not accepted:
+            raise PublishError(reasons[-1] if reasons else "the service refused the message")
+        self._history.at_s[event] = self._clock()
+        del self._omitted[event]
+        self._record(event, message.camera)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: no connection is open."""
 
-    def _is_news(self, event: str, camera: str) -> bool:
-        """A camera is blind once, however often it is found to be, and sees again only after that."""
-        return event not in ("blind", "recovered") or (camera in self._told.blind) == (event == "recovered")
+    def _is_new(self, event: str, camera: str) -> bool:
+        """Return whether an event changes anything: a blind camera is blind once, and only then can it recover."""
+        return event not in ("blind", "recovered") or (camera in self._history.blind) == (event == "recovered")
 
-    def _too_soon(self, event: str) -> bool:
-        return self._clock() - self._told.at_s.get(event, float("-inf")) < self._settings.every_s
+    def _is_too_soon(self, event: str) -> bool:
+        return self._clock() - self._history.at_s.get(event, float("-inf")) < self._settings.every_s
 
-    def _remember(self, event: str, camera: str) -> None:
+    def _record(self, event: str, camera: str) -> None:
         if event == "blind":
-            self._told.blind.add(camera)
+            self._history.blind.add(camera)
         if event == "recovered":
-            self._told.blind.discard(camera)
-        if self._memory is None:
+            self._history.blind.discard(camera)
+        if self._file is None:
             return
         try:
-            state_file.write_state(self._memory, self._told)
+            state_file.write_state(self._file, self._history)
         except OSError as error:
-            log.warning("%s: %s; after a restart some may be told again", self._memory, error.strerror)
+            log.warning("%s: %s; after a restart fmd may repeat notifications", self._file, error.strerror)
 
     def _sentence(self, event: str, message: Message) -> str:
         values = message.values
         at = time.strftime("%H:%M:%S", time.localtime(message.at))
         unclear = values.get("outcome") == Outcome.UNSURE.value
-        alarm = "the alarm is on for somebody who could not be judged"
-        said = {
-            "violation": alarm if unclear else f"somebody without a proper mask ({values.get('label')})",
-            "reminder": "somebody with a mask worn badly",
-            "compliant": "somebody with a mask",
-            "unsure": "somebody could not be judged",
+        alarm = "the alarm is on for a person who could not be judged"
+        sentence = {
+            "violation": alarm if unclear else f"a person without a proper mask ({values.get('label')})",
+            "reminder": "a person with a badly worn mask",
+            "compliant": "a person with a mask",
+            "unsure": "a person could not be judged",
             "blind": f"the camera is blind: {values.get('reason')}",
-            "recovered": "the camera sees again",
+            "recovered": "the camera works again",
         }[event]
         camera = f" at {message.camera}" if message.camera else ""
-        more = f" ({self._left_out[event]} more since the last message)" if self._left_out[event] else ""
-        return f"{at}{camera}: {said}{more}"
+        more = f" ({self._omitted[event]} more since the last message)" if self._omitted[event] else ""
+        return f"{at}{camera}: {sentence}{more}"
 
     def _attachment(self, message: Message) -> Any:
         if message.picture is None:
@@ -168,27 +170,27 @@ class ApprisePublisher:
         return memory.AttachMemory(content=message.picture(), name="door.jpg", mimetype="image/jpeg")
 
 
-def _told_before(memory: Path | None, where: str) -> Told:
-    """By the process before this one; nothing where that told somebody else."""
-    told = state_file.read_state(memory, Told) if memory else None
-    return told if told and told.where == where else Told(where)
+def _read_history(file: Path | None, where: str) -> History:
+    """Return the history that the previous process left, or an empty one if it was of another URL."""
+    history = state_file.read_state(file, History) if file else None
+    return history if history and history.where == where else History(where)
 
 
 def event_of(message: Message) -> str:
-    """Which of EVENTS a message is; empty where it is none."""
+    """Return the key of EVENTS that a message belongs to, or an empty string."""
     values = message.values
     if message.kind is MessageKind.HEALTH:
         return {"streaming": "recovered", "starting": ""}.get(str(values["state"]), "blind")
     if values["change"] == "left":
         return ""
     signal = Signal[str(values["signal"]).upper()]
-    if signal.alarming:  # with decide.on_unsure = "alarm" somebody unclear as well
+    if signal.alarming:  # also for an unsure outcome, with decide.on_unsure = "alarm"
         return "violation"
     return "reminder" if signal is Signal.REMINDER else str(values["outcome"])
 
 
 def urls_of(settings: NotifySettings) -> Iterator[str]:
-    """Those of the settings, then those of the file: one a line, # begins a comment."""
+    """Yield the URLs of the settings, then those of the file: one per line, # begins a comment."""
     yield from settings.urls
     if not settings.urls_file:
         return
@@ -196,8 +198,8 @@ def urls_of(settings: NotifySettings) -> Iterator[str]:
     yield from (line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
-class _Listening(logging.Handler):
-    """What Apprise logs while it tries: it gives reasons nowhere else, and they must not go to the journal unasked."""
+class _CapturedLog(logging.Handler):
+    """Collects what Apprise logs while it sends: it gives reasons nowhere else, and fmd decides what is logged."""
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__(logging.INFO)

@@ -1,8 +1,8 @@
 """The Raspberry Pi camera through picamera2.
 
-Two streams: ``main`` for faces and crops; ``lores``, YUV420, for the detector, and its first rows, brightness, for the
-gate. picamera2's "RGB888" is B, G, R in memory (picamera2 manual, appendix A), so it goes through the same door as
-OpenCV's.
+It gives two streams: ``main`` for the crops of faces, and ``lores`` (YUV420) for the detector, with its first rows (the
+brightness) for the gate. picamera2's "RGB888" is B, G, R in memory (picamera2 manual, appendix A), so it is converted
+like OpenCV's pictures.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ INSTALL = (
 )
 """picamera2 and the libcamera below it come from apt alone."""
 LORES_WIDTH = 352
-"""As wide as the shipped detector's input: what the camera's own processor shrinks, nobody shrinks again."""
+"""Width of the shipped detector's input: the camera's image processor scales the picture, so the CPU need not."""
 
 
 class Streams(NamedTuple):
-    """One request's two pictures: ``main`` (H, W, 3) uint8 B, G, R; ``lores`` of ``size`` (width, height), YUV420."""
+    """Both pictures of a request: ``main`` (H, W, 3) uint8 B, G, R; ``lores`` of ``size`` (width, height), YUV420."""
 
     main: Image
     lores: Image
@@ -40,9 +40,9 @@ class Streams(NamedTuple):
 
 
 class PiCamera:
-    """A camera on the ribbon cable; ``name`` is its number, empty for the first.
+    """Camera on the ribbon cable. ``name`` is its number, empty for the first.
 
-    ``module`` is picamera2, or what keeps its contract (:mod:`edge.drivers.fake_picamera2`).
+    ``module`` is picamera2 or a module with its contract (:mod:`edge.drivers.fake_picamera2`).
     """
 
     live = True
@@ -58,16 +58,16 @@ class PiCamera:
         try:
             cameras = library.Picamera2.global_camera_info()
         except RuntimeError as error:
-            raise CameraError(f"camera.source: picamera2 cannot look for cameras: {error}") from error
+            raise CameraError(f"camera.source: picamera2 cannot search for cameras: {error}") from error
         if number >= len(cameras):
             raise CameraError(
-                f"camera.source: picamera2 sees {len(cameras)} cameras, asked for number {number}; check the ribbon "
-                "cable (contacts towards the board) and try: rpicam-hello --list-cameras"
+                f"camera.source: got camera number {number}, but picamera2 finds {len(cameras)} cameras; check the "
+                "ribbon cable (contacts towards the board) with: rpicam-hello --list-cameras"
             )
         with ExitStack() as undo:
             try:
                 self._camera = library.Picamera2(number)
-                undo.callback(self._camera.close)  # half-open, it would stay busy for the next who tries
+                undo.callback(self._camera.close)  # a camera left half-open stays busy for the next attempt
                 self._configure(settings)
                 self._camera.start()
             except (RuntimeError, IndexError) as error:
@@ -85,7 +85,7 @@ class PiCamera:
         )
 
     def read(self) -> Frame | None:
-        """The next frame. Raises CameraError where the camera stalls for longer than ``camera.stall_s``."""
+        """Return the next frame. Raises CameraError if the camera stalls for longer than ``camera.stall_s``."""
         try:
             request = self._camera.capture_request(wait=self._stall_s)
         except (TimeoutError, concurrent.futures.TimeoutError, RuntimeError) as error:
@@ -100,46 +100,46 @@ class PiCamera:
         return frame_of_streams(streams, self._clock(), self._index - 1)
 
     def close(self) -> None:
-        """Stop the camera and give it back."""
+        """Stop and release the camera."""
         self._camera.stop()
         self._camera.close()
 
 
 def frame_of_streams(streams: Streams, captured_s: float, index: int) -> Frame:
-    """A frame whose gate and detector see the small stream, its crops the large one."""
+    """Return a frame whose gate and detector use the small stream, and whose crops come from the large one."""
     main, lores, (width, height) = streams
     luma = np.ascontiguousarray(lores[:height:2, :width:2])
     return replace(frame_of_bgr(main, captured_s, index, luma), small=lambda: _rgb(lores, width, height))
 
 
 def lores_size(settings: CameraSettings) -> tuple[int, int]:
-    """Width and height of the small stream, in the proportions of the large one: both are to show the same view."""
+    """Return width and height of the small stream, in the proportions of the large one: both show the same view."""
     width = min(LORES_WIDTH, settings.width // 2 * 2)
     return width, max(2, round(width * settings.height / settings.width / 2) * 2)
 
 
 def _rgb(yuv: Image, width: int, height: int) -> Image:
-    """(height, width, 3) RGB of a YUV420 array, whose rows may be padded."""
+    """Return the (height, width, 3) RGB picture of a YUV420 array, whose rows may be padded."""
     return np.asarray(cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB_I420)[:height, :width], np.uint8)
 
 
 def whole_view(modes: Sequence[Mapping[str, Any]], settings: CameraSettings) -> dict[str, Any]:
-    """The argument that has the sensor read out in full, in its smallest mode that is large and quick enough.
+    """Return the argument that selects the smallest sensor mode that shows the whole view and is large and fast enough.
 
-    Left to itself picamera2 takes the mode nearest in size, which sees a part of the view only: of a Camera Module 2 at
-    640 x 480 the middle 39 % of its width (raspberrypi/picamera2#558).
+    Without it picamera2 takes the mode nearest in size, which shows only a part of the view: for a Camera Module 2 at
+    640 x 480, the middle 39 % of its width (raspberrypi/picamera2#558).
     """
 
-    def seen(mode: Mapping[str, Any]) -> int:
+    def area(mode: Mapping[str, Any]) -> int:
         _, _, width, height = mode["crop_limits"]
         return int(width * height)
 
     known = [mode for mode in modes if "crop_limits" in mode and "bit_depth" in mode]
-    most = max(map(seen, known), default=0)
+    largest = max(map(area, known), default=0)
     fitting = [
         mode
         for mode in known
-        if seen(mode) >= 0.98 * most
+        if area(mode) >= 0.98 * largest  # modes that show the whole view differ by a few rows
         and mode["fps"] >= settings.fps
         and mode["size"][0] >= settings.width
         and mode["size"][1] >= settings.height

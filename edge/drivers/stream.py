@@ -1,7 +1,7 @@
-"""A camera on the network: RTSP, as most CCTV speaks it, or MJPEG over HTTP.
+"""A camera on the network: RTSP, as most CCTV cameras provide it, or MJPEG over HTTP.
 
-Decoded by the FFmpeg in OpenCV's wheels. RTSP goes over TCP: over UDP a lost packet is a smeared picture, and faces in
-it are judged.
+The FFmpeg in OpenCV's wheels decodes it. RTSP uses TCP: over UDP a lost packet smears the picture, and fmd would
+classify the faces in it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
-KNOCK_S = 1.0
-"""How long a server on the same network may take to answer at all."""
+CONNECT_S = 1.0
+"""Time that a server on the same network has to accept a connection."""
 OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|analyzeduration;200000"
-"""For FFmpeg, in OpenCV's form. Nothing is buffered: what counts is the newest picture. Left to itself FFmpeg looks at
-a stream for two seconds and more before it gives the first picture; a fifth of a second (in microseconds) does."""
+"""Options of FFmpeg, in OpenCV's form. FFmpeg must not buffer, because only the newest picture counts. Without
+``analyzeduration`` it examines a stream for two seconds or more before the first picture; 0.2 s suffice."""
 
 
 class _Options:
-    """OPTIONS where OpenCV looks for them, while streams are being opened: files are opened by the same variable."""
+    """Sets OPTIONS in OpenCV's variable, only while streams are being opened: opening files reads it as well."""
 
     VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
@@ -37,7 +37,7 @@ class _Options:
     def __enter__(self) -> None:
         with self._lock:
             self._opening += 1
-            if self.VARIABLE not in os.environ:  # what the user set there stands
+            if self.VARIABLE not in os.environ:  # a value set by the user has priority
                 os.environ[self.VARIABLE], self._ours = OPTIONS, True
 
     def __exit__(self, *error: object) -> None:
@@ -52,52 +52,52 @@ _options = _Options()
 
 
 class StreamCamera:
-    """A stream by its address, ``rtsp://user:password@host/path``; see :class:`edge.contracts.Camera`."""
+    """Camera at an address, ``rtsp://user:password@host/path``; see :class:`edge.contracts.Camera`."""
 
     live = True
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
         self._name = addresses.redacted(name)
-        _knock(name)
-        # Both bounded, so that a thread comes back and need not be left behind. A read that runs out of its time gives
-        # an old picture before it fails; nobody takes it, because by then a stall has long been noticed.
-        patience_ms = [int(seconds * 1000) for seconds in (settings.open_s, 2 * settings.stall_s)]
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience_ms[0], cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience_ms[1]]
+        _check_reachable(name)
+        # Both are bounded, so that the thread returns and need not be abandoned. A read that times out returns an old
+        # picture before it fails. No stage gets it, because the supervisor has reported the stall by then.
+        open_ms, read_ms = (int(seconds * 1000) for seconds in (settings.open_s, 2 * settings.stall_s))
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
         with _options:
             self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
         if not self._capture.isOpened():
             raise CameraError(
-                f"{self._name}: the server answers, but gives no stream; are path, user and password right, and does "
-                "it play elsewhere: ffplay -rtsp_transport tcp ADDRESS"
+                f"{self._name}: the server answers, but gives no stream; check path, user and password with: ffplay "
+                "-rtsp_transport tcp ADDRESS"
             )
 
     def read(self) -> Frame | None:
-        """The next frame. Raises CameraError where the stream has broken off."""
+        """Return the next frame. Raises CameraError if the stream has broken off."""
         good, image = self._capture.read()
         if not good:
-            raise CameraError(f"{self._name}: the stream broke off; is the camera on, and its network up?")
+            raise CameraError(f"{self._name}: the stream broke off; check that the camera is on and its network is up")
         frame = frame_of_bgr(image, self._clock(), self._index)
         self._index += 1
         return frame
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         self._capture.release()
 
 
-def _knock(source: str) -> None:
-    """Find out in a second what FFmpeg would take its whole patience for: nobody there."""
+def _check_reachable(source: str) -> None:
+    """Raise CameraError if no server answers: this takes a second, where FFmpeg would use up its whole time-out."""
     host, port = addresses.place(source)
     try:
-        socket.create_connection((host, port), KNOCK_S).close()
-    # Beside the system's own: a host that is none in any language (UnicodeError).
+        socket.create_connection((host, port), CONNECT_S).close()
+    # UnicodeError: a host name that cannot be encoded.
     except (OSError, UnicodeError) as error:
-        raise CameraError(f"{addresses.redacted(source)}: {_nobody(source, host, port, error)}") from error
+        raise CameraError(f"{addresses.redacted(source)}: {_unreachable(source, host, port, error)}") from error
 
 
-def _nobody(source: str, host: str, port: int, error: Exception) -> str:
-    if addresses.is_doubtful(source):  # then host and port may be user and password
-        return f"nobody answers there; {addresses.HINT}"
+def _unreachable(source: str, host: str, port: int, error: Exception) -> str:
+    if addresses.is_doubtful(source):  # then host and port may be user and password, which no message may show
+        return f"no camera answers there; {addresses.HINT}"
     why = getattr(error, "strerror", None) or "no such host"
-    return f"nobody answers at {host} port {port} ({why}); is the camera on, and in this network?"
+    return f"no camera answers at {host} port {port} ({why}); check that it is on and in this network"

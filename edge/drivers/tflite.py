@@ -1,4 +1,4 @@
-"""The one TFLite driver: ai-edge-litert, else tflite-runtime, else TensorFlow's own interpreter, behind one face."""
+"""The driver for all TFLite runtimes: ai-edge-litert, tflite-runtime and TensorFlow's own interpreter."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class TFLiteInterpreter:
-    """A model on a TFLite runtime; see :class:`edge.contracts.Interpreter`."""
+    """Model on a TFLite runtime; see :class:`edge.contracts.Interpreter`."""
 
     def __init__(self, flatbuffer: bytes, threads: int = 1, runtime: str = "auto") -> None:
         names = list(RUNTIMES) if runtime == "auto" else [runtime]
         self.runtime, interpreter_class = _first_that_works(names)
         try:
-            with _announcements_dropped():
+            with _without_info_lines():
                 self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -41,30 +41,30 @@ class TFLiteInterpreter:
         self.outputs = tuple(_spec(d) for d in self._interpreter.get_output_details())
 
     def run(self, tensor: npt.NDArray[np.generic]) -> list[Stored]:
-        """One inference; ``tensor`` and answers as :attr:`input` and :attr:`outputs` say."""
+        """Run one inference; :attr:`input` gives shape and dtype of ``tensor``, :attr:`outputs` of the answers."""
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
 
 @contextmanager
-def _announcements_dropped() -> Iterator[None]:
-    """Pass on what the C++ core says on stderr, but for its "INFO: Created TensorFlow Lite XNNPACK delegate".
+def _without_info_lines() -> Iterator[None]:
+    """Drop lines such as "INFO: Created TensorFlow Lite XNNPACK delegate" from the C++ core's stderr, keep the rest.
 
-    It has no switch for that from Python. Only around loading: what is said later is worth reading.
+    Python has no switch for them. It is used for loading only, as later messages are worth reading.
     """
-    if not hasattr(os, "memfd_create"):  # Linux has it; elsewhere the line is harmless
+    if not hasattr(os, "memfd_create"):  # only Linux has it; elsewhere the lines stay, which is harmless
         yield
         return
-    with open(os.memfd_create("stderr"), "w+b") as said:  # noqa: PTH123 (a descriptor, no path)
+    with open(os.memfd_create("stderr"), "w+b") as captured:  # noqa: PTH123 (a descriptor, no path)
         stderr = os.dup(2)
-        os.dup2(said.fileno(), 2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(stderr, 2)
-            said.seek(0)
-            os.write(stderr, b"".join(line for line in said if not line.startswith(b"INFO: ")))
+            captured.seek(0)
+            os.write(stderr, b"".join(line for line in captured if not line.startswith(b"INFO: ")))
             os.close(stderr)
 
 
@@ -75,21 +75,21 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
 
 
 def _first_that_works(names: Sequence[str]) -> tuple[str, Any]:
-    """Name with version, and the Interpreter class, of the first runtime whose import works."""
+    """Return name with version, and the Interpreter class, of the first runtime that can be imported."""
     reasons = []
     for name in names:
         try:
             interpreter = load(RUNTIMES[name].opens)
             version = _version_of(name)
-        # A wheel built for another NumPy fails with whatever its C code throws; each is a reason to go on.
+        # A wheel that was built for another NumPy raises various errors; after each, the next runtime may work.
         except (ImportError, AttributeError, RuntimeError, OSError) as error:
             reasons.append(f"{name}: {first_line(error) or type(error).__name__}")
-            log.info("no %s, falling back: %s", name, error)
+            log.info("falling back from %s: %s", name, error)
         else:
             return f"{name} {version}", interpreter
     raise RuntimeMissingError(
-        f"no TFLite runtime on this machine ({'; '.join(reasons)}); install one: pip install ai-edge-litert "
-        "(64-bit systems only; on 32-bit Bookworm: pip install tflite-runtime 'numpy<2')"
+        f"no TFLite runtime on this machine ({'; '.join(reasons)}); to fix this: pip install ai-edge-litert (64-bit "
+        "systems only; on 32-bit Bookworm: pip install tflite-runtime 'numpy<2')"
     )
 
 

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import cv2
 
+from edge import board
 from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 
 PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
-"""How the names of a Raspberry Pi's own video devices begin (their drivers in the Raspberry Pi kernel)."""
+"""Prefixes of the names of a Raspberry Pi's own video devices (their drivers in the Raspberry Pi kernel)."""
 
 
 class UsbCamera:
-    """``/dev/videoN``; an empty name takes the first that gives a picture.
+    """Camera at ``/dev/videoN``; an empty name takes the first that gives a picture.
 
-    OpenCV's read waits in the kernel for seconds ($OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT, 10 where nobody sets it, which
-    :mod:`edge.commands.main` does); :mod:`edge.camera.supervisor` calls it from a thread of its own.
+    OpenCV's read waits in the kernel for up to $OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT seconds (10 by default;
+    :mod:`edge.commands.main` sets less), so :mod:`edge.camera.supervisor` calls it from a thread of its own.
     """
 
     live = True
@@ -31,7 +32,7 @@ class UsbCamera:
         name = f"/dev/video{name}" if name.isdigit() else name
         if name and not Path(name).exists():
             raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
-        for path in [name] if name else [path for path in found if not _part_of_the_pi(path)]:
+        for path in [name] if name else [path for path in found if not _is_pi_codec(path)]:
             capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture
@@ -39,29 +40,31 @@ class UsbCamera:
                 return
             capture.release()
         raise CameraError(
-            f"camera.source: {name or 'no /dev/video*'} gives no picture ({_found(found)}); is another program using "
-            'it, is this user in the group video? A camera on the Pi\'s ribbon cable needs source = "picamera2"'
+            f"camera.source: {name or 'no /dev/video*'} gives no picture ({_found(found)}); check that no other "
+            "program uses it and that this user is in the group video; a camera on the Pi's ribbon cable needs "
+            'source = "picamera2"'
         )
 
     def _configure(self, settings: CameraSettings) -> None:
-        # MJPG first: uncompressed USB 2 video falls to a few frames a second above 640 x 480.
+        # MJPG first: over USB 2, uncompressed video above 640 x 480 drops to a few frames per second.
         self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
         self._capture.set(cv2.CAP_PROP_FPS, settings.fps)
+        # One buffer: a queue would deliver old pictures while inference is slower than the camera.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     def read(self) -> Frame | None:
-        """The next frame. Raises CameraError where the camera is unplugged or stops answering."""
+        """Return the next frame. Raises CameraError if the camera is unplugged or stops responding."""
         good, image = self._capture.read()
         if not good:
-            raise CameraError(f"{self._path}: the camera stopped giving pictures; is it unplugged?")
+            raise CameraError(f"{self._path}: the camera stopped giving pictures; check its cable")
         frame = frame_of_bgr(image, self._clock(), self._index)
         self._index += 1
         return frame
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         self._capture.release()
 
 
@@ -70,14 +73,10 @@ def _number(path: str) -> int:
     return int(digits) if digits.isdigit() else 1_000_000
 
 
-def _part_of_the_pi(path: str, sysfs: Path = Path("/sys/class/video4linux")) -> bool:
-    """Whether a device is a codec or image processor of the board, which takes ten seconds to say it has no picture."""
-    try:
-        name = (sysfs / Path(path).name / "name").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return name.startswith(PI_PARTS)
+def _is_pi_codec(path: str, sysfs: Path = Path("/sys/class/video4linux")) -> bool:
+    """Return whether a device is a codec or image processor of the board: it has no picture and fails after 10 s."""
+    return (board.text(sysfs / Path(path).name / "name") or "").startswith(PI_PARTS)
 
 
 def _found(devices: list[str]) -> str:
-    return f"found {', '.join(devices)}" if devices else "found no /dev/video* at all"
+    return f"found {', '.join(devices)}" if devices else "found no /dev/video*"

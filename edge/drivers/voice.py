@@ -1,7 +1,7 @@
-"""A spoken sentence through ALSA: a WAV file played by aplay while the output is on, over again after a pause.
+"""A spoken sentence through ALSA: aplay plays a WAV file while the output is on, and repeats it after a pause.
 
-aplay and no library: it comes with every Debian (alsa-utils), knows every card and plug-in, and a process can be ended
-where a library call that hangs cannot. A voice that fails is told and tried again; LED and buzzer are what must work.
+aplay instead of a library: every Debian has it (alsa-utils), it knows every card and plug-in, and a process that hangs
+can be killed, unlike a library call. A failure is logged and tried again: LED and buzzer carry the alarm without it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from edge.errors import OutputError
 log = logging.getLogger(__name__)
 
 HANG_S = 5.0
-"""Longer than the sound lasts: aplay is stuck, as on a Bluetooth speaker that went away."""
+"""Time beyond the length of the sound after which aplay is stuck, as on a Bluetooth speaker that disconnected."""
 
 
 class VoiceOutput:
-    """Says its sentence while on; a sentence begun is finished unless closed. ``said`` counts them, ``failed`` too."""
+    """Output that plays its sentence while it is on, and finishes a sentence that has begun unless it is closed.
+
+    ``said`` counts the sentences played, ``failed`` those that failed.
+    """
 
     def __init__(self, settings: VoiceSettings, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._file, self._clock = settings, file, clock
         self._longest_s = _duration_s(file) + HANG_S
         self._player = shutil.which("aplay")
         if self._player is None:
-            raise OutputError("voice.enabled: aplay is not installed: apt install alsa-utils")
+            raise OutputError("voice.enabled: aplay is not installed; to fix this: sudo apt install alsa-utils")
         self.said = self.failed = 0
         self._trouble = ""
         self._changed = threading.Condition()
@@ -43,14 +46,14 @@ class VoiceOutput:
         self._thread.start()
 
     def set(self, on: bool) -> None:
-        """Begin, or say nothing more after the sentence under way."""
+        """Start the sentence, or stop after the one that is playing."""
         with self._changed:
             if on is not self._on:
                 self._on = on
                 self._changed.notify()
 
     def close(self) -> None:
-        """Silence at once."""
+        """Stop the sound at once."""
         with self._changed:
             self._closed, self._on = True, False
             if self._playing is not None:
@@ -59,15 +62,15 @@ class VoiceOutput:
         self._thread.join(1.0)
 
     def _keep_saying(self) -> None:
-        while self._its_turn():
+        while self._wait_for_turn():
             trouble = self._say()
             self.said, self.failed = self.said + (not trouble), self.failed + bool(trouble)
             if trouble and trouble != self._trouble:
                 log.warning("voice: %s", trouble)
             self._trouble = trouble
 
-    def _its_turn(self) -> bool:
-        """Wait until there is something to say; false once closed."""
+    def _wait_for_turn(self) -> bool:
+        """Wait until the sentence is due; return False once the output is closed."""
         with self._changed:
             while not self._closed:
                 rest_s = self._began_s + self._settings.every_s - self._clock()
@@ -78,7 +81,7 @@ class VoiceOutput:
         return False
 
     def _say(self) -> str:
-        """Play the file once; what went wrong, or nothing."""
+        """Play the file once; return the error, or an empty string."""
         with self._changed:
             if self._closed:
                 return ""
@@ -93,15 +96,15 @@ class VoiceOutput:
             except OSError as error:
                 return f"aplay cannot be started: {error.strerror}"
         try:
-            _, said = self._playing.communicate(timeout=self._longest_s)
+            _, errors = self._playing.communicate(timeout=self._longest_s)
         except subprocess.TimeoutExpired:
             self._playing.kill()
             self._playing.communicate()
             return f"aplay did not end within {self._longest_s:.0f} s on {self._settings.device!r}"
         if self._playing.returncode == 0 or self._closed:
             return ""
-        last = said.strip().splitlines()[-1:] or [f"exit code {self._playing.returncode}"]
-        return f"{last[0]} on {self._settings.device!r}; devices there are: aplay -L"
+        last = errors.strip().splitlines()[-1:] or [f"exit code {self._playing.returncode}"]
+        return f"{last[0]} on {self._settings.device!r}; list the devices with: aplay -L"
 
 
 def _duration_s(path: Path) -> float:
@@ -111,4 +114,4 @@ def _duration_s(path: Path) -> float:
     except OSError as error:
         raise OutputError(f"voice.file: {path}: {error.strerror}") from error
     except (wave.Error, EOFError, ZeroDivisionError) as error:
-        raise OutputError(f"voice.file: {path}: not a WAV file that can be played ({error})") from error
+        raise OutputError(f"voice.file: {path}: not a WAV file that aplay can play ({error})") from error

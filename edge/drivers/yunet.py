@@ -1,8 +1,8 @@
-"""YuNet as the face detector, through OpenCV's own reader: for people who prefer it, and to compare with.
+"""YuNet as the face detector, through OpenCV's own reader: an alternative to fmd's detector, and for comparisons.
 
-``model.detector = "face_detection_yunet.onnx"``. The file carries no contract; what can be known of it is its hash, and
-whether this OpenCV runs it at all, which is tried before the first frame. YuNet's scores are higher than those of fmd's
-own detector, which the stages know: they are brought to that scale here, and the settings stay as they are.
+``model.detector = "face_detection_yunet.onnx"``. The file has no contract, so the driver checks its hash, and whether
+this OpenCV can run it, before the first frame. YuNet's scores are higher than those of fmd's own detector, for which
+the settings are made. The driver converts them to that scale, so that the settings need no change.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from edge.inference.resize import resized
 log = logging.getLogger(__name__)
 
 LONGEST = 384
-"""Pixels of the longer side it looks at. YuNet finds faces of 10 to 300 pixels; a door's are 25 to 150 then."""
+"""Longer side of the picture given to YuNet, in pixels. It finds faces of 10 to 300 pixels; at a door they then have
+25 to 150."""
 MAX_IOU = 0.45
 MAX_FACES = 100
 KNOWN = {
     "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0": "face_detection_yunet_2026may.onnx",
     "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12": "yunet_n_dynamic.onnx",
 }
-"""SHA-256 of the files this was tried with, on OpenCV 5.0."""
+"""SHA-256 of the files that were tested, on OpenCV 5.0."""
 YUNETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 OURS = (0.0, 0.156, 0.227, 0.254, 0.3, 0.336, 0.405, 0.441, 0.48, 0.539, 0.613, 0.684, 0.83, 0.9)
-"""Scores of YuNet, and those of fmd's detector that as large a share of faces stays below: quantile by quantile, of the
-1,949 finds that are faces of the two files in KNOWN, and of 1,069 of ours, in the validation split's photographs at
-three sizes; the last of them by eye. People of passages composed from that split are decided right about as often as by
-the scores as they were, from 0.5 and 0.7 on: 0.938 and 0.927 of 260 by the two files, against 0.931 and 0.915; 0.958 of
-another 260 by the first, against 0.935."""
+"""Equal quantiles of both detectors' scores: YUNETS[i] and OURS[i] are exceeded by the same share of faces.
+
+Measured on the validation split's photographs at three sizes: 1,949 true faces found by the two files in KNOWN, and
+1,069 found by fmd's detector; the last values are set by eye. Passages composed from that split are decided correctly
+about as often as with YuNet's raw scores and thresholds of 0.5 and 0.7: 0.938 and 0.927 of 260 with the two files,
+against 0.931 and 0.915; 0.958 of another 260 with the first file, against 0.935."""
 LFS_POINTER = b"version https://git-lfs"
 
 
 class YuNetDetector:
-    """Faces of a frame by YuNet (Wu, Peng, Yu 2023, doi 10.1007/s11633-023-1423-y); see ``edge.contracts.Detector``."""
+    """Detector YuNet (Wu, Peng, Yu 2023, doi 10.1007/s11633-023-1423-y); see :class:`edge.contracts.Detector`."""
 
     runtime = f"OpenCV {cv2.__version__}"
 
@@ -53,13 +55,14 @@ class YuNetDetector:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (LONGEST, LONGEST), least, MAX_IOU, MAX_FACES)
             self._net.detect(np.zeros((LONGEST, LONGEST, 3), np.uint8))
         except (cv2.error, AttributeError) as error:
+            # Each year's files need the OpenCV of that year.
             raise BundleError(
-                f"{path}: OpenCV {cv2.__version__} cannot run this as YuNet ({_reason(error)}); files of one year "
-                "need the OpenCV of that year: take a newer file, or install opencv-python-headless 4.10 or later"
+                f"{path}: OpenCV {cv2.__version__} cannot run this as YuNet ({_reason(error)}); use a newer file, or "
+                "install opencv-python-headless 4.10 or later"
             ) from error
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
-        """Faces of one frame, best first, in full-frame pixels, cut to the frame."""
+        """Return the faces of one frame, best first, in full-frame pixels, clipped to the frame."""
         height, width = frame.image.shape[:2]
         scale = min(1.0, LONGEST / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -73,7 +76,7 @@ class YuNetDetector:
 
 
 def _face(row: list[float], across: float, down: float, width: int, height: int) -> Face:
-    """A row is x, y, width, height, five landmarks, score; the score is brought to the scale of fmd's own detector."""
+    """Return a face from a row of x, y, width, height, five landmarks and score; converts the score to fmd's scale."""
     x, y, w, h = row[:4]
     xmax, ymax = min(float(width), (x + w) * across), min(float(height), (y + h) * down)
     return Face(Box(max(0.0, x * across), max(0.0, y * down), xmax, ymax), float(np.interp(row[14], YUNETS, OURS)))
@@ -86,15 +89,15 @@ def _check(path: Path) -> None:
         raise BundleError(f"{path}: cannot read the model file: {error.strerror}") from error
     if data.startswith(LFS_POINTER):
         raise BundleError(
-            f"{path}: only git-lfs's note of the file, {len(data)} bytes, not the file; fetch it: git lfs pull"
+            f"{path}: a git-lfs pointer of {len(data)} bytes, expected the model itself; to fetch it: git lfs pull"
         )
     digest = hashlib.sha256(data).hexdigest()
     if digest in KNOWN:
         log.info("%s: %s on OpenCV %s", path, KNOWN[digest], cv2.__version__)
     else:
-        log.warning("%s: not a YuNet file fmd was tried with (sha256 %s...)", path, digest[:12])
+        log.warning("%s: not a YuNet file that fmd was tested with (sha256 %s...)", path, digest[:12])
 
 
 def _reason(error: Exception) -> str:
-    """OpenCV's own error has the plain message in ``err``; its text begins with file and line of the C++ code."""
+    """Return an OpenCV error's message. It is in ``err``; the text begins with file and line of the C++ code."""
     return str(getattr(error, "err", "")) or first_line(error)

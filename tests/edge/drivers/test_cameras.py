@@ -55,7 +55,7 @@ CAMERAS = [clip_camera, folder_camera]
 
 
 @pytest.mark.parametrize("make", CAMERAS)
-def test_what_every_camera_promises(tmp_path: Path, make: Callable[..., Camera]) -> None:
+def test_every_recording_keeps_the_cameras_contract(tmp_path: Path, make: Callable[..., Camera]) -> None:
     camera = make(tmp_path)
     assert not camera.live
     frames = frames_of(camera)
@@ -72,7 +72,7 @@ def test_what_every_camera_promises(tmp_path: Path, make: Callable[..., Camera])
 
 
 @pytest.mark.parametrize("make", CAMERAS)
-def test_a_loop_goes_on_with_rising_time(tmp_path: Path, make: Callable[..., Camera]) -> None:
+def test_a_loop_repeats_with_rising_time(tmp_path: Path, make: Callable[..., Camera]) -> None:
     once = len(frames_of(make(tmp_path)))
     camera = make(tmp_path, loop=True)
     frames = [camera.read() for _ in range(once + 3)]
@@ -85,7 +85,7 @@ def test_a_loop_goes_on_with_rising_time(tmp_path: Path, make: Callable[..., Cam
     camera.close()
 
 
-def test_a_clips_colours_come_as_rgb(tmp_path: Path) -> None:
+def test_a_clip_gives_rgb(tmp_path: Path) -> None:
     path = tmp_path / "red.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 15.0, (64, 48))
     writer.write(np.full((48, 64, 3), (20, 60, 220), np.uint8))  # B, G, R
@@ -104,7 +104,7 @@ def test_a_clip_that_stops_before_its_stated_end_is_damaged(tmp_path: Path) -> N
         frames_of(camera)
 
 
-def test_a_clip_cut_short_is_told_even_where_it_would_loop(tmp_path: Path) -> None:
+def test_a_clip_cut_short_is_an_error_even_in_a_loop(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.avi", frames=30)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     camera = Clip(settings_of(loop=True), str(path), no_clock)
@@ -113,10 +113,10 @@ def test_a_clip_cut_short_is_told_even_where_it_would_loop(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"no video", b"\0" * 5000])
-def test_what_is_no_video_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(CameraError, match="not a video this machine can read"):
+    with pytest.raises(CameraError, match="not a video that OpenCV can read"):
         Clip(settings_of(), str(path), no_clock)
 
 
@@ -127,22 +127,22 @@ def test_pictures_of_a_folder_come_in_order_and_unchanged(tmp_path: Path) -> Non
         np.testing.assert_array_equal(frame.image, picture)
 
 
-def test_a_folder_named_like_a_picture_is_none(tmp_path: Path) -> None:
+def test_a_folder_named_like_a_picture_is_skipped(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "pictures", texture(48, 64))
     (folder / "0.jpg").mkdir()
     assert len(frames_of(Folder(settings_of(), str(folder), no_clock))) == 1
 
 
-def test_a_picture_larger_than_opencv_takes_is_told(tmp_path: Path) -> None:
+def test_a_picture_beyond_opencvs_limit_is_refused(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
     made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
     (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
-    with pytest.raises(CameraError, match=r"1\.png: not a picture this machine can read, perhaps too large"):
+    with pytest.raises(CameraError, match=r"1\.png: not a picture that OpenCV can read, possibly too large"):
         frames_of(Folder(settings_of(), str(tmp_path), no_clock))
 
 
-def test_a_corrupt_picture_is_told_by_name(tmp_path: Path) -> None:
+def test_a_corrupt_picture_is_reported_by_name(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "pictures", texture(48, 64))
     (folder / "1.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(CameraError, match=r"1\.jpg: not a picture"):
@@ -156,7 +156,7 @@ def test_grey_pictures_become_rgb() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 100, LUMA_WIDTH, 640, 1920])
-def test_the_brightness_plane_is_small_whatever_the_picture(width: int) -> None:
+def test_the_brightness_plane_is_small_for_any_picture(width: int) -> None:
     luma = luma_of(texture(10, width))
     assert luma.shape[1] <= max(width % LUMA_WIDTH, 2 * LUMA_WIDTH)
     assert luma.flags["C_CONTIGUOUS"]
@@ -179,23 +179,23 @@ def test_the_brightness_plane_is_small_whatever_the_picture(width: int) -> None:
         (str(Path(__file__).parent), ("folder", str(Path(__file__).parent))),
     ],
 )
-def test_what_a_source_means(source: str, wanted: tuple[str, str]) -> None:
+def test_a_source_selects_a_kind_and_a_name(source: str, wanted: tuple[str, str]) -> None:
     assert drivers.camera_kind(source) == wanted
 
 
-def test_a_usb_camera_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_a_missing_usb_camera_is_reported_with_those_present() -> None:
     with pytest.raises(CameraError, match=r"camera\.source: no device at /dev/video99 \(found "):
         UsbCamera(settings_of(), "/dev/video99", no_clock)
 
 
-def test_a_usb_camera_that_gives_nothing_is_told(tmp_path: Path) -> None:
+def test_a_usb_camera_without_pictures_is_reported(tmp_path: Path) -> None:
     device = tmp_path / "video0"
     device.write_bytes(b"")
     with pytest.raises(CameraError, match="gives no picture"):
         UsbCamera(settings_of(), str(device), no_clock)
 
 
-def test_auto_says_why_each_was_passed_over_and_never_picks_a_fake(caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_logs_why_it_falls_back_and_never_selects_a_fake(caplog: pytest.LogCaptureFixture) -> None:
     if any(Path("/dev").glob("video*")):
         pytest.skip("this machine has a camera")
     with caplog.at_level("INFO", "edge.drivers"), pytest.raises(CameraError) as caught:

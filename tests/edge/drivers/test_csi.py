@@ -25,7 +25,7 @@ from edge.drivers.csi import CsiCamera
 
 settings = SimpleNamespace(width=320, height=240, fps=15.0)
 source = "videotestsrc is-live=true pattern=red num-buffers=30 ! videoconvert"
-camera = CsiCamera(settings, "", lambda: 1.0, source=source, model=Path(sys.argv[1]))
+camera = CsiCamera(settings, "", lambda: 1.0, source=source, root=Path(sys.argv[1]))
 frames = [camera.read() for _ in range(3)]
 print(frames[-1].image.shape, frames[-1].image[0, 0].tolist(), [frame.index for frame in frames])
 """
@@ -33,8 +33,14 @@ print(frames[-1].image.shape, frames[-1].image[0, 0].tolist(), [frame.index for 
 
 @pytest.fixture
 def jetson(tmp_path: Path) -> Path:
-    (tmp_path / "model").write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
-    return tmp_path / "model"
+    return board_of(tmp_path, b"NVIDIA Jetson Orin Nano Developer Kit\0")
+
+
+def board_of(root: Path, model: bytes) -> Path:
+    """Write the board's name into the device tree below ``root``."""
+    (root / "proc/device-tree").mkdir(parents=True)
+    (root / "proc/device-tree/model").write_bytes(model)
+    return root
 
 
 def test_the_pipeline_is_nvidias_and_keeps_only_the_newest_picture() -> None:
@@ -45,13 +51,13 @@ def test_the_pipeline_is_nvidias_and_keeps_only_the_newest_picture() -> None:
     )
 
 
-def test_on_another_board_it_says_so(tmp_path: Path) -> None:
-    (tmp_path / "model").write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
+def test_another_board_is_refused(tmp_path: Path) -> None:
+    board_of(tmp_path, b"Raspberry Pi 4 Model B Rev 1.4\0")
     with pytest.raises(CameraError, match="csi is for NVIDIA Jetson boards; this machine is Raspberry Pi 4 Model B"):
-        CsiCamera(SETTINGS, "", lambda: 0.0, model=tmp_path / "model")
+        CsiCamera(SETTINGS, "", lambda: 0.0, root=tmp_path)
 
 
-def test_an_opencv_without_gstreamer_is_told_with_the_cure() -> None:
+def test_an_opencv_without_gstreamer_is_refused_with_the_fix() -> None:
     with pytest.raises(CameraError, match=r"needs an OpenCV with GStreamer, .* apt install python3-opencv"):
         check_gstreamer("  Video I/O:\n    GStreamer:                   NO\n")
     check_gstreamer("  Video I/O:\n    GStreamer:                   YES (1.20.3)\n")
@@ -59,10 +65,10 @@ def test_an_opencv_without_gstreamer_is_told_with_the_cure() -> None:
 
 def test_a_sensor_is_a_number(jetson: Path) -> None:
     with pytest.raises(CameraError, match="csi:left: got 'left', expected a number"):
-        CsiCamera(SETTINGS, "left", lambda: 0.0, model=jetson)
+        CsiCamera(SETTINGS, "left", lambda: 0.0, root=jetson)
 
 
-def test_pictures_come_through_a_real_gstreamer_in_rgb(jetson: Path, tmp_path: Path) -> None:
+def test_a_real_gstreamer_gives_rgb(jetson: Path, tmp_path: Path) -> None:
     """The system's own OpenCV, as on a Jetson, with a test picture in the sensor's place."""
     probe = subprocess.run(
         [PYTHON, "-c", "import cv2, numpy; print(cv2.getBuildInformation())"],

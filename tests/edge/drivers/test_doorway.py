@@ -29,14 +29,14 @@ def test_the_doorway_is_empty_before_and_after(camera: doorway.DoorwayCamera) ->
 def test_the_mask_covers_the_lower_face_and_nothing_above(camera: doorway.DoorwayCamera) -> None:
     from skimage import data
 
-    bare = data.astronaut()
-    changed = (doorway.draw_mask(bare) != bare).any(axis=2)
+    unmasked = data.astronaut()
+    changed = (doorway.draw_mask(unmasked) != unmasked).any(axis=2)
     assert changed[120:175, 200:250].mean() > 0.95
     assert not changed[:92].any()
     assert not changed[195:].any()
 
 
-def test_it_runs_at_its_speed_for_its_time_and_then_ends() -> None:
+def test_the_scene_plays_at_its_speed_and_then_ends() -> None:
     camera = drivers.open_camera(config.load(None, {"camera.source": "doorway"}).camera, lambda: 0.0)
     frames = list(iter(camera.read, None))
     assert [frame.index for frame in frames] == list(range(len(frames)))

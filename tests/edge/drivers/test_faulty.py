@@ -53,12 +53,12 @@ def picture(camera: FaultyCamera) -> Frame:
     return frame
 
 
-def test_without_a_fault_frames_pass_as_they_are() -> None:
+def test_without_a_fault_frames_pass_unchanged() -> None:
     camera, _, _ = opened("dark@5")
     np.testing.assert_array_equal(picture(camera).image, texture(48, 64, 1))
 
 
-def test_unplugged_it_can_neither_be_read_nor_opened_until_it_is_over() -> None:
+def test_an_unplugged_camera_can_neither_be_read_nor_opened() -> None:
     camera, clock, simulated = opened("unplug@5+3")
     clock.now_s = 5.0
     with pytest.raises(CameraError, match=r"unplugged \(simulated\)"):
@@ -69,7 +69,7 @@ def test_unplugged_it_can_neither_be_read_nor_opened_until_it_is_over() -> None:
     assert picture(simulated.open(Steady)).index == 1
 
 
-def test_frozen_it_repeats_one_picture_with_a_time_that_goes_on() -> None:
+def test_a_frozen_camera_repeats_one_picture_with_rising_time() -> None:
     camera, clock, _ = opened("freeze@5+3")
     clock.now_s = 5.0
     first, second = picture(camera), picture(camera)
@@ -81,9 +81,7 @@ def test_frozen_it_repeats_one_picture_with_a_time_that_goes_on() -> None:
 
 
 @pytest.mark.parametrize(("kind", "levels"), [("dark", (17, 17)), ("cover", (57, 97))])
-def test_dark_and_covered_pictures_are_smooth_but_for_the_noise_of_a_sensor_at_full_gain(
-    kind: str, levels: tuple[int, int]
-) -> None:
+def test_dark_and_covered_pictures_hold_only_sensor_noise(kind: str, levels: tuple[int, int]) -> None:
     camera, clock, _ = opened(f"{kind}@5")
     clock.now_s = 6.0
     one, other = picture(camera), picture(camera)
@@ -102,7 +100,7 @@ def test_a_crash_happens_once() -> None:
 
 
 @pytest.mark.parametrize("kind", ["stall", "hang"])
-def test_a_stalled_read_does_not_come_back(kind: str) -> None:
+def test_a_stalled_read_does_not_return(kind: str) -> None:
     camera, clock, simulated = opened(f"{kind}@5+3600")
     clock.now_s = 5.0
     came_back = threading.Event()
@@ -118,18 +116,18 @@ def test_a_stalled_read_does_not_come_back(kind: str) -> None:
     assert came_back.wait(PATIENCE_S)
 
 
-def test_after_a_hanging_read_the_camera_can_be_opened_again() -> None:
+def test_a_camera_can_be_reopened_after_a_hanging_read() -> None:
     _, clock, simulated = opened("hang@5")
     clock.now_s = 5.0
     hanging = simulated.open(Steady)
     threading.Thread(target=hanging.read, daemon=True).start()
-    while not simulated.met:
+    while not simulated.happened:
         threading.Event().wait(0.01)
     assert picture(simulated.open(Steady)).index == 1
     simulated.over.set()
 
 
-def test_a_recording_at_its_own_speed_is_live_and_timed_by_the_clock() -> None:
+def test_a_paced_recording_is_live_and_timed_by_the_clock() -> None:
     clock = Clock()
     clock.now_s = 100.0
     recording = Steady(most=1)

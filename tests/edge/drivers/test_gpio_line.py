@@ -21,7 +21,7 @@ def devices(tmp_path: Path) -> Iterator[Path]:
     fake_gpiod.reset()
 
 
-def test_a_named_line_is_off_then_follows_and_ends_off(devices: Path) -> None:
+def test_a_named_line_starts_off_follows_and_ends_off(devices: Path) -> None:
     output = GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
     output.set(True)
     output.close()
@@ -43,17 +43,17 @@ def test_a_busy_line_names_its_holder(devices: Path) -> None:
         GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
 
 
-def test_an_unknown_line_says_where_it_looked(devices: Path) -> None:
+def test_an_unknown_line_is_reported_with_the_chips_searched(devices: Path) -> None:
     with pytest.raises(OutputError, match=r"no line PZ\.99 on .*gpiochip0, .*gpiochip1; .*gpioinfo"):
         GpioLineOutput("led", "PZ.99", True, fake_gpiod, devices)
 
 
-def test_a_machine_without_lines_says_so(tmp_path: Path) -> None:
+def test_a_machine_without_lines_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"no .*/gpiochip\*"):
         GpioLineOutput("led", "PQ.05", True, fake_gpiod, tmp_path)
 
 
-def test_a_line_that_fails_is_released_all_the_same(devices: Path) -> None:
+def test_a_line_that_fails_is_released_anyway(devices: Path) -> None:
     output = GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
     fake_gpiod.broken.add(8)
     with pytest.raises(OutputError, match=r"led: PQ\.05 no longer answers"):
@@ -62,18 +62,22 @@ def test_a_line_that_fails_is_released_all_the_same(devices: Path) -> None:
 
 
 @pytest.mark.parametrize("active_high", [True, False])
-def test_a_pin_that_does_something_else_is_doubted_once(
+def test_a_pin_with_another_function_causes_one_warning(
     devices: Path, caplog: pytest.LogCaptureFixture, active_high: bool
 ) -> None:
     output = GpioLineOutput("led", "PQ.05", active_high, fake_gpiod, devices)
     fake_gpiod.elsewhere.add(8)
     for on in (True, False, True):
         output.set(on)
-    doubts = [record for record in caplog.records if "reads off; is the header pin in GPIO mode" in record.getMessage()]
-    assert len(doubts) == 1
+    warnings = [
+        record
+        for record in caplog.records
+        if "reads off; check that the header pin is in GPIO mode" in record.getMessage()
+    ]
+    assert len(warnings) == 1
 
 
-def test_a_pin_that_follows_is_not_doubted(devices: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pin_that_follows_causes_no_warning(devices: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = GpioLineOutput("led", "PQ.05", True, fake_gpiod, devices)
     for on in (True, False, True):
         output.set(on)

@@ -22,7 +22,7 @@ from edge.reporting.metrics import Metrics, MetricsSnapshot
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
-FIGURES = CameraCounters(
+COUNTERS = CameraCounters(
     frames=100,
     awake=40,
     dropped=3,
@@ -44,7 +44,7 @@ OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2}}
 
 def snapshot(board: Board = BOARD) -> MetricsSnapshot:
     return MetricsSnapshot(
-        {"": FIGURES, "yard": CameraCounters(frames=7, frame_s=9.5)}, board, 60.0, {"": 1.0, "yard": 0.5}, OUTBOXES
+        {"": COUNTERS, "yard": CameraCounters(frames=7, frame_s=9.5)}, board, 60.0, {"": 1.0, "yard": 0.5}, OUTBOXES
     )
 
 
@@ -100,18 +100,18 @@ def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]
         ("fmd_messages_waiting", {"receiver": "mqtt"}, 2),
     ],
 )
-def test_each_figure_is_served(server: MetricsServer, name: str, labels: dict[str, str], value: float) -> None:
+def test_each_metric_is_served(server: MetricsServer, name: str, labels: dict[str, str], value: float) -> None:
     assert scraped(server)[name, frozenset(labels.items())] == value
 
 
-def test_what_the_board_does_not_tell_is_not_served() -> None:
+def test_missing_board_readings_are_not_served() -> None:
     server = MetricsServer(settings_for(), lambda: snapshot(Board(None, None, None)))
     names = {name for name, _ in scraped(server)}
     server.close()
     assert not names & {"fmd_resident_memory_bytes", "fmd_temperature_celsius", "fmd_throttled"}
 
 
-def test_a_client_that_says_nothing_is_hung_up_on_and_costs_no_thread_each(server: MetricsServer) -> None:
+def test_silent_clients_are_disconnected_and_cost_no_thread_each(server: MetricsServer) -> None:
     before = threading.active_count()
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
     assert threading.active_count() <= before + 1, "that which hangs up"
@@ -122,7 +122,7 @@ def test_a_client_that_says_nothing_is_hung_up_on_and_costs_no_thread_each(serve
     assert scraped(server)
 
 
-def test_a_client_that_sends_a_byte_now_and_then_is_hung_up_on_in_time(server: MetricsServer) -> None:
+def test_a_client_that_trickles_bytes_is_disconnected_in_time(server: MetricsServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as dripping:
         dripping.settimeout(0.2)
         before_s = time.monotonic()
@@ -139,7 +139,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_hung_up_on_in_time(server: M
     assert scraped(server)
 
 
-def test_an_address_of_ipv6_is_served() -> None:
+def test_an_ipv6_address_is_served() -> None:
     try:
         server = MetricsServer(settings_for(address="::1"), snapshot)
     except OutputError as error:
@@ -149,19 +149,19 @@ def test_an_address_of_ipv6_is_served() -> None:
     server.close()
 
 
-def test_close_does_not_wait_for_a_client_that_says_nothing(server: MetricsServer) -> None:
+def test_close_does_not_wait_for_a_silent_client(server: MetricsServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port)):
         before_s = time.monotonic()
         server.close()
         assert time.monotonic() - before_s < 15
 
 
-def test_a_port_in_use_is_told(server: MetricsServer) -> None:
+def test_a_port_in_use_is_reported(server: MetricsServer) -> None:
     with pytest.raises(OutputError, match=rf"^metrics\.port: 127\.0\.0\.1:{server.port} cannot be served: "):
         drivers.open_metrics(settings_for(server.port), snapshot)
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(RuntimeMissingError, match=r"^metrics\.port: .*pip install '\.\[metrics\]'"):
         drivers.open_metrics(settings_for(1), snapshot)

@@ -1,4 +1,4 @@
-"""MQTT against a real mosquitto: what a subscriber sees, the last will, brokers that die, refuse, or never answer."""
+"""MQTT with a real mosquitto: what a subscriber gets, the last will, brokers that die, refuse, or never answer."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def subscriber(broker: Broker) -> Iterator[Subscriber]:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[tuple[Broker, Subscriber]]:
-    """A broker that no other test has told anything, and who hears all of it."""
+    """A broker that no other test uses, and a subscriber of all its topics."""
     broker = Broker(tmp_path)
     subscriber = Subscriber(broker.port)
     yield broker, subscriber
@@ -144,20 +144,20 @@ def settings_for(port: int, **changed: Any) -> config.MqttSettings:
 
 
 def connected(port: int, name: str, **changed: Any) -> MqttPublisher:
-    messenger = opened(settings_for(port, **changed), name)
-    wait_for(lambda: sends(messenger, message(MessageKind.HEALTH, state="streaming", reason="")))
-    return messenger
+    publisher = opened(settings_for(port, **changed), name)
+    wait_for(lambda: sends(publisher, message(MessageKind.HEALTH, state="streaming", reason="")))
+    return publisher
 
 
 def opened(settings: config.MqttSettings, name: str) -> MqttPublisher:
-    messenger = MqttPublisher(settings, name)
-    messenger.open()
-    return messenger
+    publisher = MqttPublisher(settings, name)
+    publisher.open()
+    return publisher
 
 
-def sends(messenger: MqttPublisher, told: Message) -> bool:
+def sends(publisher: MqttPublisher, message: Message) -> bool:
     try:
-        messenger.send(told)
+        publisher.send(message)
     except PublishError:
         return False
     return True
@@ -168,11 +168,11 @@ def message(kind: MessageKind, camera: str = "", picture: bytes = b"", **values:
 
 
 @needs_broker
-def test_a_subscriber_sees_status_state_decisions_and_the_goodbye(broker: Broker, subscriber: Subscriber) -> None:
-    messenger = connected(broker.port, "a")
-    messenger.send(message(MessageKind.STATE, state="no_mask"))
-    messenger.send(message(MessageKind.DECISION, outcome="violation", change="decided"))
-    messenger.close()
+def test_a_subscriber_gets_status_state_decisions_and_offline(broker: Broker, subscriber: Subscriber) -> None:
+    publisher = connected(broker.port, "a")
+    publisher.send(message(MessageKind.STATE, state="no_mask"))
+    publisher.send(message(MessageKind.DECISION, outcome="violation", change="decided"))
+    publisher.close()
     wait_for(lambda: len(subscriber.on("fmd/a/status")) == 2)
     assert subscriber.on("fmd/a/status") == [b"online", b"offline"]
     assert [json.loads(p) for p in subscriber.on("fmd/a/state")] == [
@@ -182,11 +182,11 @@ def test_a_subscriber_sees_status_state_decisions_and_the_goodbye(broker: Broker
 
 
 @needs_broker
-def test_who_subscribes_later_knows_the_state_but_hears_no_old_decision(broker: Broker) -> None:
-    messenger = connected(broker.port, "b")
-    messenger.send(message(MessageKind.STATE, state="running"))
-    messenger.send(message(MessageKind.METRICS, frames=7))
-    messenger.send(message(MessageKind.DECISION, outcome="violation"))
+def test_a_later_subscriber_gets_the_state_but_no_old_decision(broker: Broker) -> None:
+    publisher = connected(broker.port, "b")
+    publisher.send(message(MessageKind.STATE, state="running"))
+    publisher.send(message(MessageKind.METRICS, frames=7))
+    publisher.send(message(MessageKind.DECISION, outcome="violation"))
     late = Subscriber(broker.port)
     wait_for(lambda: late.on("fmd/b/metrics"))
     assert {topic for topic, _, retained in late.heard if topic.startswith("fmd/b/") and retained} == {
@@ -196,19 +196,19 @@ def test_who_subscribes_later_knows_the_state_but_hears_no_old_decision(broker: 
         "fmd/b/metrics",
     }
     late.close()
-    messenger.close()
+    publisher.close()
 
 
 @needs_broker
 def test_each_of_several_cameras_has_topics_of_its_own(broker: Broker, subscriber: Subscriber) -> None:
-    messenger = connected(broker.port, "c")
-    messenger.send(message(MessageKind.STATE, "yard", state="blind"))
-    messenger.send(message(MessageKind.DECISION, "yard", b"\xff\xd8jpeg", outcome="violation"))
+    publisher = connected(broker.port, "c")
+    publisher.send(message(MessageKind.STATE, "yard", state="blind"))
+    publisher.send(message(MessageKind.DECISION, "yard", b"\xff\xd8jpeg", outcome="violation"))
     wait_for(lambda: subscriber.on("fmd/c/decision"))
     assert json.loads(subscriber.on("fmd/c/state/yard")[0])["camera"] == "yard"
     assert json.loads(subscriber.on("fmd/c/decision")[0])["camera"] == "yard"
     assert subscriber.on("fmd/c/picture/yard") == [b"\xff\xd8jpeg"]
-    messenger.close()
+    publisher.close()
 
 
 @needs_broker
@@ -233,8 +233,8 @@ def test_a_killed_fmd_is_offline_by_its_last_will(broker: Broker, subscriber: Su
 
 
 @needs_broker
-def test_home_assistant_is_told_what_there_is_and_again_when_it_starts(broker: Broker, subscriber: Subscriber) -> None:
-    messenger = connected(broker.port, "front-door")
+def test_discovery_is_published_and_again_when_home_assistant_starts(broker: Broker, subscriber: Subscriber) -> None:
+    publisher = connected(broker.port, "front-door")
     topics = discovery(settings_for(broker.port), "front-door")
     wait_for(lambda: all(len(subscriber.on(topic)) == 1 for topic in topics))
     alarm = json.loads(subscriber.on("homeassistant/binary_sensor/fmd_front_door/alarm/config")[0])
@@ -243,11 +243,11 @@ def test_home_assistant_is_told_what_there_is_and_again_when_it_starts(broker: B
     assert alarm["device_class"] == "safety"
     subscriber.publish("homeassistant/status", "online")
     wait_for(lambda: all(len(subscriber.on(topic)) == 2 for topic in topics))
-    messenger.close()
+    publisher.close()
 
 
-def test_what_is_announced_is_what_home_assistant_takes() -> None:
-    """Unique ids, names, topics that are told, and templates that read values which exist."""
+def test_home_assistant_accepts_the_discovery_messages() -> None:
+    """Unique ids, names, published topics, and templates that read existing values."""
     entities = discovery(settings_for(1883), "door", pictures=True)
     assert entities.pop("homeassistant/image/fmd_door/picture/config")["image_topic"] == "fmd/door/picture"
     assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
@@ -261,8 +261,8 @@ def test_what_is_announced_is_what_home_assistant_takes() -> None:
 
 
 @needs_broker
-def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path: Path) -> None:
-    """What the door itself tells of its cameras arrives under the topics that were announced."""
+def test_each_of_several_cameras_is_a_device_with_topics_that_exist(tmp_path: Path) -> None:
+    """The messages about each camera arrive on the announced topics."""
     broker = Broker(tmp_path)
     subscriber = Subscriber(broker.port)
     sources = {"in": "picamera2", "the-yard": "rtsp://x/"}
@@ -278,17 +278,17 @@ def test_each_of_several_cameras_is_a_device_fed_by_the_topics_it_names(tmp_path
             # Of pictures that wait only the newest is kept.
             wait_for(lambda picture=f"fmd/door/picture/{camera}": subscriber.on(picture))
     wait_for(lambda: b"offline" in subscriber.on("fmd/door/status"))
-    told = {topic: json.loads(p) for topic, p, _ in subscriber.heard if topic.startswith("homeassistant/")}
+    sent = {topic: json.loads(p) for topic, p, _ in subscriber.heard if topic.startswith("homeassistant/")}
     for camera in sources:
-        own = {topic: entity for topic, entity in told.items() if topic.split("/")[2] == f"fmd_door-{camera}"}
+        own = {topic: entity for topic, entity in sent.items() if topic.split("/")[2] == f"fmd_door-{camera}"}
         assert sorted(topic.split("/")[3] for topic in own) == ["alarm", "blind", "picture", "state"]
         for entity in own.values():
             assert entity["device"]["identifiers"] == [f"fmd_door-{camera}"]
             assert entity["device"]["via_device"] == "fmd_door"
             assert entity["availability_topic"] == "fmd/door/status"
             assert subscriber.on(entity.get("state_topic") or entity["image_topic"])
-    assert not [topic for topic in told if topic.startswith("homeassistant/image/fmd_door/")]  # nothing would feed it
-    assert len({entity["unique_id"] for entity in told.values()}) == len(told)
+    assert not [topic for topic in sent if topic.startswith("homeassistant/image/fmd_door/")]  # nothing would feed it
+    assert len({entity["unique_id"] for entity in sent.values()}) == len(sent)
     subscriber.close()
     broker.stop()
 
@@ -307,11 +307,11 @@ def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: 
             picture = f"fmd/less/picture/{camera}".rstrip("/")
             wait_for(lambda topic=picture: subscriber.on(topic))
         reporting.on_settings(config.load(None, {**changed, "camera.sources": after}))
-        wait_for(lambda: subscriber.on(picture)[-1] == b"")  # that of the last one, and the last thing that is told
+        wait_for(lambda: subscriber.on(picture)[-1] == b"")  # that of the last one, and the last message
 
 
 @needs_broker
-def test_a_camera_that_a_reload_takes_away_is_forgotten_by_the_broker(alone: tuple[Broker, Subscriber]) -> None:
+def test_a_camera_removed_by_a_reload_is_cleared_on_the_broker(alone: tuple[Broker, Subscriber]) -> None:
     broker, subscriber = alone
     follow_to(broker.port, subscriber, {"in": "picamera2", "out": "rtsp://x/"}, {"in": "picamera2"})
     gone = {topic for topic, _, _ in subscriber.heard if topic.endswith("/out") or "/fmd_less-out/" in topic}
@@ -323,7 +323,7 @@ def test_a_camera_that_a_reload_takes_away_is_forgotten_by_the_broker(alone: tup
 
 
 @needs_broker
-def test_where_one_camera_becomes_several_what_was_its_own_is_forgotten_and_the_door_goes_on(
+def test_when_one_camera_becomes_several_its_topics_are_cleared(
     alone: tuple[Broker, Subscriber],
 ) -> None:
     broker, subscriber = alone
@@ -336,7 +336,7 @@ def test_where_one_camera_becomes_several_what_was_its_own_is_forgotten_and_the_
 
 
 def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
-    """A run that tells everything of each of its cameras; what the broker keeps in the end."""
+    """Publish everything about each camera; return what the broker retains at the end."""
     about = {"mqtt.host": "127.0.0.1", "mqtt.port": port, "publish.name": "again", "publish.pictures": "blurred"}
     settings = config.load(None, {**about, **{key.replace("__", "."): value for key, value in changed.items()}})
     before = len(subscriber.heard)
@@ -345,10 +345,10 @@ def a_run(port: int, subscriber: Subscriber, **changed: Any) -> set[str]:
             reporting.on_health(Health(camera, CameraState.STREAMING, 1.0))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
             reporting.on_decision(decision)
-            told = len(subscriber.on("fmd/again/decision"))
+            sent = len(subscriber.on("fmd/again/decision"))
             step = Step(frame_of(texture(64, 64)), True, True, (), (), {}, (), (), Signal.NO_MASK, {}, camera)
             reporting.on_step(step, Delivery())
-            wait_for(lambda count=told: len(subscriber.on("fmd/again/decision")) > count)
+            wait_for(lambda count=sent: len(subscriber.on("fmd/again/decision")) > count)
         reporting.on_settings(settings)
         wait_for(lambda: "fmd/again/metrics" in {topic for topic, _, _ in subscriber.heard[before:]})
     wait_for(lambda: ("fmd/again/status", b"offline", False) in subscriber.heard[before:])
@@ -371,7 +371,7 @@ TWO = {"in": "picamera2", "out": "rtsp://x/"}
         ({"camera__sources": TWO}, {"camera__sources": {"out": "rtsp://x/"}, "mqtt__discovery": False}),
     ],
 )
-def test_after_a_restart_the_broker_keeps_what_it_would_had_there_been_no_run_before(
+def test_a_restart_leaves_only_topics_of_the_present_settings_retained(
     tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     kept = []
@@ -390,15 +390,15 @@ def test_after_a_restart_the_broker_keeps_what_it_would_had_there_been_no_run_be
 
 
 @needs_broker
-def test_once_it_knows_what_the_broker_keeps_it_is_not_sent_its_own_messages(tmp_path: Path) -> None:
+def test_the_publisher_unsubscribes_once_it_knows_the_retained_topics(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch(mode=0o666)
     broker = Broker(tmp_path, f"allow_anonymous true\nlog_dest file {log}\nlog_type all")
-    messenger = connected(broker.port, "echo")
+    publisher = connected(broker.port, "echo")
     wait_for(lambda: "UNSUBACK to fmd-echo" in log.read_text())
-    messenger.send(message(MessageKind.STATE, state="no_mask"))
-    messenger.send(message(MessageKind.HEALTH, "yard", state="dark", reason=""))
-    messenger.close()
+    publisher.send(message(MessageKind.STATE, state="no_mask"))
+    publisher.send(message(MessageKind.HEALTH, "yard", state="dark", reason=""))
+    publisher.close()
     broker.stop()
     after = log.read_text().partition("UNSUBACK to fmd-echo")[2]
     assert "Received PUBLISH from fmd-echo" in after
@@ -406,42 +406,42 @@ def test_once_it_knows_what_the_broker_keeps_it_is_not_sent_its_own_messages(tmp
 
 
 @needs_broker
-def test_a_door_that_may_not_read_on_its_broker_tells_all_the_same(tmp_path: Path) -> None:
+def test_a_publisher_without_read_permission_publishes_anyway(tmp_path: Path) -> None:
     (tmp_path / "acl").write_text("topic write fmd/#\ntopic write homeassistant/#\n")
     (tmp_path / "acl").chmod(0o600)
     broker = Broker(tmp_path, f"allow_anonymous true\nacl_file {tmp_path / 'acl'}")
-    messenger = connected(broker.port, "mute")
-    messenger.send(message(MessageKind.STATE, state="no_mask"))
-    messenger.close()
+    publisher = connected(broker.port, "mute")
+    publisher.send(message(MessageKind.STATE, state="no_mask"))
+    publisher.close()
     broker.stop()
 
 
 @needs_broker
-def test_a_camera_that_is_back_stays_announced(broker: Broker, subscriber: Subscriber) -> None:
-    """The word of its removal waited for a broker that was away."""
-    messenger = MqttPublisher(settings_for(broker.port), "back", True, ["in", "out"])
-    messenger.open()
-    wait_for(lambda: sends(messenger, message(MessageKind.HEALTH, state="streaming", reason="")))
-    messenger.send(message(MessageKind.REMOVED, "out"))
+def test_a_camera_that_returns_stays_announced(broker: Broker, subscriber: Subscriber) -> None:
+    """The message about its removal waited for a broker that was down."""
+    publisher = MqttPublisher(settings_for(broker.port), "back", True, ["in", "out"])
+    publisher.open()
+    wait_for(lambda: sends(publisher, message(MessageKind.HEALTH, state="streaming", reason="")))
+    publisher.send(message(MessageKind.REMOVED, "out"))
     wait_for(lambda: subscriber.on("fmd/back/picture/out") == [b""])
-    messenger.close()
+    publisher.close()
     assert {topic for topic, payload, _ in subscriber.heard if payload == b"" and "fmd_back" in topic} == set()
 
 
 @needs_broker
-def test_of_many_cameras_every_one_is_announced(broker: Broker, subscriber: Subscriber) -> None:
+def test_every_one_of_many_cameras_is_announced(broker: Broker, subscriber: Subscriber) -> None:
     cameras = [f"camera{number}" for number in range(40)]
-    messenger = MqttPublisher(settings_for(broker.port), "many", cameras=cameras)
-    messenger.open()
-    wait_for(lambda: sends(messenger, message(MessageKind.HEALTH, state="streaming", reason="")))
+    publisher = MqttPublisher(settings_for(broker.port), "many", cameras=cameras)
+    publisher.open()
+    wait_for(lambda: sends(publisher, message(MessageKind.HEALTH, state="streaming", reason="")))
     topics = discovery(settings_for(broker.port), "many", cameras=cameras)
     assert len(topics) > 120
     wait_for(lambda: all(subscriber.on(topic) for topic in topics))
-    messenger.close()
+    publisher.close()
 
 
 @pytest.mark.parametrize(("state", "blind"), [("streaming", "OFF"), ("dark", "ON"), ("lost", "ON")])
-def test_a_cameras_blindness_is_its_health(state: str, blind: str) -> None:
+def test_health_reports_a_blind_camera(state: str, blind: str) -> None:
     jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
     entity = discovery(settings_for(1883), "door", cameras=["in"])[
         "homeassistant/binary_sensor/fmd_door-in/blind/config"
@@ -454,7 +454,7 @@ def test_a_cameras_blindness_is_its_health(state: str, blind: str) -> None:
     ("state", "alarm", "blind"),
     [("no_mask", "ON", "OFF"), ("incorrect_mask", "ON", "OFF"), ("blind", "OFF", "ON"), ("running", "OFF", "OFF")],
 )
-def test_the_templates_say_what_the_states_mean(state: str, alarm: str, blind: str) -> None:
+def test_the_templates_translate_every_state(state: str, alarm: str, blind: str) -> None:
     jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
     entities = discovery(settings_for(1883), "door")
     for what, expected in (("alarm", alarm), ("blind", blind)):
@@ -463,11 +463,11 @@ def test_the_templates_say_what_the_states_mean(state: str, alarm: str, blind: s
 
 
 @needs_broker
-def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_restarts_gets_the_waiting_messages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "edge")
     broker = Broker(tmp_path)
-    messenger = MqttPublisher(settings_for(broker.port), "d")
-    outbox = Outbox("mqtt", messenger, 10, retry_s=0.1)
+    publisher = MqttPublisher(settings_for(broker.port), "d")
+    outbox = Outbox("mqtt", publisher, 10, retry_s=0.1)
     outbox.post(message(MessageKind.DECISION, number=1))
     wait_for(lambda: outbox.sent == 1)
     broker.stop()
@@ -486,7 +486,7 @@ def test_a_broker_that_dies_and_comes_back_gets_what_waited(tmp_path: Path, capl
 
 
 @needs_broker
-def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_are(
+def test_a_reload_to_another_broker_keeps_the_queue_and_publishes_the_state(
     alone: tuple[Broker, Subscriber],
 ) -> None:
     """The first address was mistyped. What the door had to say since then reaches the right one."""
@@ -508,7 +508,7 @@ def test_a_reload_to_another_broker_takes_along_what_waits_and_says_how_things_a
     assert subscriber.on("fmd/moved/status") == [b"online", b"offline"]
 
 
-def test_a_password_written_anew_is_another_receiver(tmp_path: Path) -> None:
+def test_a_rewritten_password_file_makes_another_publisher(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     settings = config.load(None, {"mqtt.host": "broker", "mqtt.username": "me", "mqtt.password_file": str(secret)})
     secret.write_text("one\n")
@@ -519,21 +519,21 @@ def test_a_password_written_anew_is_another_receiver(tmp_path: Path) -> None:
     assert "broker" not in repr(before)
 
 
-def test_a_broker_that_is_not_there_is_told_and_costs_nothing() -> None:
-    messenger = opened(settings_for(free_port()), "e")
-    told = message(MessageKind.STATE, state="running")
-    wait_for(lambda: not sends(messenger, told) and "cannot be reached" in reason(messenger, told))
-    messenger.close()
+def test_a_missing_broker_is_reported_and_costs_nothing() -> None:
+    publisher = opened(settings_for(free_port()), "e")
+    sent = message(MessageKind.STATE, state="running")
+    wait_for(lambda: not sends(publisher, sent) and "cannot be reached" in reason(publisher, sent))
+    publisher.close()
 
 
-def reason(messenger: MqttPublisher, told: Message) -> str:
+def reason(publisher: MqttPublisher, message: Message) -> str:
     with pytest.raises(PublishError) as caught:
-        messenger.send(told)
+        publisher.send(message)
     return str(caught.value)
 
 
-def test_a_broker_that_takes_the_connection_and_never_answers_stops_nobody() -> None:
-    """A black hole: the kernel accepts, nobody ever reads."""
+def test_a_broker_that_never_answers_blocks_nothing() -> None:
+    """A server whose kernel accepts connections, and that never reads."""
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen(16)
@@ -581,19 +581,19 @@ class Deaf(threading.Thread):
         self.hung_up = True
 
 
-def test_one_whose_goodbye_is_not_taken_hangs_up_all_the_same() -> None:
+def test_close_disconnects_even_if_offline_is_not_acknowledged() -> None:
     before, broker = set(threading.enumerate()), Deaf(asks=20)
-    messenger = opened(settings_for(broker.port), "m")
+    publisher = opened(settings_for(broker.port), "m")
     wait_for(lambda: broker.asked)
     with pytest.raises(ValueError, match="QUEUE_SIZE"):
-        messenger.close()
+        publisher.close()
     wait_for(lambda: broker.hung_up)
     assert broker.heard.endswith(b"\xe0\x00")  # DISCONNECT
     assert set(threading.enumerate()) - before <= {broker}
 
 
 @needs_broker
-def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
+def test_the_broker_accepts_the_password_from_its_file(tmp_path: Path) -> None:
     made = shutil.which("mosquitto_passwd")
     if made is None:
         pytest.skip("mosquitto_passwd is not installed")
@@ -602,18 +602,18 @@ def test_a_password_is_asked_for_and_read_from_its_file(tmp_path: Path) -> None:
     broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {tmp_path / 'users'}")
     (tmp_path / "right").write_text("s3cret\n")
     (tmp_path / "wrong").write_text("guess\n")
-    messenger = connected(broker.port, "g", username="door", password_file=str(tmp_path / "right"))
-    messenger.close()
+    publisher = connected(broker.port, "g", username="door", password_file=str(tmp_path / "right"))
+    publisher.close()
     refused = opened(settings_for(broker.port, username="door", password_file=str(tmp_path / "wrong")), "h")
-    told = message(MessageKind.STATE, state="running")
-    wait_for(lambda: "refuses" in reason(refused, told))
-    assert "guess" not in reason(refused, told)
+    sent = message(MessageKind.STATE, state="running")
+    wait_for(lambda: "refuses" in reason(refused, sent))
+    assert "guess" not in reason(refused, sent)
     refused.close()
     broker.stop()
 
 
 @needs_broker
-def test_an_encrypted_broker_is_spoken_to_where_its_certificate_is_ours_and_not_otherwise(tmp_path: Path) -> None:
+def test_an_encrypted_broker_needs_a_certificate_of_the_configured_ca(tmp_path: Path) -> None:
     made = shutil.which("openssl")
     if made is None:
         pytest.skip("openssl is not installed")
@@ -622,27 +622,27 @@ def test_an_encrypted_broker_is_spoken_to_where_its_certificate_is_ours_and_not_
     ask = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     subprocess.run([made, *ask, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     broker = Broker(tmp_path, f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}")
-    messenger = connected(broker.port, "k", tls=True, ca_file=str(certificate))
-    messenger.close()
+    publisher = connected(broker.port, "k", tls=True, ca_file=str(certificate))
+    publisher.close()
     stranger = opened(settings_for(broker.port, tls=True), "l")
-    told = message(MessageKind.STATE, state="running")
-    wait_for(lambda: "cannot be reached" in reason(stranger, told))
+    sent = message(MessageKind.STATE, state="running")
+    wait_for(lambda: "cannot be reached" in reason(stranger, sent))
     stranger.close()
     broker.stop()
 
 
-def test_a_password_file_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
+def test_an_unreadable_password_file_is_reported_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^mqtt\.password_file: .*nowhere: No such file"):
         MqttPublisher(settings_for(1883, username="door", password_file=str(tmp_path / "nowhere")), "i")
 
 
-def test_a_certificate_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_reported_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(SettingsError, match=r"^mqtt\.ca_file: "):
         MqttPublisher(settings_for(8883, tls=True, ca_file=str(tmp_path / "ca.pem")), "j")
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(RuntimeMissingError, match=r"^mqtt\.host: .*pip install '\.\[mqtt\]'"):
         next(drivers.publishers(config.load(None, {"mqtt.host": "localhost"}))).open()

@@ -64,9 +64,11 @@ class Clock:
         return self.now_s
 
 
-def messenger(url: str, clock: Clock | None = None, memory: Path | None = None, **changed: Any) -> ApprisePublisher:
+def publisher_for(
+    url: str, clock: Clock | None = None, history: Path | None = None, **changed: Any
+) -> ApprisePublisher:
     settings = config.load(None, {f"notify.{key}": value for key, value in changed.items()}).notify
-    return ApprisePublisher(settings, url, "door", clock or Clock(), memory)
+    return ApprisePublisher(settings, url, "door", clock or Clock(), history)
 
 
 def decided(
@@ -81,22 +83,22 @@ def health(state: str, reason: str = "", camera: str = "") -> Message:
     return Message(MessageKind.HEALTH, 1.8e9, camera, {"state": state, "reason": reason})
 
 
-def test_a_webhook_is_told_of_a_violation_in_a_sentence(web: Web) -> None:
-    messenger(web.url).send(decided(camera="yard"))
+def test_a_webhook_gets_a_sentence_about_a_violation(web: Web) -> None:
+    publisher_for(web.url).send(decided(camera="yard"))
     assert web.got[0]["title"] == "fmd door"
-    assert web.got[0]["message"].endswith("at yard: somebody without a proper mask (without_mask)")
+    assert web.got[0]["message"].endswith("at yard: a person without a proper mask (without_mask)")
     assert web.got[0]["type"] == "warning"
     assert not web.got[0].get("attachments")
 
 
-def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
-    messenger(web.url).send(decided(picture=b"\xff\xd8\xff\xe0jpeg"))
+def test_a_picture_is_attached_if_there_is_one(web: Web) -> None:
+    publisher_for(web.url).send(decided(picture=b"\xff\xd8\xff\xe0jpeg"))
     (attached,) = web.got[0]["attachments"]
     assert (attached["filename"], attached["mimetype"]) == ("door.jpg", "image/jpeg")
 
 
 @pytest.mark.parametrize(
-    ("told", "event"),
+    ("publisher", "event"),
     [
         (decided("violation"), "violation"),
         (decided("violation", signal="reminder"), "reminder"),
@@ -110,25 +112,25 @@ def test_a_picture_goes_with_it_where_there_is_one(web: Web) -> None:
         (health("streaming"), "recovered"),
     ],
 )
-def test_only_what_is_asked_for_is_told(web: Web, told: Message, event: str) -> None:
-    asked = messenger(web.url, on=[event])
+def test_only_configured_events_are_sent(web: Web, publisher: Message, event: str) -> None:
+    asked = publisher_for(web.url, on=[event])
     if event == "recovered":
         asked.send(health("lost"))
-    asked.send(told)
+    asked.send(publisher)
     assert len(web.got) == 1
-    messenger(web.url, on=[other for other in EVENTS if other != event]).send(told)
+    publisher_for(web.url, on=[other for other in EVENTS if other != event]).send(publisher)
     assert len(web.got) == 1
 
 
-def test_an_alarm_for_somebody_unclear_accuses_nobody_of_wearing_no_mask(web: Web) -> None:
-    messenger(web.url).send(decided("unsure", signal="no_mask"))
-    assert web.got[0]["message"].endswith(": the alarm is on for somebody who could not be judged")
+def test_an_alarm_for_an_unsure_outcome_claims_no_missing_mask(web: Web) -> None:
+    publisher_for(web.url).send(decided("unsure", signal="no_mask"))
+    assert web.got[0]["message"].endswith(": the alarm is on for a person who could not be judged")
     assert web.got[0]["type"] == "warning"
 
 
-@pytest.mark.parametrize("told", [decided(change="left"), health("starting")])
-def test_departures_and_starts_are_no_news(web: Web, told: Message) -> None:
-    messenger(web.url, on=list(EVENTS)).send(told)
+@pytest.mark.parametrize("publisher", [decided(change="left"), health("starting")])
+def test_departures_and_starts_are_not_sent(web: Web, publisher: Message) -> None:
+    publisher_for(web.url, on=list(EVENTS)).send(publisher)
     assert web.got == []
 
 
@@ -136,71 +138,71 @@ def words(web: Web) -> list[str]:
     return [each["message"].partition(": ")[2].partition(":")[0] for each in web.got]
 
 
-def test_a_camera_that_begins_to_see_is_no_news_unless_it_was_blind(web: Web) -> None:
-    told = messenger(web.url, every_s=0.0)
+def test_a_recovery_is_sent_only_after_a_blindness(web: Web) -> None:
+    publisher = publisher_for(web.url, every_s=0.0)
     for state in ("streaming", "lost", "stalled", "lost", "streaming", "streaming"):
-        told.send(health(state))
-    assert words(web) == ["the camera is blind", "the camera sees again"]
-    told.send(health("dark", camera="yard"))
-    told.send(health("streaming"))
-    told.send(health("streaming", camera="yard"))
-    assert words(web)[2:] == ["the camera is blind", "the camera sees again"]
+        publisher.send(health(state))
+    assert words(web) == ["the camera is blind", "the camera works again"]
+    publisher.send(health("dark", camera="yard"))
+    publisher.send(health("streaming"))
+    publisher.send(health("streaming", camera="yard"))
+    assert words(web)[2:] == ["the camera is blind", "the camera works again"]
 
 
-def test_a_blindness_is_told_once_however_often_fmd_is_started_anew(web: Web, tmp_path: Path) -> None:
-    clock, memory = Clock(), tmp_path / "notify-1.json"
+def test_a_blindness_is_sent_once_over_many_restarts(web: Web, tmp_path: Path) -> None:
+    clock, history = Clock(), tmp_path / "notify-1.json"
     for state in ["lost"] * 20 + ["streaming"] * 3:
         clock.now_s += 60.0
-        messenger(web.url, clock, memory, every_s=10.0).send(health(state))
-    assert words(web) == ["the camera is blind", "the camera sees again"]
+        publisher_for(web.url, clock, history, every_s=10.0).send(health(state))
+    assert words(web) == ["the camera is blind", "the camera works again"]
 
 
-def test_a_violation_in_a_while_is_told_once_however_often_fmd_is_started_anew(web: Web, tmp_path: Path) -> None:
-    clock, memory = Clock(), tmp_path / "notify-1.json"
+def test_the_interval_of_violations_holds_over_many_restarts(web: Web, tmp_path: Path) -> None:
+    clock, history = Clock(), tmp_path / "notify-1.json"
     for _ in range(12):
         clock.now_s += 6.0
-        messenger(web.url, clock, memory, every_s=60.0).send(decided())
+        publisher_for(web.url, clock, history, every_s=60.0).send(decided())
     assert len(web.got) == 2
 
 
-def test_what_was_not_taken_is_told_by_the_next_process(web: Web, tmp_path: Path) -> None:
-    memory = tmp_path / "notify-1.json"
+def test_a_refused_message_is_sent_by_the_next_process(web: Web, tmp_path: Path) -> None:
+    history = tmp_path / "notify-1.json"
     web.status = 500
     with pytest.raises(PublishError):
-        messenger(web.url, memory=memory).send(health("lost"))
+        publisher_for(web.url, history=history).send(health("lost"))
     web.status = 200
-    messenger(web.url, memory=memory).send(health("lost"))
+    publisher_for(web.url, history=history).send(health("lost"))
     assert words(web) == ["the camera is blind"] * 2
 
 
-def test_a_memory_that_is_somebody_elses_or_no_good_hides_nothing(web: Web, tmp_path: Path) -> None:
-    memory = tmp_path / "notify-1.json"
-    messenger("json://127.0.0.1:9/other", memory=memory, on=["recovered"]).send(health("lost"))
-    assert memory.exists()
-    messenger(web.url, memory=memory).send(health("lost"))
-    memory.write_bytes(b'{"where": 1')
-    messenger(web.url, memory=memory).send(health("lost"))
-    messenger(web.url, memory=tmp_path / "missing" / "notify-1.json").send(health("lost"))
+def test_a_history_of_another_url_or_a_damaged_one_hides_nothing(web: Web, tmp_path: Path) -> None:
+    history = tmp_path / "notify-1.json"
+    publisher_for("json://127.0.0.1:9/other", history=history, on=["recovered"]).send(health("lost"))
+    assert history.exists()
+    publisher_for(web.url, history=history).send(health("lost"))
+    history.write_bytes(b'{"where": 1')
+    publisher_for(web.url, history=history).send(health("lost"))
+    publisher_for(web.url, history=tmp_path / "missing" / "notify-1.json").send(health("lost"))
     assert len(web.got) == 3
 
 
-def test_no_secret_of_a_url_is_remembered(web: Web, tmp_path: Path) -> None:
+def test_the_history_holds_no_secret_of_the_url(web: Web, tmp_path: Path) -> None:
     url = web.url.replace("://", "://user:Secret7@")
-    messenger(url, memory=tmp_path / "notify-1.json").send(health("lost"))
+    publisher_for(url, history=tmp_path / "notify-1.json").send(health("lost"))
     assert "Secret7" not in (tmp_path / "notify-1.json").read_text()
 
 
-def test_one_message_in_a_while_of_each_and_the_next_says_how_many_were_left_out(web: Web) -> None:
+def test_each_event_is_sent_once_per_interval_with_the_number_omitted(web: Web) -> None:
     clock = Clock()
-    told = messenger(web.url, clock, every_s=60.0)
+    publisher = publisher_for(web.url, clock, every_s=60.0)
     for second in range(0, 59, 10):
         clock.now_s = second
-        told.send(decided())
-    told.send(health("lost", "unplugged"))
+        publisher.send(decided())
+    publisher.send(health("lost", "unplugged"))
     clock.now_s = 60.0
-    told.send(decided())
+    publisher.send(decided())
     clock.now_s = 120.0
-    told.send(decided())
+    publisher.send(decided())
     said = [each["message"] for each in web.got]
     assert [("more" in each, "blind" in each) for each in said] == [
         (False, False),
@@ -211,30 +213,30 @@ def test_one_message_in_a_while_of_each_and_the_next_says_how_many_were_left_out
     assert "(5 more since the last message)" in said[2]
 
 
-def test_what_was_not_taken_is_an_error_and_does_not_count_as_told(web: Web) -> None:
-    told = messenger(web.url)
+def test_a_refused_message_is_an_error_and_does_not_count_as_sent(web: Web) -> None:
+    publisher = publisher_for(web.url)
     web.status = 500
     with pytest.raises(PublishError, match="500"):
-        told.send(decided())
+        publisher.send(decided())
     web.status = 200
-    told.send(decided())
+    publisher.send(decided())
     assert len(web.got) == 2
 
 
-def test_a_dead_server_is_an_error_in_its_own_words() -> None:
+def test_a_dead_server_is_an_error_with_its_reason() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     with pytest.raises(PublishError, match=r"JSON|onnection"):
-        messenger(f"json://127.0.0.1:{port}/").send(decided())
+        publisher_for(f"json://127.0.0.1:{port}/").send(decided())
 
 
-def test_a_server_that_never_answers_stops_nobody() -> None:
+def test_a_server_that_never_answers_blocks_nothing() -> None:
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen(16)
         before_s = time.monotonic()
-        outbox = Outbox("json", messenger(f"json://127.0.0.1:{hole.getsockname()[1]}/", every_s=0.0), 5)
+        outbox = Outbox("json", publisher_for(f"json://127.0.0.1:{hole.getsockname()[1]}/", every_s=0.0), 5)
         for _ in range(1000):
             outbox.post(decided())
         outbox.close(within_s=0.3)
@@ -278,7 +280,7 @@ def test_mail_is_sent() -> None:
     mail = Mail()
     mail.start()
     url = f"mailto://127.0.0.1:{mail.port}?from=door@example.org&to=desk@example.org&mode=insecure"
-    messenger(url).send(health("lost", "unplugged"))
+    publisher_for(url).send(health("lost", "unplugged"))
     mail.join(10)
     assert b"To: desk@example.org" in mail.text
     assert b"fmd door" in mail.text
@@ -290,25 +292,25 @@ def test_urls_come_from_settings_and_file(tmp_path: Path) -> None:
     assert list(urls_of(settings.notify)) == ["json://a/", "json://b/", "mailto://c"]
 
 
-def test_a_file_of_urls_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_of_urls_is_reported(tmp_path: Path) -> None:
     settings = config.load(None, {"notify.urls_file": str(tmp_path / "nowhere")})
     with pytest.raises(SettingsError, match=r"^notify\.urls_file: .*nowhere: No such file"):
         list(drivers.publishers(settings))
 
 
-def test_telegram_and_its_like_are_taken_and_keep_their_secrets() -> None:
-    made = messenger("tgram://123456789:abcdefg_hijklmnop/12315544/")
+def test_telegram_urls_are_accepted_and_keep_their_secrets() -> None:
+    made = publisher_for("tgram://123456789:abcdefg_hijklmnop/12315544/")
     assert made.where.startswith("tgram://")
     assert "abcdefg_hijklmnop" not in made.where
 
 
-def test_a_url_nobody_can_use_is_told_at_the_start_without_its_secrets() -> None:
+def test_an_unusable_url_is_refused_at_the_start_without_its_secrets() -> None:
     with pytest.raises(SettingsError, match=r"^notify\.urls: .* nonsense://\.\.\. \(.+\)$") as caught:
-        messenger("nonsense://user:s3cret@host")
+        publisher_for("nonsense://user:s3cret@host")
     assert "s3cret" not in str(caught.value)
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(RuntimeMissingError, match=r"^notify\.urls: .*pip install '\.\[notify\]'"):
         next(drivers.publishers(config.load(None, {"notify.urls": ["json://localhost/"]}))).open()

@@ -1,4 +1,4 @@
-"""One suite over every output driver: what :class:`edge.contracts.Output` promises, each of them keeps."""
+"""One suite for every output driver: each keeps the contract of :class:`edge.contracts.Output`."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_off_when_made(made: Made) -> None:
     assert states() == [False]
 
 
-def test_on_and_off_as_told(made: Made) -> None:
+def test_set_switches_on_and_off(made: Made) -> None:
     output, states = made
     for on in (True, True, False, True):
         output.set(on)
     assert states() == [False, True, False, True]
 
 
-def test_close_switches_off_and_may_come_twice(made: Made) -> None:
+def test_close_switches_off_and_is_safe_twice(made: Made) -> None:
     output, states = made
     output.set(True)
     output.close()
@@ -81,32 +81,30 @@ def test_close_switches_off_and_may_come_twice(made: Made) -> None:
     assert states() == [False, True, False]
 
 
-def test_a_released_pin_may_be_taken_again(mock_pins: Any) -> None:
+def test_a_released_pin_can_be_opened_again(mock_pins: Any) -> None:
     for _ in range(3):
         GpioOutput("led", 17, True).close()
 
 
-def test_a_pin_in_use_is_told_with_its_key(mock_pins: Any) -> None:
+def test_a_pin_in_use_is_reported_with_its_setting(mock_pins: Any) -> None:
     first = GpioOutput("led", 17, True)
     with pytest.raises(OutputError, match=r"^alert\.buzzer_pin: GPIO17 is in use .*gpioinfo"):
         GpioOutput("buzzer", 17, True)
     first.close()
 
 
-def test_a_pin_the_board_lacks_is_told(mock_pins: Any) -> None:
+def test_a_pin_that_the_board_lacks_is_reported(mock_pins: Any) -> None:
     with pytest.raises(OutputError, match=r"^alert\.led_pin: GPIO99 cannot be driven"):
         GpioOutput("led", 99, True)
 
 
-def test_an_empty_name_of_a_factory_counts_as_none_and_that_means_lgpio(
-    monkeypatch: pytest.MonkeyPatch, mock_pins: Any
-) -> None:
+def test_an_empty_factory_variable_means_lgpio(monkeypatch: pytest.MonkeyPatch, mock_pins: Any) -> None:
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "")
     GpioOutput("led", 17, True).close()
     assert os.environ["GPIOZERO_PIN_FACTORY"] == "lgpio"
 
 
-def test_a_line_that_fails_while_on_is_told_and_released(mock_pins: Any) -> None:
+def test_a_line_that_fails_while_on_is_reported_and_released(mock_pins: Any) -> None:
     """As when a USB GPIO board is pulled: switching off fails, the pin must be given up all the same."""
     output = GpioOutput("led", 17, True)
     output.set(True)
@@ -118,7 +116,7 @@ def test_a_line_that_fails_while_on_is_told_and_released(mock_pins: Any) -> None
     GpioOutput("led", 17, True).close()
 
 
-def test_auto_takes_gpio_and_never_a_fake(mock_pins: Any) -> None:
+def test_auto_selects_gpio_and_never_a_fake(mock_pins: Any) -> None:
     output = drivers.open_output(config.load(None, {"alert.driver": "auto"}).alert, "led", 17)
     assert isinstance(output, GpioOutput)
     output.close()
@@ -138,7 +136,7 @@ def test_console_is_a_fake_and_must_be_named() -> None:
     assert (output.name, output.pin, output.active_high) == ("buzzer", 27, False)
 
 
-def test_console_remembers_no_more_after_weeks() -> None:
+def test_console_uses_no_more_memory_after_weeks() -> None:
     output = ConsoleOutput("led", 17, True)
     tracemalloc.start()
     try:
@@ -151,7 +149,7 @@ def test_console_remembers_no_more_after_weeks() -> None:
     assert after - before < 1000
 
 
-def test_auto_takes_a_name_for_a_line_and_a_path_for_a_lamp() -> None:
+def test_auto_opens_a_name_as_a_line_and_a_path_as_a_file() -> None:
     assert drivers.output_kind("auto", 17) == "gpiozero"
     assert drivers.output_kind("auto", "PQ.05") == "gpiod"
     for driver in ("auto", "gpiozero", "gpiod"):
@@ -180,7 +178,7 @@ def test_a_busy_pin_is_waited_for(mock_pins: Any) -> None:
     assert waited == [0.5, 0.5, 0.5]
 
 
-def test_a_pin_that_stays_busy_is_given_up_in_time(mock_pins: Any) -> None:
+def test_a_pin_that_stays_busy_fails_in_time(mock_pins: Any) -> None:
     taken, waited = GpioOutput("led", 17, True), list[float]()
     with pytest.raises(OutputBusyError, match=r"alert\.led_pin: GPIO17 is in use"):
         drivers.open_output(config.load().alert, "led", 17, waited.append)
@@ -195,7 +193,7 @@ def test_a_pin_that_is_wrong_is_not_waited_for(mock_pins: Any) -> None:
     assert not waited
 
 
-def test_a_busy_pin_names_its_holder_where_the_kernel_tells(mock_pins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_pin_names_its_holder_if_the_kernel_does(mock_pins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """lgpio's line information, [status, GPIO, flags, name, user], on a stand-in for it."""
     asked = []
     library = SimpleNamespace(
@@ -205,18 +203,18 @@ def test_a_busy_pin_names_its_holder_where_the_kernel_tells(mock_pins: Any, monk
     )
     monkeypatch.setitem(sys.modules, "lgpio", library)
     taken = GpioOutput("led", 17, True)
-    with pytest.raises(OutputBusyError, match=r"GPIO17 is in use by spi0 CS0; stop that first$"):
+    with pytest.raises(OutputBusyError, match=r"GPIO17 is in use by spi0 CS0; stop spi0 CS0 first$"):
         GpioOutput("buzzer", 17, True)
     assert asked == [0, 7]
     taken.close()
 
 
-def test_a_lamp_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_led_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"^alert\.led_pin: no such file: .*nowhere; .*/sys/class/leds"):
         LedFileOutput("led", str(tmp_path / "nowhere"), True)
 
 
-def test_a_lamp_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_an_led_file_that_disappears_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "usb"
     folder.mkdir()
     (folder / "brightness").touch()

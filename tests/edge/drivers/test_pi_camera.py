@@ -49,12 +49,12 @@ class Library:
         return PiCamera(SETTINGS, name, lambda: now_s, module=self.module)
 
 
-def test_the_small_stream_is_as_wide_as_the_shipped_detector_sees() -> None:
+def test_the_small_stream_is_as_wide_as_the_shipped_detectors_input() -> None:
     shipped = bundle.unpack(paths.shipped_model("detector"))
     assert shipped.contract.input.width == LORES_WIDTH
 
 
-def test_bytes_that_are_bgr_in_memory_come_out_as_rgb() -> None:
+def test_bgr_in_memory_becomes_rgb() -> None:
     frame = Library(plain(200, 120, 40)).open().read()
     assert frame is not None
     assert frame.image.shape == (480, 640, 3)
@@ -92,7 +92,7 @@ def test_frames_carry_the_clocks_time_and_count_up() -> None:
     assert (first.captured_s, first.index, second.index) == (12.5, 0, 1)
 
 
-def test_every_request_is_given_back() -> None:
+def test_every_request_is_released() -> None:
     """A camera has four buffers; one kept is one less, and the fifth frame never comes."""
     library = Library(*[plain(0, 0, 0)] * 10)
     camera = library.open()
@@ -108,7 +108,7 @@ def test_pictures_outlive_their_request() -> None:
     assert frame.luma.base is None or frame.luma.flags.owndata
 
 
-def test_a_stall_is_told_with_how_long() -> None:
+def test_a_stall_is_reported_with_its_duration() -> None:
     camera = Library().open()
     with pytest.raises(CameraError, match=r"no picture for 1\.5 s .*check the ribbon cable"):
         camera.read()
@@ -120,7 +120,7 @@ def test_open_configure_start_stop_close_in_this_order() -> None:
     assert library.made[0].calls == ["open 1", "configure", "start", "stop", "close"]
 
 
-def test_the_sensor_is_read_out_in_full() -> None:
+def test_the_whole_sensor_is_used() -> None:
     """Nearest in size would be a mode that shows the middle of the view only."""
     library = Library()
     library.open()
@@ -131,7 +131,7 @@ def test_the_sensor_is_read_out_in_full() -> None:
     ("width", "height", "fps", "size"),
     [(1640, 1232, 30, (1640, 1232)), (1920, 1080, 15, (3280, 2464)), (1920, 1080, 40, None), (4000, 3000, 5, None)],
 )
-def test_the_smallest_full_mode_that_is_large_and_quick_enough_is_taken(
+def test_the_smallest_sufficient_full_mode_is_selected(
     width: int, height: int, fps: float, size: tuple[int, int] | None
 ) -> None:
     settings = config.load(None, {"camera.width": width, "camera.height": height, "camera.fps": fps}).camera
@@ -139,11 +139,11 @@ def test_the_smallest_full_mode_that_is_large_and_quick_enough_is_taken(
     assert chosen.get("sensor", {}).get("output_size") == size
 
 
-def test_modes_that_do_not_tell_their_view_leave_the_choice_to_picamera2() -> None:
+def test_modes_without_a_view_leave_the_choice_to_picamera2() -> None:
     assert whole_view([{"size": (640, 480), "fps": 30.0}], SETTINGS) == {}
 
 
-def test_a_camera_that_does_not_start_is_told_and_given_back() -> None:
+def test_a_camera_that_does_not_start_is_reported_and_released() -> None:
     library = Library(trouble="Camera __init__ sequence did not complete.")
     with pytest.raises(CameraError, match="cannot start camera 0: Camera __init__ sequence did not complete"):
         library.open()
@@ -153,17 +153,17 @@ def test_a_camera_that_does_not_start_is_told_and_given_back() -> None:
 @pytest.mark.parametrize(
     ("name", "cameras", "said"),
     [
-        ("", 0, "sees 0 cameras, asked for number 0; check the ribbon"),
-        ("2", 2, "sees 2 cameras, asked for number 2"),
+        ("", 0, "got camera number 0, but picamera2 finds 0 cameras; check the ribbon"),
+        ("2", 2, "got camera number 2, but picamera2 finds 2 cameras"),
         ("left", 1, "got 'left', expected a number, as in picamera2:1"),
     ],
 )
-def test_a_number_that_is_no_camera_is_told(name: str, cameras: int, said: str) -> None:
+def test_a_number_without_a_camera_is_reported(name: str, cameras: int, said: str) -> None:
     with pytest.raises(CameraError, match=said):
         Library(cameras=cameras).open(name)
 
 
-def test_without_picamera2_it_says_how_to_get_it() -> None:
+def test_without_picamera2_the_error_says_how_to_install_it() -> None:
     pytest.importorskip("cv2")
     try:
         import picamera2  # noqa: F401

@@ -29,7 +29,7 @@ def test_the_shipped_sound_is_short_loud_and_begins_with_the_notes() -> None:
     assert np.abs(sound[: len(notes)] - notes * speech.PEAK / np.abs(notes).max()).max() < 1e-3
 
 
-def test_each_note_is_at_its_pitch() -> None:
+def test_each_note_has_its_pitch() -> None:
     half = len(speech.chime()) // 2
     for note, hertz in zip((speech.chime()[:half], speech.chime()[half:]), speech.NOTES, strict=True):
         spectrum = np.abs(np.fft.rfft(note))
@@ -37,7 +37,7 @@ def test_each_note_is_at_its_pitch() -> None:
 
 
 @needs_espeak
-def test_the_recipe_makes_what_ships() -> None:
+def test_the_recipe_makes_the_shipped_sound() -> None:
     """Within what releases of espeak-ng differ by: the notes to the sample, the speech in length and loudness."""
     made, shipped = speech.compose(), spoken(paths.SHIPPED_SOUND)
     assert len(made) == pytest.approx(len(shipped), rel=0.2)
@@ -51,12 +51,12 @@ def test_another_sentence_in_another_language_is_made(tmp_path: Path) -> None:
 
 
 @needs_espeak
-def test_a_voice_there_is_none_of_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_voice_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert speech.main([str(tmp_path / "x.wav"), "--voice", "nowhere"]) == 1
-    assert "espeak-ng cannot say this in 'nowhere'" in capsys.readouterr().err
+    assert "espeak-ng cannot speak this in 'nowhere'" in capsys.readouterr().err
 
 
-def test_without_espeak_it_says_what_to_install_and_makes_the_notes(
+def test_without_espeak_the_error_says_what_to_install_and_the_notes_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")

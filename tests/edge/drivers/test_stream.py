@@ -125,24 +125,25 @@ def test_a_real_stream_gives_its_pictures_in_rgb(server: Server) -> None:
     assert "OPENCV_FFMPEG_CAPTURE_OPTIONS" not in os.environ  # clips are read without our haste
 
 
-def test_a_stream_that_is_lost_is_told_in_time_and_found_again_when_it_returns(server: Server) -> None:
+def test_a_lost_stream_is_reported_in_time_and_reopened_when_it_returns(server: Server) -> None:
     watched = Watched(server.address)
     watched.until(CameraState.STREAMING)
     server.kill()
     lost_s = watched.until(CameraState.LOST, CameraState.STALLED)
     watched.until(CameraState.LOST)
     assert (
-        "nobody answers at 127.0.0.1" in watched.capture.health.reason or "broke off" in watched.capture.health.reason
+        "no camera answers at 127.0.0.1" in watched.capture.health.reason
+        or "broke off" in watched.capture.health.reason
     )
     server.start()
     back_s = watched.until(CameraState.STREAMING)
     watched.capture.close(5.0)
-    print(f"lost: told after {lost_s:.2f} s; back: seen after {back_s:.2f} s")
+    print(f"lost: reported after {lost_s:.2f} s; back: seen after {back_s:.2f} s")
     assert lost_s <= BUSY_S
     assert back_s <= BUSY_S
 
 
-def test_a_server_that_hangs_with_the_line_open_is_a_stall_and_no_old_picture_passes_as_new(server: Server) -> None:
+def test_a_server_that_hangs_is_a_stall_and_gives_no_old_picture(server: Server) -> None:
     watched = Watched(server.address)
     watched.until(CameraState.STREAMING)
     watched.through(0.5)
@@ -154,41 +155,41 @@ def test_a_server_that_hangs_with_the_line_open_is_a_stall_and_no_old_picture_pa
     server.send(signal.SIGCONT)
     back_s = watched.until(CameraState.STREAMING)
     watched.capture.close(5.0)
-    print(f"stalled: told after {stalled_s:.2f} s; last picture {last_s:+.2f} s; back: seen after {back_s:.2f} s")
+    print(f"stalled: reported after {stalled_s:.2f} s; last picture {last_s:+.2f} s; back: seen after {back_s:.2f} s")
     assert stalled_s <= NOTICED_S
     assert last_s <= UNDER_WAY_S
     assert back_s <= BUSY_S
 
 
-def test_a_server_without_that_stream_is_told(server: Server) -> None:
+def test_a_server_without_that_stream_is_reported(server: Server) -> None:
     address = server.address.replace("/door", "/window")
-    with pytest.raises(CameraError, match="the server answers, but gives no stream; are path, user and password"):
+    with pytest.raises(CameraError, match="the server answers, but gives no stream; check path, user and password"):
         StreamCamera(settings_of(address), address, time.monotonic)
 
 
-def test_nobody_there_is_told_at_once_and_without_the_password() -> None:
+def test_an_unreachable_camera_is_reported_at_once_without_the_password() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"rtsp://owner:secret@127.0.0.1:{port}/door"
-    with pytest.raises(CameraError, match=f"nobody answers at 127.0.0.1 port {port}") as caught:
+    with pytest.raises(CameraError, match=f"no camera answers at 127.0.0.1 port {port}") as caught:
         StreamCamera(settings_of(address), address, time.monotonic)
     assert "rtsp://***@127" in str(caught.value)
     assert "owner" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_password_that_passes_for_a_port_is_not_told() -> None:
+def test_a_password_that_looks_like_a_port_is_not_shown() -> None:
     address = "rtsp://127.0.0.1:1/2345@127.0.0.1/door"
     with pytest.raises(CameraError) as caught:
         StreamCamera(settings_of(address), address, time.monotonic)
-    told = str(caught.value)
-    assert told.startswith("rtsp://***@127.0.0.1/door: nobody answers there; expected rtsp://user:password@host")
-    assert "2345" not in told
-    assert "port 1" not in told
+    message = str(caught.value)
+    assert message.startswith("rtsp://***@127.0.0.1/door: no camera answers there; expected rtsp://user:password@host")
+    assert "2345" not in message
+    assert "port 1" not in message
 
 
-def test_a_host_of_no_language_is_told() -> None:
+def test_a_host_that_cannot_be_encoded_is_reported() -> None:
     address = f"rtsp://{'a' * 70}.example/door"
-    with pytest.raises(CameraError, match="nobody answers at"):
+    with pytest.raises(CameraError, match="no camera answers at"):
         StreamCamera(settings_of(address), address, time.monotonic)

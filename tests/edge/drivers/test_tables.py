@@ -150,7 +150,7 @@ def unplugged(*arguments: object) -> None:
     raise CameraError("no camera here")
 
 
-def test_recordings_and_live_cameras_are_told_apart_by_their_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_says_whether_a_camera_is_live_and_repeats_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CAMERAS, "fake", CameraDriver(f"{__name__}:FakeCamera", live=False, repeats=True))
     settings = config.load(None, {"camera.source": "fake:", "camera.frozen_stream_s": 7.0}).camera
     assert camera_kind("fake:") == ("fake", "")

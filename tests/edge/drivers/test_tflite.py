@@ -10,7 +10,7 @@ from edge.errors import BundleError, RuntimeMissingError
 from edge.inference.bundle import Bundle
 
 
-def test_a_real_model_runs_and_tells_what_it_wants(classifier_bundle: Bundle) -> None:
+def test_a_real_model_runs_and_states_its_tensors(classifier_bundle: Bundle) -> None:
     interpreter = drivers.open_interpreter(classifier_bundle.flatbuffer, threads=1)
     wanted = classifier_bundle.contract.input
     assert interpreter.input.shape == (1, wanted.height, wanted.width, 3)
@@ -30,13 +30,13 @@ def test_answers_are_copies_that_the_next_run_leaves_alone(classifier_bundle: Bu
     np.testing.assert_array_equal(first, kept)
 
 
-def test_bytes_that_are_no_model_are_told_in_one_line() -> None:
+def test_bytes_that_are_no_model_are_refused_in_one_line() -> None:
     with pytest.raises(BundleError, match="cannot run this model") as caught:
         TFLiteInterpreter(b"\x1c\0\0\0TFL3" + bytes(100))
     assert "\n" not in str(caught.value)
 
 
-def test_a_runtime_that_is_not_installed_is_told_with_what_to_install() -> None:
+def test_a_missing_runtime_is_reported_with_the_fix() -> None:
     try:
         import tflite_runtime  # noqa: F401
     except ImportError:

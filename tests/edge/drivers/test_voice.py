@@ -39,7 +39,7 @@ class Speaker:
 
     def __init__(self, folder: Path, file: Path, every_s: float = 0.1, **changed: Any) -> None:
         if shutil.which("aplay") is None:
-            pytest.skip("aplay is not installed: apt install alsa-utils")
+            pytest.skip("aplay is not installed; to fix this: sudo apt install alsa-utils")
         self.heard = folder / "heard.wav"
         values = {"device": f"file:{self.heard},wav", "every_s": every_s, **changed}
         self.voice = VoiceOutput(settings_of(**values), file)
@@ -60,7 +60,7 @@ def samples(path: Path) -> Any:
     return np.frombuffer(path.read_bytes()[44:], "<i2")
 
 
-def test_what_is_heard_is_the_file_and_nothing_before_it_is_on(speaker: Speaker, chime: Path) -> None:
+def test_the_file_is_played_and_only_while_on(speaker: Speaker, chime: Path) -> None:
     assert not speaker.heard.exists()
     speaker.voice.set(True)
     wait_for(lambda: speaker.voice.said == 1)
@@ -69,7 +69,7 @@ def test_what_is_heard_is_the_file_and_nothing_before_it_is_on(speaker: Speaker,
     assert np.array_equal(heard[: len(sent)], sent)
 
 
-def test_it_is_said_over_again_while_on_and_no_more_when_off(speaker: Speaker) -> None:
+def test_the_sentence_repeats_while_on_and_stops_when_off(speaker: Speaker) -> None:
     speaker.voice.set(True)
     wait_for(lambda: speaker.voice.said >= 3)
     speaker.voice.set(False)
@@ -78,7 +78,7 @@ def test_it_is_said_over_again_while_on_and_no_more_when_off(speaker: Speaker) -
     assert speaker.voice.said <= said + 1  # a sentence under way may be finished
 
 
-def test_it_is_said_no_more_often_than_allowed(tmp_path: Path, chime: Path) -> None:
+def test_the_sentence_keeps_its_interval(tmp_path: Path, chime: Path) -> None:
     speaker = Speaker(tmp_path, chime, every_s=3600)
     for on in (True, False) * 20:
         speaker.voice.set(on)
@@ -90,7 +90,7 @@ def test_it_is_said_no_more_often_than_allowed(tmp_path: Path, chime: Path) -> N
     assert speaker.voice.said == 1
 
 
-def test_a_device_that_is_not_there_is_told_once_and_tried_again(
+def test_a_missing_device_is_reported_once_and_tried_again(
     tmp_path: Path, chime: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     speaker = Speaker(tmp_path, chime, device="plughw:CARD=NoSuchCard")
@@ -101,7 +101,7 @@ def test_a_device_that_is_not_there_is_told_once_and_tried_again(
     assert speaker.voice.said == 0
 
 
-def test_a_player_that_hangs_is_ended_by_close(tmp_path: Path, chime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_kills_a_player_that_hangs(tmp_path: Path, chime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for aplay that never ends, as on a loudspeaker that went away."""
     started = tmp_path / "started"
     (tmp_path / "aplay").write_text(f"#!/bin/sh\ntouch {started}\nexec sleep 600\n")
@@ -118,14 +118,14 @@ def test_a_player_that_hangs_is_ended_by_close(tmp_path: Path, chime: Path, monk
     assert not any(thread.name == "voice" for thread in threading.enumerate())
 
 
-def test_without_a_player_it_says_what_to_install(chime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_aplay_the_error_says_what_to_install(chime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(OutputError, match="aplay is not installed: apt install alsa-utils"):
+    with pytest.raises(OutputError, match="aplay is not installed; to fix this: sudo apt install alsa-utils"):
         drivers.open_voice(settings_of(), chime)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"RIFF", b"ID3 an mp3", b"RIFF\x24\x00\x00\x00WAVEfmt "])
-def test_a_file_that_is_no_sound_is_refused_at_the_start(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_without_sound_is_refused_at_the_start(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "please.wav"
     if content is not None:
         path.write_bytes(content)

@@ -30,7 +30,7 @@ def yunet(name: str) -> Path:
 @pytest.mark.data
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_face_is_found_where_it_is_in_full_frame_pixels(name: str, backwards: bool) -> None:
+def test_a_face_is_found_in_full_frame_pixels(name: str, backwards: bool) -> None:
     portrait = pytest.importorskip("skimage.data").astronaut()[:, :, :3]
     picture = np.full((720, 1280, 3), 200, np.uint8)
     picture[150:662, 500:1012] = portrait
@@ -42,22 +42,22 @@ def test_a_face_is_found_where_it_is_in_full_frame_pixels(name: str, backwards: 
 
 
 @pytest.mark.data
-def test_a_picture_of_another_shape_is_no_trouble_and_nobody_is_nobody() -> None:
+def test_pictures_of_any_shape_work_and_empty_ones_have_no_face() -> None:
     detector = YuNetDetector(yunet(FILES[0]), 0.5)
     for shape in ((480, 640), (64, 48), (480, 640), (1, 1)):
         assert detector.detect(Frame(np.full((*shape, 3), 120, np.uint8), None, 0.0, 0)) == ()
 
 
 @pytest.mark.data
-def test_the_settings_take_it_by_its_path() -> None:
+def test_the_settings_select_it_by_the_path_of_its_file() -> None:
     settings = config.load(None, {"model.detector": str(yunet(FILES[0]))})
     assert isinstance(models.open_detector(settings), YuNetDetector)
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", FILES)
-def test_a_face_gets_about_the_score_that_fmds_own_detector_gives_it(name: str) -> None:
-    """In photographs of the validation split, made half as large: the doubtful as doubtful, the sure as sure."""
+def test_a_face_gets_about_the_score_of_fmds_own_detector(name: str) -> None:
+    """Photographs of the validation split at half size: uncertain faces stay uncertain, certain ones certain."""
     theirs, ours = YuNetDetector(yunet(name), 0.15), models.open_detector(config.load())
     pairs = []
     for picture in of_split(read_boxes(DATA / "boxes" / "boxes.csv"), "validation"):
@@ -82,7 +82,7 @@ def score(face: Face) -> float:
 
 
 @pytest.mark.data
-def test_no_face_is_told_below_the_least_score_asked_for() -> None:
+def test_no_face_is_returned_below_the_minimum_score() -> None:
     portrait = pytest.importorskip("skimage.data").astronaut()[:, :, :3]
     frame = Frame(portrait, None, 0.0, 0)
     (face,) = YuNetDetector(yunet(FILES[0]), 0.15).detect(frame)
@@ -91,7 +91,7 @@ def test_no_face_is_told_below_the_least_score_asked_for() -> None:
 
 
 @pytest.mark.data
-def test_the_doctor_tries_it_as_the_service_does() -> None:
+def test_the_doctor_measures_it_as_the_service_runs_it() -> None:
     found = probes.models(config.load(None, {"model.detector": str(yunet(FILES[0]))}))
     assert found["detector"]["runtime"].startswith("OpenCV ")
     assert found["detector"]["ms"] > 0
@@ -100,12 +100,12 @@ def test_the_doctor_tries_it_as_the_service_does() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "only git-lfs's note"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a git-lfs pointer"),
         (b"no model", "cannot run this as YuNet"),
         (texture(8, 8).tobytes(), "cannot run this as YuNet"),
     ],
 )
-def test_a_file_that_is_no_yunet_is_told_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_no_yunet_is_refused_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "yunet.onnx"
     path.write_bytes(content)
     with pytest.raises(BundleError, match=said) as caught:
@@ -113,6 +113,6 @@ def test_a_file_that_is_no_yunet_is_told_in_one_line(tmp_path: Path, content: by
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot read the model file"):
         YuNetDetector(tmp_path / "none.onnx", 0.5)
