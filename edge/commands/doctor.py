@@ -1,4 +1,4 @@
-"""``fmd doctor``: every check in order, as lines for people or as JSON for machines."""
+"""``fmd doctor``: run all checks in order and print the findings, as lines for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from edge.commands import common
 from edge.doctor import devices, machine, software
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, Status, fail, note, ok, warn
+from edge.drivers.selection import is_enabled
+from edge.drivers.table import SERVERS
 from edge.errors import EXIT_KNOWN, EXIT_OK
 
 Probe = Callable[..., Ran]
-Told = Mapping[str, Any]
-
+Loaded = Mapping[str, Any]
+"""Result of the probe "settings": the settings as plain values, the cameras, and the wired outputs."""
 
 EXAMPLES = """\
 examples:
@@ -37,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
-    """Look at this machine; exit code 1 where something has to be cured."""
+    """Check this machine; return exit code 1 if there is an error to fix."""
     facts = facts or Facts()
     findings = []
     for finding in examined(facts, _options(arguments, facts), arguments.try_outputs):
@@ -45,11 +47,11 @@ def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
         if not arguments.json:
             print(line_of(finding), flush=True)
     print(as_json(findings) if arguments.json else summary(findings))
-    return EXIT_KNOWN if any(finding.status is Status.FAIL for finding in findings) else EXIT_OK
+    return EXIT_KNOWN if any(finding.status is Status.ERROR for finding in findings) else EXIT_OK
 
 
 def _options(arguments: argparse.Namespace, facts: Facts) -> list[str]:
-    """What the probes are told: the settings the service would use, unless others are named."""
+    """Return the options for the probes: the service's settings, unless the user names others."""
     path = arguments.config
     if path is None and facts.under_root(paths.SETTINGS).is_file():
         path = facts.under_root(paths.SETTINGS)
@@ -58,8 +60,8 @@ def _options(arguments: argparse.Namespace, facts: Facts) -> list[str]:
 
 
 def examined(facts: Facts, options: Sequence[str], try_outputs: bool = False) -> Iterator[Finding]:
-    """Every finding, as it is made; what cannot be looked at is told as that."""
-    told: dict[str, Any] = {}
+    """Yield every finding as soon as it is known. A check that fails itself becomes a note."""
+    loaded: dict[str, Any] = {}
 
     def probe(name: str, *more: str) -> Ran:
         return facts.run([facts.python.executable, "-m", "edge.doctor.probes", name, *more, *options])
@@ -67,15 +69,16 @@ def examined(facts: Facts, options: Sequence[str], try_outputs: bool = False) ->
     checks: list[Callable[[], Iterator[Finding]]] = [
         *(partial(check, facts) for check in (machine.system, software.python, software.environment)),
         partial(software.libraries, facts, software.BASIC),
-        partial(settings, probe, told),
-        partial(as_set_up, facts, probe, told, try_outputs),
+        partial(settings, probe, loaded),
+        partial(as_set_up, facts, probe, loaded, try_outputs),
         *(partial(check, facts) for check in BOARD),
+        partial(machine.service, facts, probe),
     ]
     for check in checks:
         try:
             yield from check()
         except (OSError, ValueError, KeyError) as error:
-            yield note("doctor", f"{_name(check)} could not be looked at: {error}")
+            yield note("doctor", f"{_name(check)} could not be checked: {error}")
 
 
 BOARD = (
@@ -85,7 +88,6 @@ BOARD = (
     machine.memory,
     machine.disk,
     machine.clock,
-    machine.service,
 )
 
 
@@ -93,104 +95,109 @@ def _name(check: Callable[[], object]) -> str:
     return check.func.__name__ if isinstance(check, partial) else "a check"
 
 
-def settings(probe: Probe, told: dict[str, Any]) -> Iterator[Finding]:
-    """Do the settings hold? Fills ``told`` with what they say."""
+def settings(probe: Probe, loaded: dict[str, Any]) -> Iterator[Finding]:
+    """Check the settings, and fill ``loaded`` with them."""
     ran = probe("settings")
     if ran.code != 0:
-        yield fail(
-            "settings", software.how_it_ended(ran), "what expects what stands in the message; see also fmd run --check"
-        )
+        yield fail("settings", software.how_it_ended(ran), "correct the setting that the message names")
         return
-    told.update(devices.decoded(ran))
-    watched = ", ".join(one["source"] for one in told["cameras"])
-    yield ok("settings", f"camera {watched}, outputs by {told['settings']['alert']['driver']}")
+    loaded.update(devices.decoded(ran))
+    watched = ", ".join(one["source"] for one in loaded["cameras"])
+    yield ok("settings", f"camera {watched}, outputs by {loaded['settings']['alert']['driver']}")
 
 
-def as_set_up(facts: Facts, probe: Probe, told: Told, try_outputs: bool) -> Iterator[Finding]:
-    """What these settings need: their libraries, models, camera and pins."""
-    if not told:
-        yield note("doctor", "models, camera and pins are not looked at before the settings are right")
+def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> Iterator[Finding]:
+    """Check what these settings need: libraries, models, cameras, pins, messages and servers."""
+    if not loaded:
+        yield note("doctor", "models, camera and pins are not checked until the settings are valid")
         return
-    yield from software.libraries(facts, wanted(facts, told))
-    yield from models(probe, told)
-    yield from devices.cameras(facts, told, probe)
-    yield from devices.pins(facts, told)
+    yield from software.libraries(facts, wanted(facts, loaded))
+    yield from models(probe, loaded)
+    yield from devices.cameras(facts, loaded, probe)
+    yield from devices.pins(facts, loaded)
     yield from extras(probe)
-    yield from metrics(facts, told, probe)
+    yield from metrics(facts, loaded, probe)
     if try_outputs:
         yield from devices.outputs(probe)
 
 
-def wanted(facts: Facts, told: Told) -> list[software.Library]:
-    """The libraries that camera and pins of these settings go through."""
-    kinds = {kind for _, _, kind in told["wired"]}
+def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
+    """Return the libraries that cameras and pins of these settings need."""
+    kinds = {kind for _, _, kind in loaded["wired"]}
     found = [software.LGPIO] if "gpiozero" in kinds else []
     found += [software.GPIOD] if "gpiod" in kinds else []
-    cameras = {its["kind"] for its in told["cameras"]}
+    cameras = {camera["kind"] for camera in loaded["cameras"]}
     if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
     return found
 
 
-def models(probe: Probe, told: Told) -> Iterator[Finding]:
-    """Golden inputs replayed on this machine, and whether it is quick enough for what the settings ask of it."""
+def models(probe: Probe, loaded: Loaded) -> Iterator[Finding]:
+    """Replay the golden inputs on this machine, and check whether it is fast enough for the settings."""
     ran = probe("models")
     if ran.code != 0:
-        yield fail(
-            "models", software.how_it_ended(ran), "pip install --force-reinstall ai-edge-litert; or see libraries"
-        )
+        fix = "fix the findings about libraries, or: pip install --force-reinstall ai-edge-litert"
+        yield fail("models", software.how_it_ended(ran), fix)
         return
     found = devices.decoded(ran)
     for task, model in found.items():
-        yield ok("models", f"{task} answers as it should on {model['runtime']}, {model['ms']:.1f} ms")
-    look_s = told["settings"]["detect"].get("every_s", 0.0)
-    asked_ms = 1000 * max(look_s, 1 / told["settings"]["camera"]["fps"])
-    cameras = len(told["cameras"])
+        yield ok("models", f"{task}: golden inputs match on {model['runtime']}, {model['ms']:.1f} ms")
+    every_s = loaded["settings"]["detect"].get("every_s", 0.0)
+    # Detection cannot run more often than frames arrive.
+    asked_ms = 1000 * max(every_s, 1 / loaded["settings"]["camera"]["fps"])
+    cameras = len(loaded["cameras"])
     needed_ms = cameras * sum(model["ms"] for model in found.values())
     if needed_ms > asked_ms:
-        each = f" at each of {cameras} cameras" if cameras > 1 else ""
-        cure = f"detect.every_s = {needed_ms / 800:.1f}, or a lower camera.fps; frames it cannot take are dropped"
+        each = f" for each of {cameras} cameras" if cameras > 1 else ""
+        # A quarter more than needed, so that the board keeps up when it is warm.
+        fix = f"detect.every_s = {needed_ms / 800:.1f}, or a lower camera.fps; until then fmd drops frames"
         if cameras > 1:
-            cure = f"{max(1, int(cameras * asked_ms / needed_ms))} of them here, the others on another board; or {cure}"
-        yield warn("models", f"a look{each} takes {needed_ms:.0f} ms, {asked_ms:.0f} ms are left for it", cure)
+            fix = f"{max(1, int(cameras * asked_ms / needed_ms))} of them here, the others on another board; or {fix}"
+        yield warn("models", f"inference{each} takes {needed_ms:.0f} ms, the settings allow {asked_ms:.0f} ms", fix)
 
 
 def extras(probe: Probe) -> Iterator[Finding]:
-    """Voice and messages, as far as the settings turn them on."""
+    """Check voice and publishers that the settings enable."""
     ran = probe("extras")
     if ran.code == 0:
-        yield ok("messages", "voice and messages, where turned on, can be played and sent from here")
+        yield ok("messages", "this machine can play the voice and send the messages that the settings enable")
     else:
-        yield fail("messages", software.how_it_ended(ran), "see the message; or turn it off in the settings")
+        yield fail("messages", software.how_it_ended(ran), "fix what the message names, or turn it off in the settings")
 
 
-def metrics(facts: Facts, told: Told, probe: Probe) -> Iterator[Finding]:
-    """Can figures be served where the settings say? Not asked while the service does."""
-    if not told["settings"]["metrics"]["port"] or machine.is_running(facts):
+def metrics(facts: Facts, loaded: Loaded, probe: Probe) -> Iterator[Finding]:
+    """Check whether the servers that the settings enable can listen, unless the running service has their ports."""
+    enabled = [driver for driver in SERVERS.values() if is_enabled(driver, partial(_value, loaded["settings"]))]
+    if not enabled or machine.is_running(facts):
         return
     ran = probe("metrics")
     if ran.code == 0:
-        yield ok("metrics", "figures for Prometheus can be served where the settings say")
+        yield ok("metrics", "metrics can be served at the configured address")
     else:
-        cure = "another metrics.port or metrics.address; the door is watched all the same"
-        yield warn("metrics", software.how_it_ended(ran), cure)
+        fix = "another metrics.port or metrics.address; fmd watches the door without it"
+        yield warn("metrics", software.how_it_ended(ran), fix)
+
+
+def _value(settings: Mapping[str, Any], key: str) -> Any:
+    section, _, name = key.partition(".")
+    return settings.get(section, {}).get(name, "")
 
 
 def line_of(finding: Finding) -> str:
-    """One finding as a line, its cure on a second one."""
-    line = f"{finding.status.value:<6}{finding.check:<13}{finding.said}"
-    return f"{line}\n{'':<19}-> {finding.cure}" if finding.cure else line
+    """Return a finding as one line, followed by a line with its fix."""
+    line = f"{finding.status.value:<9}{finding.check:<13}{finding.text}"
+    return f"{line}\n{'':<22}-> {finding.fix}" if finding.fix else line
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """The last line."""
+    """Return the last line of the output."""
     count = Counter(finding.status for finding in findings)
-    if not count[Status.FAIL] and not count[Status.WARN]:
-        return "fit to watch a door"
-    return f"{count[Status.FAIL]} to be cured, {count[Status.WARN]} doubtful"
+    if not count[Status.ERROR] and not count[Status.WARNING]:
+        return "ready: no errors, no warnings"
+    return f"errors: {count[Status.ERROR]}, warnings: {count[Status.WARNING]}"
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """``{"fit": bool, "findings": [{"check", "status", "said", "cure"}, ...]}``, statuses in lower case."""
-    rows = [{"check": f.check, "status": f.status.value.lower(), "said": f.said, "cure": f.cure} for f in findings]
-    return json.dumps({"fit": all(row["status"] != "fail" for row in rows), "findings": rows}, indent=1)
+    """Return ``{"fit": bool, "findings": [{"check", "status", "text", "fix"}, ...]}``; an error makes ``fit`` false."""
+    rows = [{"check": f.check, "status": f.status.value, "text": f.text, "fix": f.fix} for f in findings]
+    return json.dumps({"fit": all(f.status is not Status.ERROR for f in findings), "findings": rows}, indent=1)

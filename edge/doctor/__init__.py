@@ -1,13 +1,13 @@
-"""``fmd doctor``: is this machine fit to watch a door, and if not, what cures it?
+"""``fmd doctor``: check whether this machine can run fmd, and state how to fix each problem.
 
-    facts      where the answers come from: files under a root, commands, this Python
-    findings   what a check says: fine, worth knowing, doubtful, or to be cured
+    facts      access to the machine: files under a root, commands, this Python
+    findings   the result of a check: ok, note, warning or error, with the fix
     machine    the board: system, power, heat, memory, disk, clock, users, the service
     software   Python, virtual environment, libraries, each imported in a process of its own
-    devices    camera and pins, as the settings name them
-    probes     the code those processes run, with fmd's own drivers and models
-    command    all checks in order, as lines or as JSON
+    devices    camera and pins of the settings
+    probes     the code that those processes run, with fmd's own drivers and models
 
-Only ``probes`` needs fmd's libraries, and only in other processes: the doctor must speak where NumPy does not import
-and where a runtime ends in a segmentation fault.
+``edge.commands.doctor`` runs all checks in order and prints them as lines or as JSON. Only ``probes`` needs fmd's
+libraries, and it runs in other processes: the doctor must report a NumPy that cannot be imported, and a runtime that
+crashes.
 """

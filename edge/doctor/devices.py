@@ -1,4 +1,4 @@
-"""Camera and pins, as the settings name them."""
+"""Checks of the cameras and pins that the settings name."""
 
 from __future__ import annotations
 
@@ -13,68 +13,68 @@ from edge.doctor.machine import accessible, is_running, is_watching
 from edge.doctor.software import how_it_ended
 
 RIBBON = (
-    "a camera on the ribbon cable: is the cable seated, contacts towards the board? Does rpicam-hello --list-cameras "
-    "list it? camera_auto_detect=1 in /boot/firmware/config.txt"
+    "a camera on the ribbon cable: seat the cable, contacts towards the board; set camera_auto_detect=1 in "
+    "/boot/firmware/config.txt; rpicam-hello --list-cameras must list it"
 )
-USB = "a USB camera: plug it in, and look for it with: v4l2-ctl --list-devices"
-CSI = "a camera on a Jetson's ribbon cable: is it seated? Often enough: sudo systemctl restart nvargus-daemon"
-NETWORK = "is the address right, the camera on, the network up? Under systemd: fmd-network.conf"
+USB = "a USB camera: plug it in, and find it with: v4l2-ctl --list-devices"
+CSI = "a camera on a Jetson's ribbon cable: seat the cable; this often helps: sudo systemctl restart nvargus-daemon"
+NETWORK = "check the address, and that camera and network are up; a service needs fmd-network.conf"
 
 
-CURES = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "csi": CSI, "stream": NETWORK}
-"""By the kind of camera, as :func:`edge.drivers.camera_kind` names it."""
+FIXES = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "csi": CSI, "stream": NETWORK}
+"""Kind of camera (a key of the drivers' table, or "auto") -> fix."""
 
 
-def cameras(facts: Facts, told: Mapping[str, Any], probe: Callable[..., Ran]) -> Iterator[Finding]:
-    """Every camera is opened as the service would, unless the service has it."""
+def cameras(facts: Facts, settings: Mapping[str, Any], probe: Callable[..., Ran]) -> Iterator[Finding]:
+    """Open every camera as the service would, unless the service has it open."""
     watching = is_watching(facts)
-    opened = [its for its in told["cameras"] if not (its["live"] and watching)]
-    if any(its["kind"] in ("auto", "v4l2") for its in opened):
+    opened = [camera for camera in settings["cameras"] if not (camera["live"] and watching)]
+    if any(camera["kind"] in ("auto", "v4l2") for camera in opened):
         for path in sorted((facts.root / "dev").glob("video*")):
             device = f"/dev/{path.name}"
-            yield from _video_device(facts, device, named=any(its["device"] == device for its in opened))
-    for its in told["cameras"]:
-        who = f"{its['name']}: {its['source']}" if its["name"] else its["source"]
-        if its not in opened:
-            yield ok("camera", f"{who}: not opened, the running service has it")
+            yield from _video_device(facts, device, named=any(camera["device"] == device for camera in opened))
+    for camera in settings["cameras"]:
+        who = f"{camera['name']}: {camera['source']}" if camera["name"] else camera["source"]
+        if camera not in opened:
+            yield ok("camera", f"{who}: not opened, because the running service has it open")
             continue
-        ran = probe("camera", "--camera", its["name"])
+        ran = probe("camera", "--camera", camera["name"])
         if ran.code == 0:
             yield from _picture(who, decoded(ran))
         else:
-            said = f"{its['name']}: {how_it_ended(ran)}" if its["name"] else how_it_ended(ran)
-            yield fail("camera", said, CURES.get(its["kind"], "see the message"))
+            text = f"{camera['name']}: {how_it_ended(ran)}" if camera["name"] else how_it_ended(ran)
+            yield fail("camera", text, FIXES.get(camera["kind"], "fix what the message names"))
 
 
 def decoded(ran: Ran) -> dict[str, Any]:
-    """The JSON object a probe printed last; libraries may have printed before."""
+    """Return the JSON object that a probe printed last; libraries may have printed lines before it."""
     return dict(json.loads(ran.out.splitlines()[-1]))
 
 
 def _video_device(facts: Facts, device: str, named: bool) -> Iterator[Finding]:
     model = facts.text(f"sys/class/video4linux/{device.rpartition('/')[2]}/name") or "unknown"
     if not accessible(facts, device):
-        cure = "sudo adduser $USER video, then log in again"
-        yield (fail if named else note)("camera", f"{device} ({model}): you may not open it", cure)
+        fix = "sudo adduser $USER video, then log in again"
+        yield (fail if named else note)("camera", f"{device} ({model}): this user may not open it", fix)
     elif by := facts.holders(device):
-        yield (fail if named else note)("camera", f"{device} ({model}) is held by {', '.join(by)}", "stop that first")
+        yield (fail if named else note)("camera", f"{device} ({model}) is held by {', '.join(by)}", "stop that program")
 
 
 def _picture(who: str, picture: Mapping[str, Any]) -> Iterator[Finding]:
-    said = f"{who}: first picture after {picture['seconds']:.1f} s"
+    text = f"{who}: first picture after {picture['seconds']:.1f} s"
     if picture["blank"]:
-        yield warn("camera", f"{said}, but it is dark or blank", "is the lens covered, or the light off?")
+        yield warn("camera", f"{text}, but it is dark or blank", "uncover the lens, or switch the light on")
     else:
-        yield ok("camera", f"{said}, brightness {picture['brightness']:.0f} of 255")
+        yield ok("camera", f"{text}, brightness {picture['brightness']:.0f} of 255")
 
 
-def pins(facts: Facts, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """May the pins be driven, and does somebody else hold them? Nothing is switched."""
-    wired = told["wired"]
+def pins(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check whether fmd may drive the pins, and whether other programs hold them. Switches nothing."""
+    wired = settings["wired"]
     if not wired:
-        yield fail("pins", "no output is wired: nobody would notice an alarm", "set alert.led_pin or alert.buzzer_pin")
+        yield fail("pins", "no output is wired, so an alarm has no effect", "set alert.led_pin or alert.buzzer_pin")
     if any(kind == "console" for _, _, kind in wired):
-        yield note("pins", 'alert.driver = "console": what a pin would do is only logged')
+        yield note("pins", 'alert.driver = "console": fmd only logs the changes of pins')
     by_line = [(name, pin) for name, pin, kind in wired if kind in ("gpiozero", "gpiod")]
     if by_line:
         yield from _chips(facts)
@@ -82,7 +82,7 @@ def pins(facts: Facts, told: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _held(facts, by_line)
     for name, path, kind in wired:
         if kind == "file" and not accessible(facts, path):
-            yield fail("pins", f"{name}: {path} cannot be written", "a udev rule has to give it to the group gpio")
+            yield fail("pins", f"{name}: {path} cannot be written", "give it to the group gpio with a udev rule")
 
 
 def _chips(facts: Facts) -> Iterator[Finding]:
@@ -95,41 +95,42 @@ def _chips(facts: Facts) -> Iterator[Finding]:
         )
     for chip in chips:
         if not accessible(facts, chip):
-            yield fail("pins", f"you may not open {chip}", "sudo adduser $USER gpio, then log in again; or use sudo")
+            fix = "sudo adduser $USER gpio, then log in again; or use sudo"
+            yield fail("pins", f"this user may not open {chip}", fix)
     if facts.is_jetson:
         yield note(
             "pins",
-            "JetPack 6 and later leave header pins in another mode until told",
-            "sudo /opt/nvidia/jetson-io/jetson-io.py; then look with: fmd doctor --try-outputs",
+            "JetPack 6 and later leave header pins in another mode until jetson-io configures them",
+            "sudo /opt/nvidia/jetson-io/jetson-io.py; then check with: fmd doctor --try-outputs",
         )
 
 
 def _held(facts: Facts, wired: Sequence[tuple[str, int | str]]) -> Iterator[Finding]:
-    """As gpioinfo tells it; the service's own hold is none."""
+    """Report who holds each pin, as gpioinfo lists it; the service itself does not count."""
     listed = facts.run(["gpioinfo"])
     if listed.code != 0:
-        yield note("pins", "gpioinfo is missing; who holds a pin stays unknown", "sudo apt install gpiod")
+        yield note("pins", "gpioinfo is missing, so the holder of a pin is unknown", "sudo apt install gpiod")
         return
     watching = is_running(facts)
     for name, pin in wired:
         line = f"GPIO{pin}" if isinstance(pin, int) else pin
         holder = holder_of(line, listed.out)
         if holder and not watching:
-            cure = "stop that; a kernel driver goes by its dtoverlay or dtparam in /boot/firmware/config.txt"
-            yield fail("pins", f"{name}: {line} is held by {holder}", cure)
+            fix = "stop that program; remove a kernel driver's dtoverlay or dtparam from /boot/firmware/config.txt"
+            yield fail("pins", f"{name}: {line} is held by {holder}", fix)
         elif holder is None and isinstance(pin, str) and ":" not in pin:
-            yield fail("pins", f"{name}: no line {line} on this board", "gpioinfo lists what there is")
+            yield fail("pins", f"{name}: no line {line} on this board", "to list the lines: gpioinfo")
         else:
             yield ok("pins", f"{name} on {line}")
 
 
 def holder_of(line: str, listing: str) -> str | None:
-    """Who holds a line in gpioinfo's listing (libgpiod 1 or 2): a name, empty for nobody, None for no such line."""
+    """Return the holder of a line in gpioinfo's listing (libgpiod 1 or 2): empty if free, None if there is no line."""
     row = next((row for row in listing.splitlines() if f'"{line}"' in row), None)
     if row is None:
         return None
     rest = row.partition(f'"{line}"')[2]
-    # libgpiod 2 says consumer="name" (or consumer=name); 1 puts the name, quoted or bare, before the direction.
+    # libgpiod 2 prints consumer="name" or consumer=name; 1 prints the name before the direction, quoted or not.
     if two := re.search(r'consumer="?([^"]+)"?', rest):
         return two.group(1).strip()
     one = re.match(r'\s+(?:"([^"]*)"|(\S+))\s+(?:input|output)', rest)
@@ -138,9 +139,10 @@ def holder_of(line: str, listing: str) -> str | None:
 
 
 def outputs(probe: Callable[[str], Ran]) -> Iterator[Finding]:
-    """Switch every output on for a moment; whether it lit and sounded only people can tell."""
+    """Switch every output on for a moment; only the user can see and hear whether it works."""
     ran = probe("outputs")
     if ran.code == 0:
-        yield ok("outputs", f"on for a moment each: {', '.join(decoded(ran)['shown'])}; did you see and hear them?")
+        shown = ", ".join(decoded(ran)["shown"])
+        yield ok("outputs", f"on for a moment each: {shown}; check that you saw and heard them")
     else:
-        yield fail("outputs", how_it_ended(ran), "see pins")
+        yield fail("outputs", how_it_ended(ran), "fix the findings about pins")

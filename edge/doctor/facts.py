@@ -1,4 +1,4 @@
-"""Where the doctor's answers come from. Tests put a folder in place of ``/`` and answers in place of commands."""
+"""Access to the machine under examination. Tests replace ``/`` by a folder, and commands by prepared results."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LONGEST_S = 120.0
-"""A cold SD card takes a minute to load OpenCV for the first time."""
+from edge import board
+
+COMMAND_S = 120.0
+"""Time limit of a command: a slow SD card takes a minute to load OpenCV for the first time."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended: exit code (negative: the signal that killed it, None: not to be had) and what it said."""
+    """Result of a command: its exit code (negative: the signal that killed it; None: it did not run) and its output."""
 
     code: int | None
     out: str = ""
@@ -25,19 +27,19 @@ class Ran:
 
     @property
     def last_line(self) -> str:
-        """The line that says what went wrong."""
+        """Return the last line of the output, which names the error."""
         lines = (self.err.strip() or self.out.strip()).splitlines()
         return lines[-1].strip() if lines else ""
 
 
 def run_command(command: Sequence[str]) -> Ran:
-    """Run a command to its end, or to ``LONGEST_S``."""
+    """Run a command, for at most ``COMMAND_S``."""
     try:
         done = subprocess.run(
-            list(command), capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False
+            list(command), capture_output=True, text=True, errors="replace", timeout=COMMAND_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return Ran(None, err=f"took longer than {LONGEST_S:.0f} s")
+        return Ran(None, err=f"took longer than {COMMAND_S:.0f} s")
     except OSError as error:
         return Ran(None, err=str(error))
     return Ran(done.returncode, done.stdout, done.stderr)
@@ -51,7 +53,7 @@ def _libc() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Python:
-    """The Python fmd runs on. ``glibc`` is empty where the C library is another one."""
+    """Properties of the Python that runs fmd. ``glibc`` is empty if the C library is another one."""
 
     version: tuple[int, int, int] = field(default_factory=lambda: sys.version_info[:3])
     machine: str = field(default_factory=platform.machine)
@@ -64,7 +66,7 @@ class Python:
 
 @dataclass(frozen=True)
 class Facts:
-    """A machine to look at."""
+    """The machine under examination."""
 
     root: Path = Path("/")
     python: Python = field(default_factory=Python)
@@ -74,20 +76,17 @@ class Facts:
     now_s: Callable[[], float] = time.time
 
     def under_root(self, path: Path) -> Path:
-        """Return an absolute path of the machine, under the root that is examined."""
+        """Return an absolute path of the machine below ``root``."""
         return self.root / path.relative_to("/")
 
     def text(self, path: str) -> str:
-        """A file under the root, without what surrounds it; empty where it cannot be read."""
-        try:
-            return (self.root / path).read_bytes().decode(errors="replace").strip(" \n\0")
-        except OSError:
-            return ""
+        """Return the text of a file below ``root``, without blanks around it; empty if it cannot be read."""
+        return board.text(self.root / path) or ""
 
     @property
     def board(self) -> str:
-        """The board as its device tree names it; empty on a PC."""
-        return self.text("proc/device-tree/model")
+        """Return the name of the board; empty on a PC."""
+        return board.model(self.root)
 
     @property
     def is_pi(self) -> bool:
@@ -98,7 +97,7 @@ class Facts:
         return "NVIDIA" in self.board or (self.root / "etc/nv_tegra_release").exists()
 
     def members(self, group: str) -> frozenset[str] | None:
-        """Who is in a group; None where there is no such group."""
+        """Return the members of a group, or None if there is no such group."""
         for line in self.text("etc/group").splitlines():
             name, *_, users = f"{line}:::".split(":")[:4]
             if name == group:
@@ -106,20 +105,20 @@ class Facts:
         return None
 
     def group_id(self, group: str) -> int | None:
-        """The number of a group."""
+        """Return the number of a group, or None if there is no such group."""
         rows = (line.split(":") for line in self.text("etc/group").splitlines())
         return next((int(row[2]) for row in rows if row[0] == group and len(row) > 2 and row[2].isdigit()), None)
 
     def has_user(self, user: str) -> bool:
-        """Whether there is such a user."""
+        """Return whether a user exists."""
         return any(line.startswith(f"{user}:") for line in self.text("etc/passwd").splitlines())
 
     def probe(self, code: str, *arguments: str) -> Ran:
-        """Run Python code in a process of its own, so that what it breaks is that process."""
+        """Run Python code in a process of its own, so that a crash ends that process only."""
         return self.run([self.python.executable, "-c", code, *arguments])
 
     def holders(self, path: str) -> list[str]:
-        """Who has a device open, as ``name (pid)``. Root sees all, others only their own."""
+        """Return the processes that have a device open, as ``name (pid)``. Only root can see those of other users."""
         found = []
         for link in (self.root / "proc").glob("[0-9]*/fd/*"):
             try:

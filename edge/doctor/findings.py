@@ -1,4 +1,4 @@
-"""What a check says."""
+"""Findings: the results of checks."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from enum import Enum
 
 
 class Status(Enum):
-    """How bad it is. Only FAIL keeps fmd from watching the door."""
+    """Severity of a finding. Only with an ERROR fmd cannot watch the door."""
 
     OK = "ok"
     NOTE = "note"
-    WARN = "warn"
-    FAIL = "FAIL"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One answer: of which check, how bad, in words, and what to do (empty where nothing is to be done)."""
+    """One result: the check, its status, a sentence for the user, and the fix (empty if there is nothing to fix)."""
 
     check: str
     status: Status
-    said: str
-    cure: str = ""
+    text: str
+    fix: str = ""
 
 
-def ok(check: str, said: str) -> Finding:
-    """All is well."""
-    return Finding(check, Status.OK, said)
+def ok(check: str, text: str) -> Finding:
+    """Return a finding without a problem."""
+    return Finding(check, Status.OK, text)
 
 
-def note(check: str, said: str, cure: str = "") -> Finding:
-    """Worth knowing; nothing is wrong."""
-    return Finding(check, Status.NOTE, said, cure)
+def note(check: str, text: str, fix: str = "") -> Finding:
+    """Return a finding that the user may want to know; nothing is wrong."""
+    return Finding(check, Status.NOTE, text, fix)
 
 
-def warn(check: str, said: str, cure: str) -> Finding:
-    """It works, and may not go on to."""
-    return Finding(check, Status.WARN, said, cure)
+def warn(check: str, text: str, fix: str) -> Finding:
+    """Return a finding about something that works now and may fail later."""
+    return Finding(check, Status.WARNING, text, fix)
 
 
-def fail(check: str, said: str, cure: str) -> Finding:
-    """fmd cannot watch the door like this."""
-    return Finding(check, Status.FAIL, said, cure)
+def fail(check: str, text: str, fix: str) -> Finding:
+    """Return a finding that keeps fmd from watching the door."""
+    return Finding(check, Status.ERROR, text, fix)

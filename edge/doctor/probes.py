@@ -1,9 +1,9 @@
-"""What the doctor has other processes do: fmd's own settings, models, camera and outputs, tried as the service would.
+"""The checks that the doctor runs in other processes: settings, models, camera and outputs, used as the service does.
 
-    python -m edge.doctor.probes settings|models|camera|extras|metrics|outputs [--config F] [--set KEY=VALUE]
+    python -m edge.doctor.probes settings|models|camera|extras|metrics|outputs|status [--config F] [--set KEY=VALUE]
         [--camera NAME]
 
-Prints one JSON object on standard output; what goes wrong is one line on standard error, as everywhere in fmd.
+Prints one JSON object on standard output. An error is one line on standard error, as everywhere in fmd.
 """
 
 from __future__ import annotations
@@ -21,75 +21,79 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge import addresses, config, drivers
+from edge import addresses, config, drivers, paths
 from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
-from edge.contracts import Box, Face, Frame, View
+from edge.contracts import Box, CameraState, Face, Frame, View
 from edge.errors import CameraError, exit_code_of
 from edge.reporting import reporter
+from edge.reporting.status_file import read_status
 from edge.service import models as model_selection
 from edge.service import outputs as service_outputs
 from edge.stages.classify import MaskClassifier
 from edge.stages.detect import FaceDetector
 
 RUNS = 15
+"""Inferences whose median is reported: the first ones are slower."""
 SHOWN_S = 0.5
-"""How long each output is on when tried: long enough to be seen and heard."""
+"""Time that each output is on in a test, in seconds: long enough to see and hear it."""
 
 
-def settings(its: Settings) -> dict[str, Any]:
-    """The settings as plain values, the cameras, what is wired, and by which driver each pin is driven."""
-    wired = [[name, pin, drivers.output_kind(its.alert.driver, pin)] for name, pin in config.wired(its.alert)]
-    cameras = [_named(name, one) for name, one in config.cameras(its.camera).items()]
-    plain: dict[str, Any] = msgspec.to_builtins(its)
+def settings(loaded: Settings) -> dict[str, Any]:
+    """Return the settings as plain values, the cameras, and name, pin and driver of each wired output."""
+    wired = [[name, pin, drivers.output_kind(loaded.alert.driver, pin)] for name, pin in config.wired(loaded.alert)]
+    cameras = [_named(name, one) for name, one in config.cameras(loaded.camera).items()]
+    plain: dict[str, Any] = msgspec.to_builtins(loaded)
     return {"settings": plain, "wired": wired, "cameras": cameras}
 
 
-def _named(name: str, its: CameraSettings) -> dict[str, Any]:
-    kind, device = drivers.camera_kind(its.source)
-    told = {"name": name, "source": addresses.redacted(its.source), "live": drivers.is_live(its)}
-    return {**told, "kind": kind, "device": device if kind == "v4l2" else ""}
+def _named(name: str, camera: CameraSettings) -> dict[str, Any]:
+    kind, device = drivers.camera_kind(camera.source)
+    shown = {"name": name, "source": addresses.redacted(camera.source), "live": drivers.is_live(camera)}
+    return {**shown, "kind": kind, "device": device if kind == "v4l2" else ""}
 
 
-def models(its: Settings) -> dict[str, Any]:
-    """Both models with their golden inputs replayed, and the median milliseconds of one look of each: at a picture as
-    large as the camera's, and at a face in it."""
-    width, height = its.camera.width, its.camera.height
+def models(loaded: Settings) -> dict[str, Any]:
+    """Replay the golden inputs of both models; return runtime and median milliseconds of one inference of each.
+
+    The detector runs on a picture of the camera's size, the classifier on a face in it.
+    """
+    width, height = loaded.camera.width, loaded.camera.height
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = Frame(pixels, None, 0.0, 0)
-    look = View(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
-    if kind := drivers.detector_kind(its.model.detector):
-        detector = model_selection.open_detector(its)
+    view = View(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
+    if kind := drivers.detector_kind(loaded.model.detector):
+        detector = model_selection.open_detector(loaded)
         runtime = str(getattr(detector, "runtime", kind))
     else:
-        model = model_selection.load_model(its.model, "detector")
-        detector, runtime = FaceDetector(model, its.detect.min_score), model.runtime
-    model = model_selection.load_model(its.model, "classifier")
+        model = model_selection.load_model(loaded.model, "detector")
+        detector, runtime = FaceDetector(model, loaded.detect.min_score), model.runtime
+    model = model_selection.load_model(loaded.model, "classifier")
     classifier = MaskClassifier(model)
     return {
         "detector": {"runtime": runtime, "ms": _milliseconds(lambda: detector.detect(frame))},
-        "classifier": {"runtime": model.runtime, "ms": _milliseconds(lambda: classifier.classify(frame, [look]))},
+        "classifier": {"runtime": model.runtime, "ms": _milliseconds(lambda: classifier.classify(frame, [view]))},
     }
 
 
-def _milliseconds(look: Callable[[], object]) -> float:
+def _milliseconds(infer: Callable[[], object]) -> float:
     took = []
     for _ in range(RUNS):
         began_s = time.perf_counter()
-        look()
+        infer()
         took.append(time.perf_counter() - began_s)
     return 1000 * statistics.median(took)
 
 
-def camera(its: Settings, name: str) -> dict[str, Any]:
-    """The camera of a name opened, and its first picture. No pixel is passed on."""
-    one, began_s = config.cameras(its.camera)[name], time.monotonic()
+def camera(loaded: Settings, name: str) -> dict[str, Any]:
+    """Open a camera by name; return delay, brightness and blankness of its first picture, and none of its pixels."""
+    one, began_s = config.cameras(loaded.camera)[name], time.monotonic()
     with closing(drivers.open_camera(one, time.monotonic)) as opened:
         frame: Frame | None = opened.read()
         took_s = time.monotonic() - began_s
         if frame is None:
             raise CameraError(f"camera.source: {addresses.redacted(one.source)}: no picture in it")
-        # Many a camera's first pictures are black.
+        # The first pictures of many cameras are black.
         while blank := shows_nothing(frame.luma, one):
             following = opened.read() if time.monotonic() - began_s - took_s < one.dark_s else None
             if following is None:
@@ -98,32 +102,42 @@ def camera(its: Settings, name: str) -> dict[str, Any]:
     return {"seconds": took_s, "brightness": float(frame.luma.mean()), "blank": blank}
 
 
-def extras(its: Settings) -> dict[str, Any]:
-    """Voice and messages, as far as they are turned on, without a sound and without sending anything."""
-    if its.voice.enabled:
-        service_outputs.open_voice(its).close()
-    reporter.check(its)
+def extras(loaded: Settings) -> dict[str, Any]:
+    """Open voice and publishers that the settings enable, without a sound and without sending anything."""
+    if loaded.voice.enabled:
+        service_outputs.open_voice(loaded).close()
+    reporter.check(loaded)
     return {}
 
 
-def metrics(its: Settings) -> dict[str, Any]:
+def metrics(loaded: Settings) -> dict[str, Any]:
     """Let every server that the settings enable listen for a moment; no request is answered."""
     names = []
-    for server in drivers.servers(its, lambda: None):
+    for server in drivers.servers(loaded, lambda: None):
         server.open().close()
         names.append(server.name)
     return {"servers": names}
 
 
-def outputs(its: Settings) -> dict[str, Any]:
-    """Every wired output on for a moment, one after the other."""
+def outputs(loaded: Settings) -> dict[str, Any]:
+    """Switch every wired output on for a moment, one after the other."""
     shown = []
-    for name, pin in config.wired(its.alert):
-        with closing(drivers.open_output(its.alert, name, pin)) as output:
+    for name, pin in config.wired(loaded.alert):
+        with closing(drivers.open_output(loaded.alert, name, pin)) as output:
             output.set(True)
             time.sleep(SHOWN_S)
         shown.append(f"{name} ({pin})")
     return {"shown": shown}
+
+
+def status() -> dict[str, Any]:
+    """Return what the running service reports of its cameras. ``blind`` is true if a person could pass unseen."""
+    reported = read_status(paths.runtime_folder() or paths.RUNTIME)
+    if reported is None:
+        return {"watching": False, "cameras": []}
+    sighted = (CameraState.STREAMING.value, CameraState.STARTING.value)
+    cameras = [{**msgspec.to_builtins(one), "blind": one.state not in sighted} for one in reported.cameras]
+    return {"watching": reported.watching, "cameras": cameras}
 
 
 PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
@@ -138,17 +152,20 @@ PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="python -m edge.doctor.probes", description=__doc__)
-    parser.add_argument("probe", choices=[*PROBES, "camera"])
-    parser.add_argument("--camera", default="", help="which of several")
+    parser.add_argument("probe", choices=[*PROBES, "camera", "status"])
+    parser.add_argument("--camera", default="", help="name of the camera, if there are several")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
 
     def body() -> int:
+        if arguments.probe == "status":  # it needs no settings, and they may be broken
+            print(msgspec.json.encode(status()).decode())
+            return 0
         overrides = dict(config.parse_assignment(text) for text in arguments.set)
-        its = config.load(arguments.config, overrides)
-        found = camera(its, arguments.camera) if arguments.probe == "camera" else PROBES[arguments.probe](its)
+        loaded = config.load(arguments.config, overrides)
+        found = camera(loaded, arguments.camera) if arguments.probe == "camera" else PROBES[arguments.probe](loaded)
         print(msgspec.json.encode(found).decode())
         return 0
 

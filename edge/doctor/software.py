@@ -1,4 +1,4 @@
-"""Python, the virtual environment, and libraries, each pair that must fit together in a process of its own."""
+"""Checks of Python, the virtual environment, and the libraries; each import runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, fail, note, ok, warn
 
 MIN_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
-LAST_OF_TFLITE_RUNTIME = (3, 11)
+LAST_TFLITE_RUNTIME = (3, 11)
 MIN_GLIBC = (2, 27)
-"""What ai-edge-litert's wheels are built for (manylinux_2_27)."""
+"""Oldest C library of ai-edge-litert's wheels (manylinux_2_27)."""
 REINSTALL = "install fmd again; by hand: pip install -c systemd/constraints.txt '.[pi]'"
 OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 
 
 def python(facts: Facts) -> Iterator[Finding]:
-    """Is there a TFLite runtime for this Python on this processor at all?"""
-    it = facts.python
-    version, of = it.version[:2], f"{'.'.join(map(str, it.version))}, {it.bits} bits, {it.machine}"
-    thirty_two = it.bits == 32 or it.machine in ("armv6l", "armv7l", "i686")
+    """Check whether a TFLite runtime exists for this Python on this processor."""
+    found = facts.python
+    version, of = found.version[:2], f"{'.'.join(map(str, found.version))}, {found.bits} bits, {found.machine}"
+    thirty_two = found.bits == 32 or found.machine in ("armv6l", "armv7l", "i686")
     if version < MIN_PYTHON:
-        yield fail("python", f"{of}: too old, 3.10 is the oldest fmd runs on", "install a newer system")
-    elif thirty_two and version > LAST_OF_TFLITE_RUNTIME:
+        yield fail("python", f"{of}: too old, fmd needs 3.10 or later", "install a newer system")
+    elif thirty_two and version > LAST_TFLITE_RUNTIME:
         yield fail("python", f"{of}: no TFLite runtime exists for it", "write the card again with a 64-bit system")
     elif thirty_two:
-        cure = "better, and many times faster: a 64-bit system"
-        yield warn("python", f"{of}: only the old tflite-runtime runs here", cure)
+        fix = "use a 64-bit system, which is also many times faster"
+        yield warn("python", f"{of}: only the old tflite-runtime runs here", fix)
     elif version > NEWEST_PYTHON:
-        yield fail("python", f"{of}: too new, no TFLite runtime is made for it yet", "use Python 3.10 to 3.14")
-    elif not it.glibc:
-        yield fail("python", f"{of}: not glibc, and no runtime is made for anything else", "use Debian or Ubuntu")
-    elif it.glibc < MIN_GLIBC:
-        yield fail("python", f"{of}: glibc {_dotted(it.glibc)}, the runtime needs 2.27", "install a newer system")
+        yield fail("python", f"{of}: too new, no TFLite runtime exists for it yet", "use Python 3.10 to 3.14")
+    elif not found.glibc:
+        yield fail("python", f"{of}: not glibc, and no runtime exists for other C libraries", "use Debian or Ubuntu")
+    elif found.glibc < MIN_GLIBC:
+        yield fail("python", f"{of}: glibc {_dotted(found.glibc)}, the runtime needs 2.27", "install a newer system")
     else:
-        yield ok("python", f"{of}, glibc {_dotted(it.glibc)}")
+        yield ok("python", f"{of}, glibc {_dotted(found.glibc)}")
 
 
 def _dotted(numbers: tuple[int, ...]) -> str:
@@ -46,20 +46,21 @@ def _dotted(numbers: tuple[int, ...]) -> str:
 
 
 def environment(facts: Facts) -> Iterator[Finding]:
-    """On a Pi, picamera2, libcamera and the NumPy they were built for come from apt, beside a virtual environment."""
-    it = facts.python
-    inside = it.prefix != it.base_prefix
+    """Check the virtual environment: on a Pi, it must see picamera2, libcamera and their NumPy, which come from apt."""
+    found = facts.python
+    inside = found.prefix != found.base_prefix
     if not facts.is_pi:
-        yield ok("environment", f"{'a virtual environment at ' if inside else ''}{it.prefix}")
+        yield ok("environment", f"{'a virtual environment at ' if inside else ''}{found.prefix}")
         return
     again = "sudo /usr/bin/python3 -m venv --clear --system-site-packages /opt/fmd, then install fmd into it"
-    config = _venv_config(Path(it.prefix)) if inside else {}
+    config = _venv_config(Path(found.prefix)) if inside else {}
     if inside and config.get("include-system-site-packages", "").lower() != "true":
-        yield fail("environment", f"{it.prefix} does not see apt's packages, picamera2 among them", again)
-    elif it.base_prefix != "/usr":
-        yield fail("environment", f"Python of {it.base_prefix}, not the system's: picamera2 is not made for it", again)
+        yield fail("environment", f"{found.prefix} does not see apt's packages, picamera2 among them", again)
+    elif found.base_prefix != "/usr":
+        text = f"Python of {found.base_prefix}, not the system's: picamera2 is not built for it"
+        yield fail("environment", text, again)
     else:
-        yield ok("environment", f"{it.prefix}, beside apt's packages")
+        yield ok("environment", f"{found.prefix}, with apt's packages")
 
 
 def _venv_config(prefix: Path) -> Mapping[str, str]:
@@ -73,11 +74,11 @@ def _venv_config(prefix: Path) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Library:
-    """Something to import, in one process with what it must go together with."""
+    """Import to test, in one process with the libraries that it must be compatible with."""
 
     name: str
     code: str
-    cure: str
+    fix: str
     needed: bool = True
 
 
@@ -94,7 +95,7 @@ BASIC = (
 PICAMERA2 = Library(
     "numpy + picamera2",
     "import numpy, picamera2; print('imported')",
-    "sudo apt install python3-picamera2; where NumPy is said to be incompatible: pip uninstall numpy",
+    "sudo apt install python3-picamera2; if the message says that NumPy is incompatible: pip uninstall numpy",
 )
 LGPIO = Library(
     "gpiozero + lgpio",
@@ -109,23 +110,23 @@ GPIOD = Library(
 
 
 def libraries(facts: Facts, wanted: Collection[Library]) -> Iterator[Finding]:
-    """Import each in a process of its own, and look for the two that get in each other's way."""
+    """Import each library in a process of its own, and find installations of OpenCV that overwrite each other."""
     for library in wanted:
         yield imported(library, facts.probe(library.code))
     yield from _two_opencvs()
 
 
 def imported(library: Library, ran: Ran) -> Finding:
-    """What became of one import."""
+    """Return the finding about one import."""
     if ran.code == 0:
         return ok("libraries", f"{library.name} {ran.out.split()[0] if ran.out.split() else ''}".strip())
-    return (fail if library.needed else note)("libraries", f"{library.name}: {how_it_ended(ran)}", library.cure)
+    return (fail if library.needed else note)("libraries", f"{library.name}: {how_it_ended(ran)}", library.fix)
 
 
 def how_it_ended(ran: Ran) -> str:
-    """In words: killed by which signal, or its last line."""
+    """Return how a command failed: the signal that killed it, or the last line of its output."""
     if ran.code is not None and ran.code < 0:
-        return f"ended by {signal.Signals(-ran.code).name}, as libraries do that were built for another NumPy"
+        return f"ended by {signal.Signals(-ran.code).name}; typical of a library that was built for another NumPy"
     return ran.last_line.removeprefix("error: ") or f"exit code {ran.code}"
 
 
