@@ -48,6 +48,7 @@ def load_settings(arguments: argparse.Namespace, **overrides: Any) -> Settings:
     """Return the settings that ``--config`` and ``--set`` name; ``overrides`` that are not None win over both."""
     from edge import config
 
+    # The last one wins: file, then --set, then options such as --source.
     named = dict(config.parse_assignment(text) for text in arguments.set)
     return config.load(arguments.config, {**named, **{k: v for k, v in overrides.items() if v is not None}})
 
@@ -84,6 +85,7 @@ def check_spares(option: str, path: Path, *sources: Path) -> None:
     from edge.contracts import PICTURE_SUFFIXES
 
     for source in sources:
+        # A folder is read picture by picture. samefile also sees through links and "./".
         is_picture = source.is_dir() and path.suffix.lower() in PICTURE_SUFFIXES
         read = source / path.name if is_picture else source
         if path.exists() and read.exists() and path.samefile(read):

@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.reporting.listener import Callbacks
     from edge.service import run as service
 
+    # No settings file: the demo must run the same on every machine, and must drive no pin.
     settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
     folder: Path = arguments.out
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         if step.alarm is not alarm:
             alarm = step.alarm
             print(f"{step.frame.captured_s:8.2f} s  {'ALARM' if alarm else '-----'}  {pins} {'on' if alarm else 'off'}")
+        # Unblurred: the portrait is in the public domain.
         picture = annotate.annotate(step, show_faces=True)
         video.write(picture, step.frame.captured_s)
         # Every 1.1 s of the scene: eleven pictures, which fill three rows.

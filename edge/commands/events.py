@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(event))
         else:
+            # n is for programs that notice gaps; at and event stand in front.
             facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event"))
             print(f"{event['at']}  {event['event']:<9} {facts}")
     return EXIT_OK

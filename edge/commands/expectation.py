@@ -91,6 +91,7 @@ class CourseRecorder(Listener):
         """Record when a person was first decided, and the passage when they leave."""
         passage = decision.passage
         self._decided_s.setdefault(passage.id, decision.at_s)
+        # Who was never decided is often no person; the service leaves them out of its counts as well.
         if decision.change is Change.LEFT and passage.outcome is not Outcome.UNDECIDED:
             self._passed.append(
                 Passed(
@@ -148,11 +149,13 @@ def _likeness(wanted: Passed, got: Passed) -> float:
     """Return how much two passages agree: the outcome counts more than the time, as two people may come at once."""
     agreeing = (wanted.outcome == got.outcome) + (wanted.violated == got.violated)
     together = max(wanted.to_s, got.to_s) - min(wanted.from_s, got.from_s)
+    # The share of time is at most 1, so that it only ranks pairs whose outcomes agree equally well.
     return agreeing + wanted.span.overlap(got.span) / max(together, 1e-9)
 
 
 def _pairs(wanted: Sequence[Any], got: Sequence[Any], likeness: Callable[[Any, Any], float | None]) -> dict[int, int]:
     """Return index of ``wanted`` -> index of ``got``, the likeliest pairs first; ``likeness`` None forbids a pair."""
+    # Greedy is enough: at a door few people overlap, and the best pair of all is almost always right.
     scored = [(likeness(a, b), i, k) for i, a in enumerate(wanted) for k, b in enumerate(got)]
     pairs: dict[int, int] = {}
     for _, i, k in sorted((-score, i, k) for score, i, k in scored if score is not None):
@@ -169,6 +172,7 @@ def _passage(wanted: Passed, got: Passed | None, tolerance_s: float) -> Line:
         differences.append(f"got {got}")
     times = [("from_s", wanted.from_s, got.from_s), ("to_s", wanted.to_s, got.to_s)]
     differences += [f"{name} got {was:.2f}" for name, right, was in times if abs(right - was) > tolerance_s]
+    # Only a later decision is worse; an earlier one needs no correction of the file.
     if wanted.decided_s is not None and (got.decided_s or 0.0) > wanted.decided_s + tolerance_s:
         differences.append(f"decided at {got.decided_s:.2f} s, expected by {wanted.decided_s:.2f} s")
     return Line(not differences, f"passage {wanted}{': ' if differences else ''}{'; '.join(differences)}")
@@ -191,6 +195,7 @@ def _alarms(wanted: Sequence[Span], got: Sequence[Span], tolerance_s: float) -> 
 def read(path: Path) -> Course:
     """Return the expectation in a TOML file, or JSON by its suffix. Raises SettingsError that names what is wrong."""
     try:
+        # Editors on Windows put a byte order mark in front.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot read the expectation: {error}; record one with --write") from error
@@ -229,6 +234,7 @@ def _as_toml(course: Course, clip: str) -> str:
 
 def _plain(passed: Passed) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(passed)
+    # TOML has no null; a missing key reads as None.
     return {key: value for key, value in plain.items() if value is not None}
 
 

@@ -50,7 +50,9 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (the process's own where it is None) names, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Standard output is for results: a log line in it would break CSV and JSON.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Before parsing: what a command's import logs counts as well.
     if "--verbose" in words:
         logging.getLogger().setLevel(logging.DEBUG)
     # OpenCV and FFmpeg read these when they load; fmd reports in its own words what matters of their messages.

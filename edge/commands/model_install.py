@@ -45,12 +45,14 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     settings = _settings(arguments, task)
     # Everything that a start would check, golden inputs included, before anything is written.
     service.check(_with_model(settings, task, arguments.file))
+    # Stored before the comparison, as the service reads it from there; it is not in use until the switch.
     path = store.add(data, checked)
     running = model_store.in_use(paths.RUNTIME if arguments.runtime is None else arguments.runtime)
     if result := _shadowed(arguments, settings, store, checked, path, running):
         _judge(result, arguments.allow)
     store.switch(task, path.name)
     if running is None:
+        # No first frame will prove it now, and the next start must not take it back as unproven.
         store.prove(task)
         print(f"{task} {path.name} is installed; fmd is not running and uses it from its next start")
         return
@@ -59,6 +61,7 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
 
 
 def _settings(arguments: argparse.Namespace, task: str) -> Settings:
+    # This command runs outside the service and has to find the settings that the service uses.
     path = arguments.config or (paths.SETTINGS if paths.SETTINGS.exists() else None)
     settings = config.load(path)
     if named := getattr(settings.model, task):
@@ -92,6 +95,7 @@ def _shadowed(
 
 def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> ShadowResult:
     """Run both models over a clip in this process, with simulated outputs."""
+    # No time limit: the clip ends by itself.
     begun = ShadowRun(msgspec.structs.replace(request, seconds=float("inf")), None)
     new = bundle.load(
         Path(request.file), request.task, lambda raw: drivers.open_interpreter(raw, settings.model.threads)
@@ -108,12 +112,14 @@ def _beside(
 ) -> ShadowResult:
     """Ask the running service for a shadow run on its live frames, and return the result."""
     answer = (arguments.runtime or paths.RUNTIME) / shadow_run.RESULT
+    # The result of an earlier shadow run must not be taken for this one's.
     answer.unlink(missing_ok=True)
     shadow_run.write_request(store.folder, request)
     hang_up(running)
     print(f"shadow run beside the current model for {request.seconds:g} s of live frames ...", flush=True)
     found = _wait(lambda: shadow_run.read_result(answer), RELOAD_S)
     if found is None:
+        # Withdrawn, or the next reload would begin it without anyone who waits.
         shadow_run.take_request(store.folder)
         raise BundleError("the running fmd did not begin the shadow run; for the reason see: journalctl -u fmd")
     # The service reports only when a face was classified: behind an empty doorway this wait has to end by itself.

@@ -25,5 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Switch every output off, where fmd was killed and could not do so itself."""
     from edge.service import outputs_off
 
+    # Unread: where the killed run recorded its outputs, a broken settings file must not keep them on.
     outputs_off.switch_off(lambda: common.load_settings(arguments), paths.runtime_folder())
     return EXIT_OK

@@ -24,6 +24,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *positional: Any, declare: Callable[[Parser], None] | None = None, **named: Any) -> None:
+        # Examples keep their lines.
         named.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*positional, **named)
         self._declare = declare
@@ -41,6 +42,7 @@ class Parser(argparse.ArgumentParser):
         self._load_own()
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
+            # From the help, so that hidden options are not suggested.
             options = re.findall(r"--[a-z][a-z-]*", self.format_help())
             kind = "unknown option" if unknown[0].startswith("-") else "unexpected argument"
             self.error(f"{kind} {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], options)}")
@@ -48,6 +50,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print usage and ``message`` and exit with code 2; a choice that does not exist gets a suggestion."""
+        # The words are argparse's since Python 3.10; if they ever differ, its own message is printed.
         if found := re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
             name, given, listed = found.groups()
             choices = re.findall(r"[\w-]+", listed)

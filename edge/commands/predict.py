@@ -69,8 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
             write(name, frame, faces)
             if arguments.annotate:
                 picture = predicting.annotated(frame.image, faces, arguments.show_faces)
+                # clip.mp4#12 becomes clip.mp4-12.png: a # would have to be quoted in addresses.
                 annotate.save_picture(arguments.annotate / f"{name.replace('#', '-')}.png", picture)
             progress.count(len(faces))
+    # Last, as every other picture is worth its row: the exit code says that the output is incomplete.
     progress.report()
     unreadable.check(arguments.source)
     return EXIT_OK
@@ -108,6 +110,7 @@ def _open_outputs(
         if table:
             predictor.write_header(table, labels)
         if arguments.json:
+            # A full disk behind standard output has no file name of its own.
             stack.enter_context(naming_stdout())
 
         def write(name: str, frame: Frame, faces: Sequence[PredictedFace]) -> None:
@@ -127,6 +130,7 @@ def _check_csv(path: Path | None, *sources: Path) -> None:
     existed = path.exists()
     with _csv_file(path, "a"):
         pass
+    # A command that fails later leaves no empty file that looks like a result.
     if not existed:
         path.unlink()
 

@@ -92,5 +92,6 @@ def settings_for(clip: str, path: Path | None, named: Mapping[str, Any]) -> Sett
     """Return the settings of the site for a replay of ``clip``; ``named`` are those of the command line."""
     from edge import config
 
+    # As fast as it can be computed and without rehearsed faults, whatever the site's settings say of its live camera.
     one = {"camera.source": clip, "camera.sources": {}, "camera.live": False, "camera.simulate": ""}
     return config.load(path, {**named, **SIMULATED, **one})

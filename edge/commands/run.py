@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         reporter.check(settings)
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
+    # A model that was installed and never reached its first frame is taken back before it can fail again.
     model_store.ModelStore().settle()
     counts, timings = console.PassageCounts(), console.Timings()
     with ExitStack() as stack:
@@ -91,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     """Return the settings with the command line's camera in place of all that the file names."""
+    # --source names the only camera: several in the file (camera.sources) would otherwise win over it.
     one: dict[str, str] | None = {} if arguments.source else None
     over = {"camera.source": arguments.source, "camera.sources": one, "camera.simulate": arguments.simulate}
     return common.load_settings(arguments, **over)
@@ -101,6 +103,7 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     from edge.reporting import reporter
 
     settings = _settings(arguments)
+    # A wrong broker or token must be refused here: the settings in use stay, and their messages go on.
     reporter.check(settings)
     if settings.events != before.events:
         log.warning("changed settings under [events] take effect at the next restart")
@@ -115,6 +118,7 @@ def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namesp
     path: Path = arguments.annotate
     cameras = config.cameras(settings.camera)
     files = {name: path.with_stem(f"{path.stem}-{name}") if name else path for name in cameras}
+    # Before any camera is opened: a clip named for reading and for writing is lost once it is opened for writing.
     for file in files.values():
         common.check_spares("--annotate", file, *common.files_read(arguments, settings))
     # A clip's frames are evenly apart; a live camera's video needs the settings' rate to keep real time.

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge import drivers
     from edge.inference import bundle
 
+    # The same three checks as at every start: contract, hash, golden inputs.
     loaded = bundle.unpack(arguments.model)
     model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer), str(arguments.model))
     worst = model.replay()

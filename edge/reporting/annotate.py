@@ -34,6 +34,7 @@ HEAT_SHARE = 0.45
 
 def annotate(step: Step, show_faces: bool) -> Image:
     """Return a copy of the step's picture with a box and state per person, and a border during an alarm."""
+    # A copy: the frame is still on its way to other listeners.
     picture = step.frame.image.copy()
     if not show_faces:
         _blur_faces(picture, step)
@@ -88,7 +89,7 @@ def draw_heat(picture: Image, heat: Heat) -> None:
     inside = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
     region = picture[inside]
     if not region.size:
-        return
+        return  # all of the map lies outside the picture
     colours = heat_colours(heat.values, right - left, bottom - top)
     shown = colours[inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left]
     region[:] = cv2.addWeighted(region, 1 - HEAT_SHARE, shown, HEAT_SHARE, 0)
@@ -108,6 +109,7 @@ def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) 
     cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
     (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
     left = max(0, min(xmin, picture.shape[1] - width - 4))
+    # Inside the box where there is no room above it.
     top = ymin - height - 6 if ymin - height - 6 >= 0 else ymax
     cv2.rectangle(picture, (left, top), (left + width + 4, top + height + 6), colour, -1)
     cv2.putText(picture, text, (left + 2, top + height + 2), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
@@ -116,6 +118,7 @@ def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) 
 def draw_status(picture: Image, step: Step) -> None:
     """Draw time and alarm state into the corner, and a red border during an alarm, in place."""
     height, width = picture.shape[:2]
+    # At the very edge, so that it covers no face.
     if step.alarm:
         cv2.rectangle(picture, (0, 0), (width - 1, height - 1), COLOURS[Outcome.VIOLATION], 6)
     text = f"{step.frame.captured_s:6.2f} s  {'ALARM' if step.alarm else 'watching' if step.awake else 'asleep'}"
@@ -142,6 +145,7 @@ def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320)
     """Return pictures of one aspect ratio side by side, each ``width`` pixels wide."""
     height = round(pictures[0].shape[0] * width / pictures[0].shape[1])
     cells = [np.asarray(cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
+    # White cells fill the last row.
     cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % columns)
     return np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
 
@@ -175,6 +179,7 @@ class VideoFile:
         if not path.parent.is_dir():
             raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
         self._path = path
+        # Kept until the second picture arrives: a writer needs the rate when it is opened.
         self._first: tuple[Image, float] | None = None
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)

@@ -153,6 +153,7 @@ def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:
 
 def write_header(handle: TextIO, labels: Sequence[str]) -> None:
     """Write the names of the CSV's columns: :data:`COLUMNS`, then ``p_LABEL`` for each of ``labels``."""
+    # A bare newline and not the writer's "\r\n": files of earlier versions begin so, and must not change.
     handle.write(",".join([*COLUMNS, *(f"p_{label}" for label in labels)]) + "\n")
 
 
@@ -160,6 +161,7 @@ def write_rows(handle: TextIO, name: str, faces: Sequence[PredictedFace], labels
     """Write one CSV row per face of the picture ``name``; label and probabilities are empty without an observation."""
     writer = csv.writer(handle)
     for face in faces:
+        # Tenths of a pixel and ten-thousandths are finer than any model here is exact, and keep files small.
         chances = [round(face.probabilities[label], 4) if face.probabilities else "" for label in labels]
         box = (round(v, 1) for v in face.box)
         writer.writerow([name, *box, round(face.score, 4), face.label or "", *chances])
