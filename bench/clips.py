@@ -57,8 +57,7 @@ def read(source: str) -> LoadedClip:
 
 
 def length(source: str) -> int:
-    """Count the frames of a clip one by one: the container's number is rounded. Only one frame is in memory at a
-    time."""
+    """Count the frames of a clip one by one, because a container's number may be rounded; hold only one at a time."""
     capture, count = _open(source), 0
     while capture.grab():
         count += 1

@@ -3,8 +3,8 @@
 The service itself watches a camera that gives frames of the built-in scene at its own rate, taken or not. The person
 wears no mask until the LED goes on, and a mask until it goes off, over and over: every change of the LED is one edge.
 Its latency starts when the frame that led to it is captured, before the driver makes a frame of the bytes. It ends at
-the time that the pin records. The bar is one frame interval, as a frame may wait for the one before, plus one and a
-half times detection and classification (medians of the same run).
+the time that the pin records. The bar is one frame interval, as a frame may wait for the one before. To that it adds
+one and a half times detection and classification (medians of the same run).
 
 With ``--cameras`` other cameras take turns with that one, each with a person with a mask in view. ``watch.gate`` is
 off: the detector runs as often as the settings allow, as if the people never stood still. The bar then has a detection
@@ -41,8 +41,7 @@ NO_MASK_S, MASK_S = clips.Interval(3.2, 5.4), clips.Interval(6.0, 8.8)
 
 
 class TogglingCamera:
-    """A live :class:`edge.contracts.Camera`: a frame every ``1 / fps`` seconds, of a person with a mask if
-    ``masked``."""
+    """A live :class:`edge.contracts.Camera`: a frame every ``1 / fps`` s; the person wears a mask if ``masked``."""
 
     live = True
 
@@ -137,8 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
 def measurements_of(
     latency_s: list[float], recorder: StepRecorder, interval_s: float, cameras: int = 1
 ) -> list[Measurement]:
-    """Return median and 99th percentile of the latency; the bar is made of the frame interval and the networks'
-    time."""
+    """Return median and 99th percentile of the latency, against the frame interval and the networks' time."""
     networks_s = float(np.median(recorder.detect_s) + np.median(recorder.classify_s))
     frames = cameras * recorder.lasted_s / interval_s
     return [

@@ -62,8 +62,8 @@ def slope(series: Series) -> Slope:
     """Return the mean rise per step, with an interval that holds for a series that accumulates.
 
     A process keeps the pages it was once given. So its memory does not vary around a line: one more page lifts all
-    later readings. A line fitted to such a series takes one page for a rise (74 of 100 simulated series, with the
-    interval of batch means), and so it does for 30 of 100 series that walk up and down at random.
+    later readings. A line fitted to such a series finds a rise in one page (74 of 100 simulated series, with the
+    interval of batch means). It finds one in 30 of 100 random walks.
 
     The trend of a series that accumulates is the mean of its differences (Nelson and Plosser, Journal of Monetary
     Economics 10, 1982). The series is cut into ten parts. The level at the end of each is subtracted from that of the

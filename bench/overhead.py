@@ -8,7 +8,7 @@ between two frames; that would drive the step's code out of the caches. One thre
 counts on either side.
 
 The bar applies to the processor seconds of all rounds. Wall-clock seconds are printed as well, and the same ratio for
-every frame's quickest round. The step's code is large and cold after every inference, so that programs that share the
+every frame's quickest round. The step's code is large, and cold after every inference. So programs that share the
 machine's caches slow the step far more than the inference.
 
 With ``--camera picamera2`` the frames are those of that driver: the picture, and a small YUV420 one for gate and
@@ -138,8 +138,7 @@ def measurements_of(name: str, timing: Timing, rounds: int) -> list[Measurement]
 
 
 class CameraSide(NamedTuple):
-    """A camera: what its library gives for a (H, W, 3) B, G, R picture, and the driver's conversion of that to a
-    frame."""
+    """A camera: its library's result for a (H, W, 3) B, G, R picture, and the driver's conversion to a frame."""
 
     given: Callable[[Image], Any]
     frame_of: Callable[[Any, float, int], Frame]
@@ -189,8 +188,7 @@ def _bares(recorded: Sequence[list[Call]], timing: Timing) -> None:
 
 
 def recorded_calls(clip: clips.LoadedClip, driver: CameraSide, settings: config.Settings) -> list[list[Call]]:
-    """Return the inferences of each frame. A step depends only on its frames, so that every round makes the same
-    ones."""
+    """Return the inferences of each frame; every round makes the same ones, as a step depends only on its frames."""
     calls: list[Call] = []
 
     def recording(data: bytes, threads: int, runtime: str) -> Interpreter:

@@ -12,9 +12,9 @@ returned to the system once, in the middle of the settling time (malloc_trim(3),
 set then resolves pages of 4 kB: five pages, spread evenly over the last 80,000 frames, differ from chance. That is 50
 bytes per person.
 
-The allocated blocks resolve a single Python object. They have no bar, because one known rise of theirs ends: the alert
-remembers the last 32 people it sounded for, and from 257 on each id is an object of its own (CPython shares integers up
-to 256). So 32 blocks come with the next 32 people, and no more after them.
+The allocated blocks resolve a single Python object. They have no bar, because one known rise of theirs ends. The alert
+remembers the last 32 people it sounded for. From 257 on each id is an object of its own: CPython shares smaller
+integers. So 32 blocks come with the next 32 people, and no more after them.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measurements_of(readings: Readings, frames: int) -> list[Measurement]:
-    """Return the slopes with their intervals; the bar is that the resident set's interval includes zero or is below
-    it."""
+    """Return the slopes with their intervals; the bar is that the resident set does not rise."""
     per_1000 = len(readings.resident_kb) / frames * 1000
     resident, blocks = slope(_settled(readings.resident_kb)), slope(_settled(readings.blocks))
     return [

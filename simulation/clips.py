@@ -67,8 +67,7 @@ def _noisy(scene: Image, rng: np.random.Generator) -> Image:
 
 
 def _with_person(scene: Image, image: Image, face: LabelledFace, width: float, at_s: float, from_left: bool) -> Image:
-    """Return the scene with the person's picture at its place on the walk, as a card that slides through the
-    doorway."""
+    """Return the scene with the person's picture at its place on the walk, as a card in the doorway."""
     enter, leave = min(1.0, at_s / ENTER_S), max(0.0, (at_s - ENTER_S - PAUSE_S) / LEAVE_S)
     side = 1.0 if from_left else -1.0
     x = WIDTH / 2 + side * WIDTH * 0.75 * (enter - 1 + leave) + 5 * np.sin(at_s * 3)

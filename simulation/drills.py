@@ -339,8 +339,7 @@ def _false_notifications(drill: Drill, record: DrillRecord) -> Iterator[str]:
 
 @contextmanager
 def simulated_outputs_and_systemd() -> Iterator[socket.socket]:
-    """Install recorded console outputs and the other end of $NOTIFY_SOCKET, which is yielded; restore both at the
-    end."""
+    """Install recorded console outputs and yield the other end of $NOTIFY_SOCKET; restore both at the end."""
     logger = logging.getLogger("edge")
     before, level = drivers.OUTPUTS["console"], logger.level
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
