@@ -23,6 +23,7 @@ from typing import NamedTuple
 from bench.measure import Measurement, report
 
 SIZE, PICTURES = 224, 200
+# fmd also reads, verifies and writes: it may take half as much time again for that, and 30% more memory.
 MAX_TIME, MAX_MEMORY = 1.5, 1.3
 
 
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         if model is None or pictures is None:
             _child("make", folder)
             model, pictures = model or folder / "model.keras", pictures or folder / "pictures"
+        # In turns, so that a change of the machine's load meets both sides.
         costs: dict[str, list[ConversionCost]] = {"bare": [], "ours": []}
         for _ in range(arguments.rounds):
             for kind, found in costs.items():
@@ -90,6 +92,7 @@ def make(folder: Path) -> dict[str, float]:
     from training.backbone import mobilenet_v2
     from training.papers import head
 
+    # The same weights in every run: quantization depends on them.
     keras.utils.set_random_seed(1)
     base = mobilenet_v2(SIZE, None)
     pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(7)(base.output))
@@ -145,6 +148,7 @@ def ours(model: Path, pictures: Path, target: Path) -> dict[str, float]:
 
 
 def _cost(begun_s: float) -> dict[str, float]:
+    # ru_maxrss is in KiB on Linux.
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     now_s = time.process_time()
     return ConversionCost(now_s - begun_s, now_s, peak_mb)._asdict()

@@ -23,6 +23,7 @@ KNOWN = {EMPTY_ROOM: clips.Interval(0, 5.8)}
 """Clips whose first seconds are empty, until the shadow of a person falls in."""
 IDLE_S = 60.0
 """Duration for which the empty seconds are played: a door stands idle for hours."""
+# The papers' loop costs the same in every second, so that ten seconds suffice.
 PAPERS_S = 10.0
 
 

@@ -60,6 +60,7 @@ class TogglingCamera:
         """Wait until the next frame is due and return it."""
         time.sleep(max(0.0, self._due_s - time.monotonic()))
         captured_s = time.monotonic()
+        # After a late read the schedule continues from now, as with a camera: missed frames do not pile up.
         self._due_s = max(self._due_s + self._interval_s, captured_s)
         self._index += 1
         return frame_of_bgr(next(self._scenes[self.masked]), captured_s, self._index)
@@ -93,10 +94,12 @@ class StepRecorder:
         if step.observations:
             self.detect_s.append(step.timings_s.get("detect", 0.0))
             self.classify_s.append(step.timings_s["classify"] / len(step.observations))
+        # The clocks start with the first step: opening cameras and models does not count.
         if not self.observations:
             self.began_s, self.began_processor_s = time.monotonic(), time.process_time()
         self.dropped[step.camera] = step.dropped
         self.observations[step.camera] += step.detected
+        # Only the first camera's person changes; the LED's edges are all its own.
         if step.camera not in ("", FIRST):
             return
         if step.alarm is not self.alarm:
@@ -169,6 +172,7 @@ def measured(
         "model.threads": threads,
     }
     if cameras > 1:
+        # With the gate on, cameras with nothing new would cost next to nothing.
         changed["watch.gate"] = False
         changed["camera.sources"] = {str(number): "v4l2" for number in range(1, cameras + 1)}
     settings = config.load(None, changed)

@@ -117,6 +117,7 @@ def in_own_process(which: str, source: str, *more: str) -> Run:
     command = [sys.executable, "-m", "bench.loops", which, source, *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        # The last line is the message; those before it may be warnings of libraries.
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise FmdError(f"{' '.join(command[2:])}: {lines[-1].removeprefix('error: ')}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Run)

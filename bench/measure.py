@@ -79,5 +79,6 @@ def slope(series: Series) -> Slope:
     ends = np.median(series[-size * STRETCHES :].reshape(STRETCHES, size)[:, -END_READINGS:], axis=1)
     rises = np.diff(ends) / size
     value = float(rises.mean())
+    # ddof=1: the rises are a sample.
     reach = STUDENT_T * float(rises.std(ddof=1)) / math.sqrt(len(rises))
     return Slope(value, value - reach, value + reach)

@@ -72,6 +72,7 @@ def peak_of(clip: Path, settings: Sequence[str] = ()) -> Peak:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise FmdError(f"fmd run --source {clip}: {lines[-1].removeprefix('error: ')}")
+    # The process prints both numbers last, after the output of fmd run.
     resident_kb, of_files_kb = map(int, done.stdout.split()[-2:])
     return Peak(resident_kb * 1024 / 1e6, (resident_kb - of_files_kb) * 1024 / 1e6)
 

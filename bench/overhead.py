@@ -60,6 +60,7 @@ class RecordingInterpreter:
         return self._inner.outputs
 
     def run(self, tensor: Tensor) -> Sequence[Stored]:
+        # A copy: the pipeline reuses its buffers for the next frame.
         self._calls.append(Call(self._bare, tensor.copy()))
         return self._inner.run(tensor)
 
@@ -125,6 +126,7 @@ def measurements_of(name: str, timing: Timing, rounds: int) -> list[Measurement]
     """Return the means per frame and the ratios; ``timing`` covers the same frames ``rounds`` times."""
     frames = len(timing.step_cpu_s)
     step, bare = sum(timing.step_cpu_s), sum(timing.bare_cpu_s)
+    # The quickest round of a frame is the one that other programs disturbed least.
     quickest = [np.reshape(cpu_s, (rounds, -1)).min(axis=0).sum() for cpu_s in (timing.step_cpu_s, timing.bare_cpu_s)]
     wall = float(np.median(np.divide(timing.step_wall_s, timing.bare_wall_s)))
     return [
@@ -165,6 +167,7 @@ def measured(clip: clips.LoadedClip, driver: CameraSide, threads: int, rounds: i
     timing = Timing(calls=rounds * sum(map(len, recorded)))
     for turn in range(rounds):
         loop = FmdLoop(open_pipeline(settings), clip.fps, driver.frame_of)
+        # Which side goes first alternates: the first one finds colder caches.
         halves = [partial(_steps, loop, driver, clip, recorded, timing), partial(_bares, recorded, timing)]
         for walk in reversed(halves) if turn % 2 else halves:
             walk()

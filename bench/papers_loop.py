@@ -39,6 +39,7 @@ class PapersLoop:
         height = round(frame.shape[0] * FRAME_WIDTH / frame.shape[1])
         small = cv2.resize(frame, (FRAME_WIDTH, height), interpolation=cv2.INTER_AREA)
         crops = [self._prepared(small, box) for box in self._boxes(np.asarray(small, np.uint8))]
+        # A box at the border may be empty after rounding.
         crops = [crop for crop in crops if crop.size]
         if not crops:
             return np.zeros((0, 2), np.float32)
@@ -86,6 +87,7 @@ def _classifier() -> Any:
             "keras is missing, which the papers' loop runs on; in fmd's folder: pip install '.[convert]'"
         ) from error
     layers = keras.layers
+    # No weights are loaded: they would be downloaded, and change no time.
     base = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(FACE_SIDE, FACE_SIDE, 3))
     x = layers.Flatten()(layers.AveragePooling2D(7)(base.output))
     x = layers.Dropout(0.5)(layers.Dense(128, activation="relu")(x))

@@ -96,6 +96,7 @@ def measured(clip: Path, frames: int, say: Callable[[str], None] = lambda line: 
 
     Raises DataError if the clip does not repeat often enough for a trend.
     """
+    # Two rounds: see the reason at the top.
     every = 2 * clips.length(str(clip))
     readings = frames // every
     if readings < MIN_READINGS:
@@ -108,6 +109,7 @@ def measured(clip: Path, frames: int, say: Callable[[str], None] = lambda line: 
             return
         done = seen // every
         read_into(found, done - 1)
+        # Half of the settling time is left for the heap to take back what the service needs.
         if done == int(readings * SETTLING_SHARE / 2):
             trim()
         if done % 20 == 0:
