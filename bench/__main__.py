@@ -14,16 +14,16 @@ from edge.errors import exit_code_of
 
 COMMANDS = {
     "convert": "a whole conversion over the bare call of TensorFlow's converter",
-    "cpu": "processor time a second of video, beside the papers' loop",
+    "cpu": "processor time per second of video, beside the papers' loop",
     "overhead": "the whole step over the bare inference calls on the same frames",
-    "edge": "from a frame's capture to the pin's edge",
+    "edge": "from a frame's capture to the edge on the pin",
     "memory": "peak memory of the whole process",
     "slope": "memory over 100,000 simulated frames",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 1 where a bar is missed."""
+    """Run the benchmark that ``argv`` names and return the exit code: 1 if a bar is missed."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=bench.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_options(commands.add_parser(name, help=what, description=module.__doc__))
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    # OpenCV and FFmpeg read these when they wake up.
+    # OpenCV reads this once, when it is imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     return exit_code_of(lambda: int(importlib.import_module(f"bench.{arguments.command}").run(arguments)))
 

@@ -1,9 +1,9 @@
 """A whole conversion over the bare call of TensorFlow's converter: processor seconds and peak memory.
 
-Both convert MobileNetV2 at 224 x 224 with the papers' head, to int8, calibrated on the same 200 pictures, each in a
-process of its own, in turn. The bare one is what a person would type: TFLiteConverter.from_keras_model, a
-representative dataset, convert(). Its pictures are read and fitted beforehand, and neither that nor reading the model
-counts for it; ours reads, finds out, quantizes, proves on 200 held-back pictures, chooses golden inputs and writes.
+Both convert MobileNetV2 at 224 x 224 with the papers' head to int8, calibrated on the same 200 pictures. They take
+turns, each in a process of its own. The bare call is what a person would type: TFLiteConverter.from_keras_model, a
+representative dataset, convert(). Reading its pictures and its model does not count. fmd's conversion counts as a
+whole: it reads, identifies, quantizes, verifies on 200 held-back pictures, chooses golden inputs and writes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.measure import Figure, report
+from bench.measure import Measurement, report
 
 SIZE, PICTURES = 224, 200
+# fmd also reads, verifies and writes: it may take half as much time again for that, and 30% more memory.
 MAX_TIME, MAX_MEMORY = 1.5, 1.3
 
 
-class Cost(NamedTuple):
+class ConversionCost(NamedTuple):
     """Processor seconds of the call and of its whole process, and the process's peak memory in MB."""
 
     call_s: float
@@ -35,39 +36,40 @@ class Cost(NamedTuple):
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("--model", type=Path, help="a Keras model to convert (default: an untrained MobileNetV2)")
+    """Add the command's options."""
+    parser.add_argument("--model", type=Path, help="Keras model to convert (default: an untrained MobileNetV2)")
     parser.add_argument("--pictures", type=Path, help="its calibration folder (default: drawn faces)")
-    parser.add_argument("--rounds", type=int, default=1, help="conversions of each kind; the cheapest counts")
+    parser.add_argument("--rounds", type=int, default=1, help="conversions of each kind; the lowest cost counts")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure; 1 where a bar is missed."""
+    """Measure, print the measurements, and return 1 if a bar is missed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, pictures = arguments.model, arguments.pictures
         if model is None or pictures is None:
             _child("make", folder)
             model, pictures = model or folder / "model.keras", pictures or folder / "pictures"
-        costs: dict[str, list[Cost]] = {"bare": [], "ours": []}
+        # In turns, so that a change of the machine's load meets both sides.
+        costs: dict[str, list[ConversionCost]] = {"bare": [], "ours": []}
         for _ in range(arguments.rounds):
             for kind, found in costs.items():
-                found.append(Cost(**_child(kind, model, pictures, folder / f"{kind}.tflite")))
+                found.append(ConversionCost(**_child(kind, model, pictures, folder / f"{kind}.tflite")))
                 print(f"{kind}: {found[-1]}", file=sys.stderr, flush=True)
-    return report(figures(costs["bare"], costs["ours"]))
+    return report(measurements(costs["bare"], costs["ours"]))
 
 
-def figures(bare: list[Cost], ours: list[Cost]) -> list[Figure]:
-    """What is told of both: the least of each, for what a neighbour adds to a cost is not theirs."""
-    least = [Cost(*(min(column) for column in zip(*found, strict=True))) for found in (bare, ours)]
-    theirs, mine = least
+def measurements(bare: list[ConversionCost], ours: list[ConversionCost]) -> list[Measurement]:
+    """Return the measurements of the lowest cost of each side: what other processes add to a cost is not theirs."""
+    lowest = [ConversionCost(*(min(column) for column in zip(*found, strict=True))) for found in (bare, ours)]
+    theirs, mine = lowest
     return [
-        Figure("bare converter call", theirs.call_s, "s of processor time"),
-        Figure("fmd conversion, from file to file", mine.call_s, "s of processor time"),
-        Figure("conversion over the bare call", mine.call_s / theirs.call_s, "times", MAX_TIME),
-        Figure("whole process over whole process", mine.process_s / theirs.process_s, "times"),
-        Figure("peak memory of the bare call's process", theirs.peak_mb, "MB"),
-        Figure("peak memory over that of the bare call", mine.peak_mb / theirs.peak_mb, "times", MAX_MEMORY),
+        Measurement("bare converter call", theirs.call_s, "s of processor time"),
+        Measurement("fmd conversion, from file to file", mine.call_s, "s of processor time"),
+        Measurement("conversion over the bare call", mine.call_s / theirs.call_s, "times", MAX_TIME),
+        Measurement("whole process over whole process", mine.process_s / theirs.process_s, "times"),
+        Measurement("peak memory of the bare call's process", theirs.peak_mb, "MB"),
+        Measurement("peak memory over that of the bare call", mine.peak_mb / theirs.peak_mb, "times", MAX_MEMORY),
     ]
 
 
@@ -82,7 +84,7 @@ def _child(task: str, *paths: Path) -> dict[str, float]:
 
 
 def make(folder: Path) -> dict[str, float]:
-    """An untrained model and class folders of drawn faces in ``folder``."""
+    """Write an untrained model and class folders of drawn faces to ``folder``."""
     import cv2
     import keras
 
@@ -90,6 +92,7 @@ def make(folder: Path) -> dict[str, float]:
     from training.backbone import mobilenet_v2
     from training.papers import head
 
+    # The same weights in every run: quantization depends on them.
     keras.utils.set_random_seed(1)
     base = mobilenet_v2(SIZE, None)
     pooled = keras.layers.Flatten()(keras.layers.AveragePooling2D(7)(base.output))
@@ -103,7 +106,7 @@ def make(folder: Path) -> dict[str, float]:
 
 
 def bare(model: Path, pictures: Path, target: Path) -> dict[str, float]:
-    """TensorFlow's converter as its guide calls it."""
+    """Convert with TensorFlow's converter, as its guide calls it."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -124,8 +127,8 @@ def bare(model: Path, pictures: Path, target: Path) -> dict[str, float]:
 
 
 def ours(model: Path, pictures: Path, target: Path) -> dict[str, float]:
-    """fmd's conversion as people type it, but for the label names that drawn faces leave open."""
-    import tensorflow  # noqa: F401 (importing it is no part of either)
+    """Convert with fmd as people type it, except for the label names, which drawn faces leave open."""
+    import tensorflow  # noqa: F401 (importing it counts for neither side)
 
     from converter.flow import Options, convert
     from converter.report import write_report
@@ -137,7 +140,7 @@ def ours(model: Path, pictures: Path, target: Path) -> dict[str, float]:
         labels=("with_mask", "without_mask"),
         calibration=pictures,
         pictures=PICTURES,
-        gate=Gate(0, 1, 1, 1),  # an untrained model would not pass; passing takes the longer way
+        gate=Gate(0, 1, 1, 1),  # an untrained model would fail; passing is the longer way
         force=True,
     )
     write_report(convert(model, options))
@@ -145,9 +148,10 @@ def ours(model: Path, pictures: Path, target: Path) -> dict[str, float]:
 
 
 def _cost(begun_s: float) -> dict[str, float]:
+    # ru_maxrss is in KiB on Linux.
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     now_s = time.process_time()
-    return Cost(now_s - begun_s, now_s, peak_mb)._asdict()
+    return ConversionCost(now_s - begun_s, now_s, peak_mb)._asdict()
 
 
 TASKS: dict[str, Callable[..., dict[str, float]]] = {"make": make, "bare": bare, "ours": ours}

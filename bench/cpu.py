@@ -1,8 +1,8 @@
-"""Processor seconds a second of video: fmd beside the papers' loop, busy and idle, on the same frames.
+"""Processor seconds per second of video: fmd beside the papers' loop, busy and idle, on the same frames.
 
-Both loops run over the whole clip in processes of their own, turn by turn. Decoding is left out of both; making a frame
-of the driver's B, G, R is counted in ours. ``--idle`` names seconds with nobody in view; they are measured as they
-stand, and played to and fro for a minute.
+Both loops run over the whole clip, in turns and in processes of their own. Decoding counts for neither; making a frame
+from the driver's B, G, R counts for fmd. ``--idle`` names seconds without a person in view: they are measured as they
+are, and played forwards and backwards for a minute.
 """
 
 from __future__ import annotations
@@ -15,52 +15,55 @@ import numpy as np
 
 from bench import clips
 from bench.loops import Run, in_own_process
-from bench.measure import Figure, report
+from bench.measure import Measurement, report
 
 BUSY_BAR, IDLE_BAR = 1 / 10, 1 / 100
 EMPTY_ROOM = "empty_room_then_people.mp4"
-KNOWN = {EMPTY_ROOM: clips.Span(0, 5.8)}
-"""Clips whose first seconds, until somebody's shadow falls in, show nobody."""
+KNOWN = {EMPTY_ROOM: clips.Interval(0, 5.8)}
+"""Clips whose first seconds are empty, until the shadow of a person falls in."""
 IDLE_S = 60.0
-"""A door stands idle for hours: its quiet seconds are played to and fro for so long."""
+"""Duration for which the empty seconds are played: a door stands idle for hours."""
+# The papers' loop costs the same in every second, so that ten seconds suffice.
 PAPERS_S = 10.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", nargs="+", help="clips with people")
     parser.add_argument("--peers", type=Path, required=True, help="folder with the papers' face detector")
-    parser.add_argument("--idle", type=clips.spans_of, help="seconds of the clips with nobody in view, as in 0-5.8")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=2, help="model.threads (default: 2, as fmd's)")
+    parser.add_argument(
+        "--idle", type=clips.intervals_of, help="seconds of the clips without a person in view, as in 0-5.8"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each loop (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="model.threads (default: %(default)s, as fmd's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, judge."""
-    figures: list[Figure] = []
+    """Measure, print the measurements, and return 1 if a bar is missed."""
+    measurements: list[Measurement] = []
     for clip in arguments.clips:
         name = Path(clip).name
         idle = arguments.idle[0] if arguments.idle else KNOWN.get(name)
         if idle is None:
-            figures += compared(f"{name}, busy", *_rounds(clip, arguments), bar=BUSY_BAR)
+            measurements += compared(f"{name}, busy", *_rounds(clip, arguments), bar=BUSY_BAR)
             continue
-        figures += _idle(name, clip, idle, arguments)
-    return report(figures)
+        measurements += _idle(name, clip, idle, arguments)
+    return report(measurements)
 
 
-def _idle(name: str, clip: str, idle: clips.Span, arguments: argparse.Namespace) -> list[Figure]:
-    """The quiet seconds as they stand, the loop's first frame among them, and for as long as a door stands idle."""
-    told = []
+def _idle(name: str, clip: str, idle: clips.Interval, arguments: argparse.Namespace) -> list[Measurement]:
+    """Measure the empty seconds as they are, with the loop's first frame, and for as long as IDLE_S."""
+    measurements = []
     for what, seconds, bar in (("first frame and all", idle.end_s - idle.start_s, None), ("idle", IDLE_S, IDLE_BAR)):
-        # The papers' loop has neither gate nor memory: its sixth second costs what its sixtieth would.
+        # The papers' loop has neither gate nor memory: its sixth second costs as much as its sixtieth.
         lengths = seconds, min(seconds, PAPERS_S)
-        told += compared(f"{name}, {what}, {seconds:g} s", *_rounds(clip, arguments, idle, lengths), bar=bar)
-    return told
+        measurements += compared(f"{name}, {what}, {seconds:g} s", *_rounds(clip, arguments, idle, lengths), bar=bar)
+    return measurements
 
 
 def _rounds(
-    clip: str, arguments: argparse.Namespace, idle: clips.Span | None = None, lengths: tuple[float, float] = (0, 0)
+    clip: str, arguments: argparse.Namespace, idle: clips.Interval | None = None, lengths: tuple[float, float] = (0, 0)
 ) -> tuple[list[Run], list[Run]]:
-    """Ours and theirs over a clip, or its idle seconds again and again for those lengths, turn by turn."""
+    """Run fmd's and the papers' loop in turns over a clip, or over its idle seconds for ``lengths`` (ours, theirs)."""
     our_span, their_span = (["--span", str(idle), "--seconds", str(seconds)] if idle else [] for seconds in lengths)
     ours, theirs = [], []
     for _ in range(arguments.rounds):
@@ -69,11 +72,11 @@ def _rounds(
     return ours, theirs
 
 
-def compared(name: str, ours: Sequence[Run], theirs: Sequence[Run], bar: float | None = None) -> list[Figure]:
-    """Theirs, ours and the ratio."""
+def compared(name: str, ours: Sequence[Run], theirs: Sequence[Run], bar: float | None = None) -> list[Measurement]:
+    """Return the cost of the papers' loop, that of fmd, and their ratio."""
     mine, other = (float(np.mean([run.per_second() for run in runs])) for runs in (ours, theirs))
     return [
-        Figure(f"{name}: papers' loop", 1000 * other, "ms CPU/s"),
-        Figure(f"{name}: fmd", 1000 * mine, "ms CPU/s"),
-        Figure(f"{name}: fmd / papers' loop", mine / other, "", bar),
+        Measurement(f"{name}: papers' loop", 1000 * other, "ms CPU/s"),
+        Measurement(f"{name}: fmd", 1000 * mine, "ms CPU/s"),
+        Measurement(f"{name}: fmd / papers' loop", mine / other, "", bar),
     ]

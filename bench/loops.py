@@ -1,8 +1,8 @@
-"""fmd's loop and the papers', each one B, G, R frame at a time, and the processor seconds every frame took.
+"""fmd's loop and the papers', each one B, G, R frame at a time, with the processor seconds of every frame.
 
     python -m bench.loops fmd|papers CLIP [--peers FOLDER]      prints one JSON object
 
-Each runs in a process of its own, so that one's threads, caches and memory are not counted as the other's.
+Each runs in a process of its own, so that its threads, caches and memory do not count for the other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edge.stages.alert import Alert
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One loop over one clip: processor seconds of every frame, and the process's peak memory in MiB."""
+    """Result of one loop over one clip: processor seconds of every frame, and the process's peak memory in MiB."""
 
     fps: float
     cpu_s: list[float]
@@ -40,18 +40,18 @@ class Run(msgspec.Struct, frozen=True):
     inferences: int
 
     def per_second(self) -> float:
-        """Processor seconds a second of video."""
+        """Return the processor seconds per second of video."""
         return float(np.mean(self.cpu_s) * self.fps)
 
 
 Given = TypeVar("Given")
-"""What a camera's library hands to its driver."""
+"""Type of what a camera's library passes to its driver."""
 
 
 class FmdLoop(Generic[Given]):
-    """The product: the driver's frame, the whole step, outputs on the console.
+    """The product's loop: the driver's frame, the whole step, outputs on the console.
 
-    ``frame_of`` is the driver's: of what its library gave, when it was captured, and its number.
+    ``frame_of`` is the driver's part: it makes a frame of what the library gave, its time in seconds, and its number.
     """
 
     def __init__(self, pipeline: Pipeline, fps: float, frame_of: Callable[[Given, float, int], Frame]) -> None:
@@ -59,7 +59,7 @@ class FmdLoop(Generic[Given]):
         self.inferences = 0
 
     def step(self, given: Given) -> Step:
-        """One picture from the driver's hands to the pins."""
+        """Process one picture, from the driver's library to the pins."""
         now_s = self._index / self._fps
         step = self._pipeline.step(self._frame_of(given, now_s, self._index))
         self._index += 1
@@ -68,13 +68,13 @@ class FmdLoop(Generic[Given]):
 
 
 def open_pipeline(settings: config.Settings, opened: OpenInterpreter = drivers.open_interpreter) -> Pipeline:
-    """The stages as the service joins them, outputs on the console."""
+    """Return the stages as the service joins them, with outputs on the console."""
     led, buzzer = ConsoleOutput("led", 17, True), ConsoleOutput("buzzer", 27, True)
     return service.build_pipeline(settings, Alert(settings.alert, led, buzzer), opened=opened)
 
 
 def timed(step: Callable[[Image], object], frames: Sequence[Image]) -> list[float]:
-    """Processor seconds that ``step`` took on each frame."""
+    """Return the processor seconds of ``step`` for each frame."""
     took = []
     for frame in frames:
         began_s = time.process_time()
@@ -83,18 +83,17 @@ def timed(step: Callable[[Image], object], frames: Sequence[Image]) -> list[floa
     return took
 
 
-def run_fmd(clip: clips.Clip, threads: int) -> Run:
-    """fmd with its default settings over a clip."""
+def run_fmd(clip: clips.LoadedClip, threads: int) -> Run:
+    """Run fmd with its default settings over a clip."""
     settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
-    FmdLoop(open_pipeline(settings), clip.fps, frame_of_bgr).step(
-        clip.frames[0]
-    )  # what the first call of a process costs
+    # Only the first step of a process has this cost; it is not the loop's.
+    FmdLoop(open_pipeline(settings), clip.fps, frame_of_bgr).step(clip.frames[0])
     loop = FmdLoop(open_pipeline(settings), clip.fps, frame_of_bgr)
     return Run(clip.fps, timed(loop.step, clip.frames), peak_mib(), loop.inferences)
 
 
-def run_papers(clip: clips.Clip, peers: Path) -> Run:
-    """The papers' loop over a clip."""
+def run_papers(clip: clips.LoadedClip, peers: Path) -> Run:
+    """Run the papers' loop over a clip; ``peers`` is the folder of its face detector."""
     from bench.papers_loop import PapersLoop
 
     loop = PapersLoop(peers)
@@ -110,15 +109,16 @@ def run_papers(clip: clips.Clip, peers: Path) -> Run:
 
 
 def peak_mib() -> float:
-    """Largest resident size of this process so far."""
+    """Return the largest resident size of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def in_own_process(which: str, source: str, *more: str) -> Run:
-    """One loop over a clip, in a process of its own. Raises FmdError with what it said where it fails."""
+    """Run one loop over a clip in a process of its own. Raises FmdError with its last message if it fails."""
     command = [sys.executable, "-m", "bench.loops", which, source, *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        # The last line is the message; those before it may be warnings of libraries.
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise FmdError(f"{' '.join(command[2:])}: {lines[-1].removeprefix('error: ')}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Run)
@@ -130,8 +130,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("clip")
     parser.add_argument("--peers", type=Path, default=Path())
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--span", type=clips.spans_of, help="only these seconds of the clip, as 0-5.5, to and fro ...")
-    parser.add_argument("--seconds", type=float, default=60.0, help="... until so many are full")
+    parser.add_argument(
+        "--span", type=clips.intervals_of, help="only these seconds of the clip, as 0-5.5, forwards and backwards"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="with --span: seconds to play (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
 
     def body() -> int:

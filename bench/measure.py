@@ -1,4 +1,4 @@
-"""A figure against its bar, and the little statistics that need doing right."""
+"""Measurements against their bars, and the statistics behind them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 Series = npt.NDArray[np.float64]
 
-STRETCHES, END = 10, 5
-"""So many stretches of a series; where it is at the end of one is the median of so many readings."""
-STUDENT = 2.306
+STRETCHES, END_READINGS = 10, 5
+"""Number of parts of a series, and of readings at the end of a part whose median is the level there."""
+STUDENT_T = 2.306
 """Two-sided 95% of Student's t with STRETCHES - 2 degrees of freedom."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """What was measured, and the most it may be; ``bar`` None where it only informs."""
+class Measurement:
+    """A measured value and its bar, the highest value allowed; ``bar`` is None if the value only informs."""
 
     name: str
     value: float
@@ -29,7 +29,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """NaN meets no bar."""
+        """Whether the value is at most the bar; NaN never is."""
         return self.bar is None or self.value <= self.bar
 
     def __str__(self) -> str:
@@ -39,15 +39,15 @@ class Figure:
         return f"{line:<78}  {'met' if self.met else 'MISSED'}, bar {self.bar:.4g}"
 
 
-def report(figures: Sequence[Figure]) -> int:
-    """Print the figures, a line each; 0 where every bar is met, else 1."""
-    for figure in figures:
-        print(figure, flush=True)
-    return int(not all(figure.met for figure in figures))
+def report(measurements: Sequence[Measurement]) -> int:
+    """Print the measurements, a line each; return 0 if every bar is met, else 1."""
+    for measurement in measurements:
+        print(measurement, flush=True)
+    return int(not all(measurement.met for measurement in measurements))
 
 
 class Slope(NamedTuple):
-    """How fast a series rises, in units a step, and the 95% confidence interval of that."""
+    """Rise of a series in units per step, with its 95% confidence interval."""
 
     value: float
     low: float
@@ -59,22 +59,26 @@ class Slope(NamedTuple):
 
 
 def slope(series: Series) -> Slope:
-    """Mean rise a step, with an interval that holds for a series that accumulates.
+    """Return the mean rise per step, with an interval that holds for a series that accumulates.
 
-    A process keeps the pages it was once given: its memory does not waver around a line but goes on from where it is,
-    and a single page more lifts all readings after it. A line laid through such a series takes one page for a rise (74
-    of 100 simulated ones, though the interval was that of batch means), and 30 of 100 that walk up and down at random.
-    The trend of what accumulates is the mean of its differences (Nelson and Plosser, Journal of Monetary Economics 10,
-    1982): the series is cut into ten stretches, where it is at the end of each is subtracted from where it is at the
-    end of the next, and the interval is Student's of these nine rises; of the walks 6 of 100 lie outside, up and down
-    together. A series that does waver around a line has a wider interval than it need have.
+    A process keeps the pages it was once given. So its memory does not vary around a line: one more page lifts all
+    later readings. A line fitted to such a series finds a rise in one page (74 of 100 simulated series, with the
+    interval of batch means). It finds one in 30 of 100 random walks.
+
+    The trend of a series that accumulates is the mean of its differences (Nelson and Plosser, Journal of Monetary
+    Economics 10, 1982). The series is cut into ten parts. The level at the end of each is subtracted from that of the
+    next, and the interval is Student's t interval of these nine rises. It excludes zero for 6 of 100 random walks, up
+    and down together. A series that does vary around a line has a wider interval than it needs.
+
+    Raises ValueError if the series has fewer than 2 * STRETCHES readings.
     """
     if len(series) < 2 * STRETCHES:
         raise ValueError(f"a slope needs {2 * STRETCHES} readings or more, got {len(series)}")
     size = len(series) // STRETCHES
-    # The newest readings count; what does not fill the stretches is cut off at the front.
-    ends = np.median(series[-size * STRETCHES :].reshape(STRETCHES, size)[:, -END:], axis=1)
+    # The newest readings count: those that do not fill the parts are cut off at the front.
+    ends = np.median(series[-size * STRETCHES :].reshape(STRETCHES, size)[:, -END_READINGS:], axis=1)
     rises = np.diff(ends) / size
     value = float(rises.mean())
-    reach = STUDENT * float(rises.std(ddof=1)) / math.sqrt(len(rises))
+    # ddof=1: the rises are a sample.
+    reach = STUDENT_T * float(rises.std(ddof=1)) / math.sqrt(len(rises))
     return Slope(value, value - reach, value + reach)

@@ -1,10 +1,10 @@
 """Peak memory of the whole ``fmd run`` process with its default models and settings, outputs on the console.
 
-Measured from inside when the run has ended: VmHWM of /proc/self/status, the largest resident set there was, shared
-libraries and the model files' pages counted in. The source is a clip; a camera's driver has its buffers elsewhere.
+Measured from inside at the end of the run: VmHWM of /proc/self/status, the largest resident set. It includes the pages
+of shared libraries and of the model files. The source is a clip; a camera's driver has its buffers elsewhere.
 
-What of that is the process's own stands beside it: of files as much is resident as Linux finds worth mapping. Where the
-libraries have just been written (ext4, Linux 6.18), and until its cache has let go of them, that was 52 MB more.
+The memory of the process alone is printed as well, because Linux decides how much of its files is resident. It was 52
+MB more (ext4, Linux 6.18) while the page cache still held libraries that had just been written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import cv2
 
 from bench import clips
-from bench.measure import Figure, report
+from bench.measure import Measurement, report
 from edge.contracts import Image
 from edge.drivers.doorway import FPS, HEIGHT, WIDTH
 from edge.errors import FmdError
@@ -40,49 +40,50 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clips", nargs="*", default=[clips.SCENE], help="clips (default: the built-in scene, as a file)"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as for fmd run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as for fmd run")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, judge."""
+    """Measure, print the measurements, and return 1 if a bar is missed."""
     with tempfile.TemporaryDirectory(prefix="fmd-bench-") as folder:
-        return report([f for source in arguments.clips for f in _figures(source, Path(folder), arguments.set)])
+        return report([f for source in arguments.clips for f in _measurements(source, Path(folder), arguments.set)])
 
 
-def _figures(source: str, folder: Path, settings: Sequence[str]) -> list[Figure]:
+def _measurements(source: str, folder: Path, settings: Sequence[str]) -> list[Measurement]:
     peak = peak_of(scene_file(folder) if source == clips.SCENE else Path(source), settings)
     return [
-        Figure(f"{Path(source).name}: of it the process's own", peak.own_mb, "MB"),
-        Figure(f"{Path(source).name}: peak memory of fmd run", peak.resident_mb, "MB", BAR_MB),
+        Measurement(f"{Path(source).name}: without the pages of files", peak.own_mb, "MB"),
+        Measurement(f"{Path(source).name}: peak memory of fmd run", peak.resident_mb, "MB", BAR_MB),
     ]
 
 
 class Peak(NamedTuple):
-    """Megabytes (10^6 bytes) resident at most, and those of them that are no file's pages."""
+    """Peak resident memory in megabytes (10^6 bytes), and the part that is not pages of files."""
 
     resident_mb: float
     own_mb: float
 
 
 def peak_of(clip: Path, settings: Sequence[str] = ()) -> Peak:
-    """Of ``fmd run`` over a clip. Raises FmdError where it fails."""
+    """Measure ``fmd run`` over a clip. Raises FmdError with its last message if it fails."""
     options = [option for setting in ("alert.driver=console", *settings) for option in ("--set", setting)]
     command = [sys.executable, "-c", COUNTED, "run", "--source", str(clip), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise FmdError(f"fmd run --source {clip}: {lines[-1].removeprefix('error: ')}")
+    # The process prints both numbers last, after the output of fmd run.
     resident_kb, of_files_kb = map(int, done.stdout.split()[-2:])
     return Peak(resident_kb * 1024 / 1e6, (resident_kb - of_files_kb) * 1024 / 1e6)
 
 
 def scene_file(folder: Path) -> Path:
-    """The built-in scene as an MP4 in ``folder``, one frame in memory at a time."""
+    """Write the built-in scene as an MP4 to ``folder``, with one frame in memory at a time; return its path."""
     return write_clip(folder / "doorway.mp4", clips.scene(), FPS, (WIDTH, HEIGHT))
 
 
 def write_clip(path: Path, frames: Iterable[Image], fps: float, size: tuple[int, int]) -> Path:
-    """B, G, R frames of ``size`` (width, height) as an MP4. Raises FmdError where OpenCV cannot write one."""
+    """Write B, G, R frames of ``size`` (width, height) as an MP4. Raises FmdError if OpenCV cannot write one."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     if not writer.isOpened():
         raise FmdError(f"{path}: this OpenCV cannot write an MP4")

@@ -1,15 +1,18 @@
-"""The whole step over the bare inference calls on the same frames: what everything but the networks costs.
+"""The whole step over the bare inference calls on the same frames: the cost of everything but the networks.
 
-Every frame goes through the driver's frame-making and the whole step, and what its networks were given goes, byte for
-byte, through bare interpreters of the same runtime (set_tensor, invoke, get_tensor, nothing else). The two take turns
-clip by clip, for a door never runs a second copy of its networks between two frames, and whoever does drives the step
-out of the caches; who goes first changes. One thread, so that no spinning pool counts on either side. The bar is on the
-processor seconds of all rounds; wall-clock seconds stand beside them, and the same ratio of every frame's quickest
-round: what shares this machine's caches slows the step, whose code is large and cold after every inference, far more
-than it slows the inference.
+Every frame passes the driver's frame-making and the whole step. The inputs of its networks then pass, byte for byte,
+bare interpreters of the same runtime (set_tensor, invoke, get_tensor, nothing else).
 
-With ``--camera picamera2`` the frames are what that driver gets: the picture and, beside it, a small YUV420 one for
-gate and detector, which on a Raspberry Pi the camera's own image processor makes, and here nobody is charged for.
+The two sides take turns clip by clip, and the first one alternates. A door never runs a second copy of its networks
+between two frames; that would drive the step's code out of the caches. One thread, so that no spinning thread pool
+counts on either side.
+
+The bar applies to the processor seconds of all rounds. Wall-clock seconds are printed as well, and the same ratio for
+every frame's quickest round. The step's code is large, and cold after every inference. So programs that share the
+machine's caches slow the step far more than the inference.
+
+With ``--camera picamera2`` the frames are those of that driver: the picture, and a small YUV420 one for gate and
+detector. On a Raspberry Pi the camera's image processor makes the small one; here its cost counts for neither side.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import numpy.typing as npt
 
 from bench import clips
 from bench.loops import FmdLoop, open_pipeline
-from bench.measure import Figure, report
+from bench.measure import Measurement, report
 from edge import config, drivers
 from edge.contracts import Frame, Image, Interpreter, Stored, TensorSpec
 from edge.drivers.colour import frame_of_bgr
@@ -38,8 +41,8 @@ BAR = 1.10
 Tensor = npt.NDArray[np.generic]
 
 
-class Recorder:
-    """An interpreter that remembers what it was given; see :class:`edge.contracts.Interpreter`."""
+class RecordingInterpreter:
+    """An :class:`edge.contracts.Interpreter` that records its inputs."""
 
     def __init__(self, inner: Interpreter, bare: Callable[[Tensor], object], calls: list[Call]) -> None:
         self._inner, self._bare, self._calls = inner, bare, calls
@@ -57,13 +60,14 @@ class Recorder:
         return self._inner.outputs
 
     def run(self, tensor: Tensor) -> Sequence[Stored]:
+        # A copy: the pipeline reuses its buffers for the next frame.
         self._calls.append(Call(self._bare, tensor.copy()))
         return self._inner.run(tensor)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One inference a step made, to be made again without the step."""
+    """One inference of a step, which can be repeated without the step."""
 
     bare: Callable[[Tensor], object]
     tensor: Tensor
@@ -71,7 +75,7 @@ class Call:
 
 @dataclass
 class Timing:
-    """Seconds of every frame: processor and wall clock, step and bare calls."""
+    """Seconds of every frame: processor and wall-clock time, of step and bare calls."""
 
     step_cpu_s: list[float] = field(default_factory=list)
     bare_cpu_s: list[float] = field(default_factory=list)
@@ -84,7 +88,7 @@ class Timing:
         _timed(step, self.step_cpu_s, self.step_wall_s)
 
     def add_bare(self, bare: Callable[[], object]) -> None:
-        """Time the same frame's bare calls."""
+        """Time the bare calls of the same frame."""
         _timed(bare, self.bare_cpu_s, self.bare_wall_s)
 
 
@@ -99,45 +103,51 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clips", nargs="*", default=[clips.SCENE], help="clips with people (default: the built-in scene)"
     )
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--camera", choices=list(CAMERAS), default="opencv", help="the driver whose frames these are")
+    parser.add_argument("--rounds", type=int, default=6, help="turns of each side (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="model.threads (default: %(default)s)")
+    parser.add_argument(
+        "--camera",
+        choices=list(CAMERAS),
+        default="opencv",
+        help="driver whose frames are measured (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, judge."""
-    figures: list[Figure] = []
+    """Measure, print the measurements, and return 1 if a bar is missed."""
+    measurements: list[Measurement] = []
     for source in arguments.clips:
         timing = measured(clips.read(source), CAMERAS[arguments.camera], arguments.threads, arguments.rounds)
-        figures += figures_of(f"{source}, {arguments.camera}", timing, arguments.rounds)
-    return report(figures)
+        measurements += measurements_of(f"{source}, {arguments.camera}", timing, arguments.rounds)
+    return report(measurements)
 
 
-def figures_of(name: str, timing: Timing, rounds: int) -> list[Figure]:
-    """Means a frame, and the ratios; ``timing`` is of ``rounds`` times the same frames."""
+def measurements_of(name: str, timing: Timing, rounds: int) -> list[Measurement]:
+    """Return the means per frame and the ratios; ``timing`` covers the same frames ``rounds`` times."""
     frames = len(timing.step_cpu_s)
     step, bare = sum(timing.step_cpu_s), sum(timing.bare_cpu_s)
+    # The quickest round of a frame is the one that other programs disturbed least.
     quickest = [np.reshape(cpu_s, (rounds, -1)).min(axis=0).sum() for cpu_s in (timing.step_cpu_s, timing.bare_cpu_s)]
     wall = float(np.median(np.divide(timing.step_wall_s, timing.bare_wall_s)))
     return [
-        Figure(f"{name}: inference calls", timing.calls / frames, "a frame"),
-        Figure(f"{name}: bare inference", 1000 * bare / frames, "ms CPU/frame"),
-        Figure(f"{name}: whole step", 1000 * step / frames, "ms CPU/frame"),
-        Figure(f"{name}: median of the same, wall clock", wall, ""),
-        Figure(f"{name}: every frame's quickest round", float(quickest[0] / quickest[1]), ""),
-        Figure(f"{name}: whole step / bare inference", step / bare, "", BAR),
+        Measurement(f"{name}: inference calls", timing.calls / frames, "a frame"),
+        Measurement(f"{name}: bare inference", 1000 * bare / frames, "ms CPU/frame"),
+        Measurement(f"{name}: whole step", 1000 * step / frames, "ms CPU/frame"),
+        Measurement(f"{name}: the same in wall-clock time, median", wall, ""),
+        Measurement(f"{name}: every frame's quickest round", float(quickest[0] / quickest[1]), ""),
+        Measurement(f"{name}: whole step / bare inference", step / bare, "", BAR),
     ]
 
 
-class Driver(NamedTuple):
-    """A camera's side of the loop: what its library gives of a (H, W, 3) B, G, R picture, and the driver's part."""
+class CameraSide(NamedTuple):
+    """A camera: its library's result for a (H, W, 3) B, G, R picture, and the driver's conversion to a frame."""
 
     given: Callable[[Image], Any]
     frame_of: Callable[[Any, float, int], Frame]
 
 
 def streams_of(frame: Image) -> Streams:
-    """Both streams of a Pi camera that sees a clip's frame."""
+    """Return both streams of a Pi camera for a frame of a clip."""
     height, width = frame.shape[:2]
     size = lores_size(config.load(None, {"camera.width": width, "camera.height": height}).camera)
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
@@ -145,18 +155,19 @@ def streams_of(frame: Image) -> Streams:
 
 
 CAMERAS = {
-    "opencv": Driver(np.copy, frame_of_bgr),
-    "picamera2": Driver(streams_of, frame_of_streams),
+    "opencv": CameraSide(np.copy, frame_of_bgr),
+    "picamera2": CameraSide(streams_of, frame_of_streams),
 }
 
 
-def measured(clip: clips.Clip, driver: Driver, threads: int, rounds: int) -> Timing:
-    """Time every frame that had any inference; ``rounds`` times over the clip."""
+def measured(clip: clips.LoadedClip, driver: CameraSide, threads: int, rounds: int) -> Timing:
+    """Time every frame with an inference, ``rounds`` times over the clip."""
     settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
     recorded = recorded_calls(clip, driver, settings)
     timing = Timing(calls=rounds * sum(map(len, recorded)))
     for turn in range(rounds):
         loop = FmdLoop(open_pipeline(settings), clip.fps, driver.frame_of)
+        # Which side goes first alternates: the first one finds colder caches.
         halves = [partial(_steps, loop, driver, clip, recorded, timing), partial(_bares, recorded, timing)]
         for walk in reversed(halves) if turn % 2 else halves:
             walk()
@@ -164,9 +175,9 @@ def measured(clip: clips.Clip, driver: Driver, threads: int, rounds: int) -> Tim
 
 
 def _steps(
-    loop: FmdLoop[Any], driver: Driver, clip: clips.Clip, recorded: Sequence[list[Call]], timing: Timing
+    loop: FmdLoop[Any], driver: CameraSide, clip: clips.LoadedClip, recorded: Sequence[list[Call]], timing: Timing
 ) -> None:
-    # As a live camera's library just wrote it: from a clip held whole every frame would come out of cold memory.
+    # A copy, as a live camera's library has just written it: frames of a clip in memory would come from cold memory.
     for frame, calls in zip(map(driver.given, clip.frames), recorded, strict=True):
         if calls:
             timing.add_step(partial(loop.step, frame))
@@ -179,15 +190,17 @@ def _bares(recorded: Sequence[list[Call]], timing: Timing) -> None:
         timing.add_bare(partial(again, calls))
 
 
-def recorded_calls(clip: clips.Clip, driver: Driver, settings: config.Settings) -> list[list[Call]]:
-    """The inferences each frame led to. A step depends on its frames alone, so the next walk makes the same ones."""
+def recorded_calls(clip: clips.LoadedClip, driver: CameraSide, settings: config.Settings) -> list[list[Call]]:
+    """Return the inferences of each frame; every round makes the same ones, as a step depends only on its frames."""
     calls: list[Call] = []
 
     def recording(data: bytes, threads: int, runtime: str) -> Interpreter:
-        return Recorder(drivers.open_interpreter(data, threads, runtime), bare_interpreter(data, threads), calls)
+        return RecordingInterpreter(
+            drivers.open_interpreter(data, threads, runtime), bare_interpreter(data, threads), calls
+        )
 
     loop = FmdLoop(open_pipeline(settings, recording), clip.fps, driver.frame_of)
-    calls.clear()  # those were golden inputs
+    calls.clear()  # the golden inputs, replayed when the pipeline was opened
     frames = []
     for frame in clip.frames:
         loop.step(driver.given(frame))
@@ -197,13 +210,13 @@ def recorded_calls(clip: clips.Clip, driver: Driver, settings: config.Settings) 
 
 
 def again(calls: Sequence[Call]) -> None:
-    """The same inferences, and nothing else."""
+    """Repeat the same inferences, and nothing else."""
     for call in calls:
         call.bare(call.tensor)
 
 
 def bare_interpreter(flatbuffer: bytes, threads: int) -> Callable[[Tensor], object]:
-    """The runtime as it comes: tensor in, stored output tensors out."""
+    """Return the bare runtime as a function: input tensor -> stored output tensors."""
     try:
         from ai_edge_litert.interpreter import Interpreter as Bare
     except ImportError as error:

@@ -67,14 +67,16 @@ def _noisy(scene: Image, rng: np.random.Generator) -> Image:
 
 
 def _with_person(scene: Image, image: Image, face: LabelledFace, width: float, at_s: float, from_left: bool) -> Image:
-    """Return the scene with the person's picture at its place on the walk, as a card that slides through the
-    doorway."""
+    """Return the scene with the person's picture at its place on the walk, as a card in the doorway."""
     enter, leave = min(1.0, at_s / ENTER_S), max(0.0, (at_s - ENTER_S - PAUSE_S) / LEAVE_S)
     side = 1.0 if from_left else -1.0
+    # In from 0.75 of the width beside the middle, out to the same distance on the other side; a sway of 5 pixels
+    # between.
     x = WIDTH / 2 + side * WIDTH * 0.75 * (enter - 1 + leave) + 5 * np.sin(at_s * 3)
     scale = width / face.box.width * (0.9 + 0.1 * enter)
     centre_x, centre_y = face.box.centre
     matrix = np.array([[scale, 0, x - scale * centre_x], [0, scale, HEIGHT * 0.42 - scale * centre_y]])
+    # A blur before shrinking: without it warpAffine skips pixels and makes patterns that no camera gives.
     source = cv2.GaussianBlur(image, (0, 0), 0.4 / scale) if scale < 0.7 else image
     card = cv2.warpAffine(source, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_CONSTANT)
     inside = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), matrix, (WIDTH, HEIGHT))
@@ -113,6 +115,7 @@ def main() -> None:
     arguments = parser.parse_args()
     people = choose(read_boxes(arguments.boxes), arguments.label, arguments.people, arguments.split)
     writer = cv2.VideoWriter(str(arguments.out), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
+    # Person -> first and last second in the clip.
     intervals_s: dict[int, list[float]] = {}
     for i, (image, number) in enumerate(frames_of(people)):
         writer.write(np.ascontiguousarray(image[:, :, ::-1]))

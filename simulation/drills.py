@@ -98,9 +98,11 @@ class Drill:
             kind = str(rng.choice(list(EXPECTED_STATES)))
             for_s = {"hang": REOPENING_S, "crash": 0.5}.get(kind, float(rng.uniform(2.1, 7.0)))
             faults.append(Fault(kind, at_s, for_s))
+            # A pause between faults in which the camera streams again: each fault must be noticed on its own.
             at_s += for_s + float(rng.uniform(2.0, 4.0))
         ending = str(rng.choice(DRILL_ENDINGS))
         if ending == "gone":
+            # A fault without an end: the service must give the camera up.
             faults.append(Fault(str(rng.choice(["stall", "unplug", "freeze"])), at_s, 1e6))
         return cls(seed, tuple(faults), ending, at_s, float(rng.uniform(0.02, MAX_OPEN_S)), float(rng.uniform(8, 12)))
 
@@ -128,11 +130,13 @@ class SimulatedDevice:
     def frame(self, kind: str | None, now_s: float, index: int) -> Frame:
         """Return the picture that the device gives during a fault of ``kind``, or without one."""
         if kind in ("dark", "cover"):
+            # A random index: the driver derives the noise of a dark picture from it, and a sensor is never still.
             return degraded(Frame(SCENE, None, now_s, int(self._rng.integers(1 << 30))), kind)
         if kind != "freeze":
             self._still = None
         elif self._still is not None:
             return Frame(self._still, None, now_s, index)
+        # A little noise, so that the pictures of a working camera differ.
         picture = SCENE + self._rng.integers(0, 4, SCENE.shape, dtype=np.uint8)
         self._still = picture if kind == "freeze" else None
         return Frame(picture, None, now_s, index)
@@ -262,6 +266,7 @@ class Simulation:
         """Replace the pipeline: take a while, and show one person without a mask in every frame."""
         if self.drill.ending == "exception" and self.clock() >= self.drill.ends_s:
             raise StageBrokeError
+        # A step takes 5 to 120 ms, up to about one interval of the camera.
         self._pass(float(self._rng.uniform(0.005, 0.12)))
         self.alert.renew(Signal.NO_MASK, frame.captured_s, [1])
         return Step(frame, True, True, (), (), {}, (), (), Signal.RUNNING, {})
@@ -282,6 +287,7 @@ class Simulation:
     def _pass(self, seconds: float) -> None:
         self._receive()
         self.clock.now_s += seconds
+        # Without this bound a service that never ends would hang the drill.
         if self.clock() > self.drill.ends_s + MAX_OVERRUN_S:
             raise NoEndError
         self._tick(self.clock.now_s)
@@ -333,6 +339,7 @@ def _false_notifications(drill: Drill, record: DrillRecord) -> Iterator[str]:
         # A hang or a crash happens to one read: the camera may be streaming again before the fault's time is over.
         if fault and fault.kind not in ("hang", "crash") and at_s > fault.at_s + MAX_NOTICE_S and "watching" in status:
             yield f"{fault}: still reported as watching at {at_s:.2f}"
+        # The watchdog is fed by frames, and while a camera is reopened, but no longer than give_up_s.
         seen_s = max((step_s for step_s in record.steps if step_s <= at_s), default=0.0)
         if "WATCHDOG" in message and at_s > seen_s + drill.give_up_s + MAX_NOTICE_S:
             yield f"fed the watchdog at {at_s:.2f}, blind since {seen_s:.2f}"
@@ -340,8 +347,7 @@ def _false_notifications(drill: Drill, record: DrillRecord) -> Iterator[str]:
 
 @contextmanager
 def simulated_outputs_and_systemd() -> Iterator[socket.socket]:
-    """Install recorded console outputs and the other end of $NOTIFY_SOCKET, which is yielded; restore both at the
-    end."""
+    """Install recorded console outputs and yield the other end of $NOTIFY_SOCKET; restore both at the end."""
     logger = logging.getLogger("edge")
     before, level = OUTPUTS["console"], logger.level
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

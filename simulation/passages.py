@@ -145,6 +145,7 @@ def _surroundings(box: Box) -> Box:
 def cut_out(picture: Picture, face: LabelledFace) -> Cutout:
     """Return the cutout of one labelled face."""
     image, faces = load_faces(picture)
+    # load_faces may shrink a large picture, so that boxes are those of the picture it returns.
     scaled = faces[picture.faces.index(face)].box
     around = _surroundings(scaled)
     xmin, ymin = max(0, int(around.xmin)), max(0, int(around.ymin))
@@ -152,6 +153,7 @@ def cut_out(picture: Picture, face: LabelledFace) -> Cutout:
     side = max(scaled.width, scaled.height)
     soft = max(1, int(0.1 * side))
     outline = np.zeros(piece.shape[:2], np.uint8)
+    # A hard edge around the cutout would be a feature that no real picture has.
     outline[soft:-soft, soft:-soft] = 255
     box = Box(scaled.xmin - xmin, scaled.ymin - ymin, scaled.xmax - xmin, scaled.ymax - ymin)
     softened = np.asarray(cv2.GaussianBlur(outline, (0, 0), soft / 2), np.uint8)
@@ -341,6 +343,7 @@ class SceneRenderer:
 def paste(scene: Image, cutout: Cutout, pose: Pose, after: Pose) -> None:
     """Blend a cutout into the scene at ``pose``, blurred towards its pose ``after`` the exposure."""
     scale = pose.width / cutout.face.width
+    # A flat cutout cannot turn: it gets narrower instead, as the face in a picture does.
     squeezed = scale * (1 - 0.6 * pose.turned)
     (x, y), (height, width) = cutout.face.centre, cutout.outline.shape
     left, top = pose.x - squeezed * x, pose.y - scale * y
@@ -352,6 +355,7 @@ def paste(scene: Image, cutout: Cutout, pose: Pose, after: Pose) -> None:
     if xmax - xmin < 1 or ymax - ymin < 1:
         return
     matrix = np.array([[squeezed, 0, left - xmin], [0, scale, top - ymin]])
+    # A blur before shrinking: without it warpAffine skips pixels and makes patterns that no camera gives.
     image = cv2.GaussianBlur(cutout.image, (0, 0), 0.4 / scale) if scale < 0.7 else cutout.image
     person = cv2.warpAffine(image, matrix, (xmax - xmin, ymax - ymin), borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(cutout.outline, matrix, (xmax - xmin, ymax - ymin))
@@ -359,8 +363,10 @@ def paste(scene: Image, cutout: Cutout, pose: Pose, after: Pose) -> None:
         person, alpha = (cv2.GaussianBlur(p, (0, 0), pose.defocus) for p in (person, alpha))
     if length > 1.5:
         kernel = _smear(after.x - pose.x, after.y - pose.y, length)
+        # The outline is blurred like the picture, so that the edge moves with it.
         person, alpha = cv2.filter2D(person, -1, kernel), cv2.filter2D(alpha, -1, kernel)
     share = alpha[:, :, None].astype(np.float32) / 255
+    # covered is a view: the assignment changes the scene.
     covered = scene[ymin:ymax, xmin:xmax]
     covered[:] = (person * share + covered * (1 - share)).astype(np.uint8)
 
@@ -393,6 +399,7 @@ class WalkerResult:
     def flips(self) -> int:
         """Number of changed decisions, except the one for taking the mask off; a first "unsure" is no change."""
         outcomes = [d.passage.outcome for _, d in self.decisions if d.passage.outcome is not Outcome.UNSURE]
+        # The first decision is no change: pairs count, not decisions.
         changes = sum(one is not other for one, other in itertools.pairwise(outcomes))
         return max(0, changes - (self.person.kind == "taken off"))
 
@@ -456,6 +463,7 @@ class Door:
             for result in results:
                 if at_s >= 0 and result.usable_s == math.inf and _usable_now(result.person, at_s):
                     result.usable_s = at_s
+        # Only after the passage is it clear on whom a track lay most of the time.
         for at_s, decision in decisions:
             most_common = owners[decision.passage.id].most_common(1)
             owner = most_common[0][0] if most_common else None
@@ -472,6 +480,7 @@ def _count_owners(step: Step, passage: ComposedPassage, at_s: float, owners: Own
     for track in step.tracks if step.detected else ():
         x, y = track.box.centre
         away = [math.hypot(x - pose.x, y - pose.y) / pose.width for pose in poses]
+        # An expected box may lie anywhere; only found faces say whose the track is.
         if not track.missed:
             owners[track.id][away.index(min(away)) if away and min(away) < 0.7 else None] += 1
 
@@ -481,6 +490,7 @@ def _usable_now(person: Walker, at_s: float) -> bool:
     pose = person.gait(at_s)
     half = pose.width / 2
     inside = half <= pose.x <= WIDTH - half and half <= pose.y <= HEIGHT - half
+    # A person who takes the mask off is due only from then on, every other person from the start.
     due = at_s >= (person.violates_from_s if person.violates else 0.0)
     return due and inside and pose.width >= 32 and pose.turned < 0.3 and pose.defocus < 1
 

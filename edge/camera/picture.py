@@ -18,9 +18,9 @@ from edge.contracts import LUMA_WIDTH, CameraState, Floats, Frame, Image
 MIN_SHARE = 0.94
 """Share of the spots that must be dark, or smooth; the rest allows for text written into the picture.
 
-Measured: in five real clips of rooms and streets, at a fifth of their light and with noise of standard deviation 4
-added, at most 0.64 were dark and 0.83 smooth. With a small person before an empty wall it was 0.91. Covered lenses
-(noise up to 12, light from one side, a clock and a name written in) gave at least 0.95."""
+Measured in five real clips of rooms and streets, at a fifth of their light and with added noise of standard deviation
+4: at most 0.64 were dark and 0.83 smooth. With a small person before an empty wall it was 0.91. Covered lenses (noise
+up to 12, light from one side, a clock and a name written in) gave at least 0.95."""
 
 COLUMNS, ROWS = 20, 15
 MEDIAN_SIDE = 5

@@ -35,8 +35,8 @@ GOLDEN_QUANTA = {"ai-edge-litert": 1, "tflite-runtime": 64, "tensorflow": 24}
 """Largest difference from the golden outputs for each runtime, in steps of the output's quantization.
 
 LiteRT with XNNPACK is bit-exact between x86-64 and arm64; 1 allows for one rounding. tflite-runtime 2.14 and
-TensorFlow's own interpreter use other int8 kernels: on the shipped models tflite-runtime is up to 40 steps off where a
-face is unclear, while a colour swap, a wrong scaling or a constant answer moves outputs by most of their 256 steps."""
+TensorFlow's own interpreter use other int8 kernels. On the shipped models tflite-runtime is up to 40 steps off where a
+face is unclear. A colour swap, a wrong scaling or a constant output changes most of the 256 steps."""
 GOLDEN_ABSOLUTE = 2e-3
 """Largest difference from the golden outputs of float tensors, in the output's own unit."""
 
@@ -58,8 +58,7 @@ Triple = tuple[float, float, float]
 
 
 class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Pixel scaling of the source model, as the converter identified it and built it into the file in front of the
-    model.
+    """Pixel scaling of the source model, which the converter identified and built into the file before the model.
 
     ``real = value * scale + offset``, for each channel in the input's colour order; ``value`` is what the runtime
     passes. ``name`` is a key of :data:`converter.pixels.SCALINGS`, ``why`` says how it is known, ``guessed`` that it is

@@ -30,16 +30,14 @@ SHARP_SIDE pixels."""
 
 
 def crop_square(box: Box, margin: float) -> tuple[int, int, int]:
-    """Return left, top and side, in pixels, of the square around ``box`` with ``margin`` of its longer side all
-    round."""
+    """Return left, top and side of the square around ``box``, ``margin`` of its longer side wider all round."""
     centre_x, centre_y = box.centre
     side = max(box.width, box.height, 1.0) * (1 + 2 * margin)
     return round(centre_x - side / 2), round(centre_y - side / 2), max(1, round(side))
 
 
 def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
-    """Cut the square around ``box`` with ``margin`` of its longer side on every side; return (height, width, 3) RGB
-    uint8.
+    """Cut the square around ``box`` with ``margin`` of its longer side all round, as (height, width, 3) RGB uint8.
 
     ``image`` is (H, W, 3) RGB uint8, ``size`` is (height, width). Outside of the picture its edge is repeated. Training
     cuts its crops with this function as well, so that a model meets the crops it was trained on.

@@ -1,9 +1,9 @@
 """Observations of one passage -> one decision. Pure: the caller passes the time, and nothing is read or written.
 
 Each observation of a face is evidence. The decider sums the evidence until it suffices (sequential probability ratio
-test: Wald, Ann. Math. Statist. 16, 1945). The sum cannot pass the threshold at which it decided. So fmd notices a mask
-that a cleared person takes off within twice the observations that a newcomer without a mask needs, however long the
-mask was on (cumulative sum: Page, Biometrika 41, 1954). One blurred or turned frame weighs too little to change a
+test: Wald, Ann. Math. Statist. 16, 1945). The sum cannot pass the threshold at which it decided. So fmd notices soon
+that a cleared person takes the mask off, however long it was on (cumulative sum: Page, Biometrika 41, 1954). That needs
+at most twice the observations of a newcomer without a mask. One blurred or turned frame weighs too little to change a
 decision.
 """
 

@@ -6,9 +6,11 @@ come second: they may continue a track that found no other face, but never start
 turns away and does not take curtains for people.
 
 A person who walks behind another is visible in part, then not at all, then in part again. Their box shrinks towards the
-edge that is still visible. A track remembers the whole face and lays it beside that edge, so that it continues at the
-person's speed and meets them on the far side. Where that misses them, because the last box was around their hair, the
-track continues with the face that appears beside another person, at their height and size, soon after.
+edge that is still visible. A track remembers the whole face and lays it beside that edge. So it continues at the
+person's speed and meets them on the far side.
+
+It may miss them, because the last box was around their hair. Then it continues with the face that appears beside
+another person soon after, at their height and size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ctrl-C while the service runs inside a bench, which takes the signal for itself."""
+"""Ctrl-C while the service runs inside a bench: the service handles the signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 
 
 @pytest.mark.parametrize("bench", ["edge", "slope"])
-def test_ctrl_c_is_one_line_and_130(bench: str, tmp_path: Path) -> None:
+def test_ctrl_c_prints_one_line_and_exits_with_130(bench: str, tmp_path: Path) -> None:
     if bench == "edge":
         pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
         pytest.importorskip("gpiozero", reason="gpiozero is not installed")
@@ -30,7 +30,7 @@ def test_ctrl_c_is_one_line_and_130(bench: str, tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
             env=environment(NOTIFY_SOCKET=str(tmp_path / "notify")),
-            # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+            # A shell starts background jobs with SIGINT ignored, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:

@@ -1,4 +1,4 @@
-"""The loops that are compared: frames in, processor seconds out."""
+"""The compared loops: frames in, processor seconds out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import clips, cpu, overhead
-from bench.clips import Span, spans_of
+from bench.clips import Interval, intervals_of
 from bench.loops import Run, in_own_process, run_fmd
 from edge import config
 from edge.errors import DataError, FmdError
@@ -18,19 +18,19 @@ from tests.edge.parts import write_clip
 PEERS, VIDEO = DATA / "peers", DATA / "video" / "three_people_approach.mp4"
 
 
-def test_spans_are_read_and_wrong_ones_named() -> None:
-    assert spans_of("0-5.5,20-23") == [Span(0, 5.5), Span(20, 23)]
+def test_intervals_are_read_and_wrong_ones_refused() -> None:
+    assert intervals_of("0-5.5,20-23") == [Interval(0, 5.5), Interval(20, 23)]
     for text in ("", "1", "5-1", "1-2-3", "a-b"):
-        with pytest.raises(DataError, match="spans"):
-            spans_of(text)
+        with pytest.raises(DataError, match="intervals"):
+            intervals_of(text)
 
 
-def test_a_clip_is_read_whole_as_a_driver_would_give_it(tmp_path: Path) -> None:
+def test_a_whole_clip_is_read_in_a_drivers_order_of_colours(tmp_path: Path) -> None:
     clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=7, fps=12.0)))
     assert (len(clip.frames), clip.fps, clip.frames[0].shape) == (7, 12.0, (120, 160, 3))
 
 
-def test_no_clip_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_clip_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such clip"):
         clips.read(str(tmp_path / "missing.mp4"))
     with pytest.raises(FmdError, match="no such clip"):
@@ -47,7 +47,7 @@ def test_fmds_loop_is_timed_frame_by_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("camera", ["opencv", "picamera2"])
-def test_bare_calls_are_those_the_step_made_and_cost_less(camera: str, tmp_path: Path) -> None:
+def test_the_bare_calls_are_those_of_the_step_and_cost_less(camera: str, tmp_path: Path) -> None:
     clip = clips.read(str(write_clip(tmp_path / "clip.mp4", frames=6)))
     settings = config.load(
         None, {"alert.driver": "console", "model.threads": 1, "watch.gate": False, "detect.every_s": 0}
@@ -57,19 +57,19 @@ def test_bare_calls_are_those_the_step_made_and_cost_less(camera: str, tmp_path:
     assert [len(made) >= 1 for made in calls] == [True] * 6
     assert {call.tensor.dtype for made in calls for call in made} == {np.dtype(np.uint8)}
     timing = overhead.measured(clip, driver, threads=1, rounds=1)
-    names = [figure.name.split(": ")[1] for figure in overhead.figures_of("clip", timing, rounds=1)]
+    names = [measurement.name.split(": ")[1] for measurement in overhead.measurements_of("clip", timing, rounds=1)]
     assert names[-1] == "whole step / bare inference"
     assert sum(timing.step_cpu_s) > sum(timing.bare_cpu_s)
 
 
-def test_a_disturbed_round_does_not_count_for_the_quickest() -> None:
+def test_a_disturbed_round_does_not_change_the_quickest() -> None:
     timing = overhead.Timing([1.0, 2.0, 9.0, 2.0], [1.0, 1.0, 1.0, 8.0], [1.0] * 4, [1.0] * 4, calls=4)
-    *_, quickest, judged = overhead.figures_of("clip", timing, rounds=2)
+    *_, quickest, judged = overhead.measurements_of("clip", timing, rounds=2)
     assert quickest.value == pytest.approx(3 / 2)
     assert judged.value == pytest.approx(14 / 11)
 
 
-def test_ours_and_theirs_are_set_side_by_side() -> None:
+def test_both_loops_and_their_ratio_are_reported() -> None:
     ours, theirs = Run(10.0, [0.001] * 20, 0.0, 0), Run(10.0, [0.02] * 20, 0.0, 0)
     (*_, busy) = cpu.compared("clip", [ours], [theirs], bar=cpu.BUSY_BAR)
     assert busy.value == pytest.approx(0.05)
@@ -78,12 +78,12 @@ def test_ours_and_theirs_are_set_side_by_side() -> None:
     assert not idle.met
 
 
-def test_quiet_seconds_are_played_to_and_fro_without_a_jump() -> None:
+def test_empty_seconds_are_played_forwards_and_backwards_without_a_jump() -> None:
     frames = [np.full((2, 2, 3), i, np.uint8) for i in range(10)]
-    long = clips.prolonged(clips.Clip(frames, 2.0), Span(1, 2.5), 5.0)
+    long = clips.prolonged(clips.LoadedClip(frames, 2.0), Interval(1, 2.5), 5.0)
     assert [int(frame[0, 0, 0]) for frame in long.frames] == [2, 3, 4, 4, 3, 2, 2, 3, 4, 4]
     with pytest.raises(DataError, match="no frame"):
-        clips.prolonged(clips.Clip(frames, 2.0), Span(10, 11), 5.0)
+        clips.prolonged(clips.LoadedClip(frames, 2.0), Interval(10, 11), 5.0)
 
 
 @pytest.mark.slow

@@ -115,8 +115,9 @@ def _record(board: Machine, log: Path) -> list[Acknowledged]:
 
 
 def _check_disk(disk: Path, promised_event: int) -> int:
-    """Return the newest event on a disk after a cut; raises ProofError if data is corrupt or an acknowledged event
-    lost.
+    """Return the newest event on a disk after a cut.
+
+    Raises ProofError if data is corrupt or an acknowledged event is lost.
 
     ``disk`` itself stays unchanged.
     """
@@ -132,8 +133,10 @@ def _check_disk(disk: Path, promised_event: int) -> int:
 
 
 def whole_events(text: str) -> list[int]:
-    """Return the numbers of the events in a log; raises ProofError if any but the last line is torn, or one is
-    missing."""
+    """Return the numbers of the events in a log.
+
+    Raises ProofError if any but the last line is torn, or if a number is missing.
+    """
     lines = text.splitlines(keepends=True)
     numbers = []
     for index, line in enumerate(lines):

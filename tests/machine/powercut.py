@@ -105,8 +105,7 @@ class Replay:
         return len(unconfirmed)
 
     def lying(self, since: int, chance: random.Random, out: Path) -> None:
-        """Write the disk after a cut at the log's end to ``out``, as if it ignored every flush after entry
-        ``since``."""
+        """Write the disk after a cut at the log's end to ``out``, without the flushes after entry ``since``."""
         self._advance(confirmed(self.writes, since))
         call(["cp", "--sparse=always", "--reflink=auto", self.disk, out])
         with out.open("r+b") as disk:

@@ -3,8 +3,8 @@
 On an arm64 Debian, run by qemu-user, the package installs and ``fmd demo`` runs. On the processors of a Pi 3, 4 and 5
 the shipped models give the same outputs as on x86, bit for bit.
 
-On an amd64 Debian under its own systemd the unit starts, restarts after a kill and after a hang, stops, and waits for a
-camera that is away for longer than a start may take.
+On an amd64 Debian under its own systemd the unit starts, stops, and restarts after a kill and after a hang. It waits
+for a camera that is away for longer than a start may take.
 """
 
 from __future__ import annotations

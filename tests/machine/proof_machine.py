@@ -1,9 +1,9 @@
 """``make proof-machine``: a whole emulated board with fmd's package on it, judged by the levels of its pins.
 
-The board boots Debian's own kernel, and systemd starts fmd. A person without a mask in a clip raises the LED's line,
-and the end of the passage lowers it, as read from outside the machine. Then the proof stops, starts, kills and hangs
-fmd with the alarm on. It lets fmd watch a V4L2 camera of the kernel, stalls that camera, and cuts the power during
-writes.
+The board boots Debian's own kernel, and systemd starts fmd. The levels are read from outside the machine. A person
+without a mask in a clip raises the LED's line, and the end of the passage lowers it. Then the proof stops, starts,
+kills and hangs fmd with the alarm on. It lets fmd watch a V4L2 camera of the kernel, stalls that camera, and cuts the
+power during writes.
 """
 
 from __future__ import annotations

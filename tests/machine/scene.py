@@ -21,8 +21,8 @@ EMPTY_S = 0.5
 def write_clip(path: Path, person_s: float = 3.0, after_s: float = 3.0) -> Path:
     """Write the passage as a video file to play in a loop, and return its path.
 
-    It shows a person without a mask for ``person_s`` and the empty doorway for ``after_s``, which must be longer than
-    track.lost_s for the passage to end.
+    It shows a person without a mask for ``person_s``, then the empty doorway for ``after_s``. That must be longer than
+    track.lost_s, so that the passage ends.
     """
     scene = DoorwayCamera(config.load().camera, "", lambda: 0.0)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE)
@@ -34,7 +34,6 @@ def write_clip(path: Path, person_s: float = 3.0, after_s: float = 3.0) -> Path:
 
 
 def _scene_time_s(clip_s: float, person_s: float) -> float:
-    """Return the time in the built-in scene for a moment of the clip: the empty doorway, or the person without a
-    mask."""
+    """Return the time in the built-in scene that a moment of the clip shows."""
     present = EMPTY_S <= clip_s < EMPTY_S + person_s
     return ARRIVES_S if present else ENTERS_S / 2
