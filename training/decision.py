@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from converter.tables import Picture
+from converter.write import write
 from edge.contracts import Frame
 from edge.errors import DataError
+from edge.inference import bundle
 from edge.inference.bundle import Model
 from edge.inference.evidence import log_odds
 from edge.stages.classify import MaskClassifier
@@ -228,6 +232,16 @@ def matrix(labels: Sequence[str], said: Sequence[Mapping[str, float]]) -> tuple[
     wanted = np.array([names.index(label) for label in labels], np.int64)
     got = np.array([names.index(max(row, key=row.__getitem__)) for row in said], np.int64)
     return names, confusion.confusion(wanted, got, len(names), len(names))
+
+
+def calibrate(path: Path, labels: Sequence[str], counts: confusion.Matrix, fitted_temperature: float) -> None:
+    """Write a confusion matrix per observation and a temperature into a model file's contract."""
+    old = bundle.unpack(path)
+    measured = bundle.Confusion(labels=tuple(labels), observation=tuple(tuple(row) for row in counts.tolist()))
+    contract = msgspec.structs.replace(
+        old.contract, format=bundle.FORMAT, confusion=measured, temperature=fitted_temperature
+    )
+    write(path, bundle.pack(old.flatbuffer, contract, old.golden))
 
 
 def interval(hits: float, of: int) -> tuple[float, float]:

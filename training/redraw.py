@@ -33,6 +33,25 @@ def redraw(pictures: Sequence[Picture], detector: FaceDetector, out: Path) -> tu
     return sum(len(picture.faces) for picture in found), labelled
 
 
+def mark_others(pictures: Sequence[Picture], detector: FaceDetector, out: Path) -> int:
+    """Write the pictures with what ``detector`` finds beside their labelled boxes marked to ignore; return how many.
+
+    For sets whose makers left small and blurred faces unlabelled: a detector must not learn that those are none.
+    """
+    marked: list[Picture] = []
+    for picture in with_progress(pictures, "marking"):
+        image, scale = load_image(picture.path)
+        boxes = [Box(*(v / scale for v in face.box)) for face in detector.detect(Frame(image, None, 0.0, 0))]
+        marked.append(replace(picture, faces=picture.faces + tuple(others(picture.faces, boxes))))
+    gather.write(marked, out)
+    return sum(len(picture.faces) for picture in marked) - sum(len(picture.faces) for picture in pictures)
+
+
+def others(faces: Sequence[LabelledFace], boxes: Sequence[Box]) -> list[LabelledFace]:
+    """Return as boxes to ignore those of ``boxes`` that are clear of every labelled one."""
+    return [LabelledFace(box, IGNORE) for box in boxes if all(box.iou(face.box) < score.IGNORE_IOU for face in faces)]
+
+
 def redrawn(faces: Sequence[LabelledFace], boxes: Sequence[Box]) -> list[LabelledFace]:
     """Return the faces that one of ``boxes`` (best first) finds, with that box; each box finds one face."""
     left = list(range(len(faces)))

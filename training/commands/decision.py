@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from converter import tables
 from edge import config
@@ -30,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--classifier", type=Path, required=True, help="classifier .tflite")
     add("--split", default=data.VALIDATION, help="of every table, or all (default %(default)s)")
     add("--max-spurious", type=float, default=decision.MAX_SPURIOUS, help="alarms on no face per 100 pictures allowed")
+    add("--write", action="store_true", help="also write temperature and matrix into the --classifier file's contract")
     add("--out", type=Path, required=True, help="the JSON to write")
 
 
@@ -51,13 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     rule = decision.chosen(parts, arguments.max_spurious)
     labels, said = decision.observations(parts, rule)
     names, counts = decision.matrix(labels, said)
-    found = {
+    found: dict[str, Any] = {
         "rule": rule._asdict(),
         "figures": decision.figures(parts, rule),
         "folds": decision.summary(folds),
         "temperature": decision.temperature(labels, said),
         "confusion": {"labels": names, "counts": counts.tolist()},
     }
+    if arguments.write:
+        decision.calibrate(arguments.classifier, names, counts, found["temperature"])
     arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("rule: " + "  ".join(f"{name} {value:.3f}" for name, value in rule._asdict().items()))
     for name, value in decision.summary(folds).items():

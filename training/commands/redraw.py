@@ -19,6 +19,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--boxes", type=Path, required=True, help="a boxes CSV")
     parser.add_argument("--detector", type=Path, required=True, help="detector .tflite")
+    parser.add_argument(
+        "--mark-others", action="store_true", help="keep the labelled boxes and mark other detections to ignore instead"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the boxes CSV to write")
 
 
@@ -26,6 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Redraw the boxes; return the exit code."""
     model = options.open_model(arguments.detector, "detector", "--detector")
     detector = FaceDetector(model, config.load().detect.min_score)
+    if arguments.mark_others:
+        marked = redraw.mark_others(tables.read_boxes(arguments.boxes), detector, arguments.out)
+        print(f"{arguments.out}: marked {marked} detections to ignore")
+        return EXIT_OK
     found, labelled = redraw.redraw(tables.read_boxes(arguments.boxes), detector, arguments.out)
     print(f"{arguments.out}: found {found} of {labelled} labelled faces")
     return EXIT_OK
