@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from converter.tables import IGNORE, LabelledFace, Picture
-from edge.contracts import Box, Frame, Image
+from edge.contracts import Box, Image
 from edge.inference.bundle import Model
 from edge.reporting.predictor import Predictor
 from edge.stages.classify import MaskClassifier
@@ -133,8 +133,7 @@ def measure(
 
 
 def _predicted(predictor: Predictor, image: Image) -> list[Predicted]:
-    found = predictor.predict(Frame(image, None, 0.0, 0))
-    return [Predicted(face.box, face.score, seen.label if seen else "") for face, seen in found]
+    return [Predicted(face.box, face.score, face.label or "") for face in predictor.predict(image)]
 
 
 def results(matched: Mapping[str, Mapping[tuple[str, int], Match]]) -> list[Result]:
