@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import faults
-from edge.drivers.library import import_library, load, pip_extra
+from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, detector_kind, is_enabled, output_kind
 from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, VOICE
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
 # Types only: importing them needs msgspec and NumPy, and the tables below this package must import without.
 if TYPE_CHECKING:
-    from edge.config import AlertSettings, CameraSettings, MetricsSettings, Settings, VoiceSettings
+    from edge.config import AlertSettings, CameraSettings, Settings, VoiceSettings
     from edge.contracts import Camera, ConfiguredPublisher, Detector, Interpreter, Output
     from edge.drivers.faulty import Paced
     from edge.drivers.server import ConfiguredServer
@@ -157,18 +157,6 @@ def publishers(settings: Settings, runtime: Path | None = None) -> Iterator[Conf
     for driver in PUBLISHERS.values():
         if is_enabled(driver, lambda key: attrgetter(key)(settings)):
             yield from load(driver.opens)(settings, runtime)
-
-
-def check_metrics() -> None:
-    """Raise RuntimeMissingError if metrics cannot be served."""
-    import_library("prometheus_client", "metrics.port", pip_extra("metrics"))
-
-
-def open_metrics(settings: MetricsSettings, snapshot: Callable[[], Any]) -> Any:
-    """Serve metrics to Prometheus until the returned server is closed."""
-    from edge.drivers.metrics import MetricsServer
-
-    return MetricsServer(settings, snapshot)
 
 
 def servers(settings: Settings, snapshot: Callable[[], Any]) -> Iterator[ConfiguredServer]:

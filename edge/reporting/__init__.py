@@ -3,7 +3,7 @@
 listener      interface of everything that follows a run
 live_state    latest state and counters of every camera
 reporter      messages for publishers and the event log; outbox queues them
-metrics       snapshots, and the Prometheus endpoint
+metrics       snapshots of all counters; servers keeps the servers listening
 status_file   status.json for other processes
 console       lines on standard output
 annotate      pictures with boxes and labels, faces blurred

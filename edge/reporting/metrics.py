@@ -1,27 +1,17 @@
-"""Metrics: a snapshot of all counters, as a message and for the Prometheus endpoint."""
+"""Metrics: a snapshot of all counters, as a message and for the servers."""
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from edge import board, drivers
+from edge import board
 from edge.board import Board
-from edge.config import MetricsSettings
 from edge.contracts import Outcome
-from edge.errors import FmdError, OutputError
 from edge.messages import MetricsMessage
 from edge.reporting.live_state import VIOLATED, CameraCounters, LiveState
 from edge.reporting.outbox import Outbox
-
-log = logging.getLogger(__name__)
-
-RETRY_S = 60.0
-"""How often a port that cannot be served is tried again: an address may appear late, and a port become free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,76 +74,3 @@ def metrics_message(snapshot: MetricsSnapshot) -> MetricsMessage:
         temperature_c=None if board_now.temperature_c is None else round(board_now.temperature_c, 1),
         **(board_now.throttled or {}),
     )
-
-
-class MetricsEndpoint:
-    """Serves the metrics where the settings say, and nowhere if they name no port."""
-
-    def __init__(self, snapshot: Callable[[], MetricsSnapshot], retry_s: float = RETRY_S) -> None:
-        self._snapshot, self._retry_s, self._lock = snapshot, retry_s, threading.Lock()
-        self._wanted: MetricsSettings | None = None
-        self._served: MetricsSettings | None = None
-        self._server: Any = None
-        self._superseded, self._last_error = threading.Event(), ""
-
-    def open(self, settings: MetricsSettings | None) -> None:
-        """Serve there and nowhere else; waits for a request in progress. Raises OutputError if it cannot be served."""
-        self._want(settings)
-        self._serve()
-
-    def begin(self, settings: MetricsSettings) -> None:
-        """Do the same at the start; if it cannot be served now, keep trying while the door is watched.
-
-        Raises RuntimeMissingError if it can never be served.
-        """
-        try:
-            self.open(settings)
-        except OutputError as error:
-            self._report(error)
-            self.follow(settings)
-
-    def follow(self, settings: MetricsSettings) -> threading.Thread:
-        """Do the same for a loop that must not wait: in the thread that is returned."""
-        # Before the thread begins, so that the latest request counts, whichever thread runs first.
-        superseded = self._want(settings)
-
-        def work() -> None:
-            while not superseded.is_set() and not self._try_to_serve():
-                superseded.wait(self._retry_s)
-
-        thread = threading.Thread(target=work, name="metrics reload", daemon=True)
-        thread.start()
-        return thread
-
-    def _try_to_serve(self) -> bool:
-        try:
-            self._serve()
-        except FmdError as error:
-            self._report(error)
-            return False
-        return True
-
-    def _want(self, settings: MetricsSettings | None) -> threading.Event:
-        """Return the event that is set as soon as other settings are wanted."""
-        self._wanted = settings
-        self._superseded.set()
-        self._superseded = threading.Event()
-        return self._superseded
-
-    def _report(self, error: FmdError) -> None:
-        if str(error) != self._last_error:
-            self._last_error = str(error)
-            log.error("no metrics are served: %s; trying again every %g s", error, self._retry_s)
-
-    def _serve(self) -> None:
-        with self._lock:
-            wanted = self._wanted
-            if self._served == wanted:
-                return
-            if self._server is not None:
-                self._server.close()
-            # Until the new port is served nothing is: so a port that is taken is tried again.
-            self._server = self._served = None
-            if wanted is not None and wanted.port:
-                self._server = drivers.open_metrics(wanted, self._snapshot)
-            self._served, self._last_error = wanted, ""

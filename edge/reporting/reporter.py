@@ -26,8 +26,9 @@ from edge.messages import DecisionMessage, StateMessage, decision_message, healt
 from edge.reporting import annotate
 from edge.reporting.listener import Listener, Listeners
 from edge.reporting.live_state import LiveState
-from edge.reporting.metrics import Metrics, MetricsEndpoint, metrics_message
+from edge.reporting.metrics import Metrics, metrics_message
 from edge.reporting.outbox import Clock, Outbox, Outboxes
+from edge.reporting.servers import Servers
 
 log = logging.getLogger(__name__)
 
@@ -189,14 +190,14 @@ def _is_violation(decision: Decision) -> bool:
 
 
 class Reporting(Listeners):
-    """Everything that publishes: live state, reporter and metrics endpoint, which follow the settings of each run."""
+    """Everything that publishes: live state, reporter and servers, which follow the settings of each run."""
 
     def __init__(
-        self, live: LiveState, metrics: Metrics, reporter: Reporter, outboxes: Outboxes, endpoint: MetricsEndpoint
+        self, live: LiveState, metrics: Metrics, reporter: Reporter, outboxes: Outboxes, servers: Servers
     ) -> None:
         super().__init__((live, reporter))
         self.live, self.metrics = live, metrics
-        self._reporter, self._outboxes, self._endpoint = reporter, outboxes, endpoint
+        self._reporter, self._outboxes, self._servers = reporter, outboxes, servers
 
     def on_settings(self, settings: Settings) -> None:
         """Publish where these settings say, from now on. If they cannot be opened, the publishers before stay."""
@@ -207,14 +208,14 @@ class Reporting(Listeners):
             log.error("the publishers of the settings before stay: %s", error)
         self._reporter.on_settings(settings)
         self._reporter.retain(fresh)
-        self._endpoint.follow(settings.metrics)
+        self._servers.follow(settings)
 
 
 @contextmanager
 def open_reporting(
     settings: Settings, note: Note = lambda kind, content, camera: None, clock: Clock = time.monotonic
 ) -> Iterator[Reporting]:
-    """Open all publishers and the metrics endpoint; no network is waited for, now or later.
+    """Open all publishers and servers; no network is waited for, now or later.
 
     ``note`` is the :class:`Reporter`'s. Raises SettingsError or RuntimeMissingError if a publisher cannot even be
     tried.
@@ -225,19 +226,19 @@ def open_reporting(
         outboxes.follow(_publishers(settings), settings.publish.queue)
         metrics = Metrics(live, outboxes, clock)
         reporter = Reporter(settings.publish, live, metrics, outboxes, note=note)
-        endpoint = MetricsEndpoint(metrics.snapshot)
-        stack.callback(endpoint.open, None)
-        endpoint.begin(settings.metrics)
+        servers = Servers(metrics.snapshot)
+        stack.callback(servers.close)
+        servers.begin(settings)
         stack.callback(reporter.close)
-        yield Reporting(live, metrics, reporter, outboxes, endpoint)
+        yield Reporting(live, metrics, reporter, outboxes, servers)
 
 
 def check(settings: Settings) -> None:
     """Check everything about the configured publishers that needs no network; raises what opening them would."""
     for publisher in _publishers(settings):
         publisher.open()
-    if settings.metrics.port:
-        drivers.check_metrics()
+    for _ in drivers.servers(settings, lambda: None):  # each is configured, which needs its library, and not opened
+        pass
 
 
 def _publishers(settings: Settings) -> Iterable[ConfiguredPublisher]:

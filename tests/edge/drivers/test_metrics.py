@@ -158,13 +158,13 @@ def test_close_does_not_wait_for_a_silent_client(server: MetricsServer) -> None:
 
 def test_a_port_in_use_is_reported(server: MetricsServer) -> None:
     with pytest.raises(OutputError, match=rf"^metrics\.port: 127\.0\.0\.1:{server.port} cannot be served: "):
-        drivers.open_metrics(settings_for(server.port), snapshot)
+        MetricsServer(settings_for(server.port), snapshot)
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(RuntimeMissingError, match=r"^metrics\.port: .*pip install '\.\[metrics\]'"):
-        drivers.open_metrics(settings_for(1), snapshot)
+        list(drivers.servers(config.load(None, {"metrics.port": 9000}), snapshot))
 
 
 def test_the_reporters_own_snapshot_is_served() -> None:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, get_args, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import msgspec
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 
 from edge import config, drivers
 from edge.config import AlertSettings, CameraSettings, ModelSettings, Settings
-from edge.contracts import ConfiguredPublisher, Face, Frame, Message, MessageKind
+from edge.contracts import CameraState, ConfiguredPublisher, Face, Frame, Health, Message, MessageKind
 from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, needs_network, output_kind, secret_settings
 from edge.drivers.server import ConfiguredServer
@@ -36,8 +35,10 @@ from edge.drivers.table import (
 )
 from edge.errors import CameraError
 from edge.flash.settings import gathered
+from edge.reporting.reporter import open_reporting
+from edge.reporting.servers import Servers
 from edge.service import run as service
-from tests.edge.parts import ROOT, frame_of, texture
+from tests.edge.parts import ROOT, frame_of, texture, wait_for
 
 STANDARD_LIBRARY_ONLY = """
 import sys
@@ -278,8 +279,11 @@ def extended(number: str, port: int) -> ExtendedSettings:
 class FakePublisher:
     kinds = frozenset({MessageKind.STATE})
 
+    made: ClassVar[list[FakePublisher]] = []
+
     def __init__(self, number: str) -> None:
         self.number, self.sent = number, list[Message]()
+        self.made.append(self)
 
     def open(self) -> None:
         """Nothing to open."""
@@ -309,6 +313,11 @@ def test_a_publisher_needs_its_entry_its_driver_and_its_settings_only(monkeypatc
     assert (configured.name, publisher.number) == ("pager", "555")
     assert needs_network({"pager.number": "555"}.get)
     assert not needs_network({"pager.number": ""}.get)
+    with open_reporting(extended("777", 0)) as reporting:
+        reporting.on_health(Health("", CameraState.LOST, 5.0, "unplugged"))
+        pager = FakePublisher.made[-1]
+        wait_for(lambda: bool(pager.sent))
+    assert (pager.number, pager.sent[0].kind) == ("777", MessageKind.STATE)
 
 
 def test_flash_keeps_the_secret_of_a_publisher_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -322,9 +331,21 @@ def test_flash_keeps_the_secret_of_a_publisher_apart(monkeypatch: pytest.MonkeyP
     assert (list(etc.files), etc.secrets, etc.network) == (["fmd.toml"], {"pager.key": b"hush"}, True)
 
 
+SCREENS: list[int] = []
+"""Ports of the fake servers that listen."""
+
+
+class FakeServer:
+    def __init__(self, port: int, snapshot: Callable[[], Any]) -> None:
+        self.port, self.snapshot = port, snapshot
+        SCREENS.append(port)
+
+    def close(self) -> None:
+        SCREENS.remove(self.port)
+
+
 def configured_screen(settings: ExtendedSettings, snapshot: Callable[[], Any]) -> Iterator[ConfiguredServer]:
-    shown = SimpleNamespace(port=settings.screen.port, snapshot=snapshot, close=lambda: None)
-    yield ConfiguredServer("screen", settings.screen, lambda: shown)
+    yield ConfiguredServer("screen", settings.screen, partial(FakeServer, settings.screen.port, snapshot))
 
 
 def test_a_server_needs_its_entry_its_driver_and_its_settings_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,4 +355,10 @@ def test_a_server_needs_its_entry_its_driver_and_its_settings_only(monkeypatch: 
     (configured,) = drivers.servers(extended("", 8080), lambda: {"frames": 3})
     server: Any = configured.open()
     assert (configured.name, server.port, server.snapshot()) == ("screen", 8080, {"frames": 3})
+    server.close()
     assert needs_network({"screen.port": 8080}.get)
+    running = Servers(dict)
+    running.begin(extended("", 8081))
+    assert SCREENS == [8081]
+    running.close()
+    assert SCREENS == []

@@ -33,13 +33,15 @@ from edge.contracts import (
     Step,
     Track,
 )
+from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError, SettingsError
 from edge.reporting import annotate
 from edge.reporting.listener import Callbacks, Listeners
 from edge.reporting.live_state import LiveState
-from edge.reporting.metrics import Metrics, MetricsEndpoint, MetricsSnapshot, metrics_message
+from edge.reporting.metrics import Metrics, MetricsSnapshot, metrics_message
 from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import BoardComplaint, Reporter, check, open_reporting
+from edge.reporting.servers import ServerEndpoint
 from edge.service import run as service
 from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture, wait_for, write_clip
 
@@ -273,26 +275,31 @@ def test_figures_move_with_the_settings_and_a_port_that_is_taken_ends_nothing(
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             reporting.on_settings(config.load(None, {"metrics.port": taken.getsockname()[1]}))
-            wait_for(lambda: "no metrics are served: metrics.port" in caplog.text)
+            wait_for(lambda: "not served: metrics.port" in caplog.text)
         reporting.on_settings(config.load(None, {"metrics.port": first}))
         wait_for(lambda: is_served(first))
         reporting.on_settings(config.load())
         wait_for(lambda: not is_served(first))
 
 
+def server_on(port: int, told: Told) -> ConfiguredServer:
+    (server,) = drivers.servers(config.load(None, {"metrics.port": port}), told.metrics.snapshot)
+    return server
+
+
 def test_a_port_that_is_taken_at_the_start_is_said_so_once_and_tried_again(
     told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
-    served = MetricsEndpoint(told.metrics.snapshot, retry_s=0.02)
+    served = ServerEndpoint(retry_s=0.02)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = config.load(None, {"metrics.port": taken.getsockname()[1]}).metrics
-        served.begin(settings)
+        port = taken.getsockname()[1]
+        served.begin(server_on(port, told))
         threading.Event().wait(0.1)
-    wait_for(lambda: is_served(settings.port))
-    assert caplog.text.count("no metrics are served: metrics.port") == 1
+    wait_for(lambda: is_served(port))
+    assert caplog.text.count("not served: metrics.port") == 1
     served.open(None)
-    assert not is_served(settings.port)
+    assert not is_served(port)
     told.all()
 
 
@@ -308,15 +315,15 @@ def test_a_port_that_is_taken_keeps_no_door_unwatched(caplog: pytest.LogCaptureF
 
 def test_a_port_that_was_taken_is_tried_again_with_the_next_reload(told: Told) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
-    served = MetricsEndpoint(told.metrics.snapshot)
+    served = ServerEndpoint()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        settings = config.load(None, {"metrics.port": taken.getsockname()[1]}).metrics
+        port = taken.getsockname()[1]
         with pytest.raises(OutputError, match=r"metrics\.port"):
-            served.open(settings)
-    served.follow(settings).join(PATIENCE_S)
-    assert is_served(settings.port)
+            served.open(server_on(port, told))
+    served.follow(server_on(port, told)).join(PATIENCE_S)
+    assert is_served(port)
     served.open(None)
     told.all()
 
@@ -325,23 +332,23 @@ def test_of_two_reloads_the_later_counts_and_none_after_the_end(told: Told, monk
     """However late their threads begin, and in whatever order."""
     pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
     start, started = threading.Thread.start, list[threading.Thread]()
-    served = MetricsEndpoint(told.metrics.snapshot)
-    first, second, third = (config.load(None, {"metrics.port": free_port()}).metrics for _ in range(3))
+    served = ServerEndpoint()
+    first, second, third = (free_port() for _ in range(3))
     with monkeypatch.context() as held:
         held.setattr(threading.Thread, "start", lambda thread: started.append(thread))
-        for settings in (first, second):
-            served.follow(settings)
+        for port in (first, second):
+            served.follow(server_on(port, told))
     for thread in reversed(started):
         start(thread)
         thread.join(PATIENCE_S)
-    assert (is_served(first.port), is_served(second.port)) == (False, True)
+    assert (is_served(first), is_served(second)) == (False, True)
     with monkeypatch.context() as held:
         held.setattr(threading.Thread, "start", lambda thread: None)
-        late = served.follow(third)
+        late = served.follow(server_on(third, told))
     served.open(None)
     start(late)
     late.join(PATIENCE_S)
-    assert (is_served(second.port), is_served(third.port)) == (False, False)
+    assert (is_served(second), is_served(third)) == (False, False)
     told.all()
 
 
