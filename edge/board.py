@@ -64,6 +64,7 @@ def text(path: Path) -> str | None:
 
 
 def _memory_bytes(root: Path) -> int | None:
+    # The second field is the number of resident pages (proc(5)).
     pages = (text(root / "proc/self/statm") or "").split()
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 and pages[1].isdigit() else None
 
@@ -74,6 +75,7 @@ def _temperature_c(root: Path) -> float | None:
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         millidegrees = text(zone / "temp")
         if millidegrees and millidegrees.lstrip("-").isdigit():
+            # The kernel gives millidegrees.
             zones[zone] = int(millidegrees) / 1000
     cpu = [celsius for zone, celsius in zones.items() if "cpu" in (text(zone / "type") or "").lower()]
     return max(cpu or zones.values(), default=None)
@@ -87,6 +89,7 @@ def _throttled(root: Path) -> dict[str, bool] | None:
         except ValueError:
             return None
         return {name: bool(bits >> bit & 1) for bit, name in THROTTLED.items()}
+    # Kernels without the firmware's file still have its voltage monitor.
     for monitor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         if text(monitor / "name") == "rpi_volt":
             return {"under_voltage": text(monitor / "in0_lcrit_alarm") == "1"}

@@ -219,6 +219,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         section, _, name = key.partition(".")
         _lay_over(values, {section: {name: value}}, "command line", origins)
     try:
+        # Strict conversion: a number in quotes is an error, not a number.
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_readable(error, values, origins)) from error
@@ -291,6 +292,7 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
 
 
 def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
+    # A list of all keys only if no key is similar: it is long.
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
@@ -324,10 +326,11 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         faults.parse(settings.camera.simulate)
     except SettingsError as error:
         raise SettingsError(f"{_origin(origins, 'camera.simulate')}: {error}") from error
+    # A pin that two outputs share would follow the one that was switched last.
     taken: dict[int | str, str] = {}
     for key in PINS:
         pin = getattr(settings.alert, key)
-        if pin in taken:  # two outputs on one pin would switch each other off
+        if pin in taken:
             raise SettingsError(
                 f"{_origin(origins, f'alert.{key}', f'alert.{taken[pin]}')}: alert.{key}: the same pin as "
                 f"alert.{taken[pin]} ({pin}), expected another"

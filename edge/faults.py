@@ -56,5 +56,6 @@ def _fault(part: str) -> Fault:
 
 def active(faults: Sequence[Fault], at_s: float) -> Fault | None:
     """Return the fault that is active at ``at_s``, the latest to begin if there are several, or None."""
+    # Sorted by time, so the last one is the latest to begin.
     on = [fault for fault in faults if fault.at_s <= at_s < fault.until_s]
     return on[-1] if on else None

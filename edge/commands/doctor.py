@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
     for finding in examined(facts, _options(arguments, facts), arguments.try_outputs):
         findings.append(finding)
         if not arguments.json:
+            # At once: some checks take many seconds.
             print(line_of(finding), flush=True)
     print(as_json(findings) if arguments.json else summary(findings))
     return EXIT_KNOWN if any(finding.status is Status.ERROR for finding in findings) else EXIT_OK
@@ -124,6 +125,7 @@ def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> 
 def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     """Return the libraries that cameras and pins of these settings need."""
     kinds = {kind for _, _, kind in loaded["wired"]}
+    # Only the libraries that are used: a Jetson has no lgpio, a Pi no need of gpiod.
     found = [software.LGPIO] if "gpiozero" in kinds else []
     found += [software.GPIOD] if "gpiod" in kinds else []
     cameras = {camera["kind"] for camera in loaded["cameras"]}

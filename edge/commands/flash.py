@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     todo = content.changes(target, card, wanted)
     print(f"{target}: {card}, {target.free() / 1e6:.0f} MB free")
     for change in todo:
+        # Read from the card, so that a dry run shows what would be lost.
         verb = "replace" if target.read(change.path) is not None else "write"
         print(f"  {verb:<8}{change.path:<34}{len(change.data) / 1e3:>10.1f} kB   {change.why}")
     _check_room(target, todo)
@@ -81,6 +82,7 @@ def write(target: Target, todo: Sequence[FileChange]) -> None:
     """Write all files in order. Raises :class:`edge.errors.CardError` if one does not read back as written."""
     for change in todo:
         target.write(change.path, change.data)
+        # A worn-out card reports success and returns other bytes.
         if target.read(change.path) != change.data:
             raise CardError(f"{target}: {change.path} does not read back as written; the card may be worn out or full")
 

@@ -27,8 +27,10 @@ FIXES = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "csi":
 
 def cameras(facts: Facts, settings: Mapping[str, Any], probe: Callable[..., Ran]) -> Iterator[Finding]:
     """Open every camera as the service would, unless the service has it open."""
+    # Most cameras allow one program at a time: opening one here could stop the service.
     watching = is_watching(facts)
     opened = [camera for camera in settings["cameras"] if not (camera["live"] and watching)]
+    # Other kinds do not use /dev/video* directly.
     if any(camera["kind"] in ("auto", "v4l2") for camera in opened):
         for path in sorted((facts.root / "dev").glob("video*")):
             device = f"/dev/{path.name}"

@@ -39,6 +39,7 @@ def run_command(command: Sequence[str]) -> Ran:
             list(command), capture_output=True, text=True, errors="replace", timeout=COMMAND_S, check=False
         )
     except subprocess.TimeoutExpired:
+        # Reported like a failed command: a hanging check must not hide the others.
         return Ran(None, err=f"took longer than {COMMAND_S:.0f} s")
     except OSError as error:
         return Ran(None, err=str(error))

@@ -89,6 +89,7 @@ def memory(facts: Facts) -> Iterator[Finding]:
 def disk(facts: Facts) -> Iterator[Finding]:
     """Report the free space for fmd's state, and whether the file system is writable."""
     state = facts.under_root(paths.STATE)
+    # Before the installation there is no such folder, and / is its file system as a rule.
     folder = state if state.is_dir() else facts.root
     free = shutil.disk_usage(folder).free / 1e6
     where = "/" + str(folder.relative_to(facts.root)) if folder != facts.root else "/"
@@ -131,6 +132,7 @@ def users(facts: Facts) -> Iterator[Finding]:
         elif facts.has_user(USER):
             if USER not in (facts.members(group) or ()):
                 yield fail("groups", f"the user {USER} is not in the group {group}", f"sudo adduser {USER} {group}")
+        # Root may open all devices, so its groups do not matter.
         elif facts.user and facts.group_id(group) not in facts.groups:
             yield warn("groups", f"you are not in the group {group}", f"sudo adduser $USER {group}, then log in again")
     if facts.has_user(USER):
@@ -149,6 +151,7 @@ def service(facts: Facts, probe: Callable[..., Ran]) -> Iterator[Finding]:
     else:
         running = state in ("active", "activating")
         yield _service_state(state, unit.get("Result", ""), _status(probe) if running else {})
+    # Also for a service that runs now: it may fail once an hour.
     if restarts.isdigit() and int(restarts) > 0:
         yield warn("service", f"systemd has restarted it {restarts} times", "to find the reason: journalctl -u fmd")
 

@@ -23,6 +23,7 @@ def python(facts: Facts) -> Iterator[Finding]:
     """Check whether a TFLite runtime exists for this Python on this processor."""
     found = facts.python
     version, of = found.version[:2], f"{'.'.join(map(str, found.version))}, {found.bits} bits, {found.machine}"
+    # A 64-bit kernel may run 32-bit programs, so the size of Python counts as well.
     thirty_two = found.bits == 32 or found.machine in ("armv6l", "armv7l", "i686")
     if version < MIN_PYTHON:
         yield fail("python", f"{of}: too old, fmd needs 3.10 or later", "install a newer system")
@@ -131,6 +132,7 @@ def how_it_ended(ran: Ran) -> str:
 
 
 def _two_opencvs() -> Iterator[Finding]:
+    # All four distributions install the same package cv2.
     found = [name for name in OPENCVS if _is_installed(name)]
     if len(found) > 1:
         yield warn(

@@ -77,6 +77,7 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     if kind != "auto":
         return load(CAMERAS[kind].opens)(settings, name, clock)  # type: ignore[no-any-return]
     reasons = []
+    # Every failure is a reason to try the next camera: a missing library, a missing device.
     for candidate in (kind for kind, driver in CAMERAS.items() if driver.auto):
         try:
             camera: Camera = load(CAMERAS[candidate].opens)(settings, "", clock)

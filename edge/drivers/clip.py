@@ -38,6 +38,7 @@ class Clip:
             self._check_complete()
             if not self._loop:
                 return None
+            # Reopened and not rewound: with many codecs OpenCV does not find frame 0 again exactly.
             self._capture.release()
             self._capture, self._since_start = _open(self._path), 0
             good, image = self._capture.read()
@@ -64,6 +65,7 @@ class Clip:
 def _open(path: str) -> cv2.VideoCapture:
     if not Path(path).is_file():
         raise CameraError(f"camera.source: no such file: {path}")
+    # Without a named backend, OpenCV may take a file name with digits or % for a sequence of pictures.
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise CameraError(f"{path}: not a video that OpenCV can read: empty, damaged, or of an unknown format")

@@ -22,6 +22,7 @@ from edge.errors import CameraError
 SOURCE = "nvarguscamerasrc sensor-id={number} ! video/x-raw(memory:NVMM),framerate={fps}/1 ! nvvidconv"
 """First part of the pipeline, up to pictures in CPU memory. ``source`` of :class:`CsiCamera` can replace it."""
 PIPELINE = (
+    # drop and max-buffers keep only the newest picture; sync=false does not delay it to its timestamp.
     "{source} ! video/x-raw,width={width},height={height},format=BGRx ! videoconvert ! video/x-raw,format=BGR ! "
     "appsink drop=1 max-buffers=1 sync=false"
 )
@@ -46,6 +47,7 @@ class CsiCamera:
         self._clock, self._index = clock, 0
         if name and not name.isdigit():
             raise CameraError(f"camera.source: csi:{name}: got {name!r}, expected a number, as in csi:1")
+        # The board first: elsewhere, advice about GStreamer would mislead.
         _check_board(board.model(root))
         check_gstreamer(cv2.getBuildInformation())
         self._capture = cv2.VideoCapture(pipeline(settings, int(name or 0), source), cv2.CAP_GSTREAMER)

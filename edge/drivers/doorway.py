@@ -53,6 +53,7 @@ class DoorwayCamera:
 
     def picture(self, now_s: float) -> Image:
         """Return the doorway at a time of the scene, (480, 640, 3) RGB."""
+        # Seeded by the time, so that every run gives the same pictures.
         rng = np.random.default_rng(round(now_s * 1000))
         scene = self._doorway.copy()
         if ENTERS_S <= now_s < GONE_S:

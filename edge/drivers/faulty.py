@@ -98,6 +98,7 @@ def degraded(frame: Frame, kind: str) -> Frame:
     picture = np.random.default_rng(frame.index).integers(0, NOISE, frame.image.shape, dtype=np.uint8)
     if kind == "cover":
         picture += np.linspace(*COVERED, picture.shape[1], dtype=np.uint8)[:, np.newaxis]
+    # The small pictures show the original view, so they are made again from the new one.
     return replace(frame, image=picture, given_luma=None, small=None)
 
 
@@ -115,6 +116,7 @@ class Paced:
         frame = self._camera.read()
         if frame is None:
             return None
+        # An event and not a sleep, so that close() ends the wait.
         self._closed.wait(max(0.0, self._started_s + frame.captured_s - self._clock()))
         return replace(frame, captured_s=self._clock())
 

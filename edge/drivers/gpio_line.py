@@ -29,6 +29,7 @@ class GpioLineOutput:
         self._gpiod = library or import_library("gpiod", f"alert.{name}_pin", pip_extra("jetson"), OutputError)
         self._name, self._pin, self._closed, self._warned = name, pin, False, False
         chip, self._line = _find(self._gpiod, devices, name, pin)
+        # Direction and level in one request: the line is never an output at an undefined level.
         settings = self._gpiod.LineSettings(
             direction=self._gpiod.line.Direction.OUTPUT,
             active_low=not active_high,

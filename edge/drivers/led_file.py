@@ -19,6 +19,7 @@ class LedFileOutput:
         self._name, self._path, self._active_high = name, Path(pin), active_high
         if not self._path.is_file():
             raise OutputError(f"alert.{name}_pin: no such file: {pin}; to list the LEDs: ls /sys/class/leds")
+        # The kernel or a previous program may have left it on.
         self.set(False)
 
     def set(self, on: bool) -> None:

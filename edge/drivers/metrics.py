@@ -55,6 +55,7 @@ class MetricsServer:
 
     def __init__(self, settings: MetricsSettings, snapshot: Callable[[], MetricsSnapshot]) -> None:
         client, core = _library("prometheus_client"), _library("prometheus_client.core")
+        # A registry of its own: the default one adds metrics about the Python process.
         registry = client.CollectorRegistry()
         registry.register(_Collector(core, snapshot))
         try:
@@ -75,6 +76,7 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stop; a request that is being answered is abandoned with its thread."""
+        # shutdown() waits for the request in progress; in a thread it cannot hold up the service.
         threading.Thread(target=self._server.shutdown, daemon=True).start()
         self._thread.join(REQUEST_S)
         self._server.server_close()

@@ -74,10 +74,12 @@ class MqttPublisher:
         self._retained += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
+        # A fixed id: the broker then closes a connection of this door that a crash left open.
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fmd-{name}")
         # paho drops messages beyond this limit silently, and discovery publishes all its messages at once.
         self._client.max_queued_messages_set(64 + len(self._announced))
         self._client.reconnect_delay_set(1, 60)
+        # The broker gets the last will with the connection, so it must be set before.
         self._client.will_set(f"{self._base}/status", "offline", qos=1, retain=True)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_connect_fail = self._on_connect_fail
@@ -110,6 +112,7 @@ class MqttPublisher:
         """Publish offline: the broker sends the last will only if the connection breaks."""
         try:
             if self._client.is_connected():
+                # At most a second, because the unit's TimeoutStopSec is running.
                 self._client.publish(f"{self._base}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
         finally:
             try:

@@ -148,6 +148,7 @@ class ApprisePublisher:
 
     def _sentence(self, event: str, message: Message) -> str:
         values = message.values
+        # Local time, because people read it.
         at = time.strftime("%H:%M:%S", time.localtime(message.at))
         unclear = values.get("outcome") == Outcome.UNSURE.value
         alarm = "the alarm is on for a person who could not be judged"

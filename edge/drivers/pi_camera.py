@@ -93,6 +93,7 @@ class PiCamera:
                 f"picamera2: no picture for {self._stall_s:g} s ({error}); check the ribbon cable"
             ) from error
         try:
+            # The arrays are copies. The buffer returns to the camera at once, which has only a few of them.
             streams = Streams(request.make_array("main"), request.make_array("lores"), self._lores)
         finally:
             request.release()
@@ -108,6 +109,7 @@ class PiCamera:
 def frame_of_streams(streams: Streams, captured_s: float, index: int) -> Frame:
     """Return a frame whose gate and detector use the small stream, and whose crops come from the large one."""
     main, lores, (width, height) = streams
+    # Half the size is enough for the gate, which divides the view into 40 x 30 spots.
     luma = np.ascontiguousarray(lores[:height:2, :width:2])
     return replace(frame_of_bgr(main, captured_s, index, luma), small=lambda: _rgb(lores, width, height))
 

@@ -32,6 +32,7 @@ class _Options:
     VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
     def __init__(self) -> None:
+        # Several cameras may open streams at the same time, each in its thread.
         self._lock, self._opening, self._ours = threading.Lock(), 0, False
 
     def __enter__(self) -> None:

@@ -44,6 +44,7 @@ class TFLiteInterpreter:
         """Run one inference; :attr:`input` gives shape and dtype of ``tensor``, :attr:`outputs` of the answers."""
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
+        # get_tensor copies: the interpreter reuses its buffers in the next run.
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
 

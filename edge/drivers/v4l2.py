@@ -28,11 +28,13 @@ class UsbCamera:
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
+        # By number: as text, video10 would come before video2.
         found = sorted((str(path) for path in Path("/dev").glob("video*")), key=_number)
         name = f"/dev/video{name}" if name.isdigit() else name
         if name and not Path(name).exists():
             raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
         for path in [name] if name else [path for path in found if not _is_pi_codec(path)]:
+            # Opening also succeeds for devices that give no picture, so one is grabbed.
             capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture

@@ -75,6 +75,7 @@ class VoiceOutput:
             while not self._closed:
                 rest_s = self._began_s + self._settings.every_s - self._clock()
                 if self._on and rest_s <= 0:
+                    # The interval runs from one beginning to the next, as voice.every_s says.
                     self._began_s = self._clock()
                     return True
                 self._changed.wait(rest_s if self._on else None)
@@ -83,6 +84,7 @@ class VoiceOutput:
     def _say(self) -> str:
         """Play the file once; return the error, or an empty string."""
         with self._changed:
+            # The process starts under the lock, so that close() always finds it.
             if self._closed:
                 return ""
             try:

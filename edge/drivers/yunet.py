@@ -53,6 +53,7 @@ class YuNetDetector:
         _check(path)
         try:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (LONGEST, LONGEST), least, MAX_IOU, MAX_FACES)
+            # Some files load and fail only when they run.
             self._net.detect(np.zeros((LONGEST, LONGEST, 3), np.uint8))
         except (cv2.error, AttributeError) as error:
             # Each year's files need the OpenCV of that year.

@@ -40,6 +40,7 @@ def recognise(target: Target) -> Card:
     issued = _issued(target)
     if issued < FIRST_BOOKWORM:
         raise CardError(f"{target}: Raspberry Pi OS of {issued}, expected Bookworm ({FIRST_BOOKWORM}) or later")
+    # A 32-bit image holds the 64-bit kernels as well, so the 32-bit ones decide.
     if names & KERNELS_32:
         raise CardError(f"{target}: a 32-bit Raspberry Pi OS; write the 64-bit image, fmd's package needs it")
     return Card(issued, "cloud-init" if {"user-data", "meta-data"} <= names else "firstrun")

@@ -92,6 +92,7 @@ def wpa_psk(ssid: str, passphrase: str) -> str:
         return passphrase.lower()
     if not 8 <= len(passphrase.encode()) <= 63:
         raise CardError(f"the Wi-Fi password has {len(passphrase.encode())} characters, expected 8 to 63")
+    # 4096 iterations and 32 bytes are the standard's.
     return hashlib.pbkdf2_hmac("sha1", passphrase.encode(), ssid.encode(), 4096, 32).hex()
 
 
@@ -195,10 +196,12 @@ def _part(text: str, merge_type: str | None) -> MIMENonMultipart:
 def _values(wanted: Wanted) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if wanted.hostname:
+        # manage_etc_hosts: without the name in /etc/hosts, every sudo warns that it cannot resolve it.
         values |= {"hostname": wanted.hostname, "manage_etc_hosts": True}
     if wanted.timezone:
         values["timezone"] = wanted.timezone
     if wanted.login:
+        # A user with a key needs no login by password over the network.
         values["ssh_pwauth"] = bool(wanted.login.password) and not wanted.login.keys
     return values
 

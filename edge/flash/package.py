@@ -43,6 +43,7 @@ def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
         raise ValueError("not an ar archive")
     at = 8
     while at + 60 <= len(data):
+        # GNU ar ends names with a slash.
         name, size = data[at : at + 16].decode().strip().rstrip("/"), int(data[at + 48 : at + 58])
         yield name, data[at + 60 : at + 60 + size]
         at += 60 + size + size % 2

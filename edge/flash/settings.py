@@ -37,6 +37,7 @@ def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc
     text = ""
     if config_path is not None:
         config.load(config_path)
+        # As in edge.config: files from Windows may begin with a byte order mark.
         text = read(config_path).decode("utf-8-sig")
     for task, path in models.items():
         if path is not None and not _named(text, "model", task):

@@ -130,6 +130,7 @@ class ImageFile:
     def _listed(self, folder: str) -> frozenset[str]:
         """Return the names in a folder that exists, in lower case."""
         lines = self._mtools("mdir", "-b", "-a", f"::/{folder}").decode(errors="replace").splitlines()
+        # mdir -b prints full paths, folders with a slash at the end.
         return frozenset(line.rstrip("/").rpartition("/")[2].lower() for line in lines)
 
     def free(self) -> int:
