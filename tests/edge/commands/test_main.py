@@ -108,7 +108,7 @@ def test_the_service_from_start_to_signal(
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
     assert errors.splitlines()[-2:] == [
-        "stopped: asked to",
+        "stopped: a signal asked for it",
         "passages: 0 (0 with a violation, 0 compliant, 0 unsure)",
     ]
     for history in json.loads(Path(live["PINS"]).read_text()).values():

@@ -13,6 +13,7 @@ from edge.commands import expectation, replay
 from edge.commands.expectation import Course, Passed
 from edge.contracts import Decision
 from edge.errors import SettingsError
+from edge.reporting.listener import Callbacks
 from tests.edge.parts import fmd, write_clip
 
 BARE = Passed(from_s=1.0, to_s=6.0, outcome="violation", violated=True, decided_s=1.5)
@@ -126,7 +127,9 @@ def test_write_needs_a_file_to_write_to(tmp_path: Path) -> None:
 def test_the_built_in_scene_is_one_passage_and_one_alarm(tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
     told: list[Decision] = []
-    course, stopped_by = replay.watched(replay.settings_for("doorway", None, {"model.threads": 1}), told.append)
+    course, stopped_by = replay.watched(
+        replay.settings_for("doorway", None, {"model.threads": 1}), Callbacks(on_decision=told.append)
+    )
     (passed,) = course.passages
     assert (passed.outcome, passed.violated, len(course.alarms)) == ("compliant", True, 1)
     assert passed.decided_s == pytest.approx(course.alarms[0][0])

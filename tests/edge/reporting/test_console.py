@@ -48,12 +48,12 @@ UNSURE = passage(Outcome.UNSURE, "with_mask", Signal.UNSURE)
 def test_a_decision_is_a_line_in_words_for_users(
     change: Change, shown: Passage, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console.DecisionPrinter().tell(Decision(change, shown, at_s=1.47))
+    console.DecisionPrinter().on_decision(Decision(change, shown, at_s=1.47))
     assert capsys.readouterr().out.startswith(f"    1.47 s  {line}")
 
 
 def test_a_line_names_one_of_several_cameras(capsys: pytest.CaptureFixture[str]) -> None:
-    console.DecisionPrinter().tell(Decision(Change.DECIDED, MASK, at_s=12.0, camera="back"))
+    console.DecisionPrinter().on_decision(Decision(Change.DECIDED, MASK, at_s=12.0, camera="back"))
     assert capsys.readouterr().out == "   12.00 s  -----  back, person 1: mask (with_mask, 7 observations, 0.4 s)\n"
 
 
@@ -66,5 +66,5 @@ def test_passages_are_counted_when_they_end() -> None:
         (Change.LEFT, MASK),
         (Change.LEFT, UNSURE),
     ]:
-        counts.add(Decision(change, shown, at_s=1.0))
+        counts.on_decision(Decision(change, shown, at_s=1.0))
     assert str(counts) == "passages: 4 (2 with a violation, 1 compliant, 1 unsure)"

@@ -120,7 +120,7 @@ def test_what_is_remembered_is_recalled(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_keeps_nobody_from_watching(tmp_path: Path, caplog: Any) -> None:
     outputs_off.remember(config.load().alert, tmp_path / "nowhere")
-    assert "only the settings say what to switch off" in caplog.text
+    assert "only the settings show what to switch off" in caplog.text
     outputs_off.remember(config.load().alert, None)
     assert outputs_off.recall(None) is None
 
