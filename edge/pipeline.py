@@ -46,6 +46,7 @@ class Pipeline:
     def step(self, frame: Frame) -> Step:
         """Process one frame from pixels to pins and return everything that it led to."""
         self._timings_s, self._lapped_s = {}, self._stopwatch()
+        # The frame's own time, not the clock's: a recording is decided as it would have been live.
         now_s = frame.captured_s
         faces: tuple[Face, ...] = ()
         observations: Mapping[int, Observation] = {}
@@ -55,9 +56,11 @@ class Pipeline:
             faces = self._detector.detect(frame)
             self._lap("detect")
         elif not self._tracks:
+            # An empty doorway: the alert hears that the loop is alive, and no further stage costs anything.
             self._alert.renew(Signal.RUNNING, now_s, camera=self._camera)
             self._lap("alert")
             return Step(frame, False, False, (), (), {}, (), (), Signal.RUNNING, self._timings_s, self._camera)
+        # Between detections people move on at their last speed, so that their passages and the alarm go on.
         height, width = frame.image.shape[:2]
         self._tracks = (
             self._tracker.update(faces, now_s, (width, height)) if detected else self._tracker.expected(now_s)
@@ -66,6 +69,7 @@ class Pipeline:
         if detected:
             observations = self._observe(frame)
             self._lap("classify")
+        # In every frame, also without observations: passages end and people become unsure by time alone.
         found = self._decider.update(self._tracks, observations, now_s)
         self._passages = {passage.id: passage for passage in found.passages}
         self._lap("decide")

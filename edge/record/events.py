@@ -135,6 +135,7 @@ class EventLog:
         with self._lock:
             if not self._waiting or (now_s < self._due_s and not at_once):
                 return False
+            # Decided inside the lock, written outside: a card may take seconds, and the loop adds events meanwhile.
             taken = self._affordable(now_s)
             if not taken:
                 return False
@@ -142,6 +143,7 @@ class EventLog:
                 self._waiting.popleft()
             last = self._last - len(self._waiting)
         batch = b"".join(taken)
+        # Spent before the write: a write that fails half way has cost the card as much.
         self._budget.spend(cost(self._size, len(batch)))
         self._due_s = now_s + self._settings.every_s
         try:
@@ -185,11 +187,13 @@ class EventLog:
             if os.fstat(handle).st_size > self._size:  # half a batch, from a time when the disk was full
                 os.ftruncate(handle, self._size)
             done = 0
+            # A write to a disk that is nearly full may take only a part.
             while done < len(batch):
                 done += os.write(handle, batch[done:])
             os.fsync(handle)
         finally:
             os.close(handle)
+        # A new file's name must survive the power cut as well as its content.
         if not self._size:
             sync_folder(self._path.parent)
         self._size += len(batch)

@@ -127,6 +127,7 @@ class LiveState(Listener):
     def counters(self) -> dict[str, CameraCounters]:
         """Return a copy of every camera's counters."""
         with self._lock:
+            # Copied inside the lock: the loop changes the counters while a scrape formats them.
             return {camera: deepcopy(counters) for camera, counters in self._counters.items()}
 
     def healths(self) -> list[Health]:

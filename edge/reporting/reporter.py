@@ -81,6 +81,7 @@ class Reporter(Listener):
         """Record the decision; it is published with the step that follows, or at the end."""
         message = decision_message(decision, self._started_at)
         self._note("decision", message, decision.camera)
+        # Not yet published: the picture of this frame comes with the step that follows.
         self._unpublished.append((decision, message))
 
     def on_health(self, health: Health) -> None:
@@ -89,12 +90,14 @@ class Reporter(Listener):
         newest = self._newest.get((MessageKind.HEALTH, health.camera))
         if newest is None or newest.content != message:
             self._post(MessageKind.HEALTH, health.camera, message)
+        # The log takes every change, also one back and forth: its reader wants to count outages.
         self._note("camera", message, health.camera)
         if health.blind:
             self._publish_state(health.camera)
 
     def on_settings(self, settings: Settings) -> None:
         """Forget cameras that the new settings no longer name. The run before is over: publish what is left of it."""
+        # The last decisions of the old run have no step that follows them.
         for camera in self._live.cameras():
             self._publish_decisions(camera, None)
             if camera not in config.cameras(settings.camera):
@@ -155,6 +158,7 @@ class Reporter(Listener):
             if self._done:
                 return
             self._report_complaints()
+            # Without a publisher nobody reads them, and collecting them costs time on a slow board.
             if any(self._outboxes):
                 self._post(MessageKind.METRICS, "", metrics_message(self._metrics.snapshot()))
 

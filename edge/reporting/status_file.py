@@ -50,6 +50,7 @@ class StatusFile(Listener):
     def on_settings(self, settings: Settings) -> None:
         """Begin again with the cameras of these settings."""
         names = config.cameras(settings.camera)
+        # Cameras of the settings before would stay in the file for ever.
         self._cameras = {name: CameraStatus(name, CameraState.STARTING.value) for name in names}
         self._stepped = set()
         self._write()

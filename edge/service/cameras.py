@@ -57,6 +57,7 @@ def watch(
         stack.callback(alert.close)
         while not stopped() and not all(worker.ended for worker in workers):
             worked = _round(workers)
+            # After the round: an output that failed in the ticking thread ends the run before it counts as alive.
             ticker.check()
             notifier.update([worker.health for worker in workers])
             if worked:
@@ -96,6 +97,7 @@ def _wait(
 ) -> None:
     """Wait a moment for a frame; raise the first camera's error if all cameras are given up."""
     errors = [worker.supervisor.given_up(runtime.clock(), patience_s) for worker in workers]
+    # One camera that still gives pictures keeps the run alive; the others are reopened meanwhile.
     if errors[0] and all(errors):
         raise errors[0]
     notifier.waiting(runtime.clock())
@@ -136,6 +138,7 @@ class CameraWorker:
         now_s = self._clock()
         frame = self.supervisor.poll(now_s)
         if frame is not None:
+            # Before the step, with the frames dropped so far: only a wait that cost frames is the board's fault.
             self._lateness.turn(now_s, self.supervisor.dropped)
         # Before the step, so that listeners hear "streaming" before the first frame of a camera that is back.
         if self._reported is not self.supervisor.health or self.health.slow != self._slow:

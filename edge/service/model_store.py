@@ -61,6 +61,7 @@ class ModelStore:
 
     def switch(self, task: str, name: str) -> None:
         """Use the model ``name`` (or "shipped") from the next start or reload on. Raises OSError."""
+        # The link back comes first: a power cut in between leaves the old model in use and a way back to it.
         now = self.chosen(task)
         self._point(self._previous(task), now.name if now else SHIPPED)
         self._unproven(task).touch()
@@ -111,6 +112,7 @@ class ModelStore:
         return self.folder / f"{task}.unproven"
 
     def _point(self, link: Path, target: str) -> None:
+        # A link cannot be replaced in place; renaming a new one over it is atomic.
         new = link.with_name(f"{link.name}.new")
         new.unlink(missing_ok=True)
         new.symlink_to(target)

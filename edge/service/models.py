@@ -37,6 +37,7 @@ def load_model(settings: ModelSettings, task: str, opened: OpenInterpreter = dri
 
     Raises :class:`edge.errors.BundleError` or GoldenError if the model must not be trusted on this machine.
     """
+    # Loaded before it is logged: a name in the log means that this file answers correctly on this board.
     path = model_path(settings, task)
     model = _open(path, task, settings, opened)
     log.info("%s %s on %s: golden inputs give the recorded answers", task, path, model.runtime)
@@ -85,6 +86,7 @@ def open_classifier(
         classifier = MaskClassifier(model)
     else:
         classifier = ShadowedClassifier(model, MaskClassifier(shadow.model), shadow.run)
+    # A misspelt label in the settings would never be accepted, and raise an alarm for everybody who wears it.
     unknown = set(settings.decide.accept) - set(classifier.labels)
     if unknown:
         raise BundleError(f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(classifier.labels)}")

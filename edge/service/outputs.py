@@ -23,11 +23,13 @@ def open_alert(settings: Settings, clock: Callable[[], float]) -> Iterator[Alert
     Heartbeat and voice are optional: watching goes on without them. The voice is not if nothing else gives an alarm.
     """
     with ExitStack() as stack:
+        # Before the first pin is driven: a kill at any later moment finds the record.
         outputs_off.remember(settings.alert, paths.runtime_folder())
         outputs: dict[str, Output] = {}
         for name, open_output in _openers(settings):
             optional = name == "heartbeat" or (name == "voice" and alarms(settings.alert) & outputs.keys())
             outputs[name] = OptionalOutput(name, open_output, clock) if optional else open_output()
+            # Each at once: if the next output cannot be opened, this one is released.
             stack.callback(outputs[name].close)
         alert = Alert(settings.alert, outputs.pop("led", None), outputs.pop("buzzer", None), **outputs)
         stack.callback(alert.close)

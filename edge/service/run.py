@@ -74,6 +74,7 @@ def check(settings: Settings) -> None:
     Raises what :func:`run` would: BundleError and GoldenError for the models, CameraError for a source that does not
     exist; and OutputError for a voice that cannot be played, which a run only warns of.
     """
+    # Cheap checks first: models take seconds on a Pi.
     for camera in config.cameras(settings.camera).values():
         drivers.camera_kind(camera.source)
     if settings.voice.enabled:
@@ -115,9 +116,11 @@ class _Run:
 
 def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> None:
     """Run with ``settings``, and with those that each reload brings, until the source or a signal ends it."""
+    # The settings of the run before a reload, to return to if the new ones cannot run; None once they have proven.
     before: Settings | None = None
     away = CameraAwayMarker(paths.runtime_folder())
     while True:
+        # Only the first run of a process waits: after a reload the previous settings are the better choice.
         patience_s = PATIENCE_S if away.is_set and before is None else 0.0
         notifier = SystemdNotifier(partial(_prove, settings.model, away), patience_s > 0)
         try:
@@ -178,6 +181,7 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
     with open_alert(settings, run.runtime.clock) as alert:
         sources = config.cameras(settings.camera)
         pipelines = {name: build(settings, alert, name) for name in sources}
+        # After outputs and models, so that listeners never hear of settings that cannot run.
         run.listeners.on_settings(settings)
         if all(map(drivers.is_live, sources.values())):
             cameras.watch(settings, pipelines, alert, run.runtime, run.listeners, notifier, stopped, patience_s)
@@ -207,6 +211,7 @@ def _reload_if_asked(control: RunControl, notifier: SystemdNotifier, now_s: floa
     notifier.reloading(now_s)
     try:
         settings = control.reread()
+        # While the present run goes on: a reload of settings that cannot work must not leave the door unwatched.
         check(settings)
     except FmdError as error:
         log.error("reload refused, going on as before: %s", error)

@@ -128,6 +128,7 @@ class ShadowedClassifier(MaskClassifier):
         return observations
 
     def _compare(self, old: Observation, new: Observation) -> None:
+        # Only what changes the outcome counts: two labels for the same violation are no disagreement.
         same = (old.label == self.compliant) == (new.label == self._new.compliant)
         example = f"{old.label} {old.score:.2f}, now {new.label} {new.score:.2f} (quality {old.quality:.2f})"
         self._run.result.add(same, example)

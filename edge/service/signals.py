@@ -37,6 +37,7 @@ def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[Ru
 
     def handle(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP and reread is not None:
+            # Only noted: the loop reads the settings between two frames, not in the middle of a stage.
             control.hung_up = True
             return
         if control.signal:
@@ -50,5 +51,6 @@ def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[Ru
     try:
         yield control
     finally:
+        # A command that ran a service in this process (fmd replay) gets its own handlers back.
         for number, handler in before.items():
             signal.signal(number, handler)

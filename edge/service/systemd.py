@@ -52,6 +52,7 @@ class SystemdNotifier:
         if self.ready:
             notify("WATCHDOG=1")
         else:
+            # Status and READY in one datagram: systemd never shows a ready service with an old status.
             self.ready = self._send_status("READY=1\n")
 
     def waiting(self, now_s: float) -> None:
@@ -100,6 +101,7 @@ def notify(state: str) -> bool:
     if not address:
         return True
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        # The socket's queue is full while systemd is busy, for example during `systemctl daemon-reload`.
         sender.setblocking(False)
         try:
             sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
