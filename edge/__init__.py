@@ -6,9 +6,10 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     contracts.py     what passes between stages: shapes, units, colour order
     config.py        typed settings; default.toml holds every default, migrate.py accepts earlier names
     errors.py        every error that fmd reports, as one tree, and the exit codes
+    messages.py      content of messages and recorded events, one typed struct per kind
     paths.py         where fmd's files are
-    files.py         atomic writes; state_file.py exchanges small JSON files between processes with them
-    messages.py      content of published and recorded messages
+    files.py         atomic writes
+    state_file.py    small JSON files exchanged between processes
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from edge import files
 from edge.contracts import Change, Decision, Delivery, Outcome, Step
 from edge.errors import SettingsError
 from edge.reporting.listener import Listener
@@ -209,9 +210,11 @@ def read(path: Path) -> Course:
 def write(path: Path, course: Course, clip: str) -> None:
     """Write a course as the expectation of later runs: TOML, or JSON by the suffix of ``path``."""
     if path.suffix.lower() == ".json":
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(course), indent=1) + b"\n")
+        data = msgspec.json.format(msgspec.json.encode(course), indent=1) + b"\n"
     else:
-        path.write_text(_as_toml(course, clip), encoding="utf-8")
+        data = _as_toml(course, clip).encode()
+    # An expectation that a person corrected is work: a full disk must not cut it short.
+    files.write_atomically(path, data)
 
 
 def _as_toml(course: Course, clip: str) -> str:

@@ -24,8 +24,8 @@ EXAMPLES = """\
 A CSV row is a face: image, xmin, ymin, xmax, ymax (pixels), score (of the
 detector), label, and p_LABEL, the probability of each label. A line of JSON is
 a picture, also one without faces: {"image", "width", "height", "faces":
-[{"box", "score", "label", "probabilities"}]}. A face has no label where the
-detector or the classifier doubts that it is a face.
+[{"box", "score", "label", "probabilities"}]}. What detector and classifier
+together take for no face has no label.
 
 examples:
   fmd predict door.jpg
@@ -130,7 +130,7 @@ def _check_csv(path: Path | None, *sources: Path) -> None:
     existed = path.exists()
     with _csv_file(path, "a"):
         pass
-    # A command that fails later leaves no empty file that looks like a result.
+    # A command that fails later leaves no empty file that could pass for a result.
     if not existed:
         path.unlink()
 

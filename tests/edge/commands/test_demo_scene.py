@@ -79,7 +79,7 @@ def test_each_decision_comes_when_the_scene_says(seen: Seen) -> None:
     assert doorway.LEAVES_S < left < doorway.ENDS_S
 
 
-def test_the_passage_tells_its_whole_story(seen: Seen) -> None:
+def test_the_last_passage_holds_its_history(seen: Seen) -> None:
     last = seen.decisions[-1].passage
     assert last.violated
     assert last.label == "with_mask"
@@ -137,7 +137,7 @@ def test_the_scene_through_the_pi_cameras_driver_is_told_alike(pins: Any, monkey
     assert outcomes == [Outcome.VIOLATION]
 
 
-def test_the_demo_command_tells_it_and_leaves_what_it_saw(tmp_path: Path) -> None:
+def test_the_demo_command_prints_it_and_writes_video_and_contact_sheet(tmp_path: Path) -> None:
     found = fmd("demo", "--out", tmp_path / "out")
     assert found.returncode == 0, found.stderr
     told = [line.partition(" s  ")[2] for line in found.stdout.splitlines() if " s  " in line]

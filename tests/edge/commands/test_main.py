@@ -1,4 +1,4 @@
-"""The real command, in a process of its own: what it says, and with which code it ends."""
+"""The real command in its own process: what it prints, and its exit code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.edge.parts import ROOT, command, environment, fmd, texture, write_cli
 PATIENCE_S = 60.0
 
 STAND_IN = '''
-"""picamera2 as the command finds it: pictures of noise at some 20 a second; tells the pins' past at exit."""
+"""picamera2 as the command finds it: pictures of noise, about 20 per second; writes the history of the pins at exit."""
 import atexit, json, os, pathlib, time
 from edge.drivers import fake_picamera2
 from tests.edge.parts import texture
@@ -37,7 +37,7 @@ class Picamera2(fake_picamera2.Picamera2):
     def capture_request(self, wait=None):
         left = int(os.environ.get("FRAMES", 10**9))
         if len(self.requests) >= left:
-            time.sleep(3600)  # hangs, whatever it was told to wait
+            time.sleep(3600)  # hangs, whatever time-out it was given
         time.sleep(0.05)
         self.requests.append(None)
         return fake_picamera2.Request(texture(240, 320), self.configuration)
@@ -47,7 +47,7 @@ class Picamera2(fake_picamera2.Picamera2):
         self.configuration = configuration
 
 @atexit.register
-def tell():
+def write_history():
     from gpiozero import Device
     states = {n: [s.state for s in Device.pin_factory.pin(n).states] for n in (17, 27)}
     pathlib.Path(os.environ["PINS"]).write_text(json.dumps(states))
@@ -115,8 +115,8 @@ def test_the_service_from_start_to_signal(
         assert history[-1] is False
 
 
-def test_a_camera_that_hangs_is_told_and_does_not_keep_the_process(live: dict[str, str]) -> None:
-    """Its read never comes back; the process ends all the same, for systemd to start anew."""
+def test_a_camera_that_hangs_is_reported_and_ends_the_process(live: dict[str, str]) -> None:
+    """Its read never returns; the process ends nevertheless, and systemd starts it again."""
     found = fmd(
         "run", "--source", "picamera2", "--set", "camera.stall_s=0.3", "--set", "camera.give_up_s=1", FRAMES="3", **live
     )
@@ -194,7 +194,7 @@ def test_predict_goes_on_past_a_bad_picture_and_says_so_at_the_end(tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["a.png.png", "c.png.png"]
 
 
-def test_predict_looks_where_the_csv_goes_before_it_loads_models(tmp_path: Path) -> None:
+def test_predict_checks_its_csv_before_it_loads_models(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), texture(64, 64))
     words = ["predict", tmp_path / "a.png", "--set", "model.detector=nowhere.tflite", "--csv"]
     assert "no/out.csv: No such file" in fmd(*words, tmp_path / "no" / "out.csv").stderr
@@ -359,7 +359,7 @@ def test_verbose_may_stand_before_or_after_the_command(tmp_path: Path) -> None:
 
 
 def test_a_bug_is_code_3_with_its_traceback_under_verbose(tmp_path: Path, live: dict[str, str]) -> None:
-    """A camera module with a defect of its own stands for any."""
+    """A camera module with a bug stands for any other."""
     Path(live["PYTHONPATH"].split(os.pathsep)[0], "picamera2.py").write_text("Picamera2 = None\n")
     quiet = fmd("run", "--source", "picamera2", **live)
     assert quiet.returncode == 3
@@ -370,7 +370,7 @@ def test_a_bug_is_code_3_with_its_traceback_under_verbose(tmp_path: Path, live: 
     assert "Traceback" in loud.stderr
 
 
-def test_a_damaged_installation_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_damaged_installation_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')\n")
     found = fmd("predict", tmp_path / "x.png", PYTHONPATH=str(tmp_path))
     assert found.returncode == 1
@@ -392,7 +392,7 @@ def test_off_leaves_both_pins_off() -> None:
     assert (found.returncode, found.stdout) == (0, "")
 
 
-def test_run_check_says_whether_settings_and_models_are_fit() -> None:
+def test_run_check_prints_that_settings_and_models_are_fit() -> None:
     found = fmd("run", "--check")
     assert (found.returncode, found.stdout) == (
         0,
@@ -440,7 +440,7 @@ def test_what_a_live_camera_showed_plays_as_long_as_it_took(tmp_path: Path) -> N
 
 
 def scraped(port: int) -> bool:
-    """Whether figures are served there before long."""
+    """Return whether metrics are served on ``port`` before long."""
     for _ in range(int(PATIENCE_S / 0.1)):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:

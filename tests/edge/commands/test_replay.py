@@ -47,11 +47,11 @@ def test_times_may_be_off_by_the_tolerance_and_no_more() -> None:
 
 def test_another_outcome_is_no_matter_of_tolerance() -> None:
     flipped = Course(alarms=COURSE.alarms, passages=(BARE, changed(MASKED, outcome="violation", violated=True)))
-    (told,) = complaints(COURSE, flipped)
-    assert told.startswith("passage 10.0-14.0 s: compliant: got 10.0-14.0 s: violation")
+    (difference,) = complaints(COURSE, flipped)
+    assert difference.startswith("passage 10.0-14.0 s: compliant: got 10.0-14.0 s: violation")
 
 
-def test_who_is_missing_and_who_is_too_many_are_told() -> None:
+def test_a_missing_and_an_unexpected_passage_are_reported() -> None:
     other = changed(MASKED, from_s=20.0, to_s=22.0)
     assert complaints(COURSE, Course(alarms=COURSE.alarms, passages=(BARE, other))) == [
         "passage 10.0-14.0 s: compliant: missing",
@@ -59,7 +59,7 @@ def test_who_is_missing_and_who_is_too_many_are_told() -> None:
     ]
 
 
-def test_an_alarm_that_stays_off_and_one_too_many_are_told() -> None:
+def test_a_missing_and_an_unexpected_alarm_are_reported() -> None:
     seen = Course(alarms=((10.0, 11.0),), passages=COURSE.passages)
     assert complaints(COURSE, seen) == [
         "alarm 1.5-6.0 s: missing",
@@ -67,7 +67,7 @@ def test_an_alarm_that_stays_off_and_one_too_many_are_told() -> None:
     ]
 
 
-def test_of_two_people_at_once_each_is_compared_with_their_like() -> None:
+def test_of_two_people_at_once_each_is_compared_with_the_one_of_the_same_outcome() -> None:
     together = changed(MASKED, from_s=1.0, to_s=6.0)
     assert complaints(Course(passages=(BARE, together)), Course(passages=(together, BARE))) == []
 
@@ -84,14 +84,14 @@ def test_a_course_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
     assert expectation.read(tmp_path / name) == course
 
 
-def test_a_clip_of_any_name_is_written_down(tmp_path: Path) -> None:
+def test_a_clip_of_any_name_is_recorded(tmp_path: Path) -> None:
     expectation.write(tmp_path / "course.toml", COURSE, "d\u00f6or\n= 1\x7f\udcff.mp4")
     assert expectation.read(tmp_path / "course.toml") == COURSE
     assert "d\u00f6or?= 1??.mp4," in (tmp_path / "course.toml").read_text()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
         ("passage = 1", "passage"),
         ("[[passage]]\nfrom_s = 1", "to_s"),
@@ -101,9 +101,9 @@ def test_a_clip_of_any_name_is_written_down(tmp_path: Path) -> None:
         ("= =", "Invalid"),
     ],
 )
-def test_a_wrong_expectation_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_expectation_is_named(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "e.toml").write_text(text)
-    with pytest.raises(SettingsError, match=f"e.toml: .*{told}"):
+    with pytest.raises(SettingsError, match=f"e.toml: .*{named}"):
         expectation.read(tmp_path / "e.toml")
 
 
@@ -126,19 +126,18 @@ def test_write_needs_a_file_to_write_to(tmp_path: Path) -> None:
 
 def test_the_built_in_scene_is_one_passage_and_one_alarm(tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
-    told: list[Decision] = []
-    course, stopped_by = replay.watched(
-        replay.settings_for("doorway", None, {"model.threads": 1}), Callbacks(on_decision=told.append)
-    )
+    decisions: list[Decision] = []
+    settings = replay.settings_for("doorway", None, {"model.threads": 1})
+    course, stopped_by = replay.watched(settings, Callbacks(on_decision=decisions.append))
     (passed,) = course.passages
     assert (passed.outcome, passed.violated, len(course.alarms)) == ("compliant", True, 1)
     assert passed.decided_s == pytest.approx(course.alarms[0][0])
-    assert (stopped_by, len(told)) == (None, 3)
+    assert (stopped_by, len(decisions)) == (None, 3)
     expectation.write(tmp_path / "doorway.toml", course, "doorway")
     assert complaints(expectation.read(tmp_path / "doorway.toml"), course) == []
 
 
-def test_an_empty_clip_is_written_down_as_nobody_and_whoever_is_expected_is_missed(tmp_path: Path) -> None:
+def test_an_empty_clip_is_recorded_without_passages_and_differs_from_any_expectation(tmp_path: Path) -> None:
     clip, expect = write_clip(tmp_path / "clip.mp4", frames=5), tmp_path / "clip.toml"
     assert fmd("replay", clip, "--expect", expect, "--write").returncode == 0
     assert expectation.read(expect) == Course()
