@@ -68,6 +68,9 @@ def _run(words: Sequence[str]) -> int:
     parser = make_parser()
     try:
         arguments = parser.parse_args(words)
+        # Abbreviated, as argparse allows, --verbose is only known now.
+        if arguments.verbose:
+            logging.getLogger().setLevel(logging.DEBUG)
         if arguments.command is None:
             return print_help(parser)
         command = next(command for command in COMMANDS if command.name == arguments.command)
