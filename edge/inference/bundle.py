@@ -189,6 +189,7 @@ def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
             (CONTRACT_NAME, msgspec.json.format(msgspec.json.encode(contract), indent=1)),
             (GOLDEN_NAME, arrays.getvalue()),
         ):
+            # ZipInfo without a time, so that equal parts give equal bytes; writestr alone would store the clock.
             archive.writestr(zipfile.ZipInfo(name), data)
     return packed.getvalue()
 
@@ -210,6 +211,7 @@ def unpack(path: Path) -> Bundle:
         )
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # The flatbuffer ends where the first file of the zip begins.
             flatbuffer = data[: min(info.header_offset for info in archive.infolist())]
             contract_json = archive.read(CONTRACT_NAME)
             with np.load(io.BytesIO(archive.read(GOLDEN_NAME)), allow_pickle=False) as arrays:
@@ -233,6 +235,7 @@ def unpack(path: Path) -> Bundle:
 def _decode_contract(path: Path, contract_json: bytes) -> Contract:
     try:
         found = msgspec.json.decode(contract_json).get("format")
+        # Before the full decoding: of another format, every field may be another one.
         if found not in READABLE_FORMATS:
             raise BundleError(
                 f"{path}: contract format {found!r}, this fmd reads {', '.join(map(str, READABLE_FORMATS))}; "
@@ -301,6 +304,7 @@ class Model:
         """
         if self.contract.input.colour == "BGR":
             pixels = pixels[:, :, ::-1]
+        # A table of 256 entries is faster than arithmetic on every pixel, and rounds like the converter.
         tensor = pixels if self._table is None else self._table[pixels]
         return self._interpreter.run(tensor[None])
 
@@ -340,6 +344,7 @@ def _pixel_table(spec: InputSpec, interpreter: Interpreter) -> npt.NDArray[np.ge
     limits = np.iinfo(np.dtype(tensor.dtype.str))
     rounded = np.clip(np.rint(real / tensor.scale) + tensor.zero_point, limits.min, limits.max)
     stored: npt.NDArray[np.generic] = rounded.astype(tensor.dtype)
+    # The usual case: no table, and no copy of the picture.
     if tensor.dtype == np.uint8 and np.array_equal(stored, np.arange(256)):
         return None
     return stored

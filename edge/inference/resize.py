@@ -19,10 +19,12 @@ def resized(image: Image, width: int, height: int, into: Image | None = None) ->
     convert. ``into`` (height, width, 3) receives the result if it is given, and is returned.
     """
     backwards = image.strides[-1] < 0
+    # OpenCV needs memory in its natural order: the reversed view of a reversed view is that memory.
     source = image[:, :, ::-1] if backwards else image
     down, across = max(1, image.shape[0] // height), max(1, image.shape[1] // width)
     if down > 1 or across > 1:
         rows, columns = image.shape[0] // down, image.shape[1] // across
+        # INTER_AREA is fast only for whole factors, so that the remainder is cut off first.
         whole = source[: rows * down, : columns * across]
         source = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
     made = np.empty((height, width, 3), np.uint8) if into is None else into
