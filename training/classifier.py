@@ -49,7 +49,7 @@ def crop(example: Example, size: int) -> Image:
     return crop_face(example.image, example.box, CROP_MARGIN, (size, size))
 
 
-DRAWN_MASKS = 0.35
+DRAWN_MASKS = 0.45
 """Chance that a bare face with landmarks gets a mask drawn on."""
 JITTER = 0.06
 """Standard deviation of a crop's centre, in face sides: sets draw their boxes differently, and detectors err."""

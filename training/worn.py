@@ -21,11 +21,11 @@ Points = npt.NDArray[np.float64]
 """(n, 2) x, y. Landmarks are five: the eyes from left to right in the picture, nose tip, corners of the mouth."""
 
 KINDS = {
-    "correct": (0.33, WITH_MASK),
-    "under_nose": (0.29, BADLY_WORN),
-    "on_chin": (0.15, BADLY_WORN),
+    "correct": (0.29, WITH_MASK),
+    "under_nose": (0.25, BADLY_WORN),
+    "on_chin": (0.14, BADLY_WORN),
     "from_one_ear": (0.09, BADLY_WORN),
-    "over_eyes": (0.06, BADLY_WORN),
+    "over_eyes": (0.15, BADLY_WORN),
     "visor": (0.08, WITHOUT_MASK),
 }
 """How a mask is worn: the chance that it is drawn so, and the label that it gives the face."""

@@ -10,6 +10,8 @@ import pytest
 from converter.tables import LabelledFace, Picture
 from edge.contracts import Box, Observation
 from edge.errors import DataError
+from edge.inference import bundle
+from tests.edge.parts import LABELS, SIZE, contract
 from training import decision
 from training.decision import Observed, Rule
 from training.score import Predicted
@@ -107,6 +109,21 @@ def test_the_matrix_has_true_labels_down() -> None:
     names, counts = decision.matrix(["a", "a", "b"], said)
     assert names == ["a", "b"]
     np.testing.assert_array_equal(counts, [[1, 1], [0, 1]])
+
+
+def test_calibration_is_written_into_the_model_file(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tflite"
+    flatbuffer = b"\x1c\0\0\0TFL3" + bytes(100)
+    golden = {"inputs": np.zeros((1, SIZE, SIZE, 3), np.uint8), "output_0": np.zeros((1, 3), np.float32)}
+    path.write_bytes(bundle.pack(flatbuffer, contract("classifier", sha256=bundle.sha256(flatbuffer)), golden))
+    counts = np.array([[90, 4, 6], [2, 95, 3], [5, 5, 40]])
+    decision.calibrate(path, LABELS, counts, 0.8)
+    after = bundle.unpack(path)
+    assert after.flatbuffer == flatbuffer
+    assert after.contract.format == bundle.FORMAT
+    assert after.contract.temperature == 0.8
+    assert after.contract.confusion is not None
+    assert after.contract.confusion.observation == ((90, 4, 6), (2, 95, 3), (5, 5, 40))
 
 
 def test_intervals_hold_what_they_should() -> None:
