@@ -79,7 +79,9 @@ def test_the_command_says_what_the_api_says(tmp_path: Path) -> None:
 
 def test_another_model_comes_from_settings_or_their_file(tmp_path: Path, classifier_path: Path) -> None:
     loaded = bundle.unpack(classifier_path)
-    contract = msgspec.structs.replace(loaded.contract, labels=tuple("abcd"), compliant="a", background="d")
+    contract = msgspec.structs.replace(
+        loaded.contract, labels=tuple("abcd"), compliant="a", background="d", confusion=None
+    )
     model = tmp_path / "abc.tflite"
     model.write_bytes(bundle.pack(loaded.flatbuffer, contract, loaded.golden))
     settings = tmp_path / "fmd.toml"
