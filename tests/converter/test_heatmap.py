@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.flow import Conversion, Options, convert
+from converter import Conversion, Options, convert
 from converter.heatmap import overlay
 from converter.report import heat_sheet
 from edge.drivers import open_interpreter
