@@ -35,9 +35,9 @@ from edge.errors import BundleError, ConversionError, FidelityError
 from edge.inference.bundle import Contract, unpack
 from edge.paths import shipped_model
 
-STAGES = ((12, 14), (48, 14), (200, 6), (800, 4))
+STAGES = ((12, 14), (48, 14), (160, 5), (400, 3))
 """(pictures, hypotheses) of each round: those far behind are dropped before the next, larger one."""
-BUDGET_S, KNOWN_BUDGET_S = 12.0, 25.0
+BUDGET_S, KNOWN_BUDGET_S = 12.0, 120.0
 """Seconds that ranking may take: without pictures the user gets a file or an answer within 30 s."""
 SAME = 0.005
 """Share of the range of a scaling below which a difference is none."""

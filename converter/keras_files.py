@@ -6,7 +6,7 @@ import io
 import json
 import runpy
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,16 @@ def add_notes(path: Path, notes: dict[str, Any]) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         # A fixed date: equal training runs give equal files.
         archive.writestr(zipfile.ZipInfo(NOTES_NAME), json.dumps(notes, indent=1))
+
+
+def noting(save: Callable[[Path], None], notes: dict[str, Any]) -> Callable[[Path], None]:
+    """``save``, followed by :func:`add_notes`."""
+
+    def both(path: Path) -> None:
+        save(path)
+        add_notes(path, notes)
+
+    return both
 
 
 def layers_in(config: Any) -> Iterator[dict[str, Any]]:

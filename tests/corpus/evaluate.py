@@ -28,7 +28,7 @@ from tests.corpus.pictures import Array, calibration_folder
 MODES = ("plain", "pictures", "options")
 MAX_LOSS = 0.01
 MASKED, BARE = ("withmask", "mask", "masked"), ("withoutmask", "nomask")
-NEXT_STEP = re.compile(r"--\w|give |fmd-convert|save |unzip|download|git lfs|pip install|train it|copy it")
+NEXT_STEP = re.compile(r"--\w|[Gg]ive |fmd-train|fmd-convert|save |unzip|download|git lfs|pip install|train it|copy it")
 
 
 def words(name: str, mode: str, cache: Path, pictures: Path) -> list[str]:
