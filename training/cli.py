@@ -307,14 +307,14 @@ def _detector(arguments: argparse.Namespace) -> int:
 
 def _classifier(arguments: argparse.Namespace) -> int:
     _check_tensorflow()
-    from converter.tables import read_boxes, read_folders
+    from converter.tables import read_boxes, read_class_folders
     from training import train
 
     labels = arguments.labels.split(",")
     if arguments.sigmoid and len(labels) != 2:
         raise DataError(f"--sigmoid: one neuron tells two labels apart, got {len(labels)}; give --labels A,B")
     tables = [read_boxes(table) for table in arguments.boxes]
-    tables += [read_folders(folder) for folder in arguments.folders]
+    tables += read_class_folders(arguments.folders)
     if not tables:
         raise DataError("give --folders DIR or --boxes CSV to learn from")
     pictures = [picture for table in _corrected(tables, arguments) for picture in table]
