@@ -41,6 +41,8 @@ log = logging.getLogger("fmd.converter.child")
 
 Request = Mapping[str, Any]
 Work = Callable[[Request, Path, ProgressLine], dict[str, Any]]
+NESTED = "FMD_CONVERT_CHILD"
+"""Environment variable that marks a child process."""
 MEGABYTE = 1 << 20
 CHECKED_EVERY_S = 0.2
 MAX_LINE = 1 << 24
@@ -76,13 +78,27 @@ def run(task: str, request: Request, folder: Path, limits: Limits, progress: Pro
             stdout=subprocess.PIPE,
             stderr=noise,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            # Temporary files of a child that is ended lie in a folder that its parent removes.
+            env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "TMPDIR": str(folder), NESTED: "1"},
+            # A child's own child stays in its group, so that both end together.
+            start_new_session=NESTED not in os.environ,
         ) as process:
             try:
                 last = _listen(process, limits, progress)
             finally:
-                process.kill()
+                _end(process)
         return _result_of(last, process.returncode, noise)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child, and its own children where it leads a group."""
+    if NESTED in os.environ:
+        process.kill()
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has ended by itself
+        process.kill()
 
 
 def _listen(process: subprocess.Popen[bytes], limits: Limits, progress: ProgressLine) -> dict[str, Any]:

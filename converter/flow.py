@@ -21,7 +21,7 @@ from converter.evidence import composed, evidence_of
 from converter.explain import explain
 from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
 from converter.golden import Chosen
-from converter.identify import Identified, full_probabilities, identify
+from converter.identify import Identified, full_probabilities, given_outputs, identify
 from converter.load import Reading, Source, load
 from converter.names import dangerous_of
 from converter.noise import ProgressLine, quiet
@@ -202,9 +202,17 @@ def _begin(path: Path, options: Options, progress: ProgressLine) -> Job:
     with times("identify"):
         evidence = None if source.task == "detector" else evidence_of(pictures, fit, options.seed)
         identified = identify(source, evidence, options)
+    pictures = _in_words_of(identified.labels.names if identified.labels else (), pictures)
     with times("run Keras"):
         floats = source.predict(pictures.proof.images, identified.pixels.of_bytes)
     return Job(source, fit, pictures, identified, floats, options, progress, times)
+
+
+def _in_words_of(names: Sequence[str], pictures: Calibration) -> Calibration:
+    """The held-back pictures labelled with the model's names where the folders have others for the same meaning."""
+    outputs = given_outputs(names, sorted(set(pictures.proof.labels) - {""}))
+    labels = tuple(names[outputs[label]] if label in outputs else label for label in pictures.proof.labels)
+    return replace(pictures, proof=replace(pictures.proof, labels=labels))
 
 
 def reading_of(options: Options) -> Reading:
@@ -246,6 +254,7 @@ def prove(
     if pixels is None:  # files made before the contract recorded it
         evidence = None if contract.task == "detector" else evidence_of(pictures, fit, options.seed)
         pixels = identify(keras_model, evidence, replace(options, labels=contract.labels)).pixels
+    pictures = _in_words_of(contract.labels, pictures)
     floats = keras_model.predict(pictures.proof.images, pixels.of_bytes)
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
     dangerous = dangerous_of(contract.worn, contract.compliant) if contract.labels else ""

@@ -39,6 +39,8 @@ STAGES = ((12, 14), (48, 14), (160, 5), (400, 3))
 """(pictures, hypotheses) of each round: those far behind are dropped before the next, larger one."""
 BUDGET_S, KNOWN_BUDGET_S = 12.0, 120.0
 """Seconds that ranking may take: without pictures the user gets a file or an answer within 30 s."""
+NEAR = 0.1
+"""Accuracy behind the best within which the usual scaling is offered first: composed pictures are no photographs."""
 SAME = 0.005
 """Share of the range of a scaling below which a difference is none."""
 DROPPED = 0.3
@@ -102,13 +104,17 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identified:
-    """What was found. ``ranking`` is best first; empty where nothing had to be ranked. ``accuracy`` is balanced."""
+    """What was found. ``ranking`` is best first; empty where nothing had to be ranked. ``accuracy`` is balanced.
+
+    ``notes`` are about the pictures that were used.
+    """
 
     pixels: Pixels
     labels: Labels | None
     ranking: tuple[Ranked, ...] = ()
     accuracy: float | None = None
     pictures: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def identify(
@@ -133,7 +139,8 @@ def identify(
     labels = _labels(source, evidence, best, options, known)
     _check(source, evidence, ranking, best, labels, options)
     given = _given_accuracy(best, evidence, labels.names)
-    return Identified(pixels, labels, tuple(ranking), given if given is not None else best.accuracy, len(best.got))
+    accuracy = given if given is not None else best.accuracy
+    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes)
 
 
 # What is written down
@@ -420,7 +427,7 @@ def _pixels(
     if not decided:
         raise ConversionError(
             f"{source.path}: {evidence.origin} do not decide how pixels are scaled ({scores}, of {len(chosen.got)} "
-            f"pictures); " + _ways(source, options, left[:3], evidence)
+            f"pictures); " + _ways(source, options, _offered(mine, left, every), evidence)
         )
     inside = source.structure.scaler
     hint = f"; its layer {inside!r} scales pixels itself" if inside and chosen.pixels.name == "0..255" else ""
@@ -430,6 +437,13 @@ def _pixels(
     second = f", next {runner.pixels.name} {runner.pixels.colour} {runner.accuracy:.1%}" if runner else ""
     why = f"{chosen.accuracy:.1%} of {len(chosen.got)} {_short(evidence)} right{second}{hint}"
     return replace(chosen.pixels, why=why, guessed=not (hint and margin == "clear")), chosen
+
+
+def _offered(ranking: Sequence[Ranked], left: Sequence[Ranked], usual: Sequence[Pixels]) -> list[Ranked]:
+    """Up to three hypotheses to choose from: the most usual of those that are nearly as good comes first."""
+    near = [r for r in ranking if r.accuracy >= ranking[0].accuracy - NEAR]
+    first = min(near, key=lambda r: usual.index(r.pixels))
+    return [first, *(r for r in left if r is not first)][:3]
 
 
 def _short(evidence: Evidence) -> str:

@@ -23,7 +23,7 @@ def notes_of(
     milliseconds: Mapping[str, float],
 ) -> tuple[Note, ...]:
     """All notes of a conversion, the most urgent first."""
-    notes = [Note(IMPROVE, text) for text in pictures.notes]
+    notes = [Note(IMPROVE, text) for text in (*pictures.notes, *identified.notes)]
     pixels = identified.pixels
     if pixels.guessed:
         kind = DECIDE if pictures.drawn else GUESS

@@ -35,6 +35,15 @@ def test_file_passes_replay_and_says_what_it_is(conversion: Conversion) -> None:
     assert contract.parity["agreement"] == conversion.parity.agreement >= 0.995
 
 
+def test_folders_of_other_names_count_by_their_meaning(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
+    options = Options(
+        output=tmp_path / "m.tflite", labels=("Mask", "NoMask"), calibration=pictures, pixels="0..255", colour="RGB"
+    )
+    found = convert(softmax_keras, options)
+    assert set(found.parity.float_recall) == {"Mask", "NoMask"}
+    assert found.parity.float_recall["NoMask"] > 0.9
+
+
 def test_bytes_go_in_and_out_untouched(conversion: Conversion) -> None:
     interpreter = open_interpreter(bundle.unpack(conversion.target).flatbuffer)
     assert interpreter.input == ("serving_default_pixels:0", (1, 32, 32, 3), np.dtype(np.uint8), 1.0, 0)
