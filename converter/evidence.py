@@ -7,7 +7,7 @@ answers a mask, and with which scaling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,7 +33,17 @@ OPINION = 0.9
 """Probability from which fmd's own classifier's answer to an unlabelled picture is taken for its label."""
 MIN_OF_CLASS = 8
 """Pictures of each class that evidence needs; fewer decide nothing."""
-CLOTHS = ((150, 196, 218), (240, 240, 240), (40, 40, 44), (120, 190, 160), (190, 170, 210), (60, 90, 150))
+Cloth = tuple[int, int, int]
+DOWN = (30, 38, 46)
+"""Pixels of the portrait by which a badly worn mask is too low: under the nose, and under the mouth."""
+CLOTHS: tuple[Cloth, ...] = (
+    (150, 196, 218),
+    (240, 240, 240),
+    (40, 40, 44),
+    (120, 190, 160),
+    (190, 170, 210),
+    (60, 90, 150),
+)
 FACE_HEIGHT = 150.0
 """Pixels from chin to hairline of the portrait."""
 KINDS = ("with_mask", "without_mask", "with_incorrect_mask")
@@ -131,15 +141,18 @@ def composed(height: int, width: int, count: int, seed: int) -> tuple[Image, tup
         return draw.faces(height, width, count, seed)
     rng = np.random.default_rng(seed)
     kinds = [KINDS[(0, 1, 0, 1, 2)[i % 5]] for i in range(count)]
-    return np.stack([_view(portrait, kind, height, width, rng) for kind in kinds]), tuple(kinds)
+    worn = {(down, cloth): draw_mask(portrait, down, cloth) for down in (0, *DOWN) for cloth in CLOTHS}
+    return np.stack([_view(portrait, worn, kind, height, width, rng) for kind in kinds]), tuple(kinds)
 
 
-def _view(portrait: Image, kind: str, height: int, width: int, rng: Rng) -> Image:
+def _view(
+    portrait: Image, worn: Mapping[tuple[int, Cloth], Image], kind: str, height: int, width: int, rng: Rng
+) -> Image:
+    """One crop; ``worn`` holds the portrait with every mask, so many pixels lower than it should be."""
     picture = portrait
     if kind != "without_mask":
-        down = 0 if kind == "with_mask" else int(rng.integers(28, 52))
-        cloth = CLOTHS[int(rng.integers(len(CLOTHS)))]
-        picture = draw_mask(portrait, down, cloth)
+        down = 0 if kind == "with_mask" else DOWN[int(rng.integers(len(DOWN)))]
+        picture = worn[down, CLOTHS[int(rng.integers(len(CLOTHS)))]]
     side = FACE_HEIGHT * float(rng.uniform(1.0, 1.9))
     scale_x, scale_y = width / side, height / side
     turn = np.deg2rad(float(rng.normal(0, 9)))
