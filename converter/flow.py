@@ -354,26 +354,27 @@ def _golden_of(job: Job, attempt: Attempt) -> Chosen:
     return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[task], job.progress, colour)
 
 
-def _unrounded(job: Job, attempts: Sequence[Attempt]) -> bytes:
-    """The same model in float32: as the converter left it, else converted once more."""
+def _unrounded(job: Job, attempts: Sequence[Attempt]) -> bytes | None:
+    """The same model in float32: as the converter left it, else converted once more where layers are compared."""
     left = [attempt.unrounded for attempt in attempts if attempt.unrounded is not None]
-    if left:
-        return left[0]
+    if left or not job.options.explain:
+        return left[0] if left else None
     job.progress.say("converting once more without rounding, to compare with")
     images = job.pixels.ordered(job.pictures.fit.images[:1])
     return quantize(job.source, job.pixels, images, "float32", job.progress).flatbuffer
 
 
-def _timed(job: Job, attempts: Sequence[Attempt], unrounded: bytes) -> dict[str, float]:
-    """Milliseconds a picture of every scheme tried, and of float beside them."""
+def _timed(job: Job, attempts: Sequence[Attempt], unrounded: bytes | None) -> dict[str, float]:
+    """Milliseconds a picture of every scheme tried, and of float where there is one."""
     models = {attempt.scheme: attempt.model for attempt in attempts}
-    models.setdefault("float32", _model_of(unrounded, attempts[-1].contract))
+    if unrounded is not None:
+        models.setdefault("float32", _model_of(unrounded, attempts[-1].contract))
     return verify.paired_ms(models, job.pictures.proof.images[:TIMED])
 
 
-def _explained(job: Job, attempt: Attempt, unrounded: bytes) -> tuple[tuple[str, float], ...]:
+def _explained(job: Job, attempt: Attempt, unrounded: bytes | None) -> tuple[tuple[str, float], ...]:
     """The layers that lose most, where that was asked for."""
-    if not job.options.explain:
+    if not job.options.explain or unrounded is None:
         return ()
     return explain(attempt.flatbuffer, unrounded, job.pixels.ordered(job.pictures.proof.images[:EXPLAINED]))
 

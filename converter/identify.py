@@ -37,7 +37,7 @@ from edge.paths import shipped_model
 
 STAGES = ((12, 14), (48, 14), (160, 5), (400, 3))
 """(pictures, hypotheses) of each round: those far behind are dropped before the next, larger one."""
-BUDGET_S, KNOWN_BUDGET_S = 12.0, 120.0
+BUDGET_S, KNOWN_BUDGET_S = 10.0, 120.0
 """Seconds that ranking may take: without pictures the user gets a file or an answer within 30 s."""
 CONFIRMS, WIDE_GAP = 0.03, 0.2
 """Accuracy on composed pictures: how far a confirmed scaling may be behind, and how far a chosen one must lead."""
@@ -132,6 +132,8 @@ def identify(
         colour = "RGB" if options.colour == "auto" else options.colour
         why = "detectors of fmd-train take bytes" if options.pixels == "auto" else "as stated with --pixels"
         return Identified(replace(asked, colour=colour, why=why), None)
+    if source.channels != 1 and options.colour == "GRAY":
+        raise ConversionError(f"--colour GRAY: {source.path} takes {source.channels} channels; give RGB or BGR")
     known = known_facts(source, options)
     stated, options = options, known.stated(options)
     evidence = _relevant(evidence, source)
@@ -270,7 +272,7 @@ def _rank(source: Source, evidence: Evidence, options: Options, clock: Callable[
         # What the user states is compared to the end.
         waiting += [p for p in stated if p not in waiting and len(stated) <= 2]
         left = min(STAGES[stage + 1][0], len(evidence)) - len(images)
-        if stage and clock() + spent_s / max(1, seen * running) * left * len(waiting) > deadline_s:
+        if clock() + spent_s / max(1, seen * running) * left * len(waiting) > deadline_s:
             break
         running = len(waiting)
     return ranking

@@ -112,12 +112,12 @@ class Options:
     pixels: str = _option(
         "auto", "--pixels", "scaling of pixels (default %(default)s)", MEANING, choices=("auto", *SCALINGS)
     )
-    colour: Literal["auto", "RGB", "BGR"] = _option(
+    colour: Literal["auto", "RGB", "BGR", "GRAY"] = _option(
         "auto",
         "--colour",
         "colour order; BGR is OpenCV's (default %(default)s)",
         MEANING,
-        choices=("auto", "RGB", "BGR"),
+        choices=("auto", "RGB", "BGR", "GRAY"),
     )
     size: tuple[int, int] | None = _option(
         None,

@@ -64,7 +64,8 @@ def _quality_lines(conversion: Conversion) -> list[str]:
         found = conversion.identified
         if found.accuracy is None:
             return []
-        return [f"accuracy: {found.accuracy:.1%} of {found.pictures} pictures that were not labelled by a person"]
+        kind = "composed pictures" if conversion.calibration.drawn else "pictures that no person labelled"
+        return [f"accuracy: {found.accuracy:.1%} of {found.pictures} {kind}"]
     split = "held back by the table's own split" if conversion.calibration.split else "held back"
     shown = int(parity.float_confusion.sum())
     accuracies = [

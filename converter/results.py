@@ -68,7 +68,7 @@ class Conversion:
     ``bundle`` holds the file's bytes either way. ``shares`` are the gate's, of a classifier. ``failures`` are
     sentences. ``seconds`` maps a step's name to the time it took, ``inference_ms`` a scheme to the median
     milliseconds of one picture on one thread here. ``layers`` are those that lose most, where that was asked for.
-    ``unrounded`` is the flatbuffer in float32 that the times and the layers are compared with.
+    ``unrounded`` is the flatbuffer in float32 that the times and the layers are compared with, where there is one.
     """
 
     path: Path | None
@@ -88,7 +88,7 @@ class Conversion:
     seconds: dict[str, float]
     inference_ms: dict[str, float]
     layers: tuple[tuple[str, float], ...]
-    unrounded: bytes
+    unrounded: bytes | None
     onnx: Onnx | None = None
 
     @property
