@@ -112,10 +112,11 @@ def bare(model: Path, pictures: Path, target: Path) -> dict[str, float]:
     import tensorflow as tf
 
     from converter.calibrate import Fit, gather
-    from converter.noise import Progress
+    from converter.evidence import composed
+    from converter.noise import ProgressLine
 
     loaded = keras.saving.load_model(model, compile=False)
-    fit = gather(pictures, Fit(SIZE, SIZE, False, 0.2), PICTURES, 1, 1, Progress(None)).fit.images
+    fit = gather(pictures, Fit(SIZE, SIZE, False, 0.2), PICTURES, 1, 1, ProgressLine(None), composed).fit.images
     begun_s = time.process_time()
     converter = tf.lite.TFLiteConverter.from_keras_model(loaded)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -130,14 +131,19 @@ def ours(model: Path, pictures: Path, target: Path) -> dict[str, float]:
     """Convert with fmd as people type it, except for the label names, which drawn faces leave open."""
     import tensorflow  # noqa: F401 (importing it counts for neither side)
 
-    from converter.flow import Options, convert
+    from converter.flow import convert
+    from converter.options import CHECKS, Gate, Options
     from converter.report import write_report
-    from converter.verify import Gate
 
     begun_s = time.process_time()
     options = Options(
         output=target,
         labels=("with_mask", "without_mask"),
+        # An untrained model recognises nothing: neither could be found out, and each check would refuse it.
+        pixels="0..255",
+        colour="RGB",
+        accept=tuple(CHECKS),
+        scheme="int8",
         calibration=pictures,
         pictures=PICTURES,
         gate=Gate(0, 1, 1, 1),  # an untrained model would fail; passing is the longer way

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from converter import draw
-from converter.noise import Progress
+from converter.noise import ProgressLine
 from converter.tables import IGNORE, read_boxes, read_split
 from edge.contracts import PICTURE_SUFFIXES, Box, Image
 from edge.errors import DataError
@@ -24,6 +24,12 @@ from edge.stages.detect import letterbox
 
 SMALLEST_FACE = 16.0
 """Boxes narrower than this many pixels say nothing about a mask and are left out."""
+PROOF_OF_CLASS = 500
+"""Pictures of each class from which on the gate's smallest share, 0.2 points of recall, is one picture or more."""
+COMPOSED = 120
+
+Compose = Callable[[int, int, int, int], tuple[Image, tuple[str, ...]]]
+"""(height, width, count, seed) -> pictures (count, height, width, 3) made by code, and the class of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +46,17 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """``fit`` sets the ranges, ``proof`` is held back. ``classes`` are the folders' names, empty for plain pictures."""
+    """``fit`` sets the ranges, ``proof`` is held back. ``classes`` are the folders' names, empty for plain pictures.
+
+    ``drawn``: made by code. ``split``: a table's own split decided which pictures are held back.
+    """
 
     fit: Pictures
     proof: Pictures
     classes: tuple[str, ...]
     drawn: bool
     notes: tuple[str, ...]
+    split: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +86,20 @@ class Fit:
         return resized(image, self.width, self.height)
 
 
-def gather(source: Path | None, fit: Fit, count: int, proof: int, seed: int, progress: Progress) -> Calibration:
-    """``count`` pictures to calibrate on and ``proof`` (0: all there are) held back, from a folder or a boxes CSV.
+def gather(
+    source: Path | None, fit: Fit, count: int, proof: int | None, seed: int, progress: ProgressLine, compose: Compose
+) -> Calibration:
+    """``count`` pictures to calibrate on and ``proof`` held back, from a folder or a boxes CSV.
 
-    A ``split`` column (of ``split.csv`` in the folder, or of the boxes CSV) is kept to: rows of split "test" are for
-    the proof alone. Without ``source`` both are drawn by code. Raises :class:`edge.errors.DataError` where there is
-    nothing to read.
+    ``proof`` 0 is all there are, None is :data:`PROOF_OF_CLASS` of each class. A ``split`` column (of ``split.csv`` in
+    the folder, or of the boxes CSV) is honoured: rows of split "test" are for the proof alone. Without ``source`` both
+    come from ``compose``. Raises :class:`edge.errors.DataError` where there is nothing to read.
     """
     if source is None:
-        return drawn_calibration(fit, min(count, 120), min(proof or 120, 120), seed)
+        return composed_calibration(fit, min(count, COMPOSED), min(proof or COMPOSED, COMPOSED), seed, compose)
     entries = list_entries(source, fit.detector)
+    if proof is None:
+        proof = PROOF_OF_CLASS * max(1, len({entry.label for entry in entries}))
     rng = np.random.default_rng(seed)
     mine, theirs = divide(entries, count, proof, rng)
     unreadable: list[Path] = []
@@ -94,7 +108,7 @@ def gather(source: Path | None, fit: Fit, count: int, proof: int, seed: int, pro
     if not len(fitted) or not len(held):
         raise DataError(
             f"{source}: of {len(mine) + len(theirs)} pictures {len(unreadable)} cannot be read, and too few are left "
-            "(expected 2 or more); look at the first with an image viewer: " + str(unreadable[0])
+            "(expected 2 or more); open the first with an image viewer: " + str(unreadable[0])
         )
     notes = []
     if unreadable:
@@ -102,18 +116,19 @@ def gather(source: Path | None, fit: Fit, count: int, proof: int, seed: int, pro
     if len(fitted) < 50:
         notes.append(f"only {len(fitted)} pictures to calibrate on; 100 to 200 of your door give better ranges")
     classes = tuple(sorted({entry.label for entry in entries} - {""}))
-    return Calibration(fitted, held, classes, False, tuple(notes))
+    split = any(entry.split for entry in entries)
+    return Calibration(fitted, held, classes, False, tuple(notes), split)
 
 
-def drawn_calibration(fit: Fit, count: int, proof: int, seed: int) -> Calibration:
-    """Pictures drawn by code, where there are no photographs."""
-    make: Callable[[int, int, int, int], tuple[Image, tuple[str, ...]]] = draw.scenes if fit.detector else draw.faces
-    # What they show is left unsaid: a model's recall on drawings, or its label order by them, means nothing.
+def composed_calibration(fit: Fit, count: int, proof: int, seed: int, compose: Compose) -> Calibration:
+    """Pictures composed by code, where there are no photographs."""
+    make: Compose = draw.scenes if fit.detector else compose
+    # Their labels are left out: a model's recall on composed pictures means nothing.
     images, labels = make(fit.height, fit.width, count + proof, seed)[0], ("",) * (count + proof)
-    names = tuple(f"drawn {i}" for i in range(count + proof))
+    names = tuple(f"composed {i}" for i in range(count + proof))
     note = (
-        "calibrated on drawn pictures, for want of --calibration DIR: ranges fit photographs less well, and the proof "
-        "says little of them; give 100 or more photographs like the door's"
+        "no photographs were given: the proof used composed pictures, and only schemes that need no calibration are "
+        "chosen; give 100 or more photographs like the door's with --calibration DIR"
     )
     return Calibration(
         Pictures(images[:count], labels[:count], names[:count]),
@@ -121,6 +136,7 @@ def drawn_calibration(fit: Fit, count: int, proof: int, seed: int) -> Calibratio
         (),
         True,
         (note,),
+        False,
     )
 
 
@@ -192,7 +208,7 @@ def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entries[i] for _, i in sorted(keyed)[:count]]
 
 
-def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: Progress, unreadable: list[Path]) -> Pictures:
+def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: ProgressLine, unreadable: list[Path]) -> Pictures:
     images, labels, names = [], [], []
     for i, entry in enumerate(entries):
         progress.count(what, i + 1, len(entries))

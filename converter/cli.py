@@ -1,48 +1,59 @@
-"""fmd-convert: a trained Keras model in, one file that is proven right out.
+"""fmd-convert: a trained Keras model in, one proven file out.
 
 fmd-convert MODEL           convert a .keras, .h5, .model or SavedModel folder
-fmd-convert inspect FILE    print what a converted file promises
+fmd-convert inspect FILE    print the contract of a converted file
 fmd-convert verify FILE     prove it again: on this machine, against its Keras model
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from converter import child
+from converter.noise import ProgressLine
+from converter.options import CODE, GATE, MEANING, OUTPUT, PICTURES, Options, add_options, options_of, plain
 from edge.commands.main import version_line
 from edge.commands.parsing import add_completion_option
-from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
-from edge.stages.classify import CROP_MARGIN
-
-if TYPE_CHECKING:
-    from converter.flow import Conversion, Options
-
-PIXELS = ("auto", "-1..1", "0..1", "0..255", "torch", "caffe")
-SCHEMES = ("int8", "dynamic", "float16", "float32", "auto")
+from edge.errors import EXIT_OK, ConversionError, FidelityError, RuntimeMissingError, exit_code_of
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
+    """Entry point; returns the exit code. ``isolated`` opens model files in a child process with limits."""
     words = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The bare form is the common one, so it needs no word of its own; a model of that name is given as ./inspect.
     parser = {"inspect": _inspect_parser, "verify": _verify_parser}.get(words[0] if words else "", _parser)
     chosen = parser()
     chosen.add_argument("--version", action="version", version=version_line("fmd-convert"))
-    chosen.add_argument("--verbose", action="store_true", help="where an unexpected error came from")
+    chosen.add_argument("--verbose", action="store_true", help="print where an unexpected error came from")
     arguments = chosen.parse_args(words if parser is _parser else words[1:])
+    arguments.isolated = isolated
     if arguments.verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
         logging.getLogger("fmd").setLevel(logging.DEBUG)
-    return exit_code_of(lambda: arguments.run(arguments))
+    commands: list[str] = []
+    code = exit_code_of(lambda: _run(arguments, commands))
+    for line in commands:
+        print(f"  {line}", file=sys.stderr)
+    return code
+
+
+def _run(arguments: argparse.Namespace, commands: list[str]) -> int:
+    """Run the command. The commands that an error offers, one a line, are printed after it."""
+    try:
+        return int(arguments.run(arguments))
+    except ConversionError as error:
+        head, *lines = str(error).splitlines()
+        commands += [line.strip() for line in lines]
+        raise type(error)(head) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,135 +62,65 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_completion_option(parser)
     parser.add_argument("model", type=Path, help=".keras, .h5, .model or SavedModel folder")
-    parser.add_argument("-o", "--output", type=Path, help="file to write (default: the model's name, .tflite)")
-    parser.add_argument("--force", action="store_true", help="replace the file and its report if they exist")
-    _add_meaning(parser)
-    _add_pictures(parser)
-    _add_gate(parser)
-    parser.add_argument(
-        "--scheme", choices=SCHEMES, default="int8", help="default %(default)s; auto: smallest that passes"
-    )
-    parser.add_argument(
-        "--golden",
-        choices=("held-back", "drawn"),
-        default="held-back",
-        help="pictures that travel in the file: of the calibration set, or drawn by code (default %(default)s)",
-    )
-    parser.add_argument("--explain", action="store_true", help="also name the layers that lose most")
-    parser.add_argument("--also", choices=("onnx",), help="write it for TensorRT too: trtexec --onnx=F --saveEngine=E")
-    parser.add_argument("--heatmap", action="store_true", help="a second output that shows where the model looked")
-    parser.add_argument("--no-report", dest="report", action="store_false", help="write no report.html and report.json")
-    _add_code(parser)
+    add_options(parser, (OUTPUT, MEANING, PICTURES, GATE, CODE))
     parser.set_defaults(run=_convert)
     return parser
 
 
-def _add_code(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--allow-code", action="store_true", help="run Lambda layers of a file you trust")
-    parser.add_argument("--custom-objects", type=Path, metavar="FILE.py", help="Python file that defines custom layers")
+def _work(arguments: argparse.Namespace, task: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a task in a child process, or here where the caller wants that."""
+    progress = ProgressLine.on_stderr()
+    if arguments.isolated:
+        return child.run(task, request, folder, child.Limits(), progress)
+    from converter import tasks
 
-
-def _add_meaning(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what the model means (found out where left alone)")
-    group.add_argument("--labels", default="", metavar="A,B,C", help="names of the outputs, in their order")
-    group.add_argument("--compliant", default="", metavar="LABEL", help="the label that is fine at the door")
-    group.add_argument("--background", default="", metavar="LABEL", help="the label, if any, for what is no face")
-    group.add_argument(
-        "--pixels", choices=PIXELS, default="auto", help="what pixels are scaled to (default %(default)s)"
-    )
-    group.add_argument("--colour", choices=("auto", "RGB", "BGR"), default="auto", help="default %(default)s: RGB")
-    group.add_argument(
-        "--crop-margin", type=float, default=CROP_MARGIN, metavar="SHARE", help="kept around a face (%(default)s)"
-    )
-
-
-def _add_pictures(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("pictures")
-    group.add_argument("--calibration", type=Path, metavar="DIR", help="class folders, pictures, or a boxes CSV")
-    group.add_argument("--pictures", type=int, default=200, metavar="N", help="to calibrate on (default %(default)s)")
-    group.add_argument(
-        "--proof", type=int, default=200, metavar="N", help="held back for the proof; 0 all (%(default)s)"
-    )
-    group.add_argument("--seed", type=int, default=1, help="of the choice of pictures (default %(default)s)")
-
-
-def _add_gate(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("gate (shares, 0 to 1)")
-    group.add_argument("--agreement", type=float, default=0.995, help="least share of equal labels (%(default)s)")
-    group.add_argument(
-        "--faces", type=float, default=0.95, help="of a detector: least share of equal faces (%(default)s)"
-    )
-    group.add_argument("--bare-recall-drop", type=float, default=0.002, help="most for the bare face (%(default)s)")
-    group.add_argument("--recall-drop", type=float, default=0.005, help="most for any label (%(default)s)")
-    group.add_argument("--mean-difference", type=float, default=0.02, help="most, of probabilities (%(default)s)")
-
-
-def options_of(arguments: argparse.Namespace) -> Options:
-    """What was typed to convert a model, as the Python API takes it."""
-    return dataclasses.replace(
-        proof_options_of(arguments),
-        output=arguments.output,
-        labels=tuple(label.strip() for label in arguments.labels.split(",")) if arguments.labels else (),
-        compliant=arguments.compliant,
-        background=arguments.background,
-        scheme=arguments.scheme,
-        pixels=arguments.pixels,
-        colour=arguments.colour,
-        crop_margin=arguments.crop_margin,
-        golden=arguments.golden,
-        force=arguments.force,
-        heatmap=arguments.heatmap,
-        explain=arguments.explain,
-        onnx=arguments.also == "onnx",
-    )
-
-
-def proof_options_of(arguments: argparse.Namespace) -> Options:
-    """What was typed to prove a model, with or without converting it first."""
-    from converter.flow import Options
-    from converter.verify import Gate
-
-    gate = Gate(
-        agreement=arguments.agreement,
-        dangerous_recall_drop=arguments.bare_recall_drop,
-        recall_drop=arguments.recall_drop,
-        mean_difference=arguments.mean_difference,
-        faces=arguments.faces,
-    )
-    return Options(
-        calibration=arguments.calibration,
-        pictures=arguments.pictures,
-        proof=arguments.proof,
-        seed=arguments.seed,
-        gate=gate,
-        allow_code=arguments.allow_code,
-        custom_objects=arguments.custom_objects,
-    )
+    work = {"convert": tasks.convert_into, "prove": tasks.prove_again}[task]
+    return work(request, folder, progress)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
     _check_tensorflow()
-    from converter.flow import convert, target_of
-    from converter.noise import Progress
-    from converter.report import report_paths, summary, worst_path, write_report, write_worst
+    from converter.flow import check, target_of
+    from converter.recognise import kind_of
+    from converter.report import report_paths
     from converter.write import check_target
 
-    progress, options = Progress.on_stderr(), options_of(arguments)
-    target = target_of(arguments.model, options)
-    for path in (target, *(report_paths(target) if arguments.report else ()), worst_path(target)):
+    options, model = options_of(arguments), arguments.model
+    target = target_of(model, options)
+    kind_of(model)
+    check(options, target)
+    for path in report_paths(target) if options.report else ():
         check_target(path, options.force)
-    conversion = convert(arguments.model, options, progress)
-    for note in conversion.notes:
-        progress.say(f"note: {note}")
-    print(summary(conversion))
-    for name, loss in conversion.layers:
-        print(f"loses {loss:.2%} at {name}")
-    if arguments.report:
-        print(f"report: {' '.join(str(path) for path in write_report(conversion))}")
-    if conversion.failures:
-        print(f"worst disagreements: {write_worst(conversion)}")
-    _refuse_unfaithful(conversion, arguments.report)
+    with tempfile.TemporaryDirectory(prefix="fmd-convert-") as name:
+        request = {"source": _shown(model), "target": str(target), "options": plain(options)}
+        done = _work(arguments, "convert", request, Path(name))
+        written = _placed(done["files"], Path(name), target)
+    for note in done["notes"]:
+        print(note, file=sys.stderr)
+    print(done["summary"])
+    for place, loss in done["layers"]:
+        print(f"loses {loss:.2%} at {place}")
+    others = [str(path) for path in written if path != target]
+    if others:
+        print(f"beside it: {' '.join(others)}")
+    if done["failures"]:
+        _refuse(model, options, done)
     return EXIT_OK
+
+
+def _shown(model: Path) -> str:
+    """The path as typed, where a child in another folder can use it."""
+    return str(model) if model.is_absolute() else str(Path.cwd() / model)
+
+
+def _placed(names: Sequence[str], folder: Path, target: Path) -> list[Path]:
+    """Move what the child wrote beside the target; the model itself last, so that its report is there when it is."""
+    from converter.write import write
+
+    made = [target.parent / name for name in names]
+    for path in sorted(made, key=lambda path: path == target):
+        write(path, (folder / path.name).read_bytes())
+    return made
 
 
 def _check_tensorflow() -> None:
@@ -189,18 +130,18 @@ def _check_tensorflow() -> None:
         )
 
 
-def _refuse_unfaithful(conversion: Conversion, reported: bool) -> None:
-    if conversion.failures:
-        where = " (see the report)" if reported else ""
-        raise FidelityError(
-            f"{conversion.source}: not close enough to Keras in {conversion.contract.quantization}: "
-            f"{'; '.join(conversion.failures)}; no model was written{where}: give more --calibration pictures, "
-            "prove on all there are with --proof 0, or take --scheme auto"
-        )
+def _refuse(model: Path, options: Options, done: Mapping[str, Any]) -> None:
+    report = next((name for name in done["files"] if name.endswith(".html")), "")
+    where = f" (see {report})" if report else ""
+    step = "give more --calibration pictures" if options.scheme == "auto" else "omit --scheme to try the others"
+    raise FidelityError(
+        f"{model}: not close enough to Keras in {done['scheme']}: {'; '.join(done['failures'])}; no model was "
+        f"written{where}: {step}, or prove on all there are with --proof 0"
+    )
 
 
 def _inspect_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fmd-convert inspect", description="print what a converted file promises")
+    parser = argparse.ArgumentParser(prog="fmd-convert inspect", description="print the contract of a converted file")
     parser.add_argument("file", type=Path, help="a .tflite of fmd-convert")
     parser.set_defaults(run=_inspect)
     return parser
@@ -225,9 +166,7 @@ def _verify_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", type=Path, help="a .tflite of fmd-convert")
     parser.add_argument("--against", type=Path, metavar="MODEL", help="the Keras model it was made from")
-    _add_pictures(parser)
-    _add_gate(parser)
-    _add_code(parser)
+    add_options(parser, (PICTURES, GATE, CODE))
     parser.set_defaults(run=_verify)
     return parser
 
@@ -235,17 +174,21 @@ def _verify_parser() -> argparse.ArgumentParser:
 def _verify(arguments: argparse.Namespace) -> int:
     if arguments.against:
         _check_tensorflow()
-    from converter.flow import prove
-    from converter.noise import Progress
-    from converter.report import agreement_line
-
-    options = proof_options_of(arguments)
-    proof = prove(arguments.file, arguments.against, options, Progress.on_stderr())
-    print(f"golden inputs: answers within {proof.replay:.0%} of what is allowed, on {proof.runtime}")
-    if proof.parity:
-        print(agreement_line(proof.parity, "held-back" if arguments.calibration else "drawn"))
-    if proof.failures:
-        raise FidelityError(f"{arguments.file}: not close enough to {arguments.against}: {'; '.join(proof.failures)}")
+    with tempfile.TemporaryDirectory(prefix="fmd-convert-") as name:
+        request = {
+            "file": _shown(arguments.file),
+            "source": _shown(arguments.against) if arguments.against else "",
+            "options": plain(options_of(arguments)),
+        }
+        done = _work(arguments, "prove", request, Path(name))
+    print(f"golden inputs: answers within {done['replay']:.0%} of what is allowed, on {done['runtime']}")
+    if done["agreement"]:
+        print(done["agreement"])
+    if done["failures"]:
+        raise FidelityError(
+            f"{arguments.file}: not close enough to {arguments.against}: {'; '.join(done['failures'])}; "
+            "convert it again"
+        )
     return EXIT_OK
 
 

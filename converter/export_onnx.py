@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from converter.load import Source
 from converter.noise import quiet
-from converter.pixels import Pixels
 from converter.quantize import graph_of
+from converter.scaling import Pixels
 from edge.contracts import Floats, TensorSpec
 from edge.errors import ConversionError, RuntimeMissingError
 from edge.inference.bundle import CONTRACT_NAME, GOLDEN_NAME, Contract, Golden, sha256
@@ -61,7 +61,7 @@ def check_onnx() -> None:
 
 
 def to_onnx(source: Source, pixels: Pixels) -> bytes:
-    """The model as ONNX, taking float32 bytes 0..255 (1, height, width, 3); a detector's scores come first."""
+    """The model as ONNX, taking float32 bytes 0..255 (1, height, width, channels); a detector's scores come first."""
     with quiet():
         import tf2onnx  # type: ignore[import-untyped, unused-ignore]
 

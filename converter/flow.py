@@ -1,6 +1,6 @@
 """The page to read first: one conversion, top to bottom.
 
-load -> calibrate -> find out pixels and labels -> quantize -> verify -> golden -> write
+load -> calibrate -> identify -> quantize -> verify -> golden inputs -> write
 """
 
 from __future__ import annotations
@@ -9,31 +9,33 @@ import importlib.metadata
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
 
 from converter import calibrate, draw, golden, verify
 from converter.calibrate import Calibration, Fit
+from converter.evidence import composed, evidence_of
 from converter.explain import explain
 from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
 from converter.golden import Chosen
-from converter.heatmap import with_heatmap
-from converter.labels import Asked, Labels, dangerous_of, find_labels
-from converter.load import Source, load
-from converter.noise import Progress, quiet
-from converter.pixels import Pixels, find_pixels, full_probabilities, pixels_of
-from converter.quantize import SCHEMES, quantize
-from converter.verify import Gate, Parity, Share
+from converter.identify import Identified, full_probabilities, given_outputs, identify
+from converter.load import Reading, Source, load
+from converter.names import dangerous_of
+from converter.noise import ProgressLine, quiet
+from converter.notes import notes_of
+from converter.options import SCHEMES, Options
+from converter.quantize import quantize
+from converter.results import Attempt, Conversion, Onnx, Proof
+from converter.scaling import Pixels, pixels_of
+from converter.verify import Parity, Share
 from converter.write import check_target, write
-from edge.contracts import Floats, Image
+from edge.contracts import Floats
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
 from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
-from edge.stages.classify import CROP_MARGIN
 from edge.stages.detect import STRIDES
 
 CANDIDATES = 36
@@ -41,107 +43,11 @@ CANDIDATES = 36
 DRAWN_CANDIDATES = {"classifier": 240, "detector": 36}
 """The same for drawn ones, of which fewer are to the point; an inference each, twice."""
 GOLDEN_COUNT = {"classifier": 8, "detector": 4}
-SPREAD_FOR_LABELS = 64
 TIMED = 20
 EXPLAINED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to convert. Everything left alone is found out or has the default that suits most.
-
-    ``calibration`` is a folder (of class folders, or of pictures) or a boxes CSV; ``pictures`` of it are calibrated on
-    and ``proof`` (0: all) held back. ``pixels`` is a key of :data:`converter.pixels.SCALINGS` or ``auto``. ``golden``
-    says whose pictures travel in the file: ``held-back`` ones of the calibration set, or ``drawn`` ones.
-    """
-
-    output: Path | None = None
-    labels: tuple[str, ...] = ()
-    compliant: str = ""
-    background: str = ""
-    calibration: Path | None = None
-    pictures: int = 200
-    proof: int = 200
-    seed: int = 1
-    scheme: str = "int8"
-    pixels: str = "auto"
-    colour: Literal["auto", "RGB", "BGR"] = "auto"
-    crop_margin: float = CROP_MARGIN
-    golden: Literal["held-back", "drawn"] = "held-back"
-    gate: Gate = field(default_factory=Gate)
-    heatmap: bool = False
-    explain: bool = False
-    onnx: bool = False
-    force: bool = False
-    allow_code: bool = False
-    custom_objects: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
-    """One scheme tried: the flatbuffer, the model on the edge's runtime, its parity, and what of the gate it missed.
-
-    ``unrounded`` is the same in float32, where the converter left one.
-    """
-
-    scheme: str
-    flatbuffer: bytes
-    unrounded: bytes | None
-    contract: Contract
-    model: Model
-    steps: list[float]
-    parity: Parity
-    failures: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Onnx:
-    """The same model as ONNX, proven the same way; ``bundle`` is what is written to :func:`onnx_path`."""
-
-    bundle: bytes
-    contract: Contract
-    parity: Parity
-    failures: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Conversion:
-    """What came of it. ``path`` is None where the gate was not passed: then no model was written.
-
-    ``bundle`` holds the file's bytes either way. ``shares`` are what the gate looked at (of a classifier). ``failures``
-    are sentences; ``notes`` are what was guessed or is less than it could be. ``seconds`` maps a step's name to the
-    time it took, ``inference_ms`` a model to the median milliseconds of one picture on one thread here. ``layers``
-    are those that lose most, where that was asked for. ``unrounded`` is the flatbuffer in float32 that the times
-    and the layers are compared with.
-    """
-
-    path: Path | None
-    target: Path
-    source: Path
-    source_bytes: int
-    bundle: bytes
-    contract: Contract
-    pixels: Pixels
-    labels: Labels | None
-    calibration: Calibration
-    parity: Parity
-    shares: tuple[Share, ...]
-    failures: tuple[str, ...]
-    golden: Chosen
-    notes: tuple[str, ...]
-    seconds: dict[str, float]
-    inference_ms: dict[str, float]
-    layers: tuple[tuple[str, float], ...]
-    unrounded: bytes
-    onnx: Onnx | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the gate was passed and the file written."""
-        return not self.failures
-
-
-class Watch:
+class StepTimes:
     """Names steps and adds up their seconds."""
 
     def __init__(self) -> None:
@@ -158,7 +64,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What is known once a model was read and looked at, and what every later step needs.
+    """What is known of a model once it was read and identified; every later step needs it.
 
     ``floats`` are Keras's outputs on the held-back pictures.
     """
@@ -166,46 +72,63 @@ class Job:
     source: Source
     fit: Fit
     pictures: Calibration
-    pixels: Pixels
-    labels: Labels | None
+    identified: Identified
     floats: list[Floats]
     options: Options
-    progress: Progress
-    watch: Watch
+    progress: ProgressLine
+    times: StepTimes
+
+    @property
+    def pixels(self) -> Pixels:
+        """Scaling and colour order of the source model."""
+        return self.identified.pixels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels in output order; empty of a detector."""
+        return self.identified.labels.names if self.identified.labels else ()
+
+    @property
+    def dangerous(self) -> str:
+        """The label that must not be missed; empty of a detector."""
+        return self.identified.labels.dangerous if self.identified.labels else ""
 
     def parity_of(self, model: Model) -> Parity:
         """``model``'s answers to the held-back pictures against Keras's."""
-        names = self.labels.names if self.labels else ()
-        return compare(self.source, names, self.pictures, self.floats, model, self.progress)
+        return compare(self.source, self.names, self.pictures, self.floats, model, self.progress)
 
     def failures_of(self, parity: Parity) -> tuple[str, ...]:
         """What of the gate ``parity`` misses."""
-        names, dangerous = (self.labels.names, self.labels.dangerous) if self.labels else ((), "")
-        return verify.failures_of(parity, self.options.gate, names, dangerous)
+        return verify.failures_of(parity, self.options.gate, self.names, self.dangerous)
 
     def shares_of(self, parity: Parity) -> tuple[Share, ...]:
-        """What the gate looks at, as it came out; empty of a detector."""
-        if self.labels is None:
-            return ()
-        return verify.shares_of(parity, self.options.gate, self.labels.names, self.labels.dangerous)
+        """The gate's shares; empty of a detector."""
+        return verify.shares_of(parity, self.options.gate, self.names, self.dangerous) if self.names else ()
 
 
-def convert(source: Path | str, options: Options | None = None, progress: Progress | None = None) -> Conversion:
-    """Convert a Keras model and prove it; writes the file only if the proof holds.
+def convert(
+    source: Path | str,
+    options: Options | None = None,
+    progress: ProgressLine | None = None,
+    into: Path | None = None,
+) -> Conversion:
+    """Convert a Keras model and prove it; writes the file (to ``into``, where given) only if the proof holds.
 
-    Raises :class:`edge.errors.ConversionError` where ``source`` cannot be converted, :class:`edge.errors.DataError`
-    where there are no pictures to calibrate on.
+    The model is opened in this process; the command line does the same in a child (:mod:`converter.child`). Raises
+    :class:`edge.errors.ConversionError` where ``source`` cannot be converted, :class:`edge.errors.DataError` where
+    there are no pictures to calibrate on.
     """
     options, path = options or Options(), Path(source)
-    target = target_of(path, options)
-    _check(options, target)
-    job = _begin(path, options, progress or Progress(None))
-    attempt = _attempt(job, _draft(job, target))
-    with job.watch("choose golden inputs"):
+    target = into or target_of(path, options)
+    check(options, target)
+    job = _begin(path, options, progress or ProgressLine(None))
+    attempts = _attempts(job, _draft(job, target))
+    attempt = attempts[-1]
+    with job.times("choose golden inputs"):
         chosen = _golden_of(job, attempt)
-    with job.watch("time and explain"):
-        unrounded = _unrounded(job, attempt)
-        times, layers = _timed(job, attempt, unrounded), _explained(job, attempt, unrounded)
+    with job.times("time and explain"):
+        unrounded = _unrounded(job, attempts)
+        milliseconds, layers = _timed(job, attempts, unrounded), _explained(job, attempt, unrounded)
     contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
     bundle = pack(attempt.flatbuffer, contract, chosen.golden)
     onnx = _onnx_of(job, contract, chosen) if options.onnx else None
@@ -214,23 +137,24 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
         write(target, bundle)
         if onnx:
             write(onnx_path(target), onnx.bundle)
+    shares = job.shares_of(attempt.parity)
     return Conversion(
         path=None if failures else target,
         target=target,
         source=path,
         source_bytes=_size_of(path),
+        options=options,
         bundle=bundle,
         contract=contract,
-        pixels=job.pixels,
-        labels=job.labels,
+        identified=job.identified,
         calibration=job.pictures,
         parity=attempt.parity,
-        shares=job.shares_of(attempt.parity),
+        shares=shares,
         failures=failures,
         golden=chosen,
-        notes=_notes(job, attempt, chosen),
-        seconds=job.watch.seconds,
-        inference_ms=times,
+        notes=notes_of(job.identified, job.pictures, options, attempts, shares, chosen, milliseconds),
+        seconds=job.times.seconds,
+        inference_ms=milliseconds,
         layers=layers,
         unrounded=unrounded,
         onnx=onnx,
@@ -238,15 +162,20 @@ def convert(source: Path | str, options: Options | None = None, progress: Progre
 
 
 def target_of(source: Path, options: Options) -> Path:
-    """Where the converted model goes: as asked, or beside ``source``."""
+    """Where the converted model goes: as stated, or beside ``source``."""
     return options.output or source.parent / f"{source.stem or source.name}.tflite"
 
 
-def _check(options: Options, target: Path) -> None:
-    """Complain before the long work: of numbers that cannot be meant, places that take no file, missing libraries."""
+def onnx_path(target: Path) -> Path:
+    """Where ``--also onnx`` puts its file."""
+    return target.with_suffix(".onnx")
+
+
+def check(options: Options, target: Path) -> None:
+    """Refuse before the long work: numbers that cannot be meant, places that take no file, missing libraries."""
     if options.pictures < 1:
         raise ConversionError(f"--pictures {options.pictures}: expected 1 or more to calibrate on, better 200")
-    if options.proof < 0:
+    if options.proof is not None and options.proof < 0:
         raise ConversionError(f"--proof {options.proof}: expected 0 (all there are) or more to hold back")
     if not 0 <= options.crop_margin <= 2:
         raise ConversionError(f"--crop-margin {options.crop_margin}: expected 0 to 2 of the face's longer side")
@@ -261,48 +190,49 @@ def _check(options: Options, target: Path) -> None:
         check_onnx()
 
 
-def _begin(path: Path, options: Options, progress: Progress) -> Job:
-    """Read the model and the pictures, find out what is not said, and let Keras answer."""
-    watch = Watch()
+def _begin(path: Path, options: Options, progress: ProgressLine) -> Job:
+    """Read the model and the pictures, identify what is not stated, and let Keras answer."""
+    times = StepTimes()
     progress.say(f"reading {path}")
-    with watch("read the model"):
-        source = load(path, options.allow_code, options.custom_objects)
-        if options.heatmap:
-            source = with_heatmap(source)
+    with times("read the model"):
+        source = load(path, reading_of(options), progress)
     fit = Fit(source.height, source.width, source.task == "detector", options.crop_margin)
-    with watch("read the pictures"):
-        pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
-    with watch("find out"):
-        pixels = find_pixels(source, pictures.fit, options.pixels, options.colour)
-        labels = _labels_of(source, pixels, pictures, options)
-    with watch("run Keras"):
-        floats = source.predict(pictures.proof.images, pixels.of_bytes)
-    return Job(source, fit, pictures, pixels, labels, floats, options, progress, watch)
+    with times("read the pictures"):
+        pictures = _gathered(options, fit, progress)
+    with times("identify"):
+        evidence = None if source.task == "detector" else evidence_of(pictures, fit, options.seed)
+        identified = identify(source, evidence, options)
+    pictures = _in_words_of(identified.labels.names if identified.labels else (), pictures)
+    with times("run Keras"):
+        floats = source.predict(pictures.proof.images, identified.pixels.of_bytes)
+    return Job(source, fit, pictures, identified, floats, options, progress, times)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Proof:
-    """A file proven anew: ``replay`` is the largest golden difference as a share of what is allowed.
+def _in_words_of(names: Sequence[str], pictures: Calibration) -> Calibration:
+    """The held-back pictures labelled with the model's names where the folders have others for the same meaning."""
+    outputs = given_outputs(names, sorted(set(pictures.proof.labels) - {""}))
+    labels = tuple(names[outputs[label]] if label in outputs else label for label in pictures.proof.labels)
+    return replace(pictures, proof=replace(pictures.proof, labels=labels))
 
-    ``parity`` and ``failures`` compare it with its Keras model where one was given, else they are None and empty.
-    """
 
-    contract: Contract
-    runtime: str
-    replay: float
-    parity: Parity | None
-    failures: tuple[str, ...]
+def reading_of(options: Options) -> Reading:
+    """How these options read a model file."""
+    return Reading(options.allow_code, options.custom_objects, options.size, options.heatmap)
+
+
+def _gathered(options: Options, fit: Fit, progress: ProgressLine) -> Calibration:
+    return calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress, composed)
 
 
 def prove(
-    file: Path, source: Path | None = None, options: Options | None = None, progress: Progress | None = None
+    file: Path, source: Path | None = None, options: Options | None = None, progress: ProgressLine | None = None
 ) -> Proof:
     """Repeat a converted file's proof here: golden inputs, and with ``source`` the comparison with Keras.
 
-    Raises BundleError or GoldenError where the file is not what it says, ConversionError where ``source`` is another
+    Raises BundleError or GoldenError where the file breaks its contract, ConversionError where ``source`` is another
     model than it was made from.
     """
-    options, progress = options or Options(), progress or Progress(None)
+    options, progress = options or Options(), progress or ProgressLine(None)
     bundle = unpack(file)
     with quiet():
         model = Model(bundle, open_interpreter(bundle.flatbuffer), str(file))
@@ -310,61 +240,31 @@ def prove(
     contract = bundle.contract
     if source is None:
         return Proof(contract, model.runtime, replayed, None, ())
-    keras_model = load(source, options.allow_code, options.custom_objects)
+    size = (contract.input.height, contract.input.width)
+    reading = replace(reading_of(options), heatmap=contract.heatmap)
+    keras_model = load(source, reading, progress)
     if keras_model.sha256 != contract.source_sha256:
         raise ConversionError(
             f"{source}: is not what {file} was made from (sha256 got {keras_model.sha256[:12]}..., expected "
             f"{contract.source_sha256[:12]}...); give the file it was made from"
         )
-    fit = Fit(keras_model.height, keras_model.width, contract.task == "detector", contract.crop_margin)
-    pictures = calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress)
-    # A second guess, on other pictures, could only differ from the first; files made before it was kept need one.
-    pixels = pixels_of(contract) or find_pixels(keras_model, pictures.fit, "auto", contract.input.colour)
+    fit = Fit(*size, contract.task == "detector", contract.crop_margin)
+    pictures = _gathered(options, fit, progress)
+    pixels = pixels_of(contract)
+    if pixels is None:  # files made before the contract recorded it
+        evidence = None if contract.task == "detector" else evidence_of(pictures, fit, options.seed)
+        pixels = identify(keras_model, evidence, replace(options, labels=contract.labels)).pixels
+    pictures = _in_words_of(contract.labels, pictures)
     floats = keras_model.predict(pictures.proof.images, pixels.of_bytes)
     parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
     dangerous = dangerous_of(contract.worn, contract.compliant) if contract.labels else ""
-    return Proof(
-        contract, model.runtime, replayed, parity, verify.failures_of(parity, options.gate, contract.labels, dangerous)
-    )
-
-
-def _labels_of(model: Source, pixels: Pixels, pictures: Calibration, options: Options) -> Labels | None:
-    if model.task == "detector":
-        return None
-    chosen = np.linspace(0, len(pictures.fit) - 1, min(SPREAD_FOR_LABELS, len(pictures.fit))).astype(int)
-    probes = calibrate.Pictures(
-        pictures.fit.images[chosen],
-        tuple(pictures.fit.labels[i] for i in chosen),
-        tuple(pictures.fit.names[i] for i in chosen),
-    )
-    raw = model.predict(probes.images, pixels.of_bytes)[0]
-    _check_probabilities(model, raw)
-    return find_labels(
-        model, Asked(options.labels, options.compliant, options.background), probes, full_probabilities(raw)
-    )
-
-
-def _check_probabilities(model: Source, raw: Floats) -> None:
-    """Refuse what does not answer in probabilities: a regression, or a last layer without its activation."""
-    if not np.isfinite(raw).all():
-        raise ConversionError(
-            f"{model.path}: answers NaN or infinity to pictures; the training diverged: train it again"
-        )
-    sums_right = raw.shape[1] == 1 or np.allclose(raw.sum(axis=1), 1, atol=1e-2) or model.activation == "sigmoid"
-    bounded = (
-        raw.min() >= -1e-3 and raw.max() <= 1 + 1e-3 and model.activation in ("", "softmax", "sigmoid", "hard_sigmoid")
-    )
-    if not (sums_right and bounded):
-        raise ConversionError(
-            f"{model.path}: answers {raw.min():.3g} to {raw.max():.3g} (last activation "
-            f"{model.activation or 'unknown'}), expected probabilities; end it with softmax, or sigmoid for one neuron "
-            "(a model trained with from_logits=True: add keras.layers.Softmax)"
-        )
+    failures = verify.failures_of(parity, options.gate, contract.labels, dangerous)
+    return Proof(contract, model.runtime, replayed, parity, failures)
 
 
 def _draft(job: Job, target: Path) -> Contract:
     """The contract, as far as it is known before quantizing."""
-    model, labels = job.source, job.labels
+    model, labels = job.source, job.identified.labels
     return Contract(
         format=FORMAT,
         task=model.task,
@@ -392,45 +292,46 @@ def _draft(job: Job, target: Path) -> Contract:
     )
 
 
-def _attempt(job: Job, draft: Contract) -> Attempt:
-    """Quantize by the scheme asked for and compare; of ``auto`` the first, smallest, that passes."""
+def _attempts(job: Job, draft: Contract) -> list[Attempt]:
+    """Quantize by the scheme stated and compare; with ``auto`` by one after the other, until one passes the gate."""
     if job.options.scheme != "auto":
-        return _attempt_with(job, job.options.scheme, "as asked", draft)
-    fallen: list[str] = []
-    unrounded = None
-    for scheme in SCHEMES:
-        attempt = _attempt_with(job, scheme, "; ".join([*fallen, "the smallest that passes"]), draft)
-        unrounded = attempt.unrounded or unrounded
-        if not attempt.failures:
+        return [_attempt_with(job, job.options.scheme, "as stated with --scheme", draft)]
+    # Composed pictures can neither set nor prove the ranges of int8.
+    schemes = [scheme for scheme in SCHEMES if scheme != "int8" or not job.pictures.drawn]
+    attempts: list[Attempt] = []
+    for scheme in schemes:
+        missed = [f"{a.scheme} missed the gate: {', '.join(a.failures)}" for a in attempts]
+        first = "the smallest that passes" if not job.pictures.drawn else "the smallest that needs no calibration"
+        attempts.append(_attempt_with(job, scheme, "; ".join([*missed, first]), draft))
+        if not attempts[-1].failures:
             break
-        fallen.append(f"{scheme} fell: {', '.join(attempt.failures)}")
-        job.progress.say(fallen[-1])
-    return replace(attempt, unrounded=unrounded)
+        job.progress.say(f"{scheme} missed the gate: {', '.join(attempts[-1].failures)}")
+    return attempts
 
 
 def _attempt_with(job: Job, scheme: str, reason: str, draft: Contract) -> Attempt:
     job.progress.say(f"quantizing: {scheme} ({SCHEMES[scheme]})")
-    with job.watch("quantize"):
-        images = _fed(job.pictures.fit.images, job.pixels)
+    with job.times("quantize"):
+        images = job.pixels.ordered(job.pictures.fit.images)
         made = quantize(job.source, job.pixels, images, scheme, job.progress)
     flatbuffer = made.flatbuffer
     contract = msgspec.structs.replace(draft, sha256=sha256(flatbuffer), quantization=scheme, reason=reason)
     with quiet():  # the runtime greets on stderr
         interpreter = open_interpreter(flatbuffer)
     model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(job.source.path))
-    with job.watch("run TFLite"):
+    with job.times("run TFLite"):
         parity = job.parity_of(model)
     steps = [spec.scale for spec in interpreter.outputs]
     return Attempt(scheme, flatbuffer, made.unrounded, contract, model, steps, parity, job.failures_of(parity))
 
 
-def _fed(images: Image, pixels: Pixels) -> Image:
-    """Pictures in the colour order the graph is fed: the edge swaps before it, by the contract."""
-    return images if pixels.colour == "RGB" else np.ascontiguousarray(images[..., ::-1])
-
-
 def compare(
-    source: Source, labels: Sequence[str], pictures: Calibration, floats: list[Floats], model: Model, progress: Progress
+    source: Source,
+    labels: Sequence[str],
+    pictures: Calibration,
+    floats: list[Floats],
+    model: Model,
+    progress: ProgressLine,
 ) -> Parity:
     """Keras's outputs ``floats`` on the held-back pictures against the TFLite ``model``'s; no labels: a detector."""
     outputs = verify.tflite_outputs(model, pictures.proof.images, progress)
@@ -444,42 +345,44 @@ def compare(
 def _golden_of(job: Job, attempt: Attempt) -> Chosen:
     task = attempt.contract.task
     if job.options.golden == "drawn" or job.pictures.drawn:
-        candidates = draw.varied(_drawn(job.fit, DRAWN_CANDIDATES[task], job.options.seed), job.options.seed)
+        make = draw.scenes if job.fit.detector else draw.faces
+        drawn = make(job.fit.height, job.fit.width, DRAWN_CANDIDATES[task], job.options.seed)[0]
+        candidates = draw.varied(drawn, job.options.seed)
     else:
         candidates = job.pictures.proof.images[:CANDIDATES]
-    return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[task], job.progress)
+    colour = job.pixels.colour != "GRAY"
+    return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[task], job.progress, colour)
 
 
-def _unrounded(job: Job, attempt: Attempt) -> bytes:
-    """The same model in float32: as the converter left it, else converted once more."""
-    if attempt.unrounded is not None:
-        return attempt.unrounded
+def _unrounded(job: Job, attempts: Sequence[Attempt]) -> bytes | None:
+    """The same model in float32: as the converter left it, else converted once more where layers are compared."""
+    left = [attempt.unrounded for attempt in attempts if attempt.unrounded is not None]
+    if left or not job.options.explain:
+        return left[0] if left else None
     job.progress.say("converting once more without rounding, to compare with")
-    return quantize(job.source, job.pixels, job.pictures.fit.images[:1], "float32", job.progress).flatbuffer
+    images = job.pixels.ordered(job.pictures.fit.images[:1])
+    return quantize(job.source, job.pixels, images, "float32", job.progress).flatbuffer
 
 
-def _timed(job: Job, attempt: Attempt, unrounded: bytes) -> dict[str, float]:
-    """Milliseconds a picture of the file, and of float beside it."""
-    models = {attempt.scheme: attempt.model, "float32": _model_of(unrounded, attempt.contract)}
+def _timed(job: Job, attempts: Sequence[Attempt], unrounded: bytes | None) -> dict[str, float]:
+    """Milliseconds a picture of every scheme tried, and of float where there is one."""
+    models = {attempt.scheme: attempt.model for attempt in attempts}
+    if unrounded is not None:
+        models.setdefault("float32", _model_of(unrounded, attempts[-1].contract))
     return verify.paired_ms(models, job.pictures.proof.images[:TIMED])
 
 
-def _explained(job: Job, attempt: Attempt, unrounded: bytes) -> tuple[tuple[str, float], ...]:
+def _explained(job: Job, attempt: Attempt, unrounded: bytes | None) -> tuple[tuple[str, float], ...]:
     """The layers that lose most, where that was asked for."""
-    if not job.options.explain:
+    if not job.options.explain or unrounded is None:
         return ()
-    return explain(attempt.flatbuffer, unrounded, _fed(job.pictures.proof.images[:EXPLAINED], job.pixels))
-
-
-def onnx_path(target: Path) -> Path:
-    """Where ``--also onnx`` puts its file."""
-    return target.with_suffix(".onnx")
+    return explain(attempt.flatbuffer, unrounded, job.pixels.ordered(job.pictures.proof.images[:EXPLAINED]))
 
 
 def _onnx_of(job: Job, draft: Contract, chosen: Chosen) -> Onnx:
     """Export, compare with Keras on the same pictures, and answer the same golden inputs."""
     job.progress.say("exporting ONNX")
-    with job.watch("export ONNX"):
+    with job.times("export ONNX"):
         exported = to_onnx(job.source, job.pixels)
         interpreter = OnnxInterpreter(exported)
         model = Model(Bundle(exported, draft, {}), interpreter, interpreter.runtime)
@@ -495,29 +398,6 @@ def _onnx_of(job: Job, draft: Contract, chosen: Chosen) -> Onnx:
 def _model_of(flatbuffer: bytes, contract: Contract) -> Model:
     with quiet():
         return Model(Bundle(flatbuffer, contract, {}), open_interpreter(flatbuffer), contract.name)
-
-
-def _drawn(fit: Fit, count: int, seed: int) -> Image:
-    make = draw.scenes if fit.detector else draw.faces
-    return make(fit.height, fit.width, count, seed)[0]
-
-
-def _notes(job: Job, attempt: Attempt, chosen: Chosen) -> tuple[str, ...]:
-    """What was guessed, or is less than it could be."""
-    pixels, labels, notes = job.pixels, job.labels, list(job.pictures.notes)
-    if pixels.guessed:
-        notes.append(f"guess: pixels are {pixels.name} ({pixels.why}); --pixels sets it")
-    if labels and labels.guessed:
-        notes.append(f"guess: labels are {', '.join(labels.names)} ({labels.why}); --labels sets them")
-    if labels and labels.compliant_guessed:
-        notes.append(f"guess: {labels.compliant} is fine at the door, by its name; --compliant sets it")
-    if labels and labels.background_guessed:
-        notes.append(f"guess: {labels.background} means that it is no face, by its name; --background sets it")
-    if job.options.golden == "held-back" and not job.pictures.drawn:
-        count = len(chosen.golden["inputs"])
-        notes.append(f"{count} of your held-back pictures travel in the file; --golden drawn takes drawings instead")
-    warnings = filter(None, (labels.warning if labels else "", chosen.warning))
-    return (*notes, *verify.coarseness_of(job.shares_of(attempt.parity)), *warnings)
 
 
 def _size_of(path: Path) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converter.noise import Progress
+from converter.noise import ProgressLine
 from edge.contracts import Floats, Image
 from edge.inference.bundle import GOLDEN_ABSOLUTE, GOLDEN_QUANTA, Golden, Model
 
@@ -25,10 +25,13 @@ class Chosen:
     warning: str
 
 
-def choose(model: Model, steps: list[float], candidates: Image, count: int, progress: Progress) -> Chosen:
+def choose(
+    model: Model, steps: list[float], candidates: Image, count: int, progress: ProgressLine, colour: bool
+) -> Chosen:
     """``count`` of ``candidates`` (n, height, width, 3) RGB bytes, with what ``model`` answers.
 
-    ``steps`` holds the quantization step of each output, 0 for float ones.
+    ``steps`` holds the quantization step of each output, 0 for float ones. ``colour`` is False for a model of one
+    channel, which hardly notices swapped colours.
     """
     answers, swapped = [], []
     for i, image in enumerate(candidates):
@@ -42,7 +45,7 @@ def choose(model: Model, steps: list[float], candidates: Image, count: int, prog
         golden[f"output_{k}"] = np.concatenate(column)
     spread = max(float(np.abs(answers[i] - answers[j]).max()) for i in picks for j in picks)
     swap = float(moved[picks].max())
-    return Chosen(golden, spread, swap, _warning(spread, swap))
+    return Chosen(golden, spread, swap, _warning(spread, swap if colour else np.inf))
 
 
 def _allowed_units(outputs: list[Floats], steps: list[float]) -> Floats:

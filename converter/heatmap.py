@@ -1,17 +1,16 @@
-"""A second output that shows where the model looked: class activation maps (Zhou et al. 2016, arXiv:1512.04150).
+"""A second output that shows which part of the picture decided: class activation maps (Zhou et al. 2016,
+arXiv:1512.04150).
 
-A classifier that averages its last convolution's features and weighs the averages gives, weighing before averaging,
-a map for every label. That is one 1 x 1 convolution with the last layer's own weights: next to nothing to compute,
-and the labels' own branch is left as it was.
+A classifier that averages its last convolution's features and weighs the averages gives, weighing before averaging, a
+map for every label: one 1 x 1 convolution with the last layer's own weights. A head of two dense layers (the
+tutorials') is not linear; its map takes the hidden layer, with its activation, at every place before averaging.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from converter.load import Source
-from converter.pixels import full_probabilities
 from edge.contracts import Box, Floats, Heat, Image
 from edge.errors import ConversionError
 from edge.reporting.annotate import draw_heat
@@ -19,50 +18,53 @@ from edge.stages.classify import heat_of
 
 BETWEEN = ("Dropout", "Flatten", "Reshape", "ActivityRegularization", "InputLayer")
 """Layers between pooling and the last one that change nothing at inference but the shape."""
+SUPPORTED = "average pooling, then one or two Dense layers (Dropout and Flatten may stand between them)"
 
 
-def with_heatmap(source: Source) -> Source:
+def mapped_model(model: Any, path: Path, keras: Any) -> Any:
     """The same classifier with a second output (n, height, width, neurons), a map for each neuron.
 
-    Raises :class:`edge.errors.ConversionError` where it does not end in average pooling and one dense layer.
+    ``keras`` is the library that made it (Keras 3 or tf_keras). Raises ConversionError where the head is another than
+    :data:`SUPPORTED`.
     """
-    import keras
-    import tensorflow as tf
+    body, pool, dense = _head_of(model, path)
+    features = pool.input
+    for i, layer in enumerate(dense):
+        last = i == len(dense) - 1
+        made = keras.layers.Conv2D(
+            layer.units,
+            1,
+            use_bias=not last and layer.use_bias,
+            activation=None if last else layer.activation,
+            name="heatmap" if last else f"heatmap_{i}",
+        )
+        features = made(features)
+        kernel, *bias = layer.get_weights()
+        made.set_weights([kernel[None, None], *([] if last else bias)])
+    return keras.Model(body.inputs, [body.outputs[0], features])
 
-    pool, dense = _head_of(source)
-    # Layers hold the graph's own tensors; what went into the pooling is the last feature map.
-    maps = keras.layers.Conv2D(dense.units, 1, use_bias=False, name="heatmap")
-    model = keras.Model(source.keras_model.inputs, [source.keras_model.outputs[0], maps(pool.input)])
-    maps.set_weights([dense.get_weights()[0][None, None]])
 
-    def forward(pixels: Any) -> tuple[Any, ...]:
-        return tuple(model(pixels, training=False))
-
-    return replace(source, forward=forward, compiled=tf.function(forward), model=model)
-
-
-def _head_of(source: Source) -> tuple[Any, Any]:
-    layers = [layer for layer in getattr(source.keras_model, "layers", ()) if type(layer).__name__ not in BETWEEN]
-    pool: Any
-    dense: Any
-    pool, dense = layers[-2:] if len(layers) > 1 else (None, None)
+def _head_of(model: Any, path: Path) -> tuple[Any, Any, list[Any]]:
+    """(model, pooling layer, dense layers after it)."""
+    layers = [layer for layer in getattr(model, "layers", ()) if type(layer).__name__ not in BETWEEN]
+    kinds = [type(layer).__name__ for layer in layers]
+    dense = next((i for i, kind in enumerate(reversed(kinds)) if kind != "Dense"), len(kinds))
+    pool: Any = layers[-dense - 1] if 1 <= dense <= 2 and len(layers) > dense else None
     whole = type(pool).__name__ == "GlobalAveragePooling2D" or (
         type(pool).__name__ == "AveragePooling2D" and tuple(pool.output.shape[1:3]) == (1, 1)
     )
-    if type(dense).__name__ != "Dense" or not whole or source.task != "classifier":
-        ends = " -> ".join(type(layer).__name__ for layer in layers[-3:]) or "a SavedModel"
-        raise ConversionError(
-            f"--heatmap: {source.path} ends in {ends}, expected average pooling and then one Dense layer; leave it away"
-        )
-    return pool, dense
+    if not whole:
+        ends = " -> ".join(kinds[-3:]) or "layers that are not known"
+        raise ConversionError(f"--heatmap: {path} ends in {ends}; expected {SUPPORTED}; convert without --heatmap")
+    return model, pool, layers[-dense:]
 
 
 def overlay(image: Image, answer: Floats, maps: Floats) -> Image:
     """A copy of a model's input (height, width, 3) RGB under the map of the label it was given.
 
-    ``answer`` (neurons,) and ``maps`` (h, w, neurons) are what the model said of it. The edge draws the same.
+    ``answer`` (neurons,) and ``maps`` (h, w, neurons) are the model's answers to it. The edge draws the same.
     """
-    label = int(full_probabilities(answer[None])[0].argmax())
+    label = int(answer.argmax()) if len(answer) > 1 else int(answer[0] > 0.5)
     shown, (height, width) = image.copy(), image.shape[:2]
     draw_heat(shown, Heat(Box(0, 0, width, height), heat_of(maps, label)))
     return shown

@@ -1,4 +1,4 @@
-"""Progress for the person waiting, and quiet from the libraries that would talk over it."""
+"""Progress for the user, and silence from the libraries that would print over it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SHOWN_EVERY_S = 0.2
 """On a terminal a counter is redrawn at most this often; elsewhere it is not shown, only whole lines are."""
 
 
-class Progress:
-    """Tells what is being done, on ``stream``; None says nothing (the Python API's default)."""
+class ProgressLine:
+    """Prints the current step on ``stream``; None prints nothing (the Python API's default)."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -26,7 +26,7 @@ class Progress:
         self._pending = False
 
     @classmethod
-    def on_stderr(cls) -> Progress:
+    def on_stderr(cls) -> ProgressLine:
         """On a duplicate of stderr, which :func:`quiet` leaves alone; on stderr itself where it has no file."""
         try:
             return cls(os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8"))
@@ -52,7 +52,7 @@ class Progress:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send what native code and Python write to stdout and stderr into a file that nobody reads.
+    """Send what native code and Python write to stdout and stderr into a temporary file.
 
     TensorFlow's converter prints from C++ to both, past :mod:`sys`; only the file descriptors themselves hold it.
     This is of the whole process, so blocks are kept short: a conversion's calls into TensorFlow and no more.

@@ -14,18 +14,10 @@ from typing import Any
 import numpy as np
 
 from converter.load import Source
-from converter.noise import Progress, quiet
-from converter.pixels import Pixels
+from converter.noise import ProgressLine, quiet
+from converter.scaling import Pixels
 from edge.contracts import Image
 from edge.errors import ConversionError
-
-SCHEMES = {
-    "int8": "weights and activations in 8 bits, bytes in and out: smallest and fastest on an Arm core",
-    "dynamic": "weights in 8 bits, arithmetic in float: small, slower than int8, no calibration",
-    "float16": "weights in 16 bits, arithmetic in float: half the size, answers as the Keras model's",
-    "float32": "nothing is rounded: as large and as slow as the Keras model, and as right",
-}
-"""What each scheme does; ``auto`` tries them smallest first, which is this order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +28,11 @@ class Quantized:
     unrounded: bytes | None
 
 
-def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progress: Progress) -> Quantized:
-    """``source`` as TFLite taking RGB bytes (1, height, width, 3); a detector's scores come before its boxes.
+def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progress: ProgressLine) -> Quantized:
+    """``source`` as TFLite taking bytes (1, height, width, channels); a detector's scores come before its boxes.
 
-    ``images`` (n, height, width, 3) uint8 set the ranges of int8. The input is uint8 for int8 and float32 holding
-    0..255 for the others. Raises :class:`edge.errors.ConversionError` where TensorFlow cannot convert the model.
+    ``images`` (n, height, width, channels) uint8 set the ranges of int8. The input is uint8 for int8 and float32
+    holding 0..255 for the others. Raises ConversionError where TensorFlow cannot convert the model.
     """
     with quiet():
         import tensorflow as tf
@@ -62,12 +54,12 @@ def quantize(source: Source, pixels: Pixels, images: Image, scheme: str, progres
 
 
 def _converter_class(tf: Any) -> Any:
-    """TFLiteConverter that keeps the float32 file int8 is made from: a conversion anew would take nearly as long."""
+    """TFLiteConverter that keeps the float32 file int8 is made from: a second conversion would take nearly as long."""
 
     class Converter(tf.lite.TFLiteConverter):
         unrounded: bytes | None = None
 
-        # TensorFlow's own hook, of a name it may change: then nothing is kept, and float32 is converted anew.
+        # TensorFlow's own hook, of a name it may change: then nothing is kept, and float32 is converted once more.
         def _quantize(self, result: bytes, *rest: Any) -> Any:
             self.unrounded = bytes(result)
             return super()._quantize(result, *rest)
@@ -78,17 +70,17 @@ def _converter_class(tf: Any) -> Any:
 def graph_of(source: Source, pixels: Pixels) -> tuple[Any, Any]:
     """The TensorFlow function from bytes, as float32, to outputs, and the one shape it is for.
 
-    With the batch left open every reshape would be computed anew at each frame.
+    With the batch left open every reshape would be computed again at each frame.
     """
     import tensorflow as tf
 
     def run(image: Any) -> list[Any]:
         return list(source.forward(pixels.apply(image)))
 
-    return tf.function(run), tf.TensorSpec((1, source.height, source.width, 3), tf.float32, name="pixels")
+    return tf.function(run), tf.TensorSpec((1, source.height, source.width, source.channels), tf.float32, name="pixels")
 
 
-def _configure(converter: Any, scheme: str, images: Image, progress: Progress) -> None:
+def _configure(converter: Any, scheme: str, images: Image, progress: ProgressLine) -> None:
     import tensorflow as tf
 
     if scheme == "float32":
@@ -106,7 +98,7 @@ def _configure(converter: Any, scheme: str, images: Image, progress: Progress) -
         converter.inference_output_type = tf.uint8
 
 
-def _samples(images: Image, progress: Progress) -> Iterator[list[np.ndarray[Any, Any]]]:
+def _samples(images: Image, progress: ProgressLine) -> Iterator[list[np.ndarray[Any, Any]]]:
     """Pictures one by one as float32; the first has black and white set in its corners.
 
     With 0 and 255 seen, the input's step is exactly 1 and its zero exactly 0: camera bytes go in untouched.
@@ -120,7 +112,7 @@ def _samples(images: Image, progress: Progress) -> Iterator[list[np.ndarray[Any,
 
 
 def _ordered(flatbuffer: bytes) -> bytes:
-    """The same file with outputs ordered by rank and last axis; the converter orders them by its own lights.
+    """The same file with outputs ordered by rank and last axis; the converter has an order of its own.
 
     So labels come before their maps, and scores before boxes.
     """

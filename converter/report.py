@@ -1,4 +1,4 @@
-"""What a conversion found, told: a few lines for the terminal, report.json for programs, report.html for people."""
+"""Results of a conversion: a few lines for the terminal, report.json for programs, report.html for people."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import cv2
 import msgspec
 import numpy as np
 
-from converter.flow import Conversion
 from converter.heatmap import overlay
+from converter.options import changed
+from converter.results import Conversion
 from converter.verify import Counts, Parity
 from converter.write import write
 from edge.contracts import Floats, Image
@@ -25,20 +26,25 @@ BINS = 10
 COLUMNS = 6
 
 
-def summary(conversion: Conversion) -> str:
-    """A few lines: what the file is, how close it is to Keras, what replay will notice."""
-    contract, parity = conversion.contract, conversion.parity
-    spec = contract.input
-    lines = [
-        f"{conversion.target}: {contract.task}, {spec.width} x {spec.height} {spec.colour}, {contract.quantization}, "
-        f"{len(conversion.bundle) / MEGABYTE:.2f} MB (Keras {conversion.source_bytes / MEGABYTE:.2f} MB)",
-    ]
+def summary(conversion: Conversion, target: Path | None = None) -> str:
+    """What to know in ten seconds: the verdict, how good the file is, how close to Keras, and what was concluded.
+
+    ``target`` is the file as the user knows it, where it is written elsewhere first.
+    """
+    contract, parity, spec = conversion.contract, conversion.parity, conversion.contract.input
+    verdict = "passed the gate" if conversion.passed else "DID NOT PASS the gate; no model was written"
+    lines = [f"{target or conversion.target}: {verdict}", *_quality_lines(conversion)]
+    pictures = "composed" if conversion.calibration.drawn else "held-back"
+    lines.append(agreement_line(parity, pictures))
     if contract.labels:
-        lines.append(f"labels: {', '.join(contract.labels)}; fine at the door: {contract.compliant}")
-    lines.append(f"pixels: {conversion.pixels.name} ({conversion.pixels.why})")
-    lines.append(agreement_line(parity, "drawn" if conversion.calibration.drawn else "held-back"))
-    for label, recall in parity.float_recall.items():
-        lines.append(f"recall of {label}: Keras {recall:.2%}, TFLite {parity.tflite_recall[label]:.2%}")
+        background = f"; no face: {contract.background}" if contract.background else ""
+        lines.append(f"labels: {', '.join(contract.labels)}; mask worn rightly: {contract.compliant}{background}")
+    lines.append(f"pixels: {conversion.pixels.name} {conversion.pixels.colour} ({conversion.pixels.why})")
+    lines.append(
+        f"file: {contract.task}, {spec.width} x {spec.height} {spec.colour}, {contract.quantization} "
+        f"({contract.reason}), {len(conversion.bundle) / MEGABYTE:.2f} MB (Keras "
+        f"{conversion.source_bytes / MEGABYTE:.2f} MB)"
+    )
     lines.append(
         f"golden inputs: {len(conversion.golden.golden['inputs'])}; answers spread {conversion.golden.spread:.1f}, a "
         f"colour swap moves them {conversion.golden.swap:.1f} times what replay allows"
@@ -47,6 +53,32 @@ def summary(conversion: Conversion) -> str:
         lines.append(f"ONNX {agreement_line(conversion.onnx.parity, 'same')}")
     lines.append("time: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in conversion.seconds.items()))
     return "\n".join(lines)
+
+
+def _quality_lines(conversion: Conversion) -> list[str]:
+    """Accuracy and the recall of faces without a mask, which come first."""
+    parity, labels = conversion.parity, conversion.labels
+    if labels is None:
+        return []
+    if parity.float_confusion is None or not parity.float_confusion.sum():
+        found = conversion.identified
+        if found.accuracy is None:
+            return []
+        kind = "composed pictures" if conversion.calibration.drawn else "pictures that no person labelled"
+        return [f"accuracy: {found.accuracy:.1%} of {found.pictures} {kind}"]
+    split = "held back by the table's own split" if conversion.calibration.split else "held back"
+    shown = int(parity.float_confusion.sum())
+    accuracies = [
+        f"{name} {np.trace(counts) / max(1, counts.sum()):.2%}"
+        for name, counts in (("Keras", parity.float_confusion), ("TFLite", parity.tflite_confusion))
+        if counts is not None
+    ]
+    lines = [f"accuracy: {', '.join(accuracies)} of {shown} pictures {split}"]
+    names = sorted(parity.float_recall, key=lambda name: name != labels.dangerous)
+    return lines + [
+        f"recall of {name}: Keras {parity.float_recall[name]:.2%}, TFLite {parity.tflite_recall[name]:.2%}"
+        for name in names
+    ]
 
 
 def agreement_line(parity: Parity, pictures: str) -> str:
@@ -68,35 +100,69 @@ def report_paths(target: Path) -> tuple[Path, Path]:
     return target.with_suffix(".report.json"), target.with_suffix(".report.html")
 
 
-def worst_path(target: Path) -> Path:
-    """Where the worst pictures of the model file ``target`` go, if it is not good enough."""
-    return target.with_suffix(".worst.png")
+def rejected_paths(target: Path) -> tuple[Path, Path, Path]:
+    """Where a report goes when no model was written: JSON, HTML, worst pictures.
+
+    These names are only fmd's and are replaced by the next run, so a failed run is in nobody's way.
+    """
+    return (
+        target.with_suffix(".rejected.json"),
+        target.with_suffix(".rejected.html"),
+        target.with_suffix(".rejected.png"),
+    )
 
 
-def write_report(conversion: Conversion) -> tuple[Path, Path]:
+def write_report(conversion: Conversion, target: Path | None = None) -> tuple[Path, Path]:
     """Write ``NAME.report.json`` and ``NAME.report.html`` beside the model file; returns their paths.
 
-    The page holds pictures of the calibration set, so it is for whoever may see those.
+    The page holds pictures of the calibration set: it is for people who may see those.
     """
     as_json, as_html = report_paths(conversion.target)
     write(as_json, msgspec.json.format(msgspec.json.encode(as_data(conversion)), indent=1))
-    write(as_html, page(conversion).encode())
+    write(as_html, page(conversion, target).encode())
     return as_json, as_html
+
+
+def write_rejected(conversion: Conversion, target: Path | None, report: bool) -> list[Path]:
+    """Write the report of a conversion that did not pass (if ``report``) and its worst pictures; returns the paths."""
+    as_json, as_html, worst = rejected_paths(conversion.target)
+    write(worst, _png(worst_sheet(conversion)))
+    if not report:
+        return [worst]
+    write(as_json, msgspec.json.format(msgspec.json.encode(as_data(conversion)), indent=1))
+    write(as_html, page(conversion, target).encode())
+    return [as_json, as_html, worst]
 
 
 def as_data(conversion: Conversion) -> dict[str, Any]:
     """Everything the page shows, as plain values."""
     parity, labels = conversion.parity, conversion.contract.labels
-    names = conversion.calibration.proof.names
+    names, truth = conversion.calibration.proof.names, conversion.calibration.proof.labels
     return {
         "passed": conversion.passed,
         "failures": list(conversion.failures),
-        "notes": list(conversion.notes),
+        "notes": [str(note) for note in conversion.notes],
+        "options": changed(conversion.options),
+        "split_used": conversion.calibration.split,
         "contract": msgspec.to_builtins(conversion.contract),
         "bytes": {"keras": conversion.source_bytes, "tflite": len(conversion.bundle)},
         "seconds": {step: round(seconds, 3) for step, seconds in conversion.seconds.items()},
         "inference_ms": {name: round(value, 3) for name, value in conversion.inference_ms.items()},
         "parity": parity.numbers(),
+        "quality": {
+            name: quality(counts, labels)
+            for name, counts in (("keras", parity.float_confusion), ("tflite", parity.tflite_confusion))
+            if counts is not None and counts.sum()
+        },
+        "hypotheses": [
+            {
+                "pixels": r.pixels.name,
+                "colour": r.pixels.colour,
+                "accuracy": round(r.accuracy, 4),
+                "pictures": len(r.answers),
+            }
+            for r in conversion.identified.ranking
+        ],
         "gate": [
             {"what": s.what, "lost": s.lost, "pictures": s.pictures, "allowed": round(s.allowed, 6), "failed": s.failed}
             for s in conversion.shares
@@ -113,11 +179,25 @@ def as_data(conversion: Conversion) -> dict[str, Any]:
             "tflite": _listed(parity.tflite_confusion),
         },
         "reliability": {
-            "keras": reliability(parity.float_answers, labels, conversion.calibration.proof.labels),
-            "tflite": reliability(parity.tflite_answers, labels, conversion.calibration.proof.labels),
+            "keras": reliability(parity.float_answers, labels, truth),
+            "tflite": reliability(parity.tflite_answers, labels, truth),
         },
         "layers": [{"layer": name, "loss": round(loss, 5)} for name, loss in conversion.layers],
     }
+
+
+def quality(counts: Counts, labels: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, and precision, recall and F1 of each label, of (labels, labels) counts: row truth, column answer."""
+    found: dict[str, Any] = {"accuracy": round(float(np.trace(counts) / max(1, counts.sum())), 5)}
+    for i, label in enumerate(labels):
+        right, shown, said = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
+        found[label] = {
+            "precision": round(right / said, 5) if said else None,
+            "recall": round(right / shown, 5) if shown else None,
+            "f1": round(2 * right / (said + shown), 5) if said + shown else None,
+            "pictures": shown,
+        }
+    return found
 
 
 def _listed(counts: Counts | None) -> list[list[int]]:
@@ -189,44 +269,76 @@ def _tile(image: Image, lines: Sequence[str], disagreeing: bool) -> Image:
     return tile
 
 
-def write_worst(conversion: Conversion) -> Path:
-    """Write the sheet of the worst pictures as ``NAME.worst.png`` beside the model file; returns its path."""
-    path = worst_path(conversion.target)
-    write(path, _png(worst_sheet(conversion)))
-    return path
-
-
 def _png(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
 
 
-def page(conversion: Conversion) -> str:
+def page(conversion: Conversion, target: Path | None = None) -> str:
     """The report as one HTML page that needs no other file."""
     data = as_data(conversion)
     contract = msgspec.json.format(msgspec.json.encode(conversion.contract), indent=1).decode()
     sheet = base64.b64encode(_png(worst_sheet(conversion))).decode()
-    verdict = "passed" if conversion.passed else "NOT PASSED: " + "; ".join(conversion.failures)
+    verdict = "The gate was passed." if conversion.passed else "NOT PASSED: " + "; ".join(conversion.failures)
+    title = html.escape((target or conversion.target).name)
     parts = [
-        f"<h1>{html.escape(str(conversion.target.name))}</h1>",
-        f"<p class={'good' if conversion.passed else 'bad'}>The gate was {html.escape(verdict)}.</p>",
-        f"<pre>{html.escape(summary(conversion))}</pre>",
-        _list("Notes", data["notes"]),
-        _table("Gate", _gate_rows(conversion)),
-        _table("Sizes and times", _size_rows(data)),
+        f"<h1>{title}</h1>",
+        f"<p class={'good' if conversion.passed else 'bad'}>{html.escape(verdict)}</p>",
+        f"<pre>{html.escape(summary(conversion, target))}</pre>",
+        "<p>This page shows faces of your calibration pictures. Treat it as you treat those.</p>",
+        _list("What to know: decisions, guesses, improvements", data["notes"]),
+        _quality_table(data["quality"], conversion.contract.labels),
+        _table("Gate: pictures lost by the conversion", _gate_rows(conversion)),
         _confusions(conversion),
-        "<h2>Differences</h2>",
-        _bars(data["difference_histogram"], "largest difference of a picture's probabilities", "pictures"),
+        "<h2>How far Keras and TFLite are apart</h2>"
+        "<p>Each picture counts once, by its largest difference of a probability. All bars should stand left.</p>",
+        _bars(data["difference_histogram"], "largest difference of a probability (0 to 1)", "number of pictures"),
         _reliability_plot(data["reliability"]),
-        "<h2>The pictures they differ most on</h2><p>K is Keras, T is TFLite; red where the labels differ.</p>",
-        f'<img alt="worst pictures" src="data:image/png;base64,{sheet}">',
+        "<h2>Pictures on which they differ most</h2>"
+        "<p>K is Keras, T is TFLite, each with its label and probability; red where the labels differ.</p>",
+        f'<img alt="pictures with the largest differences" src="data:image/png;base64,{sheet}">',
         _heatmaps(conversion),
-        _table("Layers that lose most", [(x["layer"], f"{x['loss']:.4f}") for x in data["layers"]]),
+        _table(
+            "Layers that lose most (share of the signal)", [(x["layer"], f"{x['loss']:.4f}") for x in data["layers"]]
+        ),
+        _table(
+            "Pixel scalings tried",
+            [
+                (f"{h['pixels']} {h['colour']}", f"{h['accuracy']:.1%} of {h['pictures']} right")
+                for h in data["hypotheses"]
+            ],
+        ),
+        _table("Sizes and times", _size_rows(data)),
+        _table("Options that differ from the defaults", sorted(data["options"].items())),
         f"<h2>Contract</h2><pre>{html.escape(contract)}</pre>",
     ]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>{html.escape(conversion.target.name)}</title><style>{STYLE}</style>" + "\n".join(parts) + "</html>\n"
+        f"<title>{title}</title><style>{STYLE}</style>" + "\n".join(parts) + "</html>\n"
     )
+
+
+def _hypothesis_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{h['pixels']} {h['colour']}", f"{h['accuracy']:.1%} of {h['pictures']} right") for h in data["hypotheses"]
+    ]
+
+
+def _quality_table(found: dict[str, Any], labels: Sequence[str]) -> str:
+    """Accuracy, precision, recall and F1 of both models, side by side."""
+    if not found:
+        return ""
+    rows = []
+    for name, numbers in found.items():
+        rows.append(f"<tr><th>{name}</th><th>accuracy</th><td colspan=4>{numbers['accuracy']:.2%}</td></tr>")
+        for label in labels:
+            cells = "".join(
+                f"<td>{'' if numbers[label][key] is None else format(numbers[label][key], '.2%')}</td>"
+                for key in ("precision", "recall", "f1")
+            )
+            shown = numbers[label]["pictures"]
+            rows.append(f"<tr><th>{name}</th><th>{html.escape(label)}</th>{cells}<td>{shown}</td></tr>")
+    head = "<tr><th>model</th><th>label</th><th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr>"
+    return f"<h2>Quality on the held-back pictures</h2><table>{head}{''.join(rows)}</table>"
 
 
 STYLE = (
@@ -247,7 +359,7 @@ def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _gate_rows(conversion: Conversion) -> list[tuple[str, str]]:
-    """Each share of the gate: what was lost of how many, what may be, and what so few pictures cannot tell."""
+    """Each share of the gate: what was lost of how many, what may be, and the resolution of a small proof."""
     return [
         (
             s.what,
@@ -275,7 +387,7 @@ def _confusions(conversion: Conversion) -> str:
             f"<tr><th>{html.escape(label)}</th>{''.join(f'<td>{int(v)}</td>' for v in row)}</tr>"
             for label, row in zip(labels, counts if counts is not None else (), strict=False)
         )
-        tables.append(f"<h3>{name}</h3><table><tr><th>shown \\ said</th>{head}</tr>{rows}</table>")
+        tables.append(f"<h3>{name}</h3><table><tr><th>truth (rows), answer (columns)</th>{head}</tr>{rows}</table>")
     return "<h2>Confusion</h2>" + "".join(tables)
 
 
@@ -285,7 +397,8 @@ def _heatmaps(conversion: Conversion) -> str:
         return ""
     sheet = base64.b64encode(_png(heat_sheet(conversion))).decode()
     return (
-        "<h2>Where it looked</h2><p>Red speaks for the label given, blue against it.</p>"
+        "<h2>Heat maps of the golden inputs</h2>"
+        "<p>Red places speak for the label that was given, blue ones against it.</p>"
         f'<img alt="heat maps" src="data:image/png;base64,{sheet}">'
     )
 
@@ -325,8 +438,11 @@ def _reliability_plot(data: dict[str, list[dict[str, float]]]) -> str:
         lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
     return (
         "<h2>Confidence against the share that is right</h2>"
+        "<p>On the grey line a model is right as often as it claims; below it, it claims too much.</p>"
         '<svg width="420" height="290" font-size="12"><line x1="40" y1="260" x2="280" y2="20" stroke="#bbb"/>'
         + "".join(lines)
-        + '<text x="40" y="278">0</text><text x="272" y="278">1</text><text x="120" y="285">confidence</text>'
+        + '<text x="40" y="278">0</text><text x="272" y="278">1</text>'
+        '<text x="60" y="288">confidence of the answer (0 to 1)</text>'
+        '<text x="44" y="16">share of right answers (0 to 1)</text>'
         '<text x="300" y="60" fill="#47a">Keras</text><text x="300" y="80" fill="#c50">TFLite</text></svg>'
     )

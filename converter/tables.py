@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,34 @@ def read_folders(root: Path) -> list[Picture]:
     ]
 
 
+def read_class_folders(folders: Sequence[Path]) -> list[list[Picture]]:
+    """Pictures of each of ``folders``; folders of one class each (``with_mask/``, ``without_mask/``) are one table."""
+    single = [folder for folder in folders if _is_one_class(folder)]
+    several = [read_folders(folder) for folder in folders if folder not in single]
+    if not single:
+        return several
+    if len({folder.name for folder in single}) < 2 and not several:
+        raise DataError(
+            f"{single[0]}: holds pictures of one class; give the folder above it, or the folder of each class in turn"
+        )
+    table = [
+        Picture(path, (), folder.name, "train", _difference_hash(path), f"{folder.name}/{path.relative_to(folder)}")
+        for folder in single
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PICTURE_SUFFIXES
+    ]
+    return [*several, table]
+
+
+def _is_one_class(folder: Path) -> bool:
+    """Whether pictures lie in ``folder`` itself: then it is a class and not a folder of classes."""
+    if not folder.is_dir() or (folder / "split.csv").is_file():
+        return False
+    return any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir())
+
+
 def read_split(table: Path) -> list[Picture]:
+    """Pictures of a split.csv (image,label,group,split), which lies beside the class folders."""
     out = []
     for where, row in read_rows(table):
         try:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from converter.noise import Progress
+from converter.noise import ProgressLine
+from converter.options import Gate
 from edge.contracts import Box, Floats, Image
 from edge.inference.bundle import Model
 from edge.stages.detect import MAX_IOU, STRIDES, cell_centres, decode, faces_among, reach_of
@@ -24,17 +25,6 @@ FACE_SCORE = 0.5
 threshold fall to either side of it without a face being lost."""
 FACE_SLACK = 0.1
 SAME_FACE_IOU = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a converted model must reach. Shares are 0..1; recall drops count only downwards."""
-
-    agreement: float = 0.995
-    dangerous_recall_drop: float = 0.002
-    recall_drop: float = 0.005
-    mean_difference: float = 0.02
-    faces: float = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +66,7 @@ class Parity:
         return {name: round(value, 5) for name, value in found.items()}
 
 
-def tflite_outputs(model: Model, images: Image, progress: Progress) -> list[Floats]:
+def tflite_outputs(model: Model, images: Image, progress: ProgressLine) -> list[Floats]:
     """Outputs of (n, height, width, 3) RGB bytes, one inference each as at the door; float32, first axis n."""
     rows = []
     for i, image in enumerate(images):
@@ -212,12 +202,12 @@ class Share:
         return self.lost > self.allowed * self.pictures + 1e-9
 
     def resolution(self) -> str:
-        """What a proof of this size can tell; empty where it is fine enough for the gate."""
+        """Resolution of a proof of this size; empty where it is fine enough for the gate."""
         if not self.coarse:
             return ""
         return (
             f"with {self.pictures} pictures one is {100 / self.pictures:.2f} points, so none may be lost; "
-            f"{self.needed} would tell {100 * self.allowed:.2f} points"
+            f"{self.needed} would resolve {100 * self.allowed:.2f} points"
         )
 
     def failure(self) -> str:
@@ -232,7 +222,7 @@ class Share:
 
 
 def shares_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: str) -> tuple[Share, ...]:
-    """The shares the gate of a classifier looks at: equal labels, then the recall of every label with pictures."""
+    """The shares in the gate of a classifier: equal labels, then the recall of every label with pictures."""
     shares = [Share("labels disagree", len(parity.disagreeing), parity.pictures, 1 - gate.agreement)]
     confusions = (parity.float_confusion, parity.tflite_confusion)
     for i, label in enumerate(labels):
@@ -258,10 +248,10 @@ def failures_of(parity: Parity, gate: Gate, labels: Sequence[str], dangerous: st
 
 
 def coarseness_of(shares: Sequence[Share]) -> tuple[str, ...]:
-    """What a proof of so few pictures cannot tell, a sentence each; empty for one that is large enough.
+    """What is below the resolution of so few pictures, a sentence each; empty for one that is large enough.
 
     Where none of n was lost, the share lost of all there are may still be 3/n (the "rule of three", Hanley and
-    Lippman-Hand 1983): a pass on a small proof is a weaker one, and is told to be.
+    Lippman-Hand 1983): a pass on a small proof is a weaker one, and the note says so.
     """
     return tuple(
         f"the proof is small for its gate: {share.what.removesuffix(' is lower than in Keras')}: "

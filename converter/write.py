@@ -20,14 +20,14 @@ def check_target(target: Path, force: bool) -> None:
     if not target.parent.is_dir():
         raise ConversionError(f"{target}: its folder does not exist; make it first: mkdir -p {target.parent}")
     try:
-        # Rights alone do not tell: file systems are mounted read-only, too.
+        # Permissions do not suffice: file systems are mounted read-only, too.
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise ConversionError(f"{target}: cannot write there: {error.strerror}; give another place with -o") from error
 
 
 def write(target: Path, data: bytes) -> None:
-    """Put ``data`` at ``target``. Whatever goes wrong, or whoever interrupts, no half file stays behind."""
+    """Put ``data`` at ``target``. On errors and interrupts alike, no partial file stays behind."""
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:

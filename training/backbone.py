@@ -25,7 +25,15 @@ def mobilenet_v2(size: int, weights: str | None, alpha: float = 1.0) -> keras.Mo
         input_tensor=scaled, input_shape=shape, alpha=alpha, include_top=False, weights=None
     )
     if weights is not None:
-        donor = keras.applications.MobileNetV2(input_shape=shape, alpha=alpha, include_top=False, weights=weights)
+        try:
+            donor = keras.applications.MobileNetV2(input_shape=shape, alpha=alpha, include_top=False, weights=weights)
+        # What keras.utils.get_file raises without a network is a bare Exception.
+        except Exception as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(
+                f"--weights {weights}: cannot be loaded ({said}); connect to the internet once, or give a "
+                "MobileNetV2 .weights.h5 without top, or --weights none"
+            ) from error
         _copy(donor, base)
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converter import tables
+from converter.keras_files import add_notes
 from edge.contracts import Floats, Image
 from edge.errors import DataError, RuntimeMissingError
 from edge.inference.bundle import Model
@@ -190,7 +191,7 @@ def train_cnn(name: str, kernel: int, sets: Sets, plan: Plan) -> Result:
     def predict(images: list[Image]) -> Floats:
         return np.asarray(model.predict_on_batch(_stacked(images, CNN_SIZE)))
 
-    cost = Cost(milliseconds(predict, sets), _saved(model, name, plan.out))
+    cost = Cost(milliseconds(predict, sets), _saved(model, name, sets.labels, plan.out))
     return Result(name, sets.labels, _tested(predict, sets), _rows(history.history), train_s, cost)
 
 
@@ -206,10 +207,11 @@ def _rows(history: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
     ]
 
 
-def _saved(model: keras.Model, name: str, out: Path) -> float:
-    """Save a model without its optimizer; return its file's size in MB."""
+def _saved(model: keras.Model, name: str, labels: Sequence[str], out: Path) -> float:
+    """Save a model for those who want it; returns its file's size in MB (without an optimizer)."""
     path = out / f"{name.replace(' ', '-')}.keras"
     model.save(path, include_optimizer=False)
+    add_notes(path, {"labels": list(labels), "pixels": "0..255", "colour": "RGB"})
     return path.stat().st_size / 1e6
 
 
@@ -326,7 +328,9 @@ def train_mobilenet(base: keras.Model, features: Mapping[str, Floats], sets: Set
     train_s = time.monotonic() - began_s
     whole = keras.Model(base.input, model(base.output))
     matrices = _matrices(lambda kept: model.predict(kept, verbose=0).argmax(axis=1), features, sets)
-    cost = Cost(milliseconds(lambda images: _features(whole, images), sets), _saved(whole, "MobileNetV2", plan.out))
+    cost = Cost(
+        milliseconds(lambda images: _features(whole, images), sets), _saved(whole, "MobileNetV2", sets.labels, plan.out)
+    )
     return Result("MobileNetV2", sets.labels, matrices, rows, train_s, cost)
 
 

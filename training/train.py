@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converter import tables
+from converter.keras_files import noting
 from edge.contracts import WITHOUT_MASK, Box, Floats, Image
 from edge.errors import DataError
 from edge.stages.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
@@ -386,7 +387,9 @@ def train_classifier(
     losses = keras.losses.BinaryCrossentropy, keras.losses.CategoricalCrossentropy
     loss = losses[0 if one_neuron else 1](label_smoothing=LABEL_SMOOTHING)
     measure = classifier_measure(training, validation, labels, recipe.size)
-    return fit(recipe, training, saver(model, recipe.rounding), loss, Batches(recipe, draw), measure, "likelihood")
+    # For fmd-convert, which would have to guess them.
+    save = noting(saver(model, recipe.rounding), {"labels": list(labels), "pixels": "0..255", "colour": "RGB"})
+    return fit(recipe, training, save, loss, Batches(recipe, draw), measure, "likelihood")
 
 
 def begin_with(start: Path | None, model: keras.Model) -> None:

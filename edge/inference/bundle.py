@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +45,20 @@ GOLDEN_ABSOLUTE = 2e-3
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Input of a model: ``real = pixel * scale + offset`` for each channel of a pixel 0..255.
 
-    ``colour`` is the order of the channels that the model expects; :meth:`Model.run` takes RGB and swaps if needed.
+    ``colour`` is what the model expects: RGB, BGR, or one channel of luminance (GRAY). :meth:`Model.run` takes RGB and
+    converts it.
     """
 
     height: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     width: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     scale: float
     offset: float
-    colour: Literal["RGB", "BGR"] = "RGB"
+    colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input tensor."""
+        return 1 if self.colour == "GRAY" else 3
 
 
 Triple = tuple[float, float, float]
@@ -274,7 +281,8 @@ class Model:
         self._interpreter = interpreter
         self._table = _pixel_table(bundle.contract.input, interpreter)
         self.outputs = interpreter.outputs
-        wanted = (1, bundle.contract.input.height, bundle.contract.input.width, 3)
+        spec = bundle.contract.input
+        wanted = (1, spec.height, spec.width, spec.channels)
         if interpreter.input.shape != wanted:
             raise BundleError(
                 f"{source}: the model takes {interpreter.input.shape}, its contract says {wanted}; convert it again"
@@ -302,8 +310,7 @@ class Model:
 
         This is for callers that need only a few of the values.
         """
-        if self.contract.input.colour == "BGR":
-            pixels = pixels[:, :, ::-1]
+        pixels = in_colour(pixels, self.contract.input.colour)
         # A table of 256 entries is faster than arithmetic on every pixel, and rounds like the converter.
         tensor = pixels if self._table is None else self._table[pixels]
         return self._interpreter.run(tensor[None])
@@ -333,6 +340,13 @@ class Model:
                     )
                 worst = max(worst, difference / allowed)
         return worst
+
+
+def in_colour(pixels: Image, colour: str) -> Image:
+    """Return (height, width, 3) RGB bytes as a model takes them: RGB, BGR, or GRAY (height, width, 1)."""
+    if colour == "GRAY":
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None], np.uint8)
+    return pixels[:, :, ::-1] if colour == "BGR" else pixels
 
 
 def _pixel_table(spec: InputSpec, interpreter: Interpreter) -> npt.NDArray[np.generic] | None:

@@ -96,8 +96,18 @@ def sigmoid_keras(seeded: None, workshop: Path) -> Path:
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A calibration folder: 60 drawn faces in a folder a class."""
-    root = tmp_path_factory.mktemp("pictures")
-    images, kinds = drawn(90, 3)
+    return folder_of(90, tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="session")
+def many_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of 400: enough to decide between scalings that are nearly alike."""
+    return folder_of(600, tmp_path_factory.mktemp("many"))
+
+
+def folder_of(count: int, root: Path) -> Path:
+    """Class folders of ``count`` drawn faces, those of :data:`LABELS` alone."""
+    images, kinds = drawn(count, 3)
     for label in LABELS:
         (root / label).mkdir()
     for i, (image, kind) in enumerate(zip(images, kinds, strict=True)):

@@ -1,4 +1,4 @@
-"""What cannot be converted is told in one line, with what was wrong and what to do, and leaves no file behind."""
+"""What cannot be converted is reported in one line, with what was wrong and what to do, and leaves no file behind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from converter.cli import main
-from converter.flow import Options, convert
-from converter.noise import Progress
+from converter import Options, cli, convert
+from converter.noise import ProgressLine
 from converter.write import write
 from edge.errors import ConversionError, exit_code_of
 
 Made = Callable[[Path], Path]
+
+
+def main(words: list[str]) -> int:
+    """The command, its model opened in this process: a child would import TensorFlow for each test."""
+    return cli.main(words, isolated=False)
 
 
 def saved(path: Path, shape: tuple[int, ...], outputs: Callable[[Any], Any]) -> Path:
@@ -135,18 +139,18 @@ def of(shape: tuple[int, ...], units: int, activation: str | None) -> Made:
 MODELS: dict[str, tuple[Made, str]] = {
     "missing": (lambda folder: folder / "nothing.keras", "No such file"),
     "empty": (empty, "the file is empty"),
-    "text": (text, "not a Keras model"),
-    "git lfs pointer": (git_lfs_pointer, "not a Keras model"),
-    "foreign zip": (foreign_zip, "holds no model"),
+    "text": (text, "is a web page"),
+    "git lfs pointer": (git_lfs_pointer, "git lfs pull"),
+    "foreign zip": (foreign_zip, "is a zip that holds no model"),
     "cut hdf5": (cut_hdf5, "cut short or damaged"),
-    "weights alone": (weights_alone, "perhaps weights alone"),
+    "weights alone": (weights_alone, "holds weights and no model"),
     "lambda in keras": (with_lambda(".keras"), "--allow-code"),
     "lambda in hdf5": (with_lambda(".h5"), "--allow-code"),
     "custom layer": (with_custom_layer, "--custom-objects FILE.py"),
     "regression": (of((8, 8, 3), 1, None), "expected probabilities"),
     "logits": (of((8, 8, 3), 2, None), "keras.layers.Softmax"),
-    "imagenet": (of((8, 8, 3), 1000, "softmax"), "tells 1000 classes apart"),
-    "grey": (of((8, 8, 1), 2, "softmax"), "3 colour channels last"),
+    "imagenet": (of((8, 8, 3), 1000, "softmax"), "has 1000 classes"),
+    "two channels": (of((8, 8, 2), 2, "softmax"), "3 colour channels"),
     "channels first": (of((3, 8, 8), 2, "softmax"), "channels come first"),
     "two inputs": (two_inputs, "takes 2 inputs"),
     "nan weights": (with_nan, "NaN or infinity"),
@@ -159,7 +163,9 @@ MODELS: dict[str, tuple[Made, str]] = {
 def test_bad_model_is_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make, said = MODELS[name]
     source = make(tmp_path)
-    _fails(["--labels", "with_mask,without_mask", str(source)], said, tmp_path / "out.tflite", capfd)
+    _fails(
+        ["--labels", "with_mask,without_mask", "--pixels", "0..255", str(source)], said, tmp_path / "out.tflite", capfd
+    )
 
 
 def _fails(words: list[str], said: str, target: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -188,13 +194,14 @@ def test_flipped_bit(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureF
     _fails([str(tmp_path / "flipped.keras")], "cut short or damaged", tmp_path / "out.tflite", capfd)
 
 
+STATED = ["--pixels", "0..255", "--colour", "RGB"]
 OPTIONS: dict[str, tuple[list[str], str]] = {
-    "too many labels": (["--labels", "a,b,c", "--compliant", "a"], "got 3 (a, b, c"),
-    "a label twice": (["--labels", "mask,mask"], "expected 2 different names"),
-    "an empty label": (["--labels", "mask,"], "expected 2 different names"),
-    "foreign compliant": (["--labels", "with_mask,without_mask", "--compliant", "x"], "not among the labels"),
-    "compliant untold": (["--labels", "a,b"], "--compliant: which of a, b"),
-    "no labels": ([], "give --labels with 2 names"),
+    "too many labels": ([*STATED, "--labels", "a,b,c", "--compliant", "a"], "got 3 (a, b, c"),
+    "a label twice": ([*STATED, "--labels", "mask,mask"], "expected 2 different names"),
+    "an empty label": ([*STATED, "--labels", "mask,"], "expected 2 different names"),
+    "foreign compliant": ([*STATED, "--labels", "with_mask,without_mask", "--compliant", "x"], "not among the labels"),
+    "compliant unknown": ([*STATED, "--labels", "a,b"], "--compliant: the names a, b do not show"),
+    "no labels": ([], "type one of these"),
     "no folder": (["--calibration", "/nowhere"], "no such folder"),
     "no pictures to calibrate on": (["--pictures", "0"], "expected 1 or more"),
     "negative proof": (["--proof", "-1"], "expected 0"),
@@ -202,6 +209,7 @@ OPTIONS: dict[str, tuple[list[str], str]] = {
     "a gate that is no number": (["--agreement", "nan"], "expected numbers"),
     "margin": (["--crop-margin", "9"], "expected 0 to 2"),
     "no custom objects": (["--custom-objects", "/nowhere.py"], "cannot be read"),
+    "a size of another": (["--size", "48"], "takes 32x32"),
 }
 
 
@@ -253,14 +261,15 @@ def test_bad_boxes(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFix
     _fails(words, "not a labelled box", tmp_path / "out.tflite", capfd)
 
 
-def test_some_corrupt_pictures_are_left_out_and_told(
+def test_some_corrupt_pictures_are_left_out_and_reported(
     softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for i in range(12):
         image = np.random.default_rng(i).integers(0, 256, (32, 32, 3))
         cv2.imwrite(str(tmp_path / f"{i}.png"), image)
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    words = [str(softmax_keras), "--labels", "with_mask,without_mask", "--calibration", str(tmp_path)]
+    words = [str(softmax_keras), "--labels", "with_mask,without_mask", "--pixels", "0..255", "--colour", "RGB"]
+    words += ["--calibration", str(tmp_path)]
     code = main([*words, "--no-report", "--agreement", "0", "--mean-difference", "1", "-o", str(tmp_path / "m.tflite")])
     assert code == 0
     assert "left out 1 pictures that cannot be read" in capfd.readouterr().err
@@ -270,7 +279,7 @@ def test_broken_labels_file(softmax_keras: Path, tmp_path: Path, capfd: pytest.C
     model = tmp_path / "model.keras"
     model.write_bytes(softmax_keras.read_bytes())
     (tmp_path / "class_indices.json").write_text(json.dumps({"a": "first"}))
-    _fails([str(model)], "cannot be read as labels", tmp_path / "out.tflite", capfd)
+    _fails([str(model), *STATED], "cannot be read as labels", tmp_path / "out.tflite", capfd)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +314,7 @@ def test_disk_that_fills_up_leaves_the_old_file(tmp_path: Path) -> None:
     assert target.read_bytes() == b"the old one"
 
 
-class Interrupted(Progress):
+class Interrupted(ProgressLine):
     """Someone presses Ctrl-C while ``what`` is being counted."""
 
     def __init__(self, what: str) -> None:

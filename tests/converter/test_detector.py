@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converter import draw
-from converter.flow import Options, convert
+from converter import Options, convert, draw
 from edge.contracts import Box, Frame
 from edge.drivers import open_interpreter
 from edge.inference import bundle

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.flow import Conversion, Options, convert
+from converter import Conversion, Options, convert
 from converter.heatmap import overlay
 from converter.report import heat_sheet
 from edge.drivers import open_interpreter
@@ -74,3 +74,24 @@ def test_pictures_to_look_at(both: tuple[Conversion, Conversion]) -> None:
 def test_other_heads_are_refused(softmax_keras: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"--heatmap: .* expected average pooling"):
         convert(softmax_keras, Options(output=tmp_path / "m.tflite", heatmap=True))
+
+
+def test_the_tutorials_head_of_two_dense_layers_is_mapped() -> None:
+    """Where every place shows the same, the map says there what the whole picture is given."""
+    import keras
+
+    from converter.heatmap import mapped_model
+
+    keras.utils.set_random_seed(5)
+    pixels = keras.Input((14, 14, 3))
+    x = keras.layers.AveragePooling2D(7)(keras.layers.Conv2D(6, 1, strides=2, activation="relu")(pixels))
+    x = keras.layers.Dense(8, activation="relu")(keras.layers.Flatten()(x))
+    last = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(pixels, last(keras.layers.Dropout(0.5)(x)))
+    last.set_weights([last.get_weights()[0], np.array([0.3, -0.2])])
+    same = np.full((1, 14, 14, 3), 0.7, np.float32)
+    answer, maps = mapped_model(model, Path("model.keras"), keras).predict(same, verbose=0)
+    np.testing.assert_allclose(answer, model.predict(same, verbose=0), atol=1e-6)
+    assert maps.shape == (1, 7, 7, 2)
+    logits = maps[0, 3, 3] + np.array([0.3, -0.2])
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), answer[0], atol=1e-5)

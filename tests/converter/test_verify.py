@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from converter.options import Gate
 from converter.verify import (
-    Gate,
     Parity,
     coarseness_of,
     compare_classifier,
@@ -68,13 +68,13 @@ def test_the_gate_is_what_it_says_for_every_size_of_proof(count: int, passes: bo
 
 def test_a_small_proof_says_what_it_cannot_tell() -> None:
     (failure,) = failures_of(one_lost_of(100), Gate(), LABELS, "without_mask")
-    assert "with 100 pictures one is 1.00 points, so none may be lost; 500 would tell 0.20 points" in failure
+    assert "with 100 pictures one is 1.00 points, so none may be lost; 500 would resolve 0.20 points" in failure
     same = answers(*[0.6] * 100, *[0.1] * 300)
     parity = compare_classifier(same, same, LABELS, ["without_mask"] * 100 + ["with_mask"] * 300)
     assert failures_of(parity, Gate(), LABELS, "without_mask") == ()
-    (told,) = coarseness_of(shares_of(parity, Gate(), LABELS, "without_mask"))
-    assert "recall of without_mask: with 100 pictures" in told
-    assert "none lost of 100 bounds the loss at 3.0 points" in told
+    (said,) = coarseness_of(shares_of(parity, Gate(), LABELS, "without_mask"))
+    assert "recall of without_mask: with 100 pictures" in said
+    assert "none lost of 100 bounds the loss at 3.0 points" in said
 
 
 def test_a_large_proof_needs_no_excuse() -> None:

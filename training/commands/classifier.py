@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from converter.tables import read_boxes, read_folders
+from converter.tables import read_boxes, read_class_folders
 from edge.errors import EXIT_OK, DataError
 from training import corrections
 from training.commands import options
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sigmoid and len(labels) != 2:
         raise DataError(f"--sigmoid: one neuron separates two labels, got {len(labels)}; give --labels A,B")
     tables = [read_boxes(table) for table in arguments.boxes]
-    tables += [read_folders(folder) for folder in arguments.folders]
+    tables += read_class_folders(arguments.folders)
     if not tables:
         raise DataError("give --folders DIR or --boxes CSV to learn from")
     pictures = [picture for table in corrections.corrected(tables, arguments.corrections) for picture in table]

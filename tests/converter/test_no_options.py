@@ -1,0 +1,64 @@
+"""``fmd-convert model.keras`` and nothing else: a file where composed pictures show enough, else the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converter import Options, cli, convert
+from converter.evidence import composed
+from edge.drivers import open_interpreter
+from edge.inference import bundle
+from tests.converter.conftest import LABELS, SIZE, features, train
+
+pytest.importorskip("skimage", reason="the portrait: pip install '.[convert]'")
+
+
+@pytest.fixture(scope="module", params=[LABELS, LABELS[::-1]], ids=["masked first", "bare first"])
+def portrait_keras(request: pytest.FixtureRequest, seeded: None, workshop: Path) -> tuple[Path, tuple[str, ...]]:
+    """A model with its scaling inside that knows the composed pictures, in either label order; and that order."""
+    import keras
+
+    order: tuple[str, ...] = request.param
+    images, classes = composed(SIZE, SIZE, 500, 21)
+    known = [i for i, name in enumerate(classes) if name in order]
+    kinds = np.array([order.index(classes[i]) for i in known])
+    pixels = keras.Input((SIZE, SIZE, 3))
+    x = features(keras.layers.Rescaling(1 / 255)(pixels))
+    outputs = keras.layers.Dense(2, activation="softmax")(x)
+    model = train(pixels, outputs, images[known].astype(np.float32), kinds, "sparse_categorical_crossentropy")
+    path = workshop / f"portrait-{order[0]}.keras"
+    model.save(path)
+    return path, order
+
+
+def test_labels_and_pixels_are_found_and_int8_is_not_chosen(
+    portrait_keras: tuple[Path, tuple[str, ...]], tmp_path: Path
+) -> None:
+    path, order = portrait_keras
+    found = convert(path, Options(output=tmp_path / "m.tflite"))
+    assert found.contract.labels == order
+    assert (found.pixels.name, found.pixels.colour) == ("0..255", "RGB")
+    assert found.contract.quantization == "dynamic"
+    assert str(found.notes[0]).startswith("decision needed: ")
+    model = bundle.load(tmp_path / "m.tflite", "classifier", open_interpreter)
+    images, classes = composed(SIZE, SIZE, 60, 33)
+    said: list[Any] = [order[int(model.run(image)[0][0].argmax())] for image in images]
+    right = [s == c for s, c in zip(said, classes, strict=True) if c in order]
+    assert np.mean(right) > 0.85
+
+
+def test_otherwise_the_complete_commands_are_printed(
+    softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A model of drawn faces does not know the portrait."""
+    assert cli.main([str(softmax_keras), "-o", str(tmp_path / "m.tflite")], isolated=False) == 1
+    lines = capfd.readouterr().err.splitlines()
+    commands = [line.strip() for line in lines if line.startswith("  fmd-convert ")]
+    assert any("--pixels" in line and "--labels" in line for line in commands)
+    assert any("--calibration" in line for line in commands)
+    assert all(str(softmax_keras) in line and "--output" in line for line in commands)
+    assert list(tmp_path.iterdir()) == []
