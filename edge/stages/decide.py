@@ -26,7 +26,7 @@ SURE_FACE = 0.55
 doubt suffices. On passages composed from the validation split, the classifier gave a background of 0.07 to 0.5 in 193
 observations: 192 were of people and 1 was not. A person who walks by blurred gives only such observations."""
 CLEAR_FACTOR = 2.0
-"""Factor on the evidence that clears a person once they were in violation. A badly worn mask looks right in some
+"""Factor on the evidence that clears a person once they were in violation. A badly worn mask seems right in some
 observations in a row, and an alarm that ends half a second later does no harm."""
 
 EVIDENCE_HALF_LIFE_S = 1.0
