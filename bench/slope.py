@@ -12,7 +12,7 @@ returned to the system once, in the middle of the settling time (malloc_trim(3),
 set then resolves pages of 4 kB: five pages, spread evenly over the last 80,000 frames, differ from chance. That is 50
 bytes per person.
 
-The allocated blocks resolve a single Python object. They have no bar, because one known rise of theirs ends. The alert
+The allocated blocks resolve a single Python object. They have no bar, because one known rise in them ends. The alert
 remembers the last 32 people it sounded for. From 257 on each id is an object of its own: CPython shares smaller
 integers. So 32 blocks come with the next 32 people, and no more after them.
 """

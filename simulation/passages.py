@@ -463,7 +463,7 @@ class Door:
             for result in results:
                 if at_s >= 0 and result.usable_s == math.inf and _usable_now(result.person, at_s):
                     result.usable_s = at_s
-        # Only after the passage is it clear on whom a track lay most of the time.
+        # Only after the passage is it clear on which person a track lay most of the time.
         for at_s, decision in decisions:
             most_common = owners[decision.passage.id].most_common(1)
             owner = most_common[0][0] if most_common else None

@@ -106,7 +106,7 @@ class ThreadReader:
                 self._keep_reading(camera)
             finally:
                 camera.close()
-        # An error must reach the code that takes the frames: a thread that dies unnoticed looks like a camera that
+        # An error must reach the code that takes the frames: a thread that dies unnoticed seems to be a camera that
         # waits.
         except Exception as error:
             log.debug("the camera's thread ends", exc_info=error)

@@ -36,7 +36,7 @@ SURE_FACE = 0.55
 """Detector score from which a face is sure: an observation of it counts as good, however blurred. Chosen on passages
 composed from the validation split, where people who walk by fast give only blurred observations."""
 CLEAR_FACTOR = 2.0
-"""Factor on the evidence that clears a person once they were in violation. A badly worn mask looks right in some
+"""Factor on the evidence that clears a person once they were in violation. A badly worn mask seems right in some
 observations in a row, and an alarm that ends half a second later does no harm."""
 
 EVIDENCE_HALF_LIFE_S = 1.0

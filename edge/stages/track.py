@@ -215,7 +215,7 @@ class Tracker:
             for i, state in enumerate(states)
             for k, face in enumerate(faces)
             if (cost := self._cost(state, expected[i], face, surely, whole[k])) < math.inf
-            # A hidden person is not visible on the face of a person whom the last detection found.
+            # A hidden person is not visible on a face that the last detection found.
             and not (state.missed and surely and _lies_on(face.box, there))
         )
         paired: set[int] = set()
