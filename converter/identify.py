@@ -414,6 +414,12 @@ def _pixels(
     chosen, margin, left = _choice(mine, every)
     needed = RECOGNISES_COMPOSED if evidence.composed else RECOGNISES
     if len(mine) > 1 and chosen.accuracy < needed:
+        if ranking[0] not in mine and ranking[0].accuracy >= needed and "scaling" not in options.accept:
+            fault = _scaling_fault(source, evidence, ranking, chosen, options)
+            raise FidelityError(
+                f"{source.path}: {fault or 'another scaling is better'}; to convert it all the same: --accept scaling "
+                "with --pixels and --colour"
+            )
         fault = _constant_fault(evidence, chosen) or _chance_fault(evidence, chosen)
         raise ConversionError(
             f"{source.path}: does not recognise {evidence.origin} with any pixel scaling (at best "

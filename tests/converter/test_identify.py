@@ -120,8 +120,9 @@ def test_other_names_for_the_same_labels_are_compared_by_their_meaning() -> None
     assert right.labels.compliant == "Mask"
 
 
-def test_a_wrong_scaling_is_refused_with_the_command_that_is_right() -> None:
-    options = Options(labels=CLASSES, pixels="0..255", colour="RGB")
+@pytest.mark.parametrize("colour", ["RGB", "auto"])
+def test_a_wrong_scaling_is_refused_with_the_command_that_is_right(colour: Any) -> None:
+    options = Options(labels=CLASSES, pixels="0..255", colour=colour)
     with pytest.raises(FidelityError, match=r"--pixels 0\.\.1"):
         found(network(SCALINGS["0..1"]), options=options)
 
