@@ -39,7 +39,7 @@ def test_one_channel_from_end_to_end(gray_keras: Path, pictures: Path, tmp_path:
     image = found.calibration.proof.images[0]
     np.testing.assert_allclose(model.run(image)[0][0], found.parity.tflite_answers[0], atol=5e-3)
     frame = Frame(image, image[..., 1], 0.0, 0)
-    seen = MaskClassifier(model).classify_twice(frame, Face(Box(4, 4, SIZE - 4, SIZE - 4), 0.9))
+    seen = MaskClassifier(model).classify_single(frame, Face(Box(4, 4, SIZE - 4, SIZE - 4), 0.9))
     assert set(seen.probabilities) == set(LABELS)
     proof = prove(found.target, gray_keras, Options(calibration=pictures))
     assert proof.parity is not None
