@@ -1,4 +1,4 @@
-"""What a run reports, and to whom.
+"""What a run reports, and where.
 
 listener      interface of everything that follows a run
 live_state    latest state and counters of every camera
