@@ -288,7 +288,10 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
             )
         for key, value in keys.items():
             if key not in values[section]:
-                raise SettingsError(f"{where}: unknown key {section}.{key}{_did_you_mean(key, values[section])}")
+                # The name of an earlier version, in a file that states the present one.
+                new = migrate.new_name(section, key)
+                hint = f"; it is now {new}" if new else _did_you_mean(key, values[section])
+                raise SettingsError(f"{where}: unknown key {section}.{key}{hint}")
             values[section][key] = value
             origins[f"{section}.{key}"] = where
 

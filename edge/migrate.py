@@ -105,3 +105,8 @@ def current(values: Values, where: str) -> Values:
     A state file may be that of the version before an upgrade; a unit's drop-in may still name old settings.
     """
     return migrated({"version": UNSTATED, **values}, where)
+
+
+def new_name(section: str, key: str) -> str | None:
+    """Return the present name of a key that an earlier version had, or None."""
+    return RENAMED_IN_4.get(section, {}).get(key)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.commands import common
+from edge.errors import OutputError
 
 if TYPE_CHECKING:
     from edge.contracts import Image, Step
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     # No settings file: the demo must run the same on every machine, and must drive no pin.
     settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
     folder: Path = arguments.out
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--out {folder}: a file, expected a folder; name another")
     folder.mkdir(parents=True, exist_ok=True)
     pictures: list[Image] = []
     pins = f"LED (GPIO{settings.alert.led_pin}) and buzzer (GPIO{settings.alert.buzzer_pin})"

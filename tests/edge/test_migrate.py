@@ -118,3 +118,9 @@ def test_options_may_use_the_names_of_version_3(caplog: pytest.LogCaptureFixture
     assert (settings.alert.led_no_mask, settings.alert.buzzer_no_mask) == ((0.5, 0.5), (0.2,))
     assert (settings.decide.observation_s, settings.notify.on) == (0.25, ("recovered",))
     assert "command line: settings of version 3: alert.led_bare is now alert.led_no_mask" in caplog.text
+
+
+def test_an_old_name_in_a_file_of_the_present_version_gets_the_new_one_as_a_hint(tmp_path: Path) -> None:
+    text = f"version = {migrate.VERSION}\n[alert]\nled_bare = [1.0]\n"
+    with pytest.raises(SettingsError, match=r"unknown key alert\.led_bare; it is now led_no_mask"):
+        config.load(written(tmp_path, text))

@@ -126,7 +126,7 @@ CASES = {
     "no earlier model": ("model rollback --state s", "s/models: no earlier classifier to go back to"),
     "outputs that no settings name": ("off --config typo.toml", "typo.toml: unknown key alert.led_pni"),
     "a card that is not there": ("flash nowhere --package x.deb", "nowhere: No such file or directory"),
-    "a file where the demo should go": ("demo --out notes.txt", "notes.txt: File exists"),
+    "a file where the demo should go": ("demo --out notes.txt", "notes.txt: a file, expected a folder"),
 }
 
 
