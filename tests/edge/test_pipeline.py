@@ -9,7 +9,7 @@ import pytest
 
 from edge import config
 from edge.config import Settings
-from edge.contracts import Box, Face, Frame, Observation, Outcome, Signal, View
+from edge.contracts import Box, Change, Face, Frame, Observation, Outcome, Signal, View
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
 from tests.edge.parts import (
@@ -285,3 +285,20 @@ def test_people_with_a_reminder_are_offenders_while_no_alarm_is_shown(right: str
     for _ in range(25):
         rig.step()
     assert rig.buzzer.states == [False, True, False, *([True, False] if sounds else [])]
+
+
+class Leaving:
+    """A detector that finds a person in the first 40 frames."""
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        return (face(64, 64),) if frame.index <= 40 else ()
+
+
+def test_a_cleared_person_who_leaves_does_not_open_the_strike_again() -> None:
+    rig = Rig(alert__relay="strike", alert__strike_s=1.0, watch__gate=False)
+    relay = RecordingOutput("relay", 22, True)
+    alert = Alert(rig.settings.alert, None, None, relay)
+    rig.pipeline = pipeline_of(rig.settings, alert, detector=Leaving(), classifier=classifier_of(MASKED))
+    changes = [d.change for _ in range(100) for d in rig.step().decisions]
+    assert changes == [Change.DECIDED, Change.LEFT]
+    assert relay.states == [False, True, False]

@@ -487,3 +487,53 @@ def test_close_does_not_wait_for_a_hanging_read_which_closes_its_camera_when_it_
     assert not camera.closed.is_set()
     camera.let_go.set()
     assert camera.closed.wait(PATIENCE_S)
+
+
+def test_closing_stops_the_thread_and_waits_until_the_camera_is_closed() -> None:
+    camera = Scripted(*[giving(i) for i in range(1_000_000)])
+    supervisor = CameraSupervisor(config.load().camera, lambda: ThreadReader(lambda: camera, lambda: None), 0.0, 1.5)
+    assert not camera.closed.is_set()
+    supervisor.close(PATIENCE_S)
+    assert camera.closed.is_set()
+
+
+def test_a_reader_notifies_of_every_frame() -> None:
+    camera, notified = Scripted(giving(0)), Notification()
+    reader = ThreadReader(lambda: camera, notified.set)
+    notified.arrived()
+    got = reader.take()
+    assert got is not None
+    assert got.index == 0
+    camera.let_go.set()
+
+
+def test_dropped_frames_are_counted_over_all_attempts() -> None:
+    rig = Rig().streaming()
+    rig.device.readers[0].dropped = 3
+    rig.device.error = CameraError("gone")
+    rig.until(CameraState.LOST)
+    rig.device.error = None
+    rig.streaming()
+    rig.device.readers[-1].dropped = 2
+    assert rig.supervisor.dropped == 5
+
+
+def test_an_unplugged_dark_camera_is_lost_even_if_an_old_thread_still_hangs() -> None:
+    """It gave pictures since it was opened again, so that the hanging read does not hold it."""
+    rig = Rig().streaming()
+    rig.hang_forever(rig.device.readers[0], 1.0)
+    rig.device.gives = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    rig.until(CameraState.DARK)
+    rig.after(11.0)
+    rig.device.error = CameraError("unplugged")
+    assert rig.until(CameraState.LOST) <= 2 * TURN_S
+
+
+def test_a_frozen_camera_whose_lens_is_then_covered_is_dark() -> None:
+    """A black picture is the same to the last bit as the one before, but the cause is now the lens."""
+    rig = Rig(dark_s=1.0).streaming()
+    still = texture(24, 32, 1000)
+    rig.device.gives = lambda: frame(0, still)
+    rig.until(CameraState.FROZEN)
+    rig.device.gives = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    assert rig.until(CameraState.DARK) <= 1.0 + 1 / DARK_CHECKS + 2 * TURN_S
