@@ -240,3 +240,11 @@ def test_sharpness_is_measured_at_one_size_whatever_the_size_of_the_crop() -> No
     small = crop_face(cv2.GaussianBlur(texture(96, 96), (0, 0), 1.0), Box(0, 0, 96, 96), 0.0, (96, 96))
     large = np.asarray(cv2.resize(small, (288, 288), interpolation=cv2.INTER_LINEAR), np.uint8)
     assert sharpness_of(large, 0.2) == pytest.approx(sharpness_of(small, 0.2), rel=0.3)
+
+
+@pytest.mark.parametrize(("heatmap", "maps"), [(True, 0), (False, 1)])
+def test_a_model_whose_heat_maps_do_not_match_its_contract_is_refused(heatmap: bool, maps: int) -> None:
+    outputs = [np.zeros((1, 3), np.float32), *[np.zeros((1, 6, 6, 3), np.float32)] * maps]
+    spec = contract("classifier", heatmap=heatmap)
+    with pytest.raises(BundleError, match="convert it again"):
+        MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter(outputs), "stub"))
