@@ -25,17 +25,17 @@ class Scheduler:
         self._mirrored: dict[int, bool] = {}
 
     def presence(self, tracks: Sequence[Track], passages: Mapping[int, Passage], now_s: float) -> Presence:
-        """Return whether somebody is here, and whether the decision of everybody here stands."""
+        """Return whether people are present, and whether the decisions of all of them stand."""
         if not tracks:
             return Presence.NOBODY
         return Presence.SETTLED if all(_settled(passages, t.id, now_s) for t in tracks) else Presence.OPEN
 
     def select(self, tracks: Sequence[Track], passages: Mapping[int, Passage], now_s: float) -> dict[int, View]:
-        """Return the faces of this frame to classify, by track id: those who waited longest, ``at_once`` at most.
+        """Return the faces of this frame to classify, by track id: those who waited longest, up to ``at_once``.
 
         ``passages`` are by track id, as of the frame before; a person who has just come has none.
         """
-        # Both are built anew from the tracks, so that people who left are forgotten.
+        # Both are rebuilt from the tracks, so that people who left are removed.
         self._observed_s = {t.id: self._observed_s.get(t.id, float("-inf")) for t in tracks}
         self._mirrored = {t.id: self._mirrored.get(t.id, True) for t in tracks}
         due = [t for t in tracks if not t.missed and self._is_due(t, passages, now_s)]
