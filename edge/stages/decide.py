@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
 from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Observation, Outcome, Passage, Signal, Track
-from edge.inference.evidence import is_face
+from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
 
 MAX_PER_LOOK = 2.2
 """Evidence one look can give at most, as log odds (about 9 to 1): a network's 0.9999 is not a 0.9999."""
@@ -185,7 +185,7 @@ class Decider:
 
 
 def _of_a_face(observation: Observation, track: Track) -> bool:
-    return is_face(track.score, observation.background)
+    return is_face(track.score, observation.background, MIN_LOG_ODDS_AT_DOOR)
 
 
 def _log_odds(p: float, q: float) -> float:
