@@ -336,7 +336,7 @@ def test_what_is_no_face_gives_no_evidence_however_bare_it_seems() -> None:
 
 @pytest.mark.parametrize(
     ("score", "background", "observations"),
-    [(0.9, 0.6, 5), (0.2, 0.6, 0), (0.2, 0.02, 5), (0.2, None, 0), (0.3, None, 5)],
+    [(0.9, 0.6, 5), (0.2, 0.6, 0), (0.2, 0.02, 0), (0.3, 0.02, 5), (0.2, None, 0), (0.3, None, 5)],
 )
 def test_detector_and_classifier_together_decide_whether_it_is_a_face(
     score: float, background: float | None, observations: int
