@@ -489,7 +489,7 @@ def _ways(source: Source, options: Options, left: Sequence[Ranked], evidence: Ev
         lines.append(command(source.path, options, *words))
     if not evidence.known:
         lines.append(command(source.path, options, "--calibration FOLDER_WITH_A_FOLDER_PER_CLASS"))
-    return "type one of these, with what the script that trained it does:\n  " + "\n  ".join(dict.fromkeys(lines))
+    return "type one of these (the most usual first), by what the script that trained it does:\n  " + "\n  ".join(dict.fromkeys(lines))
 
 
 def _names_by(ranked: Ranked, evidence: Evidence, count: int) -> list[str]:

@@ -66,7 +66,7 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What was concluded of the source model's pixels, and is built into the file in front of it.
 
     ``real = value * scale + offset``, for each channel in the input's colour order; ``value`` is what the edge feeds.
-    ``name`` is a key of :data:`converter.pixels.SCALINGS`, ``why`` how it is known; ``guessed`` if not for certain.
+    ``name`` is a key of :data:`converter.scaling.SCALINGS`, ``why`` how it is known; ``guessed`` if not for certain.
     """
 
     name: str
