@@ -135,3 +135,7 @@ def test_help_needs_no_tensorflow() -> None:
     code = "import sys; from converter.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_a_scaling_that_starts_with_a_minus_is_typed_as_help_shows_it() -> None:
+    assert cli.joined(["m.keras", "--pixels", "-1..1", "--force"]) == ["m.keras", "--pixels=-1..1", "--force"]
