@@ -24,6 +24,8 @@ else:
     import tomli as tomllib
 
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
+COMMAND_LINE = "command line"
+"""Place of a setting that a command's option names, in messages."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # At most a day: clocks and conditions overflow on inf, and no setting needs more.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
@@ -217,7 +219,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         _lay_over(values, _with_paths_beside(path, theirs), str(path), origins)
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
-        _lay_over(values, {section: {name: value}}, "command line", origins)
+        _lay_over(values, migrate.current({section: {name: value}}, COMMAND_LINE), COMMAND_LINE, origins)
     try:
         # Strict conversion: a number in quotes is an error, not a number.
         settings = msgspec.convert(values, Settings)

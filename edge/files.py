@@ -14,13 +14,15 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: 
     """
     unfinished = path.with_name(f"{path.name}.part")
     try:
-        with unfinished.open("wb") as handle:
+        unfinished.unlink(missing_ok=True)  # of a process that was killed
+        # x: root writes into folders of the user fmd, who must not lead it to another file by a link.
+        with unfinished.open("xb") as handle:
+            if mode is not None and hasattr(os, "fchmod"):  # Windows has no such permissions
+                os.fchmod(handle.fileno(), mode)
             handle.write(data)
             if durable:
                 handle.flush()
                 os.fsync(handle.fileno())
-        if mode is not None:
-            unfinished.chmod(mode)
         unfinished.replace(path)
     except OSError:
         # On a full disk the half-written file would keep the last free blocks.

@@ -77,6 +77,8 @@ def _to_4(values: Values) -> list[str]:
 STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """Version n -> the step to version n + 1, which modifies the given values and returns its changes in words."""
 VERSION = 1 + max(STEPS)
+UNSTATED = 3
+"""Version of values that state none and come from no file. Later steps change no value that has its present name."""
 
 
 def migrated(values: Values, where: str) -> Values:
@@ -95,3 +97,11 @@ def migrated(values: Values, where: str) -> Values:
         for change in STEPS[number](values):
             log.info("%s: settings of version %d: %s", where, number, change)
     return values
+
+
+def current(values: Values, where: str) -> Values:
+    """Return ``values`` that state no version (the command line's, a state file's) under their present names.
+
+    A state file may be that of the version before an upgrade; a unit's drop-in may still name old settings.
+    """
+    return migrated({"version": UNSTATED, **values}, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,3 +27,17 @@ def read_state(file: Path, kind: type[State]) -> State | None:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def is_running(pid: int) -> bool:
+    """Return whether the process that wrote ``pid`` into a state file still runs; the state of an ended one is old."""
+    # 0 and negative numbers name groups of processes, which kill(2) would find.
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # as another user
+    except (OSError, OverflowError):  # a damaged file may hold any number
+        return False
+    return True

@@ -45,7 +45,7 @@ from edge.errors import CameraError
 from edge.faults import Fault, active
 from edge.reporting.listener import Callbacks
 from edge.service import run as service
-from edge.service.runtime import Runtime, Ticker
+from edge.service.runtime import FrameSignal, Runtime, Ticker
 from edge.stages.alert import Alert
 
 MAX_NOTICE_S, MAX_RECOVERY_S = 2.0, 1.0
@@ -228,8 +228,8 @@ class DrillRecord:
     ended: str = ""
 
 
-class Simulation:
-    """One drill in progress: everything around the service."""
+class Simulation(FrameSignal):
+    """One drill in progress: everything around the service, the frame signal included."""
 
     def __init__(self, drill: Drill, settings: Settings, systemd: socket.socket) -> None:
         self.drill, self.settings, self._systemd = drill, settings, systemd

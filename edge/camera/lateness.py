@@ -11,7 +11,7 @@ import statistics
 from collections import deque
 
 TOO_SLOW = "too slow"
-"""First words of the message, by which other components recognise it."""
+"""First words of the message; docs/troubleshooting.md explains them. No component parses them."""
 WINDOW_DETECTIONS = 100
 """Newest detections that are judged together: ten seconds of a busy door."""
 MIN_DETECTIONS = 30

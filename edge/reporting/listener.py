@@ -33,16 +33,24 @@ class Listener(Protocol):
         return
 
 
+def report_step(listener: Listener, step: Step, delivery: Delivery) -> None:
+    """Report a step to ``listener``: its decisions first, then the step itself.
+
+    Only the loop calls this. A listener that passes events on must not report the decisions a second time.
+    """
+    for decision in step.decisions:
+        listener.on_decision(decision)
+    listener.on_step(step, delivery)
+
+
 class Listeners(Listener):
-    """Passes every event on to several listeners, in their order."""
+    """Passes every event on to several listeners, in their order; may be one of several itself."""
 
     def __init__(self, listeners: Iterable[Listener]) -> None:
         self._listeners = tuple(listeners)
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
-        """See :class:`Listener`; reports the step's decisions first."""
-        for decision in step.decisions:
-            self.on_decision(decision)
+        """See :class:`Listener`."""
         for listener in self._listeners:
             listener.on_step(step, delivery)
 

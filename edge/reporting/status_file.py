@@ -84,12 +84,4 @@ class StatusFile(Listener):
 def read_status(folder: Path) -> ServiceStatus | None:
     """Return what the running service reports in its runtime directory, or None if none runs."""
     status = state_file.read_state(folder / NAME, ServiceStatus)
-    if status is None:
-        return None
-    try:
-        os.kill(status.pid, 0)
-    except PermissionError:
-        return status  # it runs, as another user
-    except OSError:
-        return None
-    return status
+    return status if status and state_file.is_running(status.pid) else None

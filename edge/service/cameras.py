@@ -18,7 +18,7 @@ from edge.camera.supervisor import CameraSupervisor
 from edge.config import CameraSettings, Settings
 from edge.contracts import CameraState, Delivery, Frame, Health, Signal
 from edge.pipeline import Pipeline
-from edge.reporting.listener import Listener
+from edge.reporting.listener import Listener, report_step
 from edge.service.runtime import FrameSignal, Runtime
 from edge.service.systemd import SystemdNotifier
 from edge.stages.alert import Alert
@@ -171,7 +171,7 @@ class CameraWorker:
         step = self._pipeline.step(frame)
         self._lateness.took(step.detected, began_s)
         late_s = self._clock() - frame.captured_s
-        self._listeners.on_step(step, Delivery(self.supervisor.dropped, late_s))
+        report_step(self._listeners, step, Delivery(self.supervisor.dropped, late_s))
         return step.alarm
 
     def _report(self, before: Health, now: Health) -> None:

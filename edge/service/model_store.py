@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 TASKS = ("detector", "classifier")
 SHIPPED = "shipped"
+IN_USE = "in-use.json"
+"""State file in the runtime directory, written after the first frame."""
 
 
 class ModelStore:
@@ -54,7 +56,8 @@ class ModelStore:
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         above = self.folder.parent.stat()
         if os.geteuid() == 0:  # the service, which is not root, changes links here
-            os.chown(self.folder, above.st_uid, above.st_gid)
+            # Not through a link: the service's user could have put one here, to be given any folder of the system.
+            os.chown(self.folder, above.st_uid, above.st_gid, follow_symlinks=False)
         path = self.folder / f"{checked.contract.task}-{bundle.sha256(data)[:12]}.tflite"
         write_atomically(path, data, mode=0o644, durable=True)
         return path
@@ -132,20 +135,12 @@ def write_in_use(folder: Path | None, detector: Path, classifier: Path) -> None:
     if folder is None:
         return
     try:
-        state_file.write_state(
-            folder / "in-use.json", ModelsInUse(os.getpid(), str(detector), str(classifier)), for_all=True
-        )
+        state_file.write_state(folder / IN_USE, ModelsInUse(os.getpid(), str(detector), str(classifier)), for_all=True)
     except OSError as error:
         log.warning("%s: %s", folder, error.strerror)
 
 
 def in_use(folder: Path) -> ModelsInUse | None:
     """Return what the running service has written, or None if none runs."""
-    try:
-        found = msgspec.json.decode((folder / "in-use.json").read_bytes(), type=ModelsInUse)
-        os.kill(found.pid, 0)
-    except PermissionError:
-        return found
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return found
+    found = state_file.read_state(folder / IN_USE, ModelsInUse)
+    return found if found and state_file.is_running(found.pid) else None

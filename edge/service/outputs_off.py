@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge import config, drivers, state_file
+from edge import config, drivers, migrate, state_file
 from edge.config import AlertSettings, Settings
 from edge.errors import OutputError, SettingsError
 
@@ -35,8 +35,16 @@ def remember(settings: AlertSettings, folder: Path | None) -> None:
 
 
 def recall(folder: Path | None) -> AlertSettings | None:
-    """Return the record of the last run, or None."""
-    return state_file.read_state(folder / RECORD, AlertSettings) if folder else None
+    """Return the record of the last run, also of an earlier version's, or None."""
+    if folder is None:
+        return None
+    try:
+        recorded = msgspec.json.decode((folder / RECORD).read_bytes())
+        # After an upgrade the unit runs this version over the record of the version before, which had other keys.
+        values = migrate.current({"alert": recorded}, str(folder / RECORD))
+        return msgspec.convert(values["alert"], AlertSettings)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:

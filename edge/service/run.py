@@ -17,7 +17,7 @@ from edge.config import ModelSettings, Settings
 from edge.contracts import Delivery
 from edge.errors import CameraError, FmdError
 from edge.pipeline import Pipeline
-from edge.reporting.listener import Listener, Listeners
+from edge.reporting.listener import Listener, Listeners, report_step
 from edge.service import cameras, model_store, systemd
 from edge.service.model_store import TASKS, ModelStore
 from edge.service.models import OpenInterpreter, Shadow, begin_shadow_run, model_path, open_classifier, open_detector
@@ -197,7 +197,7 @@ def _play(
     with closing(drivers.open_camera(settings.camera, run.runtime.clock)) as camera:
         while not stopped() and (frame := camera.read()) is not None:
             now_s = frame.captured_s
-            run.listeners.on_step(pipeline.step(frame), Delivery())
+            report_step(run.listeners, pipeline.step(frame), Delivery())
             notifier.alive()
     for decision in pipeline.finish(now_s):
         run.listeners.on_decision(decision)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edge import files
 from edge.files import write_atomically
+from tests.edge.parts import ROOT
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -37,15 +40,48 @@ def test_two_names_that_differ_in_their_suffix_do_not_share_an_unfinished_file(t
     assert [(tmp_path / name).read_bytes() for name in ("a.x", "a.y")] == [b"x", b"y"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from edge.files import write_atomically
+
+# A file that grows beyond the limit fails as on a full disk (setrlimit(2)).
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_atomically(Path(sys.argv[1]), b"x" * 100_000)
+except OSError as error:
+    print("failed")
+"""
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_unfinished_one(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_bytes(b"old")
-    (tmp_path / "state.json.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, b"x" * 100_000)
+    command = [sys.executable, "-c", FULL_DISK, str(path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (found.stdout, found.stderr) == ("failed\n", "")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_unfinished_file_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    (tmp_path / "state.json.part").write_bytes(b"half")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_in_place_of_the_unfinished_file_is_not_followed(tmp_path: Path) -> None:
+    """Root writes models into a folder of the user fmd."""
+    other = tmp_path / "other"
+    other.write_bytes(b"keep")
+    other.chmod(0o600)
+    (tmp_path / "state.json.part").symlink_to(other)
+    write_atomically(tmp_path / "state.json", b"new", mode=0o644)
+    assert (other.read_bytes(), other.stat().st_mode & 0o777) == (b"keep", 0o600)
+    assert (tmp_path / "state.json").read_bytes() == b"new"
 
 
 def test_a_missing_folder_is_an_error_and_creates_nothing(tmp_path: Path) -> None:

@@ -109,3 +109,12 @@ def test_the_names_of_version_3_still_work(tmp_path: Path, caplog: pytest.LogCap
 def test_a_new_name_wins_over_its_old_one(tmp_path: Path) -> None:
     text = "version = 3\n[decide]\nlook_s = 0.25\nobservation_s = 0.5\n"
     assert config.load(written(tmp_path, text)).decide.observation_s == 0.5
+
+
+def test_options_may_use_the_names_of_version_3(caplog: pytest.LogCaptureFixture) -> None:
+    over = {"alert.led_bare": [0.5, 0.5], "decide.look_s": 0.25, "notify.on": ["seeing"], "alert.buzzer_no_mask": [0.2]}
+    with caplog.at_level("INFO", "edge"):
+        settings = config.load(None, over)
+    assert (settings.alert.led_no_mask, settings.alert.buzzer_no_mask) == ((0.5, 0.5), (0.2,))
+    assert (settings.decide.observation_s, settings.notify.on) == (0.25, ("recovered",))
+    assert "command line: settings of version 3: alert.led_bare is now alert.led_no_mask" in caplog.text

@@ -37,3 +37,17 @@ def test_where_nothing_of_the_kind_was_left_nothing_is_found(tmp_path: Path, the
     if there is not None:
         (tmp_path / "note.json").write_bytes(there)
     assert state_file.read_state(tmp_path / "note.json", Note) is None
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**31, 2**63])
+def test_a_number_that_is_no_process_is_not_running(pid: int) -> None:
+    assert not state_file.is_running(pid)
+
+
+def test_a_process_of_another_user_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(pid: int, number: int) -> None:
+        raise PermissionError
+
+    assert state_file.is_running(os.getpid())
+    monkeypatch.setattr(os, "kill", kill)
+    assert state_file.is_running(1)

@@ -9,7 +9,7 @@ import pytest
 from edge import config
 from edge.config import Settings
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step
-from edge.reporting.listener import Callbacks, Listener, Listeners
+from edge.reporting.listener import Callbacks, Listener, Listeners, report_step
 from tests.edge.parts import frame_of, texture
 
 HEALTH = Health("", CameraState.LOST, 1.0, "unplugged")
@@ -52,8 +52,16 @@ def test_every_listener_hears_everything_in_order() -> None:
 def test_a_steps_decisions_are_reported_before_it() -> None:
     heard: list[tuple[str, object]] = []
     step, delivery = replace(STEP, decisions=DECISIONS), Delivery()
-    Listeners([Recording("one", heard)]).on_step(step, delivery)
+    report_step(Listeners([Recording("one", heard)]), step, delivery)
     assert [event for _, event in heard] == [*DECISIONS, (step, delivery)]
+
+
+def test_listeners_inside_listeners_hear_each_decision_once() -> None:
+    heard: list[tuple[str, object]] = []
+    step, delivery = replace(STEP, decisions=DECISIONS), Delivery()
+    report_step(Listeners([Listeners([Recording("inner", heard)]), Recording("outer", heard)]), step, delivery)
+    for name in ("inner", "outer"):
+        assert [event for who, event in heard if who == name] == [*DECISIONS, (step, delivery)]
 
 
 def test_a_listener_may_override_nothing() -> None:

@@ -70,6 +70,14 @@ def test_a_reload_begins_again_with_its_cameras(tmp_path: Path) -> None:
     assert (found.watching, [camera.camera for camera in found.cameras]) == (False, [""])
 
 
+def test_after_a_reload_the_cameras_of_before_need_a_step_again(tmp_path: Path) -> None:
+    file = StatusFile(tmp_path)
+    file.on_settings(config.load())
+    file.on_step(step(), Delivery())
+    file.on_settings(config.load())
+    assert not watching(tmp_path)
+
+
 def test_later_steps_write_nothing(tmp_path: Path) -> None:
     file = StatusFile(tmp_path)
     file.on_settings(config.load())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge import config, paths
@@ -143,3 +144,18 @@ def test_a_heartbeat_that_is_gone_is_no_trouble_but_any_other_lamp_is(tmp_path: 
     found = fmd("off", "--config", board.settings)
     assert found.returncode == 1
     assert "error: alert.led_pin: no such file" in found.stderr
+
+
+def test_the_record_of_the_version_before_is_recalled(tmp_path: Path) -> None:
+    settings = config.load(None, {"alert.led_pin": 22, "alert.led_no_mask": [0.5, 0.5]}).alert
+    earlier = msgspec.to_builtins(settings)
+    for old, new in {"led_bare": "led_no_mask", "buzzer_bare": "buzzer_no_mask"}.items():
+        earlier[old] = earlier.pop(new)
+    (tmp_path / "outputs.json").write_bytes(msgspec.json.encode(earlier))
+    assert outputs_off.recall(tmp_path) == settings
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"led_pin": 17}', b'{"alert": 1}', b"\xff"])
+def test_a_record_that_is_none_is_not_recalled(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "outputs.json").write_bytes(content)
+    assert outputs_off.recall(tmp_path) is None
