@@ -27,7 +27,7 @@ from edge.errors import EXIT_OK, ConversionError, FidelityError, RuntimeMissingE
 
 def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
     """Entry point; returns the exit code. ``isolated`` opens model files in a child process with limits."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = joined(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The bare form is the common one, so it needs no word of its own; a model of that name is given as ./inspect.
     parser = {"inspect": _inspect_parser, "verify": _verify_parser}.get(words[0] if words else "", _parser)
@@ -44,6 +44,17 @@ def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
     for line in commands:
         print(f"  {line}", file=sys.stderr)
     return code
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """Words with ``--pixels -1..1`` as one: argparse takes a value that starts with a minus for an option."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] == "--pixels" and word.startswith("-"):
+            found[-1] = f"--pixels={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def _run(arguments: argparse.Namespace, commands: list[str]) -> int:

@@ -71,6 +71,12 @@ class Evidence:
         """Whether no photograph of the user's is among them."""
         return self.origin == "composed pictures"
 
+    @property
+    def brief(self) -> str:
+        """The origin in two words."""
+        short = {"your labelled pictures": "labelled pictures", "composed pictures": "composed pictures"}
+        return short.get(self.origin, "pictures labelled by fmd's own classifier")
+
     def __len__(self) -> int:
         return len(self.classes)
 

@@ -6,36 +6,30 @@ load -> calibrate -> identify -> quantize -> verify -> golden inputs -> write
 from __future__ import annotations
 
 import importlib.metadata
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from converter import calibrate, draw, golden, verify
-from converter.calibrate import Calibration, Fit
-from converter.evidence import composed, evidence_of
+from converter import draw, golden, verify
+from converter.calibrate import Fit
+from converter.evidence import evidence_of
 from converter.explain import explain
 from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
 from converter.golden import Chosen
-from converter.identify import Identified, full_probabilities, given_outputs, identify
-from converter.load import Reading, Source, load
-from converter.names import dangerous_of
+from converter.identify import identify
+from converter.job import Job, StepTimes, gathered, in_words_of, reading_of
+from converter.load import load
 from converter.noise import ProgressLine, quiet
 from converter.notes import notes_of
 from converter.options import SCHEMES, Options
 from converter.quantize import quantize
-from converter.results import Attempt, Conversion, Onnx, Proof
-from converter.scaling import Pixels, pixels_of
-from converter.verify import Parity, Share
+from converter.results import Attempt, Conversion, Onnx
 from converter.write import check_target, write
-from edge.contracts import Floats
 from edge.drivers import open_interpreter
 from edge.errors import ConversionError
-from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256, unpack
+from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256
 from edge.stages.detect import STRIDES
 
 CANDIDATES = 36
@@ -45,65 +39,6 @@ DRAWN_CANDIDATES = {"classifier": 240, "detector": 36}
 GOLDEN_COUNT = {"classifier": 8, "detector": 4}
 TIMED = 20
 EXPLAINED = 16
-
-
-class StepTimes:
-    """Names steps and adds up their seconds."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        begun_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - begun_s
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """What is known of a model once it was read and identified; every later step needs it.
-
-    ``floats`` are Keras's outputs on the held-back pictures.
-    """
-
-    source: Source
-    fit: Fit
-    pictures: Calibration
-    identified: Identified
-    floats: list[Floats]
-    options: Options
-    progress: ProgressLine
-    times: StepTimes
-
-    @property
-    def pixels(self) -> Pixels:
-        """Scaling and colour order of the source model."""
-        return self.identified.pixels
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Labels in output order; empty of a detector."""
-        return self.identified.labels.names if self.identified.labels else ()
-
-    @property
-    def dangerous(self) -> str:
-        """The label that must not be missed; empty of a detector."""
-        return self.identified.labels.dangerous if self.identified.labels else ""
-
-    def parity_of(self, model: Model) -> Parity:
-        """``model``'s answers to the held-back pictures against Keras's."""
-        return compare(self.source, self.names, self.pictures, self.floats, model, self.progress)
-
-    def failures_of(self, parity: Parity) -> tuple[str, ...]:
-        """What of the gate ``parity`` misses."""
-        return verify.failures_of(parity, self.options.gate, self.names, self.dangerous)
-
-    def shares_of(self, parity: Parity) -> tuple[Share, ...]:
-        """The gate's shares; empty of a detector."""
-        return verify.shares_of(parity, self.options.gate, self.names, self.dangerous) if self.names else ()
 
 
 def convert(
@@ -198,68 +133,14 @@ def _begin(path: Path, options: Options, progress: ProgressLine) -> Job:
         source = load(path, reading_of(options), progress)
     fit = Fit(source.height, source.width, source.task == "detector", options.crop_margin)
     with times("read the pictures"):
-        pictures = _gathered(options, fit, progress)
+        pictures = gathered(options, fit, progress)
     with times("identify"):
         evidence = None if source.task == "detector" else evidence_of(pictures, fit, options.seed)
         identified = identify(source, evidence, options)
-    pictures = _in_words_of(identified.labels.names if identified.labels else (), pictures)
+    pictures = in_words_of(identified.labels.names if identified.labels else (), pictures)
     with times("run Keras"):
         floats = source.predict(pictures.proof.images, identified.pixels.of_bytes)
     return Job(source, fit, pictures, identified, floats, options, progress, times)
-
-
-def _in_words_of(names: Sequence[str], pictures: Calibration) -> Calibration:
-    """The held-back pictures labelled with the model's names where the folders have others for the same meaning."""
-    outputs = given_outputs(names, sorted(set(pictures.proof.labels) - {""}))
-    labels = tuple(names[outputs[label]] if label in outputs else label for label in pictures.proof.labels)
-    return replace(pictures, proof=replace(pictures.proof, labels=labels))
-
-
-def reading_of(options: Options) -> Reading:
-    """How these options read a model file."""
-    return Reading(options.allow_code, options.custom_objects, options.size, options.heatmap)
-
-
-def _gathered(options: Options, fit: Fit, progress: ProgressLine) -> Calibration:
-    return calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress, composed)
-
-
-def prove(
-    file: Path, source: Path | None = None, options: Options | None = None, progress: ProgressLine | None = None
-) -> Proof:
-    """Repeat a converted file's proof here: golden inputs, and with ``source`` the comparison with Keras.
-
-    Raises BundleError or GoldenError where the file breaks its contract, ConversionError where ``source`` is another
-    model than it was made from.
-    """
-    options, progress = options or Options(), progress or ProgressLine(None)
-    bundle = unpack(file)
-    with quiet():
-        model = Model(bundle, open_interpreter(bundle.flatbuffer), str(file))
-    replayed = model.replay()
-    contract = bundle.contract
-    if source is None:
-        return Proof(contract, model.runtime, replayed, None, ())
-    size = (contract.input.height, contract.input.width)
-    reading = replace(reading_of(options), heatmap=contract.heatmap)
-    keras_model = load(source, reading, progress)
-    if keras_model.sha256 != contract.source_sha256:
-        raise ConversionError(
-            f"{source}: is not what {file} was made from (sha256 got {keras_model.sha256[:12]}..., expected "
-            f"{contract.source_sha256[:12]}...); give the file it was made from"
-        )
-    fit = Fit(*size, contract.task == "detector", contract.crop_margin)
-    pictures = _gathered(options, fit, progress)
-    pixels = pixels_of(contract)
-    if pixels is None:  # files made before the contract recorded it
-        evidence = None if contract.task == "detector" else evidence_of(pictures, fit, options.seed)
-        pixels = identify(keras_model, evidence, replace(options, labels=contract.labels)).pixels
-    pictures = _in_words_of(contract.labels, pictures)
-    floats = keras_model.predict(pictures.proof.images, pixels.of_bytes)
-    parity = compare(keras_model, contract.labels, pictures, floats, model, progress)
-    dangerous = dangerous_of(contract.worn, contract.compliant) if contract.labels else ""
-    failures = verify.failures_of(parity, options.gate, contract.labels, dangerous)
-    return Proof(contract, model.runtime, replayed, parity, failures)
 
 
 def _draft(job: Job, target: Path) -> Contract:
@@ -323,23 +204,6 @@ def _attempt_with(job: Job, scheme: str, reason: str, draft: Contract) -> Attemp
         parity = job.parity_of(model)
     steps = [spec.scale for spec in interpreter.outputs]
     return Attempt(scheme, flatbuffer, made.unrounded, contract, model, steps, parity, job.failures_of(parity))
-
-
-def compare(
-    source: Source,
-    labels: Sequence[str],
-    pictures: Calibration,
-    floats: list[Floats],
-    model: Model,
-    progress: ProgressLine,
-) -> Parity:
-    """Keras's outputs ``floats`` on the held-back pictures against the TFLite ``model``'s; no labels: a detector."""
-    outputs = verify.tflite_outputs(model, pictures.proof.images, progress)
-    if not labels:
-        return verify.compare_detector(floats, outputs, source.height, source.width)
-    return verify.compare_classifier(
-        full_probabilities(floats[0]), full_probabilities(outputs[0]), labels, pictures.proof.labels
-    )
 
 
 def _golden_of(job: Job, attempt: Attempt) -> Chosen:

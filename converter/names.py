@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,27 @@ RIGHTLY = frozenset(("correct", "correctly", "proper", "properly", "right"))
 BARE = frozenset(("bare", "barefaced", "naked", "uncovered", "unmasked", "maskless", "nomask", "unmask"))
 NO_FACE = ("not a face", "no face", "noface", "background", "nothing", "empty", "other")
 LAST_TRAINING = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """``names`` in output order, and how they are known; ``background`` is the one, if any, for what is no face.
+
+    ``guessed``, ``compliant_guessed`` and ``background_guessed`` mark what was concluded and not stated.
+    """
+
+    names: tuple[str, ...]
+    compliant: str
+    background: str | None
+    why: str
+    guessed: bool
+    compliant_guessed: bool
+    background_guessed: bool
+
+    @property
+    def dangerous(self) -> str:
+        """The label that must not be missed: no mask."""
+        return dangerous_of([name for name in self.names if name != self.background], self.compliant)
 
 
 def words_of(name: str) -> list[str]:

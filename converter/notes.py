@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from converter import verify
 from converter.calibrate import Calibration
 from converter.golden import Chosen
-from converter.identify import Identified, Labels
+from converter.identify import Identified
+from converter.names import Labels
 from converter.options import SCHEMES, Options
 from converter.results import DECIDE, GUESS, IMPROVE, STATE, Attempt, Note, ranked
 from converter.verify import Share

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from converter.calibrate import Calibration
 from converter.golden import Chosen
-from converter.identify import Identified, Labels
+from converter.identify import Identified
+from converter.names import Labels
 from converter.options import Options
 from converter.scaling import Pixels
 from converter.verify import Parity, Share

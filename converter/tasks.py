@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from converter.flow import convert, onnx_path, prove
+from converter.flow import convert, onnx_path
 from converter.noise import ProgressLine
 from converter.options import from_plain
+from converter.prove import prove
 from converter.report import agreement_line, summary, write_rejected, write_report
 
 

@@ -50,7 +50,7 @@ from edge.stages.decide import Decider
 from edge.stages.schedule import Scheduler
 from edge.stages.track import Tracker
 from edge.stages.watch import Watch
-from tests.edge.parts import RecordingOutput
+from simulation.outputs import RecordingOutput
 from training.data import load_faces, of_split
 
 FPS = 15.0

@@ -68,8 +68,8 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Pixel scaling of the source model, which the converter identified and built into the file before the model.
 
     ``real = value * scale + offset``, for each channel in the input's colour order; ``value`` is what the runtime
-    passes. ``name`` is a key of :data:`converter.pixels.SCALINGS`, ``why`` says how it is known, ``guessed`` that it is
-    not certain.
+    passes. ``name`` is a key of :data:`converter.scaling.SCALINGS`, ``why`` states how it is known, and ``guessed``
+    that it is not certain.
     """
 
     name: str

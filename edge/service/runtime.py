@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from edge.camera.supervisor import Reader, ThreadReader
 from edge.contracts import Camera
@@ -54,18 +55,28 @@ def ticking(alert: Alert, clock: Callable[[], float]) -> Iterator[Ticker]:
         thread.join()
 
 
-class FrameSignal:
+class FrameSignal(Protocol):
     """Set by a camera's thread when it has a frame; wakes the loop."""
+
+    def set(self) -> None:
+        """Signal that there is something to take."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it is set, at most ``timeout_s``. A signal that comes while nothing waits is not lost."""
+
+
+class ThreadFrameSignal:
+    """A :class:`FrameSignal` between threads."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Signal that there is something to take."""
+        """See :class:`FrameSignal`."""
         self._event.set()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until it is set, at most ``timeout_s``. A signal that comes while nothing waits is not lost."""
+        """See :class:`FrameSignal`."""
         self._event.wait(timeout_s)
         self._event.clear()
 
@@ -75,6 +86,6 @@ class Runtime:
     """Clock, frame signal, threads that read cameras, and the thread that ticks the alert."""
 
     clock: Callable[[], float] = time.monotonic
-    frame_signal: Callable[[], FrameSignal] = FrameSignal
+    frame_signal: Callable[[], FrameSignal] = ThreadFrameSignal
     reader: Callable[[Callable[[], Camera], Callable[[], None]], Reader] = ThreadReader
     ticking: Callable[[Alert, Callable[[], float]], AbstractContextManager[Ticker]] = ticking

@@ -25,7 +25,7 @@ from edge.contracts import (
     Signal,
     Track,
 )
-from edge.inference.evidence import is_face
+from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
 
 MAX_EVIDENCE = 2.2
 """Most evidence of one observation, as log odds (about 9 to 1): a network's 0.9999 is not a probability of 0.9999."""
@@ -204,7 +204,7 @@ class Decider:
 
 
 def _of_a_face(observation: Observation, track: Track) -> bool:
-    return is_face(track.score, observation.background)
+    return is_face(track.score, observation.background, MIN_LOG_ODDS_AT_DOOR)
 
 
 def _log_odds(p: float, q: float) -> float:

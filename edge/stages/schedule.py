@@ -31,7 +31,7 @@ class Scheduler:
         return Presence.SETTLED if all(_settled(passages, t.id, now_s) for t in tracks) else Presence.OPEN
 
     def select(self, tracks: Sequence[Track], passages: Mapping[int, Passage], now_s: float) -> dict[int, View]:
-        """Return the faces of this frame to classify, by track id: those who waited longest, ``at_once`` at most.
+        """Return the faces of this frame to classify, by track id: those who waited longest, up to ``at_once``.
 
         ``passages`` are by track id, as of the frame before; a person who has just come has none.
         """

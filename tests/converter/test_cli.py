@@ -144,3 +144,7 @@ def test_a_completion_script_knows_the_options(capsys: pytest.CaptureFixture[str
         main(["--print-completion", "bash"])
     assert caught.value.code == 0
     assert {"--calibration", "--scheme"} <= set(re.findall(r"--[a-z]+", capsys.readouterr().out))
+
+
+def test_a_scaling_that_starts_with_a_minus_is_typed_as_help_shows_it() -> None:
+    assert cli.joined(["m.keras", "--pixels", "-1..1", "--force"]) == ["m.keras", "--pixels=-1..1", "--force"]

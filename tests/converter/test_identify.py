@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from converter.evidence import Evidence, composed
-from converter.identify import Identified, assigned, identify
+from converter.identify import Identified, identify
 from converter.load import Source
 from converter.options import Options
+from converter.rank import assigned
 from converter.scaling import SCALINGS, Pixels
 from converter.structure import Structure
 from edge.errors import ConversionError, FidelityError

@@ -1,4 +1,4 @@
-"""What the tests of edge share."""
+"""Fixtures of the tests of edge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.config import Settings
 from edge.inference.bundle import Bundle, Model, unpack
 from edge.service import models
 from tests.data_sets import DATA
-from tests.edge.parts import Systemd, Taking, write_clip
+from tests.edge.parts import RecordingPublisher, Systemd, write_clip
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def classifier_model(classifier_bundle: Bundle) -> Model:
 
 @pytest.fixture
 def mock_pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """gpiozero's own simulated pins, fresh."""
+    """gpiozero's own simulated pins, new for every test."""
     devices = pytest.importorskip("gpiozero", reason="gpiozero is not installed").Device
     mock = pytest.importorskip("gpiozero.pins.mock")
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "mock")
@@ -55,23 +55,23 @@ def mock_pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The data sets, which are no part of the project."""
+    """The folder of the data sets, which are not part of the project."""
     if not DATA.is_dir():
         pytest.skip(f"no data sets at {DATA}; set FMD_DATA")
     return DATA
 
 
 @pytest.fixture
-def receiver() -> Iterator[Taking]:
-    """A messenger that holds nobody up once the test is over."""
-    made = Taking()
+def publisher() -> Iterator[RecordingPublisher]:
+    """A publisher that stops to hang when the test ends."""
+    made = RecordingPublisher()
     yield made
     made.free.set()
 
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
-    """Who hears what is told to systemd."""
+    """The receiver of the messages to systemd."""
     listening = Systemd(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     yield listening

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from edge import config
 from edge.contracts import (
+    LABELS,
     Box,
     Decision,
     Face,
@@ -33,7 +34,6 @@ from edge.contracts import (
     luma_of,
 )
 from edge.drivers import fake_picamera2
-from edge.drivers.console import ConsoleOutput
 from edge.inference.bundle import Bundle, Contract, InputSpec, Model
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
@@ -49,28 +49,13 @@ SIZE = 64
 """Height and width of the stub models' input."""
 STRIDES = (8, 16)
 PATIENCE_S = 20.0
-"""How long a test waits for what comes at once, as a rule."""
-LABELS = ("with_mask", "without_mask", "with_incorrect_mask")
+"""Longest time that a test waits for something that normally comes at once."""
 BARE: Mapping[str, float] = {"with_mask": 0.02, "without_mask": 0.97, "with_incorrect_mask": 0.01}
 MASKED: Mapping[str, float] = {"with_mask": 0.98, "without_mask": 0.01, "with_incorrect_mask": 0.01}
 
 
-class RecordingOutput(ConsoleOutput):
-    """Keeps :attr:`states`, every state it was in, first the one it was made in (off)."""
-
-    def __init__(self, name: str, pin: int | str, active_high: bool) -> None:
-        super().__init__(name, pin, active_high)
-        self.states = [self.on]
-
-    def set(self, on: bool) -> None:
-        """Switch; only changes are kept."""
-        super().set(on)
-        if self.on is not self.states[-1]:
-            self.states.append(self.on)
-
-
 def texture(height: int, width: int, seed: int = 0) -> Image:
-    """Sharp random colours, (height, width, 3) RGB."""
+    """Return sharp random colours, (height, width, 3) RGB uint8."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -79,7 +64,7 @@ def frame_of(image: Image, captured_s: float = 0.0, index: int = 0) -> Frame:
 
 
 def face(x: float, y: float = 100.0, width: float = 40.0, score: float = 0.9) -> Face:
-    """A square face centred at (x, y)."""
+    """Return a square face centred at (x, y)."""
     return Face(Box(x - width / 2, y - width / 2, x + width / 2, y + width / 2), score)
 
 
@@ -106,7 +91,7 @@ def contract(task: str, **more: Any) -> Contract:
 
 @dataclass
 class StubInterpreter:
-    """An interpreter that answers the same whatever it is shown, and remembers what that was."""
+    """An interpreter with the same outputs for every input; ``seen`` records the inputs."""
 
     answers: Sequence[Stored]
     size: int = SIZE
@@ -130,7 +115,7 @@ class StubInterpreter:
 
 
 def detector_answers(faces: Sequence[Face], size: int = SIZE) -> list[Floats]:
-    """What a detector says that sees ``faces``, boxes in input pixels: boxes (1, cells, 4), scores (1, cells, 1)."""
+    """Return outputs of a detector that finds ``faces``, in input pixels: boxes (1, cells, 4), scores (1, cells, 1)."""
     centres, strides = cell_centres(size, size, STRIDES)
     scores, distances = np.zeros(len(strides), np.float32), np.zeros((len(strides), 4), np.float32)
     for one in faces:
@@ -142,20 +127,20 @@ def detector_answers(faces: Sequence[Face], size: int = SIZE) -> list[Floats]:
 
 
 def detector_of(faces: Sequence[Face], min_score: float = 0.2) -> FaceDetector:
-    """A detector that finds ``faces`` (boxes in its 64 x 64 input) in every picture."""
+    """Return a detector that finds ``faces`` (boxes in its 64 x 64 input) in every picture."""
     bundle = Bundle(b"", contract("detector"), {})
     return FaceDetector(Model(bundle, StubInterpreter(detector_answers(faces)), "stub"), min_score)
 
 
 def classifier_of(probabilities: Mapping[str, float], **more: Any) -> MaskClassifier:
-    """A classifier that answers ``probabilities`` to every face; ``more`` goes into its contract."""
+    """Return a classifier with the same ``probabilities`` for every face; ``more`` goes into its contract."""
     answer = np.array([list(probabilities.values())], np.float32)
     spec = contract("classifier", labels=tuple(probabilities), **more)
     return MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter([answer]), "stub"))
 
 
 def stages_of(settings: config.Settings, alert: Alert, camera: str = "") -> dict[str, Any]:
-    """The real stages around a detector that always sees one bare face."""
+    """Return the real stages with a detector that always finds one face, without a mask."""
     return {
         "watch": Watch(settings.watch, settings.detect),
         "detector": detector_of([face(32, 32, 24)]),
@@ -169,12 +154,12 @@ def stages_of(settings: config.Settings, alert: Alert, camera: str = "") -> dict
 
 
 def pipeline_of(settings: config.Settings, alert: Alert, camera: str = "", **stages: Any) -> Pipeline:
-    """:func:`stages_of` joined, with ``stages`` in place of some."""
+    """Return a pipeline of :func:`stages_of`, some of them replaced by ``stages``."""
     return Pipeline(**{**stages_of(settings, alert, camera), **stages})
 
 
 def write_clip(path: Path, frames: int = 30, fps: float = 15.0, seed: int = 0) -> Path:
-    """A real video of 160 x 120 noise; MP4 or, by its ending, AVI."""
+    """Write a video of 160 x 120 noise, an MP4 or, by its suffix, an AVI; return its path."""
     codec = "MJPG" if path.suffix == ".avi" else "mp4v"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (160, 120))
     for i in range(frames):
@@ -184,17 +169,17 @@ def write_clip(path: Path, frames: int = 30, fps: float = 15.0, seed: int = 0) -
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """``fmd`` as installed beside this Python."""
+    """Return the command line of the ``fmd`` that is installed beside this Python."""
     return [str(Path(sys.executable).with_name("fmd")), *map(str, arguments)]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, with simulated pins."""
+    """Return this process's environment with simulated pins."""
     return {**os.environ, "GPIOZERO_PIN_FACTORY": "mock", **more}
 
 
 def fmd(*arguments: str | Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the real command to its end."""
+    """Run the real command and return its result."""
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=environment(**more)
     )
@@ -207,8 +192,8 @@ def wait_for(seen: Callable[[], bool]) -> None:
     assert seen()
 
 
-class Taking:
-    """A messenger that takes messages, unless told to fail or to hang."""
+class RecordingPublisher:
+    """A publisher that records its messages; it fails with ``fails``, and hangs while ``free`` is not set."""
 
     kinds = frozenset(MessageKind)
 
@@ -236,12 +221,13 @@ class Taking:
     def close(self) -> None:
         self.closed = True
 
-    def told(self, kind: MessageKind) -> list[Any]:
+    def values_of(self, kind: MessageKind) -> list[Any]:
+        """Return the values of all messages of one kind so far."""
         return [message.values for message in self.got if message.kind is kind]
 
 
 LED, BUZZER = 17, 27
-"""The pins they are on by default."""
+"""Default pins of both outputs."""
 
 
 class Systemd:
@@ -252,14 +238,14 @@ class Systemd:
         self._socket.setblocking(False)
         self._socket.bind(str(path))
 
-    def heard(self) -> list[str]:
-        """What has been said since last asked."""
-        said = []
+    def received(self) -> list[str]:
+        """Return the messages since the last call."""
+        messages = []
         while True:
             try:
-                said.append(self._socket.recv(4096).decode())
+                messages.append(self._socket.recv(4096).decode())
             except BlockingIOError:
-                return said
+                return messages
 
     def close(self) -> None:
         self._socket.close()
@@ -271,11 +257,11 @@ def settings_for(clip: Path, **changed: Any) -> config.Settings:
 
 
 def nothing(_: Step | Decision) -> None:
-    """Neither steps nor decisions matter."""
+    """Ignore a step or a decision."""
 
 
 def levels(mock_pins: Any, number: int) -> list[bool]:
-    """Every state a pin was in."""
+    """Return every state of a pin so far."""
     return [state.state for state in mock_pins.pin(number).states]
 
 
@@ -285,16 +271,16 @@ def assert_off_and_released(mock_pins: Any) -> None:
     assert not mock_pins.pin(LED).state
     assert not mock_pins.pin(BUZZER).state
     for number in (LED, BUZZER):
-        DigitalOutputDevice(number).close()  # PinInUse where somebody does
+        DigitalOutputDevice(number).close()  # raises PinInUse if the service still holds it
 
 
 class LiveCamera(fake_picamera2.Picamera2):
-    """The stand-in, giving pictures for ever, some twenty a second."""
+    """The fake camera, which gives about twenty pictures a second forever."""
 
-    pace = threading.Event()
+    interval = threading.Event()
 
     def capture_request(self, wait: float | None = None) -> fake_picamera2.Request:
-        self.pace.wait(0.05)  # never set: a camera has a speed
+        self.interval.wait(0.05)  # never set: each wait is one frame interval
         return fake_picamera2.Request(texture(240, 320), self.configuration)
 
     def configure(self, configuration: dict[str, Any]) -> None:

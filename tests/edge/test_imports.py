@@ -139,6 +139,23 @@ def test_hardware_is_imported_by_drivers_alone(path: Path) -> None:
 LOADED = "import sys; print(*(set(sys.modules) & {'cv2', 'numpy', 'msgspec', 'ai_edge_litert'}))"
 
 
+TOP_LEVEL = {
+    "edge": frozenset[str](),
+    "converter": frozenset({"edge"}),
+    "training": frozenset({"edge", "converter"}),
+    "simulation": frozenset({"edge", "converter", "training"}),
+    "bench": frozenset({"edge", "converter", "training", "simulation"}),
+}
+"""Top-level package -> the others that it may import. None imports tests."""
+
+
+@pytest.mark.parametrize("package", TOP_LEVEL)
+def test_a_top_level_package_imports_only_those_below_it(package: str) -> None:
+    others = {*TOP_LEVEL, "tests", "docs"} - {package}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        assert {name.split(".")[0] for name in imported(path)} & others <= TOP_LEVEL[package], path
+
+
 def test_help_is_quick_because_it_loads_no_command() -> None:
     code = (
         "import edge.commands.main as main; main.make_parser().format_help(); import sys; print(*sorted(sys.modules))"

@@ -9,13 +9,13 @@ import pytest
 
 from edge import config
 from edge.config import Settings
-from edge.contracts import Box, Face, Frame, Observation, Outcome, Signal, View
+from edge.contracts import Box, Change, Face, Frame, Observation, Outcome, Signal, View
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
+from simulation.outputs import RecordingOutput
 from tests.edge.parts import (
     BARE,
     MASKED,
-    RecordingOutput,
     classifier_of,
     detector_of,
     face,
@@ -238,3 +238,67 @@ def test_being_let_in_opens_the_strike_once(
     for _ in range(60):
         rig.step()
     assert relay.states == ([False, True, False] if opened else [False])
+
+
+class ByPlace:
+    """A classifier that knows two people by their place."""
+
+    def __init__(self, left: dict[str, float] | None = None, right: dict[str, float] | None = None) -> None:
+        self.left, self.right = left or dict(BARE), right or SLOPPY
+
+    def classify(self, frame: Frame, views: Sequence[View]) -> list[Observation]:
+        return [Observation(self.left if view.face.box.centre[0] < 64 else self.right, 1.0) for view in views]
+
+
+class Growing:
+    """A detector that finds the left person in every frame, and the right one from the 21st on."""
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        return (face(32, 64), face(96, 64))[: 1 + (frame.index > 20)]
+
+
+@pytest.mark.parametrize(("on_incorrect", "sounds"), [("alarm", True), ("signal", False)])
+def test_only_people_whose_signal_is_as_alarming_as_the_shown_one_are_offenders(
+    on_incorrect: str, sounds: bool
+) -> None:
+    """A buzzer that fell silent sounds again for a new offender: a second alarm is one, a reminder is none."""
+    changed = {"alert__longest_s": 1.0, "alert__buzzer_no_mask": [1.0], "decide__on_incorrect": on_incorrect}
+    rig = Rig({"detector": Growing(), "classifier": ByPlace()}, **changed)
+    for _ in range(20):
+        rig.step()
+    assert rig.buzzer.states == [False, True, False]
+    steps = [rig.step() for _ in range(25)]
+    signals = {passage.signal for passage in steps[-1].passages}
+    assert signals == {Signal.NO_MASK, Signal.INCORRECT_MASK if sounds else Signal.REMINDER}
+    assert rig.buzzer.states == [False, True, False, *([True, False] if sounds else [])]
+
+
+@pytest.mark.parametrize(("right", "sounds"), [("badly worn", True), ("masked", False)])
+def test_people_with_a_reminder_are_offenders_while_no_alarm_is_shown(right: str, sounds: bool) -> None:
+    """The buzzer of a reminder falls silent too, and sounds again only for the next person who gets one."""
+    changed = {"alert__longest_s": 1.0, "alert__buzzer_incorrect": [1.0], "decide__on_incorrect": "signal"}
+    classifier = ByPlace(SLOPPY, SLOPPY if sounds else dict(MASKED))
+    rig = Rig({"detector": Growing(), "classifier": classifier}, **changed)
+    for _ in range(20):
+        rig.step()
+    assert rig.buzzer.states == [False, True, False]
+    for _ in range(25):
+        rig.step()
+    assert rig.buzzer.states == [False, True, False, *([True, False] if sounds else [])]
+
+
+class Leaving:
+    """A detector that finds a person in the first 40 frames."""
+
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
+        return (face(64, 64),) if frame.index <= 40 else ()
+
+
+def test_a_cleared_person_who_leaves_does_not_open_the_strike_again() -> None:
+    rig = Rig(alert__relay="strike", alert__strike_s=1.0, watch__gate=False)
+    relay = RecordingOutput("relay", 22, True)
+    alert = Alert(rig.settings.alert, None, None, relay)
+    rig.pipeline = pipeline_of(rig.settings, alert, detector=Leaving(), classifier=classifier_of(MASKED))
+    changes = [d.change for _ in range(100) for d in rig.step().decisions]
+    assert changes == [Change.DECIDED, Change.LEFT]
+    assert relay.states == [False, True, False]

@@ -10,8 +10,8 @@ from edge.contracts import Decision, Outcome
 from edge.service import run as service
 from edge.stages.alert import Alert
 from simulation.clips import ClipPerson, ComposedCamera, choose
+from simulation.outputs import RecordingOutput
 from tests.data_sets import DATA
-from tests.edge.parts import RecordingOutput
 
 BOXES = DATA / "boxes" / "boxes.csv"
 PEOPLE = 6

@@ -11,7 +11,7 @@ import pytest
 
 from edge import config
 from edge.camera.picture import DARK_CHECKS
-from edge.camera.supervisor import MAX_STUCK, CameraSupervisor, ThreadReader
+from edge.camera.supervisor import CLOSE_WAIT_S, MAX_STUCK, CameraSupervisor, ThreadReader
 from edge.contracts import CameraState, Frame, Image
 from edge.errors import CameraError, SourceEndedError
 from tests.edge.parts import frame_of, texture
@@ -487,3 +487,84 @@ def test_close_does_not_wait_for_a_hanging_read_which_closes_its_camera_when_it_
     assert not camera.closed.is_set()
     camera.let_go.set()
     assert camera.closed.wait(PATIENCE_S)
+
+
+def test_closing_stops_the_thread_and_waits_until_the_camera_is_closed() -> None:
+    camera = Scripted(*[giving(i) for i in range(1_000_000)])
+    supervisor = CameraSupervisor(config.load().camera, lambda: ThreadReader(lambda: camera, lambda: None), 0.0, 1.5)
+    assert not camera.closed.is_set()
+    supervisor.close(PATIENCE_S)
+    assert camera.closed.is_set()
+
+
+def test_a_reader_notifies_of_every_frame() -> None:
+    camera, notified = Scripted(giving(0)), Notification()
+    reader = ThreadReader(lambda: camera, notified.set)
+    notified.arrived()
+    got = reader.take()
+    assert got is not None
+    assert got.index == 0
+    camera.let_go.set()
+
+
+def test_dropped_frames_are_counted_over_all_attempts() -> None:
+    rig = Rig().streaming()
+    rig.device.readers[0].dropped = 3
+    rig.device.error = CameraError("gone")
+    rig.until(CameraState.LOST)
+    rig.device.error = None
+    rig.streaming()
+    rig.device.readers[-1].dropped = 2
+    assert rig.supervisor.dropped == 5
+
+
+def test_an_unplugged_dark_camera_is_lost_even_if_an_old_thread_still_hangs() -> None:
+    """It gave pictures since it was opened again, so that the hanging read does not hold it."""
+    rig = Rig().streaming()
+    rig.hang_forever(rig.device.readers[0], 1.0)
+    rig.device.gives = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    rig.until(CameraState.DARK)
+    rig.after(11.0)
+    rig.device.error = CameraError("unplugged")
+    assert rig.until(CameraState.LOST) <= 2 * TURN_S
+
+
+def test_a_frozen_camera_whose_lens_is_then_covered_is_dark() -> None:
+    """A black picture is the same to the last bit as the one before, but the cause is now the lens."""
+    rig = Rig(dark_s=1.0).streaming()
+    still = texture(24, 32, 1000)
+    rig.device.gives = lambda: frame(0, still)
+    rig.until(CameraState.FROZEN)
+    rig.device.gives = lambda: frame(0, np.zeros((24, 32, 3), np.uint8))
+    assert rig.until(CameraState.DARK) <= 1.0 + 1 / DARK_CHECKS + 2 * TURN_S
+
+
+def test_a_pause_shorter_than_stall_s_is_no_stall() -> None:
+    rig = Rig(stall_s=1.5).streaming()
+    rig.device.gives = nothing
+    assert rig.after(1.3) is CameraState.STREAMING
+    rig.device.gives = rig.device.fresh
+    assert rig.after(2.0) is CameraState.STREAMING
+    assert len(rig.device.readers) == 1
+
+
+def test_a_camera_that_opens_without_a_picture_is_opened_again_and_again() -> None:
+    rig = Rig(open_s=1.0)
+    rig.device.gives = nothing
+    rig.until(CameraState.STALLED)
+    rig.after(6.0)
+    assert 4 <= len(rig.device.readers) <= 7
+
+
+@pytest.mark.parametrize(("closes_after_s", "opened_after_s"), [(0.4, 0.4), (10.0, CLOSE_WAIT_S)])
+def test_a_camera_is_opened_again_once_it_is_closed_or_its_time_for_that_is_over(
+    closes_after_s: float, opened_after_s: float
+) -> None:
+    rig = Rig().streaming()
+    rig.device.gives, rig.device.hangs = nothing, True
+    rig.until(CameraState.STALLED)
+    stalled_s = rig.now_s
+    while len(rig.device.readers) == 1:
+        rig.after(TURN_S)
+        rig.device.hangs = rig.now_s - stalled_s < closes_after_s
+    assert rig.now_s - stalled_s == pytest.approx(opened_after_s, abs=2.5 * TURN_S)

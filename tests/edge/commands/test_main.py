@@ -428,6 +428,19 @@ def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> N
     ]
 
 
+def test_every_decision_is_printed_recorded_and_counted_once(tmp_path: Path) -> None:
+    """Through the real command: several listeners hear of a decision, each of them once."""
+    pytest.importorskip("skimage", reason="scikit-image is not installed: it has the scene's portrait")
+    found = fmd("run", "--source", "doorway", "--set", "alert.driver=console", STATE_DIRECTORY=str(tmp_path))
+    assert found.returncode == 0, found.stderr
+    printed = [line for line in found.stdout.splitlines() if "person 1" in line]
+    events = [json.loads(line) for line in fmd("events", "--json", "--state", tmp_path).stdout.splitlines()]
+    decisions = [event["change"] for event in events if event["event"] == "decision"]
+    assert decisions == ["decided", "revised", "left"]
+    assert len(printed) == len(decisions)
+    assert "passages: 1 (1 with a violation, 0 compliant, 0 unsure)" in found.stderr
+
+
 def test_what_a_live_camera_showed_plays_as_long_as_it_took(tmp_path: Path) -> None:
     """At the camera's speed, however its first frames came."""
     clip = write_clip(tmp_path / "clip.avi", frames=40, fps=20)

@@ -18,7 +18,7 @@ from edge.drivers.console import ConsoleOutput
 from edge.drivers.gpio import GpioOutput
 from edge.drivers.led_file import LedFileOutput
 from edge.errors import OutputBusyError, OutputError
-from tests.edge.parts import RecordingOutput
+from simulation.outputs import RecordingOutput
 
 Made = tuple[Output, Callable[[], list[bool]]]
 """An output, and what its line was in since it was made (true: active)."""

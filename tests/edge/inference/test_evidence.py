@@ -33,6 +33,12 @@ def test_each_network_can_outweigh_the_other() -> None:
     assert not evidence.is_face(0.15, 1.0)
 
 
+def test_the_door_asks_for_more() -> None:
+    assert evidence.is_face(0.2, 0.01)
+    assert not evidence.is_face(0.2, 0.01, evidence.MIN_LOG_ODDS_AT_DOOR)
+    assert evidence.is_face(0.4, 0.02, evidence.MIN_LOG_ODDS_AT_DOOR)
+
+
 @pytest.mark.parametrize(("score", "face"), [(0.24, False), (0.25, True)])
 def test_without_a_label_for_no_face_the_detector_decides(score: float, face: bool) -> None:
     assert evidence.is_face(score, None) is face

@@ -11,7 +11,7 @@ import pytest
 from edge.contracts import ConfiguredPublisher, Message, MessageKind, Publisher
 from edge.errors import PublishError, SettingsError
 from edge.reporting.outbox import Outbox, Outboxes
-from tests.edge.parts import PATIENCE_S, Taking, wait_for
+from tests.edge.parts import PATIENCE_S, RecordingPublisher, wait_for
 
 
 def message(
@@ -20,55 +20,55 @@ def message(
     return Message(kind, 0.0, camera, {"number": number}, (lambda: b"jpeg") if picture else None)
 
 
-def hanging(receiver: Taking, size: int) -> Outbox:
+def hanging(publisher: RecordingPublisher, size: int) -> Outbox:
     """An outbox whose first message hangs on the way, so that everything posted after it waits."""
-    receiver.free.clear()
-    outbox = Outbox("black hole", receiver, size)
+    publisher.free.clear()
+    outbox = Outbox("black hole", publisher, size)
     outbox.post(message(number=-1))
-    assert receiver.hangs.wait(PATIENCE_S)
+    assert publisher.hangs.wait(PATIENCE_S)
     return outbox
 
 
-def test_messages_arrive_in_order_and_are_counted(receiver: Taking) -> None:
-    outbox = Outbox("mqtt", receiver, 10)
+def test_messages_arrive_in_order_and_are_counted(publisher: RecordingPublisher) -> None:
+    outbox = Outbox("mqtt", publisher, 10)
     for number in range(10):
         outbox.post(message(number=number))
     outbox.close()
-    assert [m.values["number"] for m in receiver.got] == list(range(10))
+    assert [m.values["number"] for m in publisher.got] == list(range(10))
     assert (outbox.sent, outbox.failed, outbox.dropped, outbox.waiting) == (10, 0, 0, 0)
-    assert receiver.opened
-    assert receiver.closed
+    assert publisher.opened
+    assert publisher.closed
 
 
-def test_a_receiver_that_hangs_costs_a_bounded_queue_and_nobody_waits(receiver: Taking) -> None:
-    outbox = hanging(receiver, 5)
+def test_a_receiver_that_hangs_costs_a_bounded_queue_and_nobody_waits(publisher: RecordingPublisher) -> None:
+    outbox = hanging(publisher, 5)
     before_s = time.monotonic()
     for number in range(1000):
         outbox.post(message(number=number))
     outbox.close(within_s=0.2)
     assert time.monotonic() - before_s < 15
     assert (outbox.waiting, outbox.dropped) == (5, 995)
-    assert not receiver.got
+    assert not publisher.got
 
 
-def test_when_it_answers_again_the_newest_are_delivered(receiver: Taking) -> None:
-    outbox = hanging(receiver, 3)
+def test_when_it_answers_again_the_newest_are_delivered(publisher: RecordingPublisher) -> None:
+    outbox = hanging(publisher, 3)
     for number in range(10):
         outbox.post(message(number=number))
-    receiver.free.set()
+    publisher.free.set()
     outbox.close()
-    assert [m.values["number"] for m in receiver.got] == [-1, 7, 8, 9]
+    assert [m.values["number"] for m in publisher.got] == [-1, 7, 8, 9]
 
 
-def test_of_state_and_figures_only_the_newest_waits_of_each_camera(receiver: Taking) -> None:
-    outbox = hanging(receiver, 100)
+def test_of_state_and_figures_only_the_newest_waits_of_each_camera(publisher: RecordingPublisher) -> None:
+    outbox = hanging(publisher, 100)
     for number in range(10):
         outbox.post(message(MessageKind.STATE, number, "door"))
         outbox.post(message(MessageKind.STATE, number, "yard"))
         outbox.post(message(MessageKind.METRICS, number))
-    receiver.free.set()
+    publisher.free.set()
     outbox.close()
-    assert [(m.kind, m.values["number"], m.camera) for m in receiver.got[1:]] == [
+    assert [(m.kind, m.values["number"], m.camera) for m in publisher.got[1:]] == [
         (MessageKind.STATE, 9, "door"),
         (MessageKind.STATE, 9, "yard"),
         (MessageKind.METRICS, 9, ""),
@@ -76,80 +76,80 @@ def test_of_state_and_figures_only_the_newest_waits_of_each_camera(receiver: Tak
     assert outbox.dropped == 0
 
 
-def test_of_pictures_that_wait_only_the_newest_is_held_in_memory(receiver: Taking) -> None:
-    outbox = hanging(receiver, 100)
+def test_of_pictures_that_wait_only_the_newest_is_held_in_memory(publisher: RecordingPublisher) -> None:
+    outbox = hanging(publisher, 100)
     for number in range(50):
         outbox.post(message(number=number, picture=True))
-    receiver.free.set()
+    publisher.free.set()
     outbox.close()
-    assert [m.values["number"] for m in receiver.got if m.picture] == [49]
-    assert len(receiver.got) == 51
+    assert [m.values["number"] for m in publisher.got if m.picture] == [49]
+    assert len(publisher.got) == 51
 
 
 @pytest.mark.parametrize("error", [PublishError("refused"), OSError("no route"), RuntimeError("a defect of theirs")])
 def test_what_could_not_be_sent_is_told_once_kept_and_sent_again(
-    receiver: Taking, error: Exception, caplog: pytest.LogCaptureFixture
+    publisher: RecordingPublisher, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    receiver.fails = error
-    outbox = Outbox("mqtt", receiver, 10, retry_s=0.01)
+    publisher.fails = error
+    outbox = Outbox("mqtt", publisher, 10, retry_s=0.01)
     outbox.post(message(number=1))
     wait_for(lambda: outbox.failed >= 2)
-    receiver.fails = None
+    publisher.fails = None
     wait_for(lambda: outbox.sent == 1)
     outbox.close()
-    assert [m.values["number"] for m in receiver.got] == [1]
+    assert [m.values["number"] for m in publisher.got] == [1]
     assert len([r for r in caplog.records if "trying again" in r.getMessage()]) == 1
 
 
-def test_what_failed_goes_before_what_came_after_it_but_not_over_the_bound(receiver: Taking) -> None:
-    outbox = hanging(receiver, 2)
-    receiver.fails = PublishError("refused")
+def test_what_failed_goes_before_what_came_after_it_but_not_over_the_bound(publisher: RecordingPublisher) -> None:
+    outbox = hanging(publisher, 2)
+    publisher.fails = PublishError("refused")
     for number in range(2):
         outbox.post(message(number=number))
-    receiver.free.set()
+    publisher.free.set()
     wait_for(lambda: outbox.failed >= 1)
     assert (outbox.waiting, outbox.dropped) == (2, 1)
     outbox.close(0.1)
 
 
-def test_a_messenger_hears_only_what_it_wants(receiver: Taking) -> None:
-    receiver.kinds = frozenset({MessageKind.HEALTH})
-    outbox = Outbox("mail", receiver, 10)
+def test_a_messenger_hears_only_what_it_wants(publisher: RecordingPublisher) -> None:
+    publisher.kinds = frozenset({MessageKind.HEALTH})
+    outbox = Outbox("mail", publisher, 10)
     outbox.post(message(MessageKind.STATE))
     outbox.post(message(MessageKind.HEALTH))
     outbox.close()
-    assert [m.kind for m in receiver.got] == [MessageKind.HEALTH]
+    assert [m.kind for m in publisher.got] == [MessageKind.HEALTH]
 
 
-def test_nothing_is_taken_after_the_end(receiver: Taking) -> None:
-    outbox = Outbox("mqtt", receiver, 10)
+def test_nothing_is_taken_after_the_end(publisher: RecordingPublisher) -> None:
+    outbox = Outbox("mqtt", publisher, 10)
     outbox.close()
     outbox.post(message())
-    assert (outbox.waiting, receiver.tries) == (0, 0)
+    assert (outbox.waiting, publisher.tries) == (0, 0)
 
 
-def numbers(receiver: Taking) -> list[float]:
-    return [m.values["number"] for m in receiver.got]  # type: ignore[misc]
+def numbers(publisher: RecordingPublisher) -> list[float]:
+    return [m.values["number"] for m in publisher.got]  # type: ignore[misc]
 
 
-def test_what_waits_for_one_that_hangs_goes_to_the_one_put_in_its_place(receiver: Taking) -> None:
-    outbox, other = hanging(receiver, 10), Taking()
+def test_what_waits_for_one_that_hangs_goes_to_the_one_put_in_its_place(publisher: RecordingPublisher) -> None:
+    outbox, other = hanging(publisher, 10), RecordingPublisher()
     for number in range(3):
         outbox.post(message(number=number))
     outbox.exchange(other)
     outbox.post(message(number=3))
     assert not other.opened  # nobody waited, and two of them are never open at once
-    receiver.free.set()
+    publisher.free.set()
     wait_for(lambda: len(other.got) == 4)
     outbox.close()
-    assert (numbers(receiver), numbers(other)) == ([-1], [0, 1, 2, 3])
-    assert (receiver.closed, other.opened, other.closed) == (True, True, True)
+    assert (numbers(publisher), numbers(other)) == ([-1], [0, 1, 2, 3])
+    assert (publisher.closed, other.opened, other.closed) == (True, True, True)
     assert (outbox.sent, outbox.dropped, outbox.waiting) == (5, 0, 0)
 
 
-def test_what_could_not_be_sent_does_not_wait_out_its_time_when_another_goes_on(receiver: Taking) -> None:
-    receiver.fails = PublishError("wrong password")
-    outbox, other = Outbox("mqtt", receiver, 10, retry_s=3600.0), Taking()
+def test_what_could_not_be_sent_does_not_wait_out_its_time_when_another_goes_on(publisher: RecordingPublisher) -> None:
+    publisher.fails = PublishError("wrong password")
+    outbox, other = Outbox("mqtt", publisher, 10, retry_s=3600.0), RecordingPublisher()
     for number in range(3):
         outbox.post(message(number=number))
     wait_for(lambda: outbox.failed == 1)
@@ -159,9 +159,9 @@ def test_what_could_not_be_sent_does_not_wait_out_its_time_when_another_goes_on(
     assert numbers(other) == [0, 1, 2]
 
 
-def test_what_another_is_to_send_is_sent_at_the_end_as_well(receiver: Taking) -> None:
-    receiver.fails = PublishError("wrong password")
-    outbox, other = Outbox("mqtt", receiver, 10, retry_s=3600.0), Taking()
+def test_what_another_is_to_send_is_sent_at_the_end_as_well(publisher: RecordingPublisher) -> None:
+    publisher.fails = PublishError("wrong password")
+    outbox, other = Outbox("mqtt", publisher, 10, retry_s=3600.0), RecordingPublisher()
     outbox.post(message(number=0))
     wait_for(lambda: outbox.failed == 1)
     outbox.exchange(other)
@@ -169,7 +169,7 @@ def test_what_another_is_to_send_is_sent_at_the_end_as_well(receiver: Taking) ->
     assert (numbers(other), other.closed) == ([0], True)
 
 
-class Broken(Taking):
+class Broken(RecordingPublisher):
     """One that cannot say goodbye, and opens only at the third try."""
 
     def __init__(self, error: Exception) -> None:
@@ -207,7 +207,7 @@ def test_one_that_cannot_be_opened_is_tried_again_and_told_once(
 @pytest.mark.parametrize("retry_s", [0.01, 3600.0])
 def test_whatever_breaks_in_one_the_next_in_its_place_goes_on(error: Exception, retry_s: float) -> None:
     """Whether it was open by then or not."""
-    broken, other = Broken(error), Taking()
+    broken, other = Broken(error), RecordingPublisher()
     outbox = Outbox("mqtt", broken, 10, retry_s=retry_s)
     wait_for(lambda: broken.opened or (retry_s > 1 and broken.opening == 1))
     outbox.exchange(other)
@@ -217,15 +217,15 @@ def test_whatever_breaks_in_one_the_next_in_its_place_goes_on(error: Exception, 
     assert (broken.closed, other.closed, outbox.waiting) == (True, True, 0)
 
 
-def test_a_shorter_queue_keeps_the_newest(receiver: Taking) -> None:
-    outbox = hanging(receiver, 10)
+def test_a_shorter_queue_keeps_the_newest(publisher: RecordingPublisher) -> None:
+    outbox = hanging(publisher, 10)
     for number in range(6):
         outbox.post(message(number=number))
     outbox.resize(2)
     assert (outbox.waiting, outbox.dropped) == (2, 4)
-    receiver.free.set()
+    publisher.free.set()
     outbox.close()
-    assert numbers(receiver) == [-1, 4, 5]
+    assert numbers(publisher) == [-1, 4, 5]
 
 
 class Addressed:
@@ -233,7 +233,7 @@ class Addressed:
 
     def __init__(self) -> None:
         self.outboxes = Outboxes()
-        self.at: dict[str, list[Taking]] = {}
+        self.at: dict[str, list[RecordingPublisher]] = {}
 
     def follow(self, *wanted: tuple[str, str]) -> Sequence[Outbox]:
         return self.outboxes.follow(
@@ -251,7 +251,7 @@ class Addressed:
     def _open(self, at: str) -> Publisher:
         if at == "nonsense":
             raise SettingsError("nonsense")
-        self.at.setdefault(at, []).append(Taking())
+        self.at.setdefault(at, []).append(RecordingPublisher())
         return self.at[at][-1]
 
 

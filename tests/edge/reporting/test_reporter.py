@@ -43,7 +43,7 @@ from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import BoardComplaint, Reporter, check, open_reporting
 from edge.reporting.servers import ServerEndpoint
 from edge.service import run as service
-from tests.edge.parts import PATIENCE_S, Taking, frame_of, pipeline_of, texture, wait_for, write_clip
+from tests.edge.parts import PATIENCE_S, RecordingPublisher, frame_of, pipeline_of, texture, wait_for, write_clip
 
 PERSON = Box(100, 80, 180, 160)
 UNKNOWN = Delivery()
@@ -76,11 +76,13 @@ def step(
 class Told:
     """A live state and a reporter with one publisher, and what it published."""
 
-    def __init__(self, receiver: Taking, starts: Callable[[], float] = lambda: 1.7e9, **changed: Any) -> None:
+    def __init__(
+        self, publisher: RecordingPublisher, starts: Callable[[], float] = lambda: 1.7e9, **changed: Any
+    ) -> None:
         self.settings = config.load(None, {f"publish.{key}": value for key, value in changed.items()})
-        self.receiver = receiver
+        self.publisher = publisher
         self.now_s = 100.0
-        self.outbox = Outbox("test", receiver, 100)
+        self.outbox = Outbox("test", publisher, 100)
         board = Board(123_000_000, 61.5, None)
         self.live = LiveState(lambda: self.now_s)
         self.metrics = Metrics(self.live, [self.outbox], lambda: self.now_s, lambda: board)
@@ -92,22 +94,22 @@ class Told:
         for listener in (self.live, self.reporter):
             listener.on_step(step, delivery)
 
-    def all(self) -> Taking:
+    def all(self) -> RecordingPublisher:
         self.reporter.close()
         self.outbox.close()
-        return self.receiver
+        return self.publisher
 
 
 @pytest.fixture
-def told(receiver: Taking) -> Told:
-    return Told(receiver)
+def told(publisher: RecordingPublisher) -> Told:
+    return Told(publisher)
 
 
 def test_a_state_is_told_when_it_changes_and_the_end_is_off(told: Told) -> None:
     for signal in (Signal.RUNNING, Signal.RUNNING, Signal.NO_MASK, Signal.NO_MASK, Signal.RUNNING):
         told.on_step(step(signal))
         wait_for(lambda: told.outbox.waiting == 0)
-    states = [values["state"] for values in told.all().told(MessageKind.STATE)]
+    states = [values["state"] for values in told.all().values_of(MessageKind.STATE)]
     assert states == ["running", "no_mask", "running", "off"]
 
 
@@ -115,7 +117,7 @@ def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:
     told.listener.on_decision(decision())
     told.on_step(step(Signal.NO_MASK, (decision(),)))
     told.listener.on_decision(decision(Change.LEFT, violated=True))
-    assert told.all().told(MessageKind.DECISION) == [
+    assert told.all().values_of(MessageKind.DECISION) == [
         {
             "change": change,
             "person": "1700000000-1",
@@ -139,18 +141,18 @@ def test_blindness_is_told_with_its_reason_and_is_a_state(told: Told) -> None:
     told.on_step(step())
     wait_for(lambda: told.outbox.waiting == 0)
     heard = told.all()
-    assert heard.told(MessageKind.HEALTH) == [
+    assert heard.values_of(MessageKind.HEALTH) == [
         {"state": "dark", "reason": "the picture is black", "slow": ""},
         {"state": "streaming", "reason": "", "slow": ""},
     ]
-    assert [values["state"] for values in heard.told(MessageKind.STATE)][-3:] == ["blind", "running", "off"]
+    assert [values["state"] for values in heard.values_of(MessageKind.STATE)][-3:] == ["blind", "running", "off"]
 
 
 def test_a_machine_that_does_not_keep_up_is_told_in_figures_and_sees_nothing_again(told: Told) -> None:
     for slow in ("", "too slow: 2 looks a second", ""):
         told.listener.on_health(Health("", CameraState.STREAMING, 5.0, slow=slow))
         assert metrics_message(told.metrics.snapshot()).too_slow is bool(slow)
-    assert told.all().told(MessageKind.HEALTH) == [
+    assert told.all().values_of(MessageKind.HEALTH) == [
         {"state": "streaming", "reason": "", "slow": slow} for slow in ("", "too slow: 2 looks a second", "")
     ]
 
@@ -163,16 +165,16 @@ def test_of_several_cameras_the_door_is_what_its_worst_is(told: Told) -> None:
     told.on_step(step(Signal.RUNNING, camera="out"))
     wait_for(lambda: told.outbox.waiting == 0)
     told.all()
-    door = [m.values["state"] for m in told.receiver.got if m.kind is MessageKind.STATE and not m.camera]
+    door = [m.values["state"] for m in told.publisher.got if m.kind is MessageKind.STATE and not m.camera]
     assert door[-3:] == ["no_mask", "running", "off"]
-    assert {m.camera for m in told.receiver.got} == {"", "in", "out"}
+    assert {m.camera for m in told.publisher.got} == {"", "in", "out"}
 
 
 def test_who_is_new_after_a_reload_is_told_how_things_are(told: Told) -> None:
     told.listener.on_health(Health("in", CameraState.STREAMING, 5.0))
     told.listener.on_health(Health("out", CameraState.DARK, 5.0, "the picture is black"))
     told.on_step(step(Signal.NO_MASK, (decision(camera="in"),), camera="in"))
-    other = Taking()
+    other = RecordingPublisher()
     fresh = Outbox("other", other, 100)
     told.listener.on_settings(config.load(None, {"camera.sources": {"in": "picamera2", "out": "rtsp://x/"}}))
     told.reporter.retain([fresh])
@@ -200,23 +202,25 @@ def test_a_camera_that_a_reload_takes_away_is_off_and_holds_nothing_back(told: T
     assert states[-4:] == [("out", "off"), ("", "running"), ("in", "off"), ("", "off")]
 
 
-def test_people_before_and_after_a_reload_are_not_the_same_though_they_are_counted_anew(receiver: Taking) -> None:
+def test_people_before_and_after_a_reload_are_not_the_same_though_they_are_counted_anew(
+    publisher: RecordingPublisher,
+) -> None:
     starts = iter([1.7e9, *[1.8e9] * 100])
-    told = Told(receiver, lambda: next(starts))
+    told = Told(publisher, lambda: next(starts))
     told.on_step(step())
     told.listener.on_decision(decision(Change.LEFT, violated=True))
     told.listener.on_settings(told.settings)
     told.listener.on_decision(decision())
     told.on_step(step())
-    people = [values["person"] for values in told.all().told(MessageKind.DECISION)]
+    people = [values["person"] for values in told.all().values_of(MessageKind.DECISION)]
     assert people == ["1700000000-1", "1800000000-1"]
 
 
-def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(receiver: Taking) -> None:
-    told = Told(receiver, every_s=3600.0)
+def test_figures_are_told_at_once_where_a_reload_has_them_told_more_often(publisher: RecordingPublisher) -> None:
+    told = Told(publisher, every_s=3600.0)
     told.on_step(step())
     told.listener.on_settings(told.settings)
-    wait_for(lambda: bool(receiver.told(MessageKind.METRICS)))
+    wait_for(lambda: bool(publisher.values_of(MessageKind.METRICS)))
     told.all()
 
 
@@ -428,35 +432,35 @@ def test_a_snapshot_is_not_changed_by_what_comes_after(told: Told) -> None:
     told.all()
 
 
-def test_figures_are_told_in_their_time(receiver: Taking) -> None:
-    told = Told(receiver, every_s=1.0)
+def test_figures_are_told_in_their_time(publisher: RecordingPublisher) -> None:
+    told = Told(publisher, every_s=1.0)
     told.on_step(step())
-    wait_for(lambda: bool(receiver.told(MessageKind.METRICS)))
-    assert receiver.told(MessageKind.METRICS)[0]["frames"] == 1
+    wait_for(lambda: bool(publisher.values_of(MessageKind.METRICS)))
+    assert publisher.values_of(MessageKind.METRICS)[0]["frames"] == 1
     told.all()
 
 
-def pictures(receiver: Taking) -> list[bytes]:
-    return [message.picture() for message in receiver.got if message.picture is not None]
+def pictures(publisher: RecordingPublisher) -> list[bytes]:
+    return [message.picture() for message in publisher.got if message.picture is not None]
 
 
-def test_no_picture_is_told_of_somebody_who_is_only_reminded(receiver: Taking) -> None:
-    told = Told(receiver, pictures="blurred")
+def test_no_picture_is_told_of_somebody_who_is_only_reminded(publisher: RecordingPublisher) -> None:
+    told = Told(publisher, pictures="blurred")
     told.listener.on_decision(decision(signal=Signal.REMINDER))
     told.on_step(step(Signal.REMINDER))
     heard = told.all()
-    assert [values["signal"] for values in heard.told(MessageKind.DECISION)] == ["reminder"]
+    assert [values["signal"] for values in heard.values_of(MessageKind.DECISION)] == ["reminder"]
     assert pictures(heard) == []
 
 
-def test_a_picture_is_told_of_somebody_unclear_where_that_is_an_alarm(receiver: Taking) -> None:
-    told = Told(receiver, pictures="blurred")
+def test_a_picture_is_told_of_somebody_unclear_where_that_is_an_alarm(publisher: RecordingPublisher) -> None:
+    told = Told(publisher, pictures="blurred")
     told.listener.on_decision(decision(outcome=Outcome.UNSURE, signal=Signal.NO_MASK))
     told.on_step(step(Signal.NO_MASK))
     assert len(pictures(told.all())) == 1
 
 
-def tell_everything(told: Told, seed: int = 0) -> Taking:
+def tell_everything(told: Told, seed: int = 0) -> RecordingPublisher:
     """One of everything that can be told."""
     for outcome in Outcome:
         for change in Change:
@@ -474,8 +478,8 @@ def test_no_picture_is_told_unless_turned_on(told: Told) -> None:
     assert {type(value) for m in heard.got for value in m.values.values()} <= {str, int, float, bool}
 
 
-def test_turned_on_a_picture_comes_with_each_violation_and_nothing_else(receiver: Taking) -> None:
-    heard = tell_everything(Told(receiver, pictures="blurred"))
+def test_turned_on_a_picture_comes_with_each_violation_and_nothing_else(publisher: RecordingPublisher) -> None:
+    heard = tell_everything(Told(publisher, pictures="blurred"))
     with_picture = [m.values for m in heard.got if m.picture is not None]
     assert [(v["outcome"], v["change"]) for v in with_picture] == [("violation", "decided"), ("violation", "revised")]
 
@@ -486,8 +490,8 @@ def decoded(jpeg: bytes) -> Any:
     return picture[:, :, ::-1]
 
 
-def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(receiver: Taking) -> None:
-    told = Told(receiver, pictures="blurred")
+def test_a_picture_that_is_sent_shows_no_face_not_even_one_the_detector_missed(publisher: RecordingPublisher) -> None:
+    told = Told(publisher, pictures="blurred")
     heard = tell_everything(told)
     sent = decoded(pictures(heard)[0])
     original = step(Signal.NO_MASK).frame.image
@@ -532,16 +536,16 @@ def test_a_check_of_what_is_fine_connects_to_nobody() -> None:
     assert threading.active_count() <= threads
 
 
-def test_telling_a_frame_costs_the_loop_next_to_nothing(receiver: Taking) -> None:
+def test_telling_a_frame_costs_the_loop_next_to_nothing(publisher: RecordingPublisher) -> None:
     """In processor seconds of this thread, so that a busy machine does not count; some 4 microseconds on a laptop."""
-    receiver.free.clear()
-    told, watching = Told(receiver), step()
+    publisher.free.clear()
+    told, watching = Told(publisher), step()
     told.on_step(watching)
     before_s = time.thread_time()
     for _ in range(5000):
         told.on_step(watching)
     assert (time.thread_time() - before_s) / 5000 < 100e-6
-    receiver.free.set()
+    publisher.free.set()
     told.all()
 
 
@@ -570,7 +574,7 @@ def test_a_run_whose_receivers_are_dead_and_silent_decides_the_same(tmp_path: Pa
         silent, dead = hole.getsockname()[1], closed.getsockname()[1]
         urls = [f"json://127.0.0.1:{port}/" for port in (silent, dead)]
         told = config.load(None, {"mqtt.host": "127.0.0.1", "mqtt.port": silent, "notify.urls": urls})
-        outboxes = [Outbox(receiver.name, receiver.open(), 10) for receiver in drivers.publishers(told)]
+        outboxes = [Outbox(publisher.name, publisher.open(), 10) for publisher in drivers.publishers(told)]
         assert len(outboxes) == 3
         before_s = time.monotonic()
         beside = lines_of(outboxes, clip)

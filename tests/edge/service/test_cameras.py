@@ -23,7 +23,7 @@ from edge.errors import CameraError, OutputError
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Callbacks, Listener
 from edge.service import run as service
-from edge.service.runtime import FrameSignal, Runtime, Ticker
+from edge.service.runtime import FrameSignal, Runtime, ThreadFrameSignal, Ticker
 from edge.stages.alert import Alert
 from tests.edge.parts import (
     LED,
@@ -115,7 +115,7 @@ def test_a_loop_whose_alarm_cannot_fire_ends_and_is_not_called_alive(
             ],
             build=pipeline_of,
         )
-    assert not any("READY" in said or "WATCHDOG" in said for said in systemd.heard())
+    assert not any("READY" in said or "WATCHDOG" in said for said in systemd.received())
 
 
 SHORT = {"camera__stall_s": 0.6, "camera__frozen_s": 0.6, "camera__dark_s": 0.3, "camera__loop": True}
@@ -131,7 +131,7 @@ def test_every_fault_of_a_camera_is_named_told_and_overcome_in_real_time(
     heard: list[str] = []
 
     def on_step(step: Step) -> None:
-        heard.extend(systemd.heard())
+        heard.extend(systemd.received())
         if step.frame.captured_s > healths[0].since_s + 8.3:
             signal.raise_signal(signal.SIGTERM)
 
@@ -156,7 +156,7 @@ def test_a_camera_that_stays_away_ends_the_run_in_time_with_the_outputs_off(
     with pytest.raises(CameraError, match="unplugged"):
         service.run(settings, build=pipeline_of)
     assert 1.5 <= time.monotonic() - started_s < 4
-    assert [said for said in systemd.heard() if "STATUS" in said] == [
+    assert [said for said in systemd.received() if "STATUS" in said] == [
         "READY=1\nSTATUS=watching",
         "STATUS=blind, camera lost: the camera is unplugged (simulated)",
     ]
@@ -168,7 +168,7 @@ def test_a_camera_that_never_opens_ends_the_run_at_once_and_is_never_ready(
 ) -> None:
     with pytest.raises(CameraError, match="unplugged"):
         service.run(settings_for(clip, camera__simulate="unplug@0+60"), build=pipeline_of)
-    assert systemd.heard() == ["STOPPING=1"]
+    assert systemd.received() == ["STOPPING=1"]
 
 
 def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
@@ -178,7 +178,7 @@ def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     with pytest.raises(CameraError, match="unplugged"):
         service.run(settings_for(clip, camera__simulate="unplug@0+60"), build=pipeline_of)
-    assert systemd.heard() == ["STOPPING=1"]
+    assert systemd.received() == ["STOPPING=1"]
 
     lit: list[bool] = []
 
@@ -190,12 +190,12 @@ def test_a_camera_that_is_away_is_waited_for_by_whoever_systemd_starts_next(
     mock_pins.reset()
     assert service.run(settings, [Callbacks(on_step)], build=masked_pipeline) == signal.SIGTERM
     blind = "EXTEND_TIMEOUT_USEC=15000000\nSTATUS=blind, camera lost: the camera is unplugged (simulated)"
-    assert systemd.heard() == [blind, blind, "READY=1\nSTATUS=watching", "STOPPING=1"]
+    assert systemd.received() == [blind, blind, "READY=1\nSTATUS=watching", "STOPPING=1"]
     assert lit.count(True) >= 2
     assert_off_and_released(mock_pins)
     with pytest.raises(CameraError, match="unplugged"):
         service.run(settings_for(clip, camera__simulate="unplug@0+60"), build=pipeline_of)
-    assert "EXTEND" not in "".join(systemd.heard())
+    assert "EXTEND" not in "".join(systemd.received())
 
 
 def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, tmp_path: Path, mock_pins: Any) -> None:
@@ -208,7 +208,7 @@ def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, 
 
     def on_step(step: Step) -> None:
         steps.append(step)
-        heard.extend(systemd.heard())
+        heard.extend(systemd.received())
         if {"a", "b"} <= {decision.camera for decision in decisions}:
             signal.raise_signal(signal.SIGTERM)
 
@@ -319,7 +319,7 @@ class Turns(Listener):
         service.run(settings, [self], self._build, runtime)
 
     def _bell(self) -> FrameSignal:
-        return FrameSignal()
+        return ThreadFrameSignal()
 
     def _read(self, open_camera: Callable[[], Camera], ring: Callable[[], None]) -> Fresh:
         self.readers.append(Fresh(self.clock))

@@ -222,7 +222,7 @@ class Reloading:
 
     def on_step(self, step: Step) -> None:
         self.steps += 1
-        self.heard += self.systemd.heard() if self.systemd else []
+        self.heard += self.systemd.received() if self.systemd else []
         if self.steps == 1:
             signal.raise_signal(signal.SIGHUP)
         if self.steps == 12:
@@ -237,7 +237,7 @@ def test_a_reload_begins_anew_with_the_settings_it_reads(systemd: Systemd, clip:
     settings = settings_for(clip, camera__loop=True)
     reloading = Reloading(lambda: settings_for(clip, camera__loop=True, alert__led_pin=5), systemd)
     service.run(settings, [Callbacks(reloading.on_step)], build=pipeline_of, reread=reloading)
-    heard = reloading.heard + systemd.heard()
+    heard = reloading.heard + systemd.received()
     assert [said.split("=")[0] for said in heard[:3]] == ["READY", "RELOADING", "READY"]
     assert heard[1].split("\n")[1].startswith("MONOTONIC_USEC=")
     assert [said for said in heard[3:] if said != "WATCHDOG=1"] == ["STOPPING=1"]
@@ -254,7 +254,7 @@ def test_a_reload_of_what_is_no_good_changes_nothing(
     wrong = settings_for(clip, model__classifier=str(clip))
     reloading = Reloading(refused if what == "settings" else lambda: wrong, systemd)
     assert service.run(settings, [Callbacks(reloading.on_step)], build=pipeline_of, reread=reloading) == signal.SIGTERM
-    heard = reloading.heard + systemd.heard()
+    heard = reloading.heard + systemd.received()
     assert heard[1].startswith("RELOADING=1")
     assert heard[2].startswith("READY=1\nSTATUS=watching; reload refused: ")
     assert "reload refused, going on as before" in caplog.text

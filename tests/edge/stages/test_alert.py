@@ -11,7 +11,7 @@ from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
 from edge.errors import OutputError
 from edge.stages.alert import BUZZER_REST_S, RETRY_S, Alert, OptionalOutput, lit
-from tests.edge.parts import RecordingOutput
+from simulation.outputs import RecordingOutput
 
 
 class Outputs:
@@ -555,3 +555,58 @@ def test_closing_an_optional_output_switches_it_off() -> None:
     output.close()
     assert lamp.closed
     assert not lamp.on
+
+
+def test_an_optional_output_is_opened_and_switched_off_at_once() -> None:
+    """A wrong pin is reported when the service starts, not when the first person comes."""
+    lamp = RecordingOutput("heartbeat", 23, True)
+    lamp.set(True)
+    OptionalOutput("heartbeat", lambda: lamp, lambda: 0.0)
+    assert not lamp.on
+
+
+def test_an_optional_output_that_fails_is_closed_and_left_alone_until_the_next_attempt() -> None:
+    class Closable(Loose):
+        def close(self) -> None:
+            self.closed = True  # as a driver does, whatever the wire does
+
+    now_s, lamps = [0.0], list[Closable]()
+
+    def open_lamp() -> Closable:
+        lamps.append(Closable("heartbeat", 23, True))
+        return lamps[-1]
+
+    output = OptionalOutput("heartbeat", open_lamp, lambda: now_s[0])
+    lamps[0].loose = True
+    output.set(True)
+    lamps[0].loose = False
+    assert lamps[0].closed
+    now_s[0] = RETRY_S - 0.1
+    output.set(True)
+    assert len(lamps) == 1
+    now_s[0] = RETRY_S
+    output.set(True)
+    assert [lamp.on for lamp in lamps] == [False, True]
+
+
+def test_an_output_that_could_not_be_switched_off_is_driven_again_even_if_it_should_be_on() -> None:
+    """What it does after a failed write is unknown."""
+    led = Loose("led", 17, True)
+    alert = Alert(Outputs().settings, led, None)
+    alert.renew(Signal.NO_MASK, 1.0)
+    led.loose = True
+    with pytest.raises(OutputError, match="wire came off"):
+        alert.renew(Signal.RUNNING, 1.1)
+    led.loose = False
+    ConsoleOutput.set(led, False)
+    alert.renew(Signal.NO_MASK, 1.2)
+    assert led.on
+
+
+def test_hold_ends_the_leases_of_other_cameras_in_time() -> None:
+    outputs = Outputs(lease_s=1.0, led_no_mask=[1.0])
+    outputs.alert.renew(Signal.NO_MASK, 0.0, [1], camera="out")
+    outputs.alert.renew(Signal.RUNNING, 0.9, camera="in")
+    assert outputs.led.on
+    outputs.alert.hold(1.1, "in")
+    assert not outputs.led.on

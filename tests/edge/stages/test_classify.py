@@ -21,6 +21,7 @@ from edge.stages.classify import (
     observation_of,
     probabilities_of,
     quality_of,
+    sharpness_of,
 )
 from tests.edge.parts import BARE, StubInterpreter, classifier_of, contract, frame_of, texture
 
@@ -223,3 +224,27 @@ def test_a_view_of_bgr_memory_is_cut_as_its_rgb_copy_is(box: Box) -> None:
     view = texture(100, 100)[:, :, ::-1]
     np.testing.assert_array_equal(crop_face(view, box, 0.2, (24, 24)), crop_face(view.copy(), box, 0.2, (24, 24)))
     assert quality_in(view, Face(box, 0.9)) == quality_in(view.copy(), Face(box, 0.9))
+
+
+@pytest.mark.parametrize(
+    "box", [Box(0, 60, 60, 120), Box(60, 0, 120, 60), Box(140, 60, 200, 120), Box(60, 140, 120, 200)]
+)
+def test_a_face_at_any_border_counts_half(box: Box) -> None:
+    """The border cuts it off, although the box ends there."""
+    image = texture(200, 200)
+    inside = quality_in(image, Face(Box(60, 60, 120, 120), 0.9))
+    assert quality_in(image, Face(box, 0.9)) == pytest.approx(inside / 2)
+
+
+def test_sharpness_is_measured_at_one_size_whatever_the_size_of_the_crop() -> None:
+    small = crop_face(cv2.GaussianBlur(texture(96, 96), (0, 0), 1.0), Box(0, 0, 96, 96), 0.0, (96, 96))
+    large = np.asarray(cv2.resize(small, (288, 288), interpolation=cv2.INTER_LINEAR), np.uint8)
+    assert sharpness_of(large, 0.2) == pytest.approx(sharpness_of(small, 0.2), rel=0.3)
+
+
+@pytest.mark.parametrize(("heatmap", "maps"), [(True, 0), (False, 1)])
+def test_a_model_whose_heat_maps_do_not_match_its_contract_is_refused(heatmap: bool, maps: int) -> None:
+    outputs = [np.zeros((1, 3), np.float32), *[np.zeros((1, 6, 6, 3), np.float32)] * maps]
+    spec = contract("classifier", heatmap=heatmap)
+    with pytest.raises(BundleError, match="convert it again"):
+        MaskClassifier(Model(Bundle(b"", spec, {}), StubInterpreter(outputs), "stub"))

@@ -336,7 +336,7 @@ def test_what_is_no_face_gives_no_evidence_however_bare_it_seems() -> None:
 
 @pytest.mark.parametrize(
     ("score", "background", "observations"),
-    [(0.9, 0.6, 5), (0.2, 0.6, 0), (0.2, 0.02, 5), (0.2, None, 0), (0.3, None, 5)],
+    [(0.9, 0.6, 5), (0.2, 0.6, 0), (0.2, 0.02, 0), (0.3, 0.02, 5), (0.2, None, 0), (0.3, None, 5)],
 )
 def test_detector_and_classifier_together_decide_whether_it_is_a_face(
     score: float, background: float | None, observations: int
@@ -376,7 +376,7 @@ def test_observations_without_quality_do_not_make_a_person_unsure() -> None:
     door = Door()
     door.ticks(100, {1: UNCLEAR}, quality=0.0)
     assert door.changes() == []
-    assert door.settled(1)  # but no reason to look often
+    assert door.settled(1)  # but frequent observations add nothing either
 
 
 def test_a_person_decided_without_doubt_is_settled() -> None:
@@ -388,3 +388,49 @@ def test_a_person_decided_without_doubt_is_settled() -> None:
     door.tick({1: BARE})
     assert not door.settled(1)
     assert not door.settled(2)
+
+
+@pytest.mark.parametrize(
+    ("incorrect", "signal"), [(0.48, Signal.NO_MASK), (0.5, Signal.INCORRECT_MASK)], ids=["no mask", "badly worn"]
+)
+def test_the_first_alarm_shows_the_likelier_violation_however_close_both_are(incorrect: float, signal: Signal) -> None:
+    door = Door()
+    door.ticks(10, {1: {"with_mask": 0.02, "without_mask": 0.98 - incorrect, "with_incorrect_mask": incorrect}})
+    assert door.passages[0].signal is signal
+
+
+def test_a_shown_reminder_becomes_an_alarm_only_on_full_evidence() -> None:
+    """After four observations no mask is the likelier violation; it takes six to change the signal."""
+    door = Door(on_incorrect="signal")
+    door.ticks(10, {1: SLOPPY})
+    door.ticks(4, {1: BARE})
+    assert door.passages[0].signal is Signal.REMINDER
+    door.ticks(2, {1: BARE})
+    assert door.passages[0].signal is Signal.NO_MASK
+
+
+def test_evidence_for_a_cleared_person_does_not_fade() -> None:
+    """They show the back of their head for ten seconds; three observations, enough for a newcomer, change nothing."""
+    door = Door()
+    door.ticks(10, {1: MASKED})
+    door.tick({1: None}, after_s=10.0)
+    door.ticks(3, {1: BARE})
+    assert door.changes() == [("decided", "compliant")]
+    door.ticks(3, {1: BARE})
+    assert door.changes() == [("decided", "compliant"), ("revised", "violation")]
+
+
+def test_a_person_in_violation_is_not_settled_after_contrary_evidence() -> None:
+    door = Door()
+    door.ticks(10, {1: BARE})
+    assert door.settled(1)
+    door.tick({1: MASKED})
+    assert not door.settled(1)
+
+
+@pytest.mark.parametrize(("on_incorrect", "settled"), [("alarm", True), ("signal", False)])
+def test_which_violation_it_is_matters_only_if_one_of_them_is_no_alarm(on_incorrect: str, settled: bool) -> None:
+    door = Door(on_incorrect=on_incorrect)
+    door.ticks(10, {1: {"with_mask": 0.02, "without_mask": 0.5, "with_incorrect_mask": 0.48}})
+    assert door.passages[0].outcome is Outcome.VIOLATION
+    assert door.settled(1) is settled

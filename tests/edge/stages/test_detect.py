@@ -158,3 +158,11 @@ def test_a_model_without_a_detectors_outputs_is_refused() -> None:
     answers = [np.zeros((1, 10, 4), np.float32), np.zeros((1, 10, 1), np.float32)]
     with pytest.raises(BundleError, match=r"gives \(1, 80, 1\) and \(1, 80, 4\)"):
         FaceDetector(Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub"), 0.2)
+
+
+def test_boxes_side_by_side_or_one_above_the_other_are_all_kept_with_their_scores() -> None:
+    """Far from the picture's corner: widths and heights count there, not coordinates."""
+    boxes = np.array([[100, 100, 140, 140], [160, 100, 200, 140], [100, 160, 140, 200]], np.float32)
+    found = faces_among(boxes, np.array([0.9, 0.8, 0.7], np.float32), 0.1)
+    assert [tuple(box) for box, _ in found] == [tuple(box) for box in boxes.tolist()]
+    assert [score for _, score in found] == pytest.approx([0.9, 0.8, 0.7])

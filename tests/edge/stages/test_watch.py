@@ -118,3 +118,10 @@ def test_a_light_switched_on_is_inspected() -> None:
 def test_without_the_gate_every_frame_that_is_due_is_inspected() -> None:
     assert len(detections(watch_of(watch__gate=False, detect__every_s=0.0), room(3.0))) == 45
     assert len(detections(watch_of(watch__gate=False), room(3.0))) == 23
+
+
+@pytest.mark.parametrize(("contrast", "noticed"), [(20, True), (100, False)])
+def test_a_person_is_noticed_if_they_differ_by_the_configured_contrast(contrast: int, noticed: bool) -> None:
+    """They differ by 60 levels from the wall, and a quiet picture must not raise the limit."""
+    watch = settled(watch__contrast=contrast, **NEVER)
+    assert bool(detections(watch, room(3.0, from_s=5.0, person=15))) is noticed
