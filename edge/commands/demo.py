@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
     folder: Path = arguments.out
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--out {folder}: a file, expected a folder; name another")
+        raise OutputError(f"{folder}: a file, expected a folder; name another with --out")
     folder.mkdir(parents=True, exist_ok=True)
     pictures: list[Image] = []
     pins = f"LED (GPIO{settings.alert.led_pin}) and buzzer (GPIO{settings.alert.buzzer_pin})"
