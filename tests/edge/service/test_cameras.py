@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -289,13 +289,17 @@ class Fresh:
 
 
 class Slow:
-    """A detector that takes ``takes_s`` of simulated time for every picture, and sees the same ``faces`` in each."""
+    """A detector that takes ``takes_s`` of simulated time for a picture, and finds the same ``faces`` in each.
 
-    def __init__(self, clock: Clock, takes_s: float, faces: tuple[Face, ...]) -> None:
-        self._clock, self._takes_s, self._faces = clock, takes_s, faces
+    Of several times each picture takes the next, and all later ones take the last.
+    """
+
+    def __init__(self, clock: Clock, takes_s: float | Sequence[float], faces: tuple[Face, ...]) -> None:
+        self._clock, self._faces = clock, faces
+        self._takes_s = [takes_s] if isinstance(takes_s, float) else list(takes_s)
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
-        self._clock.work(self._takes_s)
+        self._clock.work(self._takes_s.pop(0) if len(self._takes_s) > 1 else self._takes_s[0])
         return self._faces
 
 
@@ -305,7 +309,7 @@ class Turns(Listener):
     Ends after some steps.
     """
 
-    def __init__(self, takes_s: Mapping[str, float], steps: int) -> None:
+    def __init__(self, takes_s: Mapping[str, float | Sequence[float]], steps: int) -> None:
         self.clock, self.steps, self.healths = Clock(), list[Step](), list[Health]()
         self.deliveries: list[Delivery] = []
         self.readers: list[Fresh] = []
@@ -362,6 +366,15 @@ def test_an_alarm_does_not_flicker_while_its_camera_waits_for_its_turn(mock_pins
     lit = levels(mock_pins, LED)
     assert lit[lit.index(True) :] == [True, False]
     assert_off_and_released(mock_pins)
+
+
+def test_an_alarm_does_not_flicker_when_the_steps_of_other_cameras_become_slow(mock_pins: Any) -> None:
+    """Up to that moment the lease, 1 s, has had no reason to be longer; then two steps take 1.2 s together."""
+    quick_then_slow = [0.05] * 20 + [0.6]
+    turns = Turns({"a": 0.05, "b": quick_then_slow, "c": quick_then_slow}, 90)
+    assert any(step.alarm for step in turns.steps[:57]), "the alarm is on before"
+    lit = levels(mock_pins, LED)
+    assert lit[lit.index(True) :] == [True, False]
 
 
 def test_an_alarm_does_not_flicker_where_every_step_takes_longer_than_the_lease(mock_pins: Any) -> None:
