@@ -14,6 +14,8 @@ RUNTIME = Path("/run/fmd")
 
 SHIPPED_MODELS = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 """Task -> file name of the model that fmd ships."""
+TASKS = tuple(SHIPPED_MODELS)
+"""What a model file is for."""
 SHIPPED_SOUND = Path(__file__).with_name("sounds") / "please_wear_a_face_mask.wav"
 """What the voice says where the settings name no sound."""
 

@@ -15,6 +15,7 @@ from edge.flash.card import recognise
 from edge.flash.content import FileChange, Login, Wanted, Wifi
 from edge.flash.settings import file_name, read
 from edge.flash.target import Target, open_target
+from edge.paths import TASKS
 
 PACKAGE = "fmd"
 HOSTNAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -43,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="fmd's .deb; repeat for packages that it needs",
     )
     add("--config", type=Path, metavar="FILE", help="settings file for the board; models that it names are copied too")
-    for task in ("detector", "classifier"):
+    for task in TASKS:
         add(f"--{task}", type=Path, metavar="MODEL", help=f"a {task} made by fmd-convert; the settings name it")
     add("--hostname", default="", metavar="NAME", help="name of the board on the network")
     add("--timezone", default="", metavar="ZONE", help="as in Europe/Berlin")
@@ -100,7 +101,7 @@ def _check_room(target: Target, todo: Sequence[FileChange]) -> None:
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     _check("--hostname", arguments.hostname, HOSTNAME, "small letters, digits and hyphens, as in door-1")
     _check("--timezone", arguments.timezone, TIMEZONE, "as in Europe/Berlin")
-    models = {task: getattr(arguments, task) for task in settings.MODELS}
+    models = {task: getattr(arguments, task) for task in TASKS}
     return Wanted(
         packages=_packages(arguments.package),
         etc=settings.gathered(arguments.config, models),

@@ -10,12 +10,10 @@ from edge import paths
 from edge.commands import common
 from edge.commands.parsing import number
 from edge.errors import EXIT_OK, EXIT_USAGE, FmdError
+from edge.paths import TASKS
 
 if TYPE_CHECKING:
     from edge.service.model_store import ModelStore
-
-TASKS = ("detector", "classifier")
-
 
 EXAMPLES = """\
 examples:

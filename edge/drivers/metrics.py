@@ -25,7 +25,7 @@ REQUEST_S = 2.0
 """Time limit of a request."""
 
 
-class MetricsSnapshot(Protocol):
+class SnapshotLike(Protocol):
     """All metrics at one moment: see :class:`edge.reporting.metrics.MetricsSnapshot`."""
 
     @property
@@ -40,7 +40,7 @@ class MetricsSnapshot(Protocol):
     def outboxes(self) -> Mapping[str, Mapping[str, int]]: ...
 
 
-def configured(settings: Settings, snapshot: Callable[[], MetricsSnapshot]) -> Iterator[ConfiguredServer]:
+def configured(settings: Settings, snapshot: Callable[[], SnapshotLike]) -> Iterator[ConfiguredServer]:
     """Yield the server that the section ``[metrics]`` configures. Raises RuntimeMissingError without its library."""
     _library("prometheus_client")
     yield ConfiguredServer("metrics", settings.metrics, partial(MetricsServer, settings.metrics, snapshot))
@@ -53,7 +53,7 @@ def _library(module: str) -> Any:
 class MetricsServer:
     """Server that answers until it is closed. ``port`` is the configured port, or a free one for 0."""
 
-    def __init__(self, settings: MetricsSettings, snapshot: Callable[[], MetricsSnapshot]) -> None:
+    def __init__(self, settings: MetricsSettings, snapshot: Callable[[], SnapshotLike]) -> None:
         client, core = _library("prometheus_client"), _library("prometheus_client.core")
         # A registry of its own: the default one adds metrics about the Python process.
         registry = client.CollectorRegistry()
@@ -123,7 +123,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Collector:
-    def __init__(self, core: Any, snapshot: Callable[[], MetricsSnapshot]) -> None:
+    def __init__(self, core: Any, snapshot: Callable[[], SnapshotLike]) -> None:
         self._core, self._snapshot = core, snapshot
 
     def collect(self) -> Iterator[Any]:
@@ -137,7 +137,7 @@ class _Collector:
                 family.add_metric([name], counts[what])
             yield family
 
-    def _cameras(self, now: MetricsSnapshot) -> Iterator[Any]:
+    def _cameras(self, now: SnapshotLike) -> Iterator[Any]:
         for name, (help_, key) in COUNTERS.items():
             family = self._core.CounterMetricFamily(name, help_, labels=["camera"])
             for camera, counters in now.cameras.items():
@@ -169,7 +169,7 @@ class _Collector:
             age.add_metric([camera], seconds)
         yield age
 
-    def _board(self, now: MetricsSnapshot) -> Iterator[Any]:
+    def _board(self, now: SnapshotLike) -> Iterator[Any]:
         gauge = self._core.GaugeMetricFamily
         yield gauge("fmd_uptime_seconds", "Time since fmd started", value=now.uptime_s)
         if now.board.memory_bytes is not None:

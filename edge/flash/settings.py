@@ -20,7 +20,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-MODELS = ("detector", "classifier")
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]*"
 
 

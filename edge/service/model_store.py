@@ -21,10 +21,10 @@ from edge.errors import SettingsError
 from edge.files import sync_folder, write_atomically
 from edge.inference import bundle
 from edge.inference.bundle import Bundle
+from edge.paths import TASKS
 
 log = logging.getLogger(__name__)
 
-TASKS = ("detector", "classifier")
 SHIPPED = "shipped"
 IN_USE = "in-use.json"
 """State file in the runtime directory, written after the first frame."""

@@ -16,10 +16,11 @@ from edge import config, drivers, paths
 from edge.config import ModelSettings, Settings
 from edge.contracts import Delivery
 from edge.errors import CameraError, FmdError
+from edge.paths import TASKS
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Listener, Listeners, report_step
 from edge.service import cameras, model_store, systemd
-from edge.service.model_store import TASKS, ModelStore
+from edge.service.model_store import ModelStore
 from edge.service.models import OpenInterpreter, Shadow, begin_shadow_run, model_path, open_classifier, open_detector
 from edge.service.outputs import open_alert, open_voice
 from edge.service.runtime import Runtime
