@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         note("started")
         reporting = stack.enter_context(reporter.open_reporting(settings, note))
         # The console comes first: what a slow disk behind it holds up is at most its own line.
-        listeners: list[Listener] = [console.DecisionPrinter(), counts, reporting, StatusFile(paths.runtime_folder())]
+        status = StatusFile(paths.runtime_folder(), reporting.live)
+        listeners: list[Listener] = [console.DecisionPrinter(), counts, reporting, status]
         if arguments.timings:
             listeners.append(timings)
         if arguments.annotate:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from edge.config import Settings
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, Signal, Step
 from edge.reporting.listener import Listener
 
@@ -108,6 +109,12 @@ class LiveState(Listener):
             self._healths[health.camera] = health
             if health.blind:
                 self._states[health.camera] = Signal.BLIND.state
+
+    def on_settings(self, settings: Settings) -> None:
+        """Forget healths and steps, as all cameras start again; counters and shown states go on over a reload."""
+        with self._lock:
+            self._healths.clear()
+            self._steps.clear()
 
     def state(self, camera: str) -> str:
         """Return what one camera leads to, one of :data:`STATES`."""

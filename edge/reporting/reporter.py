@@ -210,6 +210,7 @@ class Reporting(Listeners):
             fresh = self._outboxes.follow(_publishers(settings), settings.publish.queue)
         except FmdError as error:
             log.error("the publishers of the settings before stay: %s", error)
+        self.live.on_settings(settings)
         self._reporter.on_settings(settings)
         self._reporter.retain(fresh)
         self._servers.follow(settings)

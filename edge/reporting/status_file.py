@@ -15,6 +15,7 @@ from edge import config, state_file
 from edge.config import Settings
 from edge.contracts import CameraState, Delivery, Health, Step
 from edge.reporting.listener import Listener
+from edge.reporting.live_state import LiveState
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +41,19 @@ class ServiceStatus(msgspec.Struct, frozen=True):
 
 
 class StatusFile(Listener):
-    """Keeps the file up to date. A folder of None (not under systemd) writes nothing."""
+    """Keeps the file up to date with ``live``, which must have received each event before.
 
-    def __init__(self, folder: Path | None) -> None:
-        self._file = folder / NAME if folder else None
-        self._cameras: dict[str, CameraStatus] = {}
+    A folder of None (not under systemd) writes nothing.
+    """
+
+    def __init__(self, folder: Path | None, live: LiveState) -> None:
+        self._file, self._live = folder / NAME if folder else None, live
+        self._names: tuple[str, ...] = ()
         self._stepped: set[str] = set()
 
     def on_settings(self, settings: Settings) -> None:
         """Begin again with the cameras of these settings."""
-        names = config.cameras(settings.camera)
-        # Cameras of the settings before would stay in the file for ever.
-        self._cameras = {name: CameraStatus(name, CameraState.STARTING.value) for name in names}
-        self._stepped = set()
+        self._names, self._stepped = tuple(config.cameras(settings.camera)), set()
         self._write()
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
@@ -63,22 +64,26 @@ class StatusFile(Listener):
 
     def on_health(self, health: Health) -> None:
         """See :class:`edge.reporting.listener.Listener`."""
-        self._cameras[health.camera] = CameraStatus(
-            health.camera, health.state.value, health.reason, health.slow, health.since_s
-        )
         self._write()
 
     def _write(self) -> None:
         if self._file is None:
             return
+        healths = {health.camera: health for health in self._live.healths()}
+        cameras = tuple(_status_of(name, healths.get(name)) for name in self._names)
         # A recording has no health: it is watched as soon as its first frame has passed.
         passing = CameraState.STREAMING.value, CameraState.STARTING.value
-        watching = self._stepped >= self._cameras.keys() and all(c.state in passing for c in self._cameras.values())
+        watching = all(self._live.latest(one.camera) is not None and one.state in passing for one in cameras)
         try:
-            status = ServiceStatus(os.getpid(), watching, tuple(self._cameras.values()))
-            state_file.write_state(self._file, status, for_all=True)
+            state_file.write_state(self._file, ServiceStatus(os.getpid(), watching, cameras), for_all=True)
         except OSError as error:
             log.warning("%s: %s; fmd doctor will not know the state of the cameras", self._file, error.strerror)
+
+
+def _status_of(name: str, health: Health | None) -> CameraStatus:
+    if health is None:
+        return CameraStatus(name, CameraState.STARTING.value)
+    return CameraStatus(name, health.state.value, health.reason, health.slow, health.since_s)
 
 
 def read_status(folder: Path) -> ServiceStatus | None:

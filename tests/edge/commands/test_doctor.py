@@ -26,6 +26,8 @@ from edge.doctor.facts import Facts, Python, Ran
 from edge.doctor.findings import Finding, Status
 from edge.drivers.doorway import draw_doorway
 from edge.errors import OutputError
+from edge.reporting.listener import Listeners
+from edge.reporting.live_state import LiveState
 from edge.reporting.status_file import StatusFile
 from tests.edge.parts import ROOT, environment, fmd
 
@@ -355,7 +357,8 @@ def test_the_status_of_the_running_service_is_read(
     broken_settings = ["--set", "camera.fps=0"]
     assert probes.main(["status", *broken_settings]) == 0
     assert json.loads(capsys.readouterr().out) == {"watching": False, "cameras": []}
-    file = StatusFile(tmp_path)
+    live = LiveState(lambda: 0.0)
+    file = Listeners([live, StatusFile(tmp_path, live)])
     file.on_settings(config.load(None, {"camera.sources": {"in": "picamera2", "out": "picamera2:1"}}))
     file.on_health(Health("in", CameraState.STREAMING, 1.0, slow="too slow: late"))
     file.on_health(Health("out", CameraState.DARK, 2.0, reason="covered"))

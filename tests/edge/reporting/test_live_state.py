@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from edge import config
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step
 from edge.reporting.live_state import OFF, STATES, LiveState
 from tests.edge.parts import frame_of, texture
@@ -108,3 +109,11 @@ def test_a_reader_in_another_thread_never_sees_half_an_event(live: LiveState) ->
     done.set()
     reader.join()
     assert wrong == []
+
+
+def test_a_reload_starts_the_cameras_again_and_keeps_the_counters(live: LiveState) -> None:
+    live.on_health(Health("", CameraState.STREAMING, 1.0))
+    live.on_step(step(Signal.NO_MASK), Delivery())
+    live.on_settings(config.load())
+    assert (live.healths(), live.latest("")) == ([], None)
+    assert (live.state(""), live.counters()[""].frames) == ("no_mask", 1)

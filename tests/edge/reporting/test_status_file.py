@@ -9,10 +9,18 @@ import pytest
 
 from edge import config, state_file
 from edge.contracts import CameraState, Delivery, Health, Signal, Step
+from edge.reporting.listener import Listeners
+from edge.reporting.live_state import LiveState
 from edge.reporting.status_file import NAME, CameraStatus, ServiceStatus, StatusFile, read_status
 from tests.edge.parts import frame_of, texture
 
 TWO = config.load(None, {"camera.sources": {"in": "picamera2", "out": "/dev/video0"}})
+
+
+def kept(folder: Path | None) -> Listeners:
+    """Return a live state and the file that follows it, in the order of a run."""
+    live = LiveState(lambda: 0.0)
+    return Listeners([live, StatusFile(folder, live)])
 
 
 def step(camera: str = "") -> Step:
@@ -26,7 +34,7 @@ def watching(folder: Path) -> bool:
 
 
 def test_a_run_is_watching_after_the_first_step_of_every_camera(tmp_path: Path) -> None:
-    file = StatusFile(tmp_path)
+    file = kept(tmp_path)
     file.on_settings(TWO)
     assert read_status(tmp_path) == ServiceStatus(
         os.getpid(), False, (CameraStatus("in", "starting"), CameraStatus("out", "starting"))
@@ -39,7 +47,7 @@ def test_a_run_is_watching_after_the_first_step_of_every_camera(tmp_path: Path) 
 
 
 def test_a_recording_is_watched_without_a_health(tmp_path: Path) -> None:
-    file = StatusFile(tmp_path)
+    file = kept(tmp_path)
     file.on_settings(config.load())
     file.on_step(step(), Delivery())
     assert watching(tmp_path)
@@ -47,7 +55,7 @@ def test_a_recording_is_watched_without_a_health(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", [CameraState.STALLED, CameraState.FROZEN, CameraState.DARK, CameraState.LOST])
 def test_a_blind_camera_is_not_watching_and_says_why(tmp_path: Path, state: CameraState) -> None:
-    file = StatusFile(tmp_path)
+    file = kept(tmp_path)
     file.on_settings(config.load())
     file.on_step(step(), Delivery())
     file.on_health(Health("", state, 5.0, "unplugged", ""))
@@ -59,7 +67,7 @@ def test_a_blind_camera_is_not_watching_and_says_why(tmp_path: Path, state: Came
 
 
 def test_a_reload_begins_again_with_its_cameras(tmp_path: Path) -> None:
-    file = StatusFile(tmp_path)
+    file = kept(tmp_path)
     file.on_settings(TWO)
     file.on_step(step("in"), Delivery())
     file.on_step(step("out"), Delivery())
@@ -71,7 +79,7 @@ def test_a_reload_begins_again_with_its_cameras(tmp_path: Path) -> None:
 
 
 def test_after_a_reload_the_cameras_of_before_need_a_step_again(tmp_path: Path) -> None:
-    file = StatusFile(tmp_path)
+    file = kept(tmp_path)
     file.on_settings(config.load())
     file.on_step(step(), Delivery())
     file.on_settings(config.load())
@@ -79,7 +87,7 @@ def test_after_a_reload_the_cameras_of_before_need_a_step_again(tmp_path: Path) 
 
 
 def test_later_steps_write_nothing(tmp_path: Path) -> None:
-    file = StatusFile(tmp_path)
+    file = kept(tmp_path)
     file.on_settings(config.load())
     file.on_step(step(), Delivery())
     (tmp_path / NAME).unlink()
@@ -89,15 +97,15 @@ def test_later_steps_write_nothing(tmp_path: Path) -> None:
 
 
 def test_every_user_may_read_it(tmp_path: Path) -> None:
-    StatusFile(tmp_path).on_settings(config.load())
+    kept(tmp_path).on_settings(config.load())
     assert (tmp_path / NAME).stat().st_mode & 0o444 == 0o444
 
 
 def test_without_a_runtime_directory_nothing_is_written_and_without_permission_the_run_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    StatusFile(None).on_settings(config.load())
-    StatusFile(tmp_path / "missing").on_settings(config.load())
+    kept(None).on_settings(config.load())
+    kept(tmp_path / "missing").on_settings(config.load())
     assert "fmd doctor will not know the state of the cameras" in caplog.text
     assert list(tmp_path.iterdir()) == []
 
