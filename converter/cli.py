@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from edge.commands.main import version_line
 from edge.commands.parsing import add_completion_option
-from edge.errors import EXIT_OK, FidelityError, RuntimeMissingError, exit_code_of
+from edge.errors import EXIT_OK, ConversionError, FidelityError, RuntimeMissingError, exit_code_of
+from edge.files import native_name
 from edge.stages.classify import CROP_MARGIN
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _convert(arguments: argparse.Namespace) -> int:
     from converter.report import report_paths, summary, worst_path, write_report, write_worst
     from converter.write import check_target
 
+    # The report and TensorFlow name all of them, and neither can hold bytes that are not UTF-8.
+    for named in filter(None, (arguments.model, arguments.output, arguments.calibration)):
+        native_name(named, ConversionError)
     progress, options = Progress.on_stderr(), options_of(arguments)
     target = target_of(arguments.model, options)
     for path in (target, *(report_paths(target) if arguments.report else ()), worst_path(target)):

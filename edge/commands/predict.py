@@ -143,7 +143,8 @@ def _csv_file(path: Path | None, mode: Literal["w", "a"] = "w") -> Iterator[Text
             yield sys.stdout
         return
     try:
-        with path.open(mode, newline="") as handle:
+        # A file name that is not valid UTF-8 is written as it is on the disk.
+        with path.open(mode, newline="", errors="surrogateescape") as handle:
             yield handle
     except FmdError:
         raise

@@ -11,6 +11,7 @@ from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
+from edge.files import native_name
 
 ASSUMED_FPS = 25.0
 """Frame rate of files that do not state theirs."""
@@ -66,7 +67,7 @@ def _open(path: str) -> cv2.VideoCapture:
     if not Path(path).is_file():
         raise CameraError(f"camera.source: no such file: {path}")
     # Without a named backend, OpenCV may take a file name with digits or % for a sequence of pictures.
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(native_name(path, CameraError), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise CameraError(f"{path}: not a video that OpenCV can read: empty, damaged, or of an unknown format")
     return capture

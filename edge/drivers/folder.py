@@ -11,6 +11,7 @@ from edge.config import CameraSettings
 from edge.contracts import PICTURE_SUFFIXES, Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
+from edge.inference.picture_file import read_bgr
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -48,7 +49,9 @@ class Folder:
 def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
     """Return a picture file as a frame. Raises CameraError if OpenCV cannot read it."""
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_bgr(path)
+    except OSError as error:
+        raise CameraError(f"{path}: {error.strerror}") from error
     except cv2.error as error:  # larger than OpenCV's limit, or than the free memory
         raise CameraError(f"{path}: not a picture that OpenCV can read, possibly too large ({error.err})") from error
     if image is None:
