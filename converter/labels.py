@@ -140,7 +140,7 @@ def label_files(model: Path) -> tuple[Path, ...]:
 def read_labels(file: Path) -> tuple[str, ...]:
     """Names from a file: one a line (a leading number is dropped), a JSON list, or Keras's class_indices."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         if file.suffix != ".json":
             lines = (line.strip() for line in text.splitlines())
             return tuple(_without_number(line) for line in lines if line)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converter.calibrate import Pictures
-from converter.labels import Asked, Labels, dangerous_of, find_labels
+from converter.labels import Asked, Labels, dangerous_of, find_labels, read_labels
 from converter.load import Source, load
 from edge.errors import ConversionError
 
@@ -62,3 +62,13 @@ def test_a_background_that_cannot_be(
 )
 def test_the_bare_face_is_the_one_not_to_be_missed(worn: tuple[str, ...], compliant: str, dangerous: str) -> None:
     assert dangerous_of(worn, compliant) == dangerous
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffwith_mask\r\nwithout_mask\r\n", "0 with_mask\n1 without_mask", '\ufeff["with_mask", "without_mask"]'],
+)
+def test_names_are_read_as_editors_write_them(tmp_path: Path, text: str) -> None:
+    file = tmp_path / ("labels.json" if "[" in text else "labels.txt")
+    file.write_bytes(text.encode())
+    assert read_labels(file) == ("with_mask", "without_mask")
