@@ -109,7 +109,7 @@ CASES = {
     "a video into no folder": ("run --source ok.mp4 --annotate no/o.mp4", "no/o.mp4: the video cannot be written"),
     "a video over its own source": ("run --source ok.mp4 --annotate ok.mp4", "--annotate ok.mp4: the same file as"),
     "a folder as a model to verify": ("verify empty", "empty: cannot read the model file: Is a directory"),
-    "a text to predict": ("predict notes.txt", "notes.txt: not a picture that OpenCV can read"),
+    "a text to predict": ("predict notes.txt", "notes.txt: neither a picture nor a video that OpenCV can read"),
     "a CSV into no folder beside JSON": ("predict corrupt/a.png --json --csv no/o.csv", "no/o.csv: No such file"),
     "a clip to replay that is not there": ("replay nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
     "an expectation that is not there": ("replay ok.mp4 --expect nowhere.toml", "nowhere.toml: cannot read the expec"),
@@ -190,6 +190,8 @@ def test_a_mistyped_source_does_not_empty_the_csv_of_an_earlier_run(folder: Path
         ("predict mine.mp4 --csv mine.mp4", "--csv mine.mp4"),
         ("predict mine.mp4 --config two.toml --csv two.toml", "--csv two.toml"),
         ("predict pictures --csv pictures/a.png", "--csv pictures/a.png"),
+        ("predict pictures --annotate pictures", "--annotate pictures"),
+        ("predict pictures/a.png --annotate ./pictures", "--annotate pictures"),
     ],
 )
 def test_nothing_is_written_over_what_is_read(tmp_path: Path, arguments: str, option: str) -> None:

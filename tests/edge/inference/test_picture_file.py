@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.inference.picture_file import read_bgr, write_rgb
+from edge.inference.picture_file import holds_more, read_bgr, write_rgb
 from tests.edge.parts import ROOT, texture
 
 LATIN_1 = os.fsdecode(b"T\xfcr")
@@ -51,6 +51,22 @@ def test_a_missing_file_and_an_unknown_format_are_errors(tmp_path: Path) -> None
         write_rgb(tmp_path / "a.nosuch", texture(4, 4))
     with pytest.raises(FileNotFoundError):
         write_rgb(tmp_path / "nosuch" / "a.png", texture(4, 4))
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif", ".tiff"])
+def test_files_with_several_pictures_are_recognised(tmp_path: Path, suffix: str) -> None:
+    pictures = [cv2.GaussianBlur(texture(32, 32, seed), (0, 0), 2) for seed in range(2)]
+    one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
+    if suffix == ".tiff":
+        assert cv2.imwritemulti(str(two), pictures)
+    else:
+        animation = cv2.Animation()
+        animation.frames, animation.durations = pictures, np.array([100, 100], np.int32)
+        assert cv2.imwriteanimation(str(two), animation)
+    assert cv2.imwrite(str(one), pictures[0])
+    assert (holds_more(one.read_bytes()), holds_more(two.read_bytes())) == (False, True)
+    # A cut file may lack what shows it, but is no error.
+    assert {holds_more(two.read_bytes()[:end]) for end in range(64)} <= {False, True}
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
