@@ -12,6 +12,7 @@ import cv2
 from edge.contracts import Image
 from edge.drivers.doorway import FPS, DoorwayCamera
 from edge.errors import DataError
+from edge.files import native_name
 
 SCENE = "doorway"
 """Name of the built-in scene in ``camera.source``."""
@@ -86,7 +87,7 @@ def _open(source: str) -> cv2.VideoCapture:
     if not Path(source).is_file():
         raise DataError(f"{source}: no such clip; give a video file, or {SCENE} for the built-in scene")
     # One thread: the threads of a decoder that works ahead would count as the loop's time.
-    capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(native_name(source, DataError), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise DataError(f"{source}: not a video this machine can read")
     return capture

@@ -85,10 +85,10 @@ def _child(task: str, *paths: Path) -> dict[str, float]:
 
 def make(folder: Path) -> dict[str, float]:
     """Write an untrained model and class folders of drawn faces to ``folder``."""
-    import cv2
     import keras
 
     from converter import draw
+    from edge.inference.picture_file import write_rgb
     from training.backbone import mobilenet_v2
     from training.papers import head
 
@@ -101,7 +101,7 @@ def make(folder: Path) -> dict[str, float]:
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         place = folder / "pictures" / label / f"{i:03d}.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(place), image[:, :, ::-1])
+        write_rgb(place, image)
     return {}
 
 

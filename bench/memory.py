@@ -24,6 +24,7 @@ from bench.measure import Measurement, report
 from edge.contracts import Image
 from edge.drivers.doorway import FPS, HEIGHT, WIDTH
 from edge.errors import FmdError
+from edge.files import native_name
 
 BAR_MB = 150.0
 COUNTED = """
@@ -84,7 +85,7 @@ def scene_file(folder: Path) -> Path:
 
 def write_clip(path: Path, frames: Iterable[Image], fps: float, size: tuple[int, int]) -> Path:
     """Write B, G, R frames of ``size`` (width, height) as an MP4. Raises FmdError if OpenCV cannot write one."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    writer = cv2.VideoWriter(native_name(path, FmdError), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     if not writer.isOpened():
         raise FmdError(f"{path}: this OpenCV cannot write an MP4")
     for frame in frames:

@@ -19,6 +19,7 @@ import numpy as np
 
 from edge.contracts import Floats, Image
 from edge.errors import DataError, RuntimeMissingError
+from edge.files import native_name
 
 FRAME_WIDTH = 400
 DETECTOR_SIDE, DETECTOR_MEAN = 300, (104.0, 177.0, 123.0)
@@ -76,7 +77,8 @@ def _open_detector(folder: Path) -> Any:
             raise DataError(
                 f"{folder / name}: missing; give the folder of the res10 SSD's TensorFlow form with --peers"
             )
-    return cv2.dnn.readNetFromTensorflow(str(folder / WEIGHTS), str(folder / GRAPH))
+    weights, graph = (native_name(folder / name, DataError) for name in (WEIGHTS, GRAPH))
+    return cv2.dnn.readNetFromTensorflow(weights, graph)
 
 
 def _classifier() -> Any:

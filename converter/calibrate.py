@@ -18,6 +18,8 @@ from converter.noise import ProgressLine
 from converter.tables import IGNORE, read_boxes, read_split
 from edge.contracts import PICTURE_SUFFIXES, Box, Image
 from edge.errors import DataError
+from edge.files import native_name, printable
+from edge.inference.picture_file import read_bgr
 from edge.inference.resize import resized
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
@@ -112,7 +114,7 @@ def gather(
         )
     notes = []
     if unreadable:
-        notes.append(f"left out {len(unreadable)} pictures that cannot be read, the first {unreadable[0]}")
+        notes.append(f"left out {len(unreadable)} pictures that cannot be read, the first {printable(unreadable[0])}")
     if len(fitted) < 50:
         notes.append(f"only {len(fitted)} pictures to calibrate on; 100 to 200 of your door give better ranges")
     classes = tuple(sorted({entry.label for entry in entries} - {""}))
@@ -163,6 +165,8 @@ def _read_folder(root: Path) -> list[Entry]:
     classes = {path.relative_to(root).parts[0] for path in pictures if path.parent != root}
     # One folder of pictures is a folder, not a class.
     labelled = len(classes) > 1
+    for label in classes if labelled else ():
+        native_name(label, DataError)
     return [
         Entry(path, path.relative_to(root).parts[0] if labelled and path.parent != root else "", "")
         for path in pictures
@@ -212,12 +216,20 @@ def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: ProgressLine,
     images, labels, names = [], [], []
     for i, entry in enumerate(entries):
         progress.count(what, i + 1, len(entries))
-        image = cv2.imread(str(entry.path), cv2.IMREAD_COLOR)
+        image = _picture(entry.path)
         if image is None:
             unreadable.append(entry.path)
             continue
         images.append(fit(np.ascontiguousarray(image[:, :, ::-1], np.uint8), entry.box))
         labels.append(entry.label)
-        names.append(str(entry.path))
+        names.append(printable(entry.path))
     stacked = np.stack(images) if images else np.empty((0, fit.height, fit.width, 3), np.uint8)
     return Pictures(stacked, tuple(labels), tuple(names))
+
+
+def _picture(path: Path) -> Image | None:
+    """Return a picture as B, G, R, or None where it cannot be read."""
+    try:
+        return read_bgr(path)
+    except (OSError, cv2.error):  # cv2.error: larger than OpenCV's limit
+        return None

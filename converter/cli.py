@@ -23,6 +23,7 @@ from converter.options import CODE, GATE, MEANING, OUTPUT, PICTURES, Options, ad
 from edge.commands.main import version_line
 from edge.commands.parsing import add_completion_option
 from edge.errors import EXIT_OK, ConversionError, FidelityError, RuntimeMissingError, exit_code_of
+from edge.files import native_name
 
 
 def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
@@ -96,6 +97,9 @@ def _convert(arguments: argparse.Namespace) -> int:
     from converter.report import report_paths
     from converter.write import check_target
 
+    # TensorFlow and the report name these files, and neither can hold bytes that are not UTF-8.
+    for named in filter(None, (arguments.model, arguments.output, arguments.calibration)):
+        native_name(named, ConversionError)
     options, model = options_of(arguments), arguments.model
     target = target_of(model, options)
     kind_of(model)

@@ -12,6 +12,8 @@ import numpy as np
 
 from edge.contracts import PICTURE_SUFFIXES, Box
 from edge.errors import DataError
+from edge.files import native_name
+from edge.inference.picture_file import read_bgr
 
 IGNORE = "ignore"
 """Label of a box that is neither asked for nor held against the detector."""
@@ -99,7 +101,8 @@ def read_folders(root: Path) -> list[Picture]:
     if len({label for _, label in found}) < 2:
         raise DataError(f"{root}: found pictures of {len({label for _, label in found})} classes, expected two or more")
     return [
-        Picture(path, (), label, "train", _difference_hash(path), str(path.relative_to(root))) for path, label in found
+        Picture(path, (), label, "train", _difference_hash(path), native_name(path.relative_to(root), DataError))
+        for path, label in found
     ]
 
 
@@ -143,7 +146,10 @@ def read_split(table: Path) -> list[Picture]:
 
 def _difference_hash(path: Path) -> str:
     """Hex of the 64-bit difference hash (N. Krawetz, "Kind of Like That", 2013); the path itself if unreadable."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    try:
+        image = read_bgr(path, cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error):
+        image = None
     if image is None:
         return str(path)
     small = cv2.resize(image, (9, 8), interpolation=cv2.INTER_AREA)

@@ -29,7 +29,10 @@ Stored = npt.NDArray[Any]
 WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK = "with_mask", "without_mask", "with_incorrect_mask"
 """Labels of a face. A badly worn mask has signals of its own; a model may lack that label."""
 LABELS = (WITH_MASK, WITHOUT_MASK, WITH_INCORRECT_MASK)
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 """Suffixes, in lower case, of the picture files that every command reads."""
 
 

@@ -36,6 +36,10 @@ EXIT_OK, EXIT_KNOWN, EXIT_USAGE, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 1, 2, 3,
 class FmdError(Exception):
     """An expected error. Its ``str()`` is one line for the operator."""
 
+    def __str__(self) -> str:
+        """Return the message. Bytes of a file name that are not UTF-8 are escaped: no log or message can hold them."""
+        return super().__str__().encode(errors="backslashreplace").decode()
+
 
 class SettingsError(FmdError, ValueError):
     """A settings file or option that cannot be used."""

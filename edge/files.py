@@ -1,9 +1,29 @@
-"""Atomic writes: a reader finds the whole old file or the whole new one, also after a power cut."""
+"""Atomic writes, and file names for libraries in C++.
+
+A reader finds the whole old file or the whole new one, also after a power cut.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from edge.errors import FmdError
+
+
+def native_name(path: str | Path, error: type[FmdError]) -> str:
+    """Return ``path`` for a library in C++. Raises ``error`` for a name that is not valid UTF-8: OpenCV crashes."""
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as cause:
+        raise error(f"{name}: the name is not valid UTF-8, and libraries cannot open it; rename the file") from cause
+    return name
+
+
+def printable(path: str | Path) -> str:
+    """Return ``path`` as text that every file and message can hold: bytes that are not UTF-8 are escaped."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: bool = False) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 from converter.tables import LabelledFace, Picture, read_boxes
 from edge.contracts import Frame, Image, luma_of
 from edge.drivers.doorway import draw_doorway
+from edge.errors import DataError
+from edge.files import native_name
 from training.data import load_faces
 
 FPS = 15.0
@@ -114,7 +116,9 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="split that the people are from (default: %(default)s)")
     arguments = parser.parse_args()
     people = choose(read_boxes(arguments.boxes), arguments.label, arguments.people, arguments.split)
-    writer = cv2.VideoWriter(str(arguments.out), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(
+        native_name(arguments.out, DataError), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT)
+    )
     # Person -> first and last second in the clip.
     intervals_s: dict[int, list[float]] = {}
     for i, (image, number) in enumerate(frames_of(people)):

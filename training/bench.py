@@ -18,6 +18,7 @@ import numpy as np
 from edge import drivers
 from edge.contracts import Frame, Image, Interpreter
 from edge.errors import DataError, RuntimeMissingError
+from edge.files import native_name
 from edge.inference.bundle import Model
 from edge.stages.classify import probabilities_of
 from edge.stages.detect import FaceDetector
@@ -68,7 +69,7 @@ def detectors(detector: Model, yunet: Path, pairs: int) -> list[Comparison]:
         raise DataError(f"{yunet}: no such file; give the path of a YuNet .onnx with --yunet")
     cv2.setNumThreads(1)
     find = FaceDetector(detector, WORKING_SCORE)
-    peer = cv2.FaceDetectorYN.create(str(yunet), "", (PEER_SIDE, PEER_SIDE), WORKING_SCORE)
+    peer = cv2.FaceDetectorYN.create(native_name(yunet, DataError), "", (PEER_SIDE, PEER_SIDE), WORKING_SCORE)
 
     def theirs(image: Image) -> object:
         scale = PEER_SIDE / max(image.shape[:2])

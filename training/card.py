@@ -150,7 +150,7 @@ def _notes(notes: Path | None) -> list[str]:
     if notes is None:
         return []
     try:
-        return [notes.read_text(encoding="utf-8").rstrip()]
+        return [notes.read_text(encoding="utf-8-sig").rstrip()]
     except OSError as error:
         raise DataError(f"{notes}: cannot read the notes: {error.strerror}") from error
 

@@ -16,6 +16,7 @@ import numpy as np
 from converter.tables import LabelledFace, Picture, read_rows
 from edge.contracts import Box, Image
 from edge.errors import DataError
+from edge.inference.picture_file import read_bgr
 from edge.inference.resize import resized
 
 NOT_A_FACE = "not_a_face"
@@ -70,7 +71,10 @@ def read_pictures(table: Path) -> list[Picture]:
 
 def read_rgb(path: Path) -> Image:
     """Read a picture at its full size as (H, W, 3) RGB."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        image = read_bgr(path)
+    except (OSError, cv2.error) as error:
+        raise DataError(f"{path}: cannot be read as a picture ({error}); remove it or its row") from error
     if image is None:
         raise DataError(f"{path}: cannot be read as a picture; remove it or its row")
     return np.ascontiguousarray(image[:, :, ::-1], np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.contracts import Box, Image
 from edge.errors import DataError
+from edge.inference.picture_file import write_rgb
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
 
@@ -53,8 +54,10 @@ def write(tiles: Sequence[Tile], out: Path) -> None:
         for line, text in enumerate((tile.above, tile.below)):
             where = (x + 2, y + TILE + 13 + 15 * line)
             cv2.putText(sheet, _fitting(text), where, cv2.FONT_HERSHEY_SIMPLEX, 0.37, INK, 1, cv2.LINE_AA)
-    if not cv2.imwrite(str(out), sheet[:, :, ::-1]):
-        raise DataError(f"{out}: the contact sheet cannot be written; is its folder there and writable?")
+    try:
+        write_rgb(out, sheet)
+    except (OSError, cv2.error) as error:
+        raise DataError(f"{out}: the contact sheet cannot be written ({error}); is its folder writable?") from error
 
 
 def _fitting(text: str) -> str:

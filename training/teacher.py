@@ -14,6 +14,7 @@ import numpy.typing as npt
 from converter.tables import IGNORE, Picture
 from edge.contracts import Box, Image
 from edge.errors import DataError
+from edge.files import native_name
 from edge.stages.detect import PAD_VALUE
 from training.data import load_image, with_progress
 
@@ -51,7 +52,7 @@ def open_teacher(onnx: Path) -> Any:
     """Open YuNet from its ``.onnx``, for :func:`look`."""
     if not onnx.is_file():
         raise DataError(f"{onnx}: no such teacher; give the path of a YuNet .onnx file")
-    return cv2.FaceDetectorYN.create(str(onnx), "", (SIDE, SIDE), POSSIBLE)
+    return cv2.FaceDetectorYN.create(native_name(onnx, DataError), "", (SIDE, SIDE), POSSIBLE)
 
 
 def look(teacher: Any, image: Image) -> list[tuple[Box, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import datetime
 
 from edge import paths
 from edge.commands import common
@@ -19,6 +20,7 @@ examples:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd events``."""
     parser.add_argument("--json", action="store_true", help="print each event as a line of JSON, as it is stored")
+    parser.add_argument("--utc", action="store_true", help="print times in UTC (default: local time; --json is UTC)")
     common.add_state_option(parser)
 
 
@@ -35,5 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             # n is for programs that notice gaps; at and event stand in front.
             facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event"))
-            print(f"{event['at']}  {event['event']:<9} {facts}")
+            print(f"{event['at'] if arguments.utc else local_time(event['at'])}  {event['event']:<9} {facts}")
     return EXIT_OK
+
+
+def local_time(at: str) -> str:
+    """Return a stored time, ISO 8601 in UTC, in the time zone of this machine; text that is no time stays as it is."""
+    try:
+        return datetime.fromisoformat(at).astimezone().isoformat(timespec="milliseconds")
+    except ValueError:
+        return at

@@ -147,7 +147,7 @@ def _wifi(arguments: argparse.Namespace) -> Wifi | None:
 def _secret(prompt: str, path: Path | None, ask: Callable[[str], str]) -> str:
     """Return a secret from a file or the keyboard; every user of the machine could read one on the command line."""
     if path is not None:
-        return read(path).decode(errors="replace").rstrip("\r\n")
+        return read(path).decode("utf-8-sig", errors="replace").rstrip("\r\n")
     try:
         return ask(prompt)
     except EOFError as error:
@@ -166,7 +166,7 @@ def _login(arguments: argparse.Namespace) -> Login | None:
 
 
 def _keys(path: Path) -> tuple[str, ...]:
-    text = read(path).decode(errors="replace")
+    text = read(path).decode("utf-8-sig", errors="replace")
     keys = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
     if not keys or not all(re.match(r"(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/=]+( |$)", key) for key in keys):
         raise SettingsError(f"{path}: not a public SSH key (a line such as ssh-ed25519 AAAA... you@laptop)")

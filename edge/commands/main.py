@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import io
 import logging
 import os
 import sys
@@ -51,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (the process's own where it is None) names, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     # Standard output is for results: a log line in it would break CSV and JSON.
+    # File names that are not valid UTF-8 are printed as they are on the disk, as ls does.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # Before parsing: what a command's import logs counts as well.
     if "--verbose" in words:

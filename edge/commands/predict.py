@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from edge.commands import common
-from edge.errors import EXIT_OK, CameraError, FmdError, OutputError, naming_stdout
+from edge.errors import EXIT_OK, CameraError, FmdError, OutputError, SettingsError, naming_stdout
 
 if TYPE_CHECKING:
     from edge.contracts import Frame
@@ -59,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Before the CSV is opened: a mistyped source must not empty the file of an earlier run.
     frames = predictor.named_frames(arguments.source, settings.camera, unreadable.add)
     _check_csv(arguments.csv, arguments.source, *filter(None, [arguments.config]))
+    if arguments.annotate:
+        _check_annotate(arguments.annotate, arguments.source)
     predicting = api.predictor_of(settings)
     if arguments.annotate:
         arguments.annotate.mkdir(parents=True, exist_ok=True)
@@ -69,13 +71,28 @@ def run(arguments: argparse.Namespace) -> int:
             write(name, frame, faces)
             if arguments.annotate:
                 picture = predicting.annotated(frame.image, faces, arguments.show_faces)
-                # clip.mp4#12 becomes clip.mp4-12.png: a # would have to be quoted in addresses.
-                annotate.save_picture(arguments.annotate / f"{name.replace('#', '-')}.png", picture)
+                annotate.save_picture(arguments.annotate / annotated_name(name), picture)
             progress.count(len(faces))
     # Last, as every other picture is worth its row: the exit code says that the output is incomplete.
     progress.report()
     unreadable.check(arguments.source)
     return EXIT_OK
+
+
+def annotated_name(name: str) -> str:
+    """Return the file name of an annotated picture: a.png stays, a.jpg becomes a.jpg.png, as both may exist."""
+    # clip.mp4#12 becomes clip.mp4-12.png: a # would have to be quoted in addresses.
+    name = name.replace("#", "-")
+    return name if name.lower().endswith(".png") else f"{name}.png"
+
+
+def _check_annotate(out: Path, source: Path) -> None:
+    """Raise SettingsError if an annotated picture would replace the one that it was made of."""
+    pictures = source.iterdir() if source.is_dir() else [source]
+    for picture in pictures:
+        target = out / annotated_name(picture.name)
+        if target.exists() and target.samefile(picture):
+            raise SettingsError(f"--annotate {out}: the same file as {picture}, which it would overwrite; name another")
 
 
 class Unreadable:
@@ -143,7 +160,8 @@ def _csv_file(path: Path | None, mode: Literal["w", "a"] = "w") -> Iterator[Text
             yield sys.stdout
         return
     try:
-        with path.open(mode, newline="") as handle:
+        # A file name that is not valid UTF-8 is written as it is on the disk.
+        with path.open(mode, newline="", errors="surrogateescape") as handle:
             yield handle
     except FmdError:
         raise

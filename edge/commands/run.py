@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,16 +71,18 @@ def run(arguments: argparse.Namespace) -> int:
         note = record.add if record else lambda kind, content=None, camera="": None
         note("started")
         reporting = stack.enter_context(reporter.open_reporting(settings, note))
-        # The console comes first: what a slow disk behind it holds up is at most its own line.
-        status = StatusFile(paths.runtime_folder(), reporting.live)
-        listeners: list[Listener] = [console.DecisionPrinter(), counts, reporting, status]
-        if arguments.timings:
-            listeners.append(timings)
-        if arguments.annotate:
-            listeners.append(_open_video(stack, settings, arguments))
         # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
         reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
         try:
+            # A missing clip is reported here, before outputs are opened that this machine may not have.
+            printer = console.DecisionPrinter(time.time if _is_live(settings) else None)
+            # The console comes first: what a slow disk behind it holds up is at most its own line.
+            status = StatusFile(paths.runtime_folder(), reporting.live)
+            listeners: list[Listener] = [printer, counts, reporting, status]
+            if arguments.timings:
+                listeners.append(timings)
+            if arguments.annotate:
+                listeners.append(_open_video(stack, settings, arguments))
             stopped_by = service.run(settings, listeners, reread=reread)
         except FmdError as error:
             note("failed", events.Failure(str(error)))
@@ -99,6 +102,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return common.load_settings(arguments, **over)
 
 
+def _is_live(settings: Settings) -> bool:
+    """Return whether the frames' times are those of a clock; recordings have their own."""
+    from edge import config, drivers
+
+    return all(map(drivers.is_live, config.cameras(settings.camera).values()))
+
+
 def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     """Return the settings as they are now, for a reload, and warn of changes that a reload does not reach."""
     from edge.reporting import reporter
@@ -113,7 +123,7 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
 
 def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace) -> Listener:
     """Open the video of ``--annotate``, one file per camera, and return the listener that writes it."""
-    from edge import config, drivers
+    from edge import config
     from edge.reporting import annotate
 
     path: Path = arguments.annotate
@@ -123,5 +133,5 @@ def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namesp
     for file in files.values():
         common.check_spares("--annotate", file, *common.files_read(arguments, settings))
     # A clip's frames are evenly apart; a live camera's video needs the settings' rate to keep real time.
-    fps = settings.camera.fps if all(map(drivers.is_live, cameras.values())) else None
+    fps = settings.camera.fps if _is_live(settings) else None
     return stack.enter_context(annotate.StepVideos(files, fps, arguments.show_faces))

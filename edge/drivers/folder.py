@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,14 +12,33 @@ from edge.config import CameraSettings
 from edge.contracts import PICTURE_SUFFIXES, Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
+from edge.files import printable
+from edge.inference.picture_file import holds_more, read_bgr
+
+log = logging.getLogger(__name__)
+
+MAX_NAMED = 5
+"""Number of skipped files that one line of the log names."""
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, in order of name. Raises CameraError if there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    """Return the pictures of a folder, in order of name; log which other files are skipped.
+
+    Raises CameraError if there are none.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    found = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
         raise CameraError(f"{folder}: no pictures in this folder; expected some of {', '.join(PICTURE_SUFFIXES)}")
+    _report_skipped(folder, [path for path in files if path.suffix.lower() not in PICTURE_SUFFIXES])
     return found
+
+
+def _report_skipped(folder: Path, skipped: Sequence[Path]) -> None:
+    if skipped:
+        names = ", ".join(printable(path.name) for path in skipped[:MAX_NAMED])
+        more = f" and {len(skipped) - MAX_NAMED} more" if len(skipped) > MAX_NAMED else ""
+        log.warning("%s: skipped %s%s: no picture by the suffix of the name", folder, names, more)
 
 
 class Folder:
@@ -38,6 +58,8 @@ class Folder:
             return None
         path = self.paths[self._index % len(self.paths)]
         frame = read_picture(path, self._index / self._fps, self._index)
+        if self._index < len(self.paths):  # in the first round only
+            report_animation(path)
         self._index += 1
         return frame
 
@@ -48,9 +70,17 @@ class Folder:
 def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
     """Return a picture file as a frame. Raises CameraError if OpenCV cannot read it."""
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_bgr(path)
+    except OSError as error:
+        raise CameraError(f"{path}: {error.strerror}") from error
     except cv2.error as error:  # larger than OpenCV's limit, or than the free memory
         raise CameraError(f"{path}: not a picture that OpenCV can read, possibly too large ({error.err})") from error
     if image is None:
         raise CameraError(f"{path}: not a picture that OpenCV can read: empty, damaged, or of an unknown format")
     return frame_of_bgr(image, captured_s, index)
+
+
+def report_animation(path: Path) -> None:
+    """Log if a picture file holds several pictures, as animations and faxes do: only the first one is read."""
+    if holds_more(path.read_bytes()):
+        log.warning("%s: holds several pictures; only the first one is evaluated", path)

@@ -350,4 +350,4 @@ def _payload(message: Message) -> str:
 
 def _password(path: str) -> str | None:
     """Return the first line of the password's file, or None if the settings name no file."""
-    return read_secret("mqtt.password_file", path).partition("\n")[0].rstrip("\r") if path else None
+    return read_secret("mqtt.password_file", path).partition("\n")[0] if path else None

@@ -1,4 +1,7 @@
-"""Files that the settings name and that hold secrets: passwords, and addresses with passwords in them."""
+"""Files that the settings name and that hold secrets: passwords, and addresses with passwords in them.
+
+Editors on Windows write a byte order mark and CRLF. Neither is part of the secret.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from edge.errors import SettingsError
 def read_secret(setting: str, path: str) -> str:
     """Return the text of the file that ``setting`` names. Raises SettingsError, which quotes nothing of the text."""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{setting}: {path}: {getattr(error, 'strerror', error)}") from error
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"{setting}: {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        # The codec's own message quotes a byte of the secret.
+        raise SettingsError(f"{setting}: {path}: not a text file in UTF-8; save it as one") from error

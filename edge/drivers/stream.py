@@ -18,6 +18,7 @@ from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
+from edge.files import native_name
 
 CONNECT_S = 1.0
 """Time that a server on the same network has to accept a connection."""
@@ -60,6 +61,7 @@ class StreamCamera:
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
         self._name = addresses.redacted(name)
+        native_name(self._name, CameraError)
         _check_reachable(name)
         # Both are bounded, so that the thread returns and need not be abandoned. A read that times out returns an old
         # picture before it fails. No stage gets it, because the supervisor has reported the stall by then.

@@ -12,6 +12,7 @@ from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
+from edge.files import native_name
 
 PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
 """Prefixes of the names of a Raspberry Pi's own video devices (their drivers in the Raspberry Pi kernel)."""
@@ -35,7 +36,7 @@ class UsbCamera:
             raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
         for path in [name] if name else [path for path in found if not _is_pi_codec(path)]:
             # Opening also succeeds for devices that give no picture, so one is grabbed.
-            capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+            capture = cv2.VideoCapture(native_name(path, CameraError), cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture
                 self._configure(settings)

@@ -17,6 +17,7 @@ import numpy as np
 from edge.contracts import Box, Face, Frame
 from edge.drivers.library import first_line
 from edge.errors import BundleError
+from edge.files import native_name
 from edge.inference.resize import resized
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class YuNetDetector:
         self._size = (0, 0)
         least = float(np.interp(min_score, OURS, YUNETS))
         _check(path)
+        name = native_name(path, BundleError)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (LONGEST, LONGEST), least, MAX_IOU, MAX_FACES)
+            self._net = cv2.FaceDetectorYN.create(name, "", (LONGEST, LONGEST), least, MAX_IOU, MAX_FACES)
             # Some files load and fail only when they run.
             self._net.detect(np.zeros((LONGEST, LONGEST, 3), np.uint8))
         except (cv2.error, AttributeError) as error:

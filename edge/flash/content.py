@@ -6,6 +6,7 @@ Sources: cloud-init's NoCloud files and its merging of user-data (cloudinit.read
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -170,6 +171,8 @@ def user_data(wanted: Wanted, before: bytes) -> bytes:
     CardError if ``before`` is an archive itself.
     """
     values, lists = _values(wanted), _lists(wanted)
+    # Editors on Windows put it in front, where cloud-init does not expect it.
+    before = before.removeprefix(codecs.BOM_UTF8)
     if is_blank(before):
         return f"#cloud-config\n{MARK}\n{yaml(values | lists)}".encode()
     if before.lstrip().lower().startswith((b"content-type:", b"mime-version:")):
@@ -268,7 +271,7 @@ def _firstrun(target: Target, wanted: Wanted) -> Iterator[FileChange]:
     before = original(target, "firstrun.sh")
     if before:
         yield FileChange(f"firstrun.sh{KEPT}", before, "copy of the file, whose commands stay in force")
-        script = with_lines(before.decode(), lines)
+        script = with_lines(before.decode("utf-8-sig"), lines)
     else:
         script = "\n".join(["#!/bin/sh", MARK, "set +e", *lines, *CLEANING_UP, ""])
     yield FileChange("firstrun.sh", script.encode(), "instructions for the first boot")

@@ -17,6 +17,8 @@ import numpy as np
 
 from edge.contracts import Box, Delivery, Floats, Heat, Image, Outcome, Step
 from edge.errors import OutputError
+from edge.files import native_name
+from edge.inference.picture_file import write_rgb
 from edge.reporting.listener import Listener
 from edge.stages.detect import letterbox
 
@@ -153,11 +155,11 @@ def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320)
 def save_picture(path: Path, picture: Image) -> None:
     """Write (H, W, 3) RGB to a picture file. Raises OutputError where that fails."""
     try:
-        written = cv2.imwrite(str(path), picture[:, :, ::-1])
+        write_rgb(path, picture)
     except cv2.error as error:
         raise OutputError(f"{path}: the picture could not be written: {error.err or error}") from error
-    if not written:
-        raise OutputError(f"{path}: the picture could not be written; is the disk full or the folder missing?")
+    except OSError as error:
+        raise OutputError(f"{path}: the picture could not be written: {error.strerror}") from error
 
 
 LONGEST_GAP_S = 2.0
@@ -178,7 +180,7 @@ class VideoFile:
     def __init__(self, path: Path, fps: float | None = None) -> None:
         if not path.parent.is_dir():
             raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
-        self._path = path
+        self._path, self._native = path, native_name(path, OutputError)
         # Kept until the second picture arrives: a writer needs the rate when it is opened.
         self._first: tuple[Image, float] | None = None
         self._writer: cv2.VideoWriter | None = None
@@ -226,7 +228,7 @@ class VideoFile:
     def _check(self) -> None:
         if not self._frames:
             return
-        found = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        found = cv2.VideoCapture(self._native, cv2.CAP_FFMPEG)
         readable = int(found.get(cv2.CAP_PROP_FRAME_COUNT)) if found.isOpened() else 0
         found.release()
         if readable < self._frames:
@@ -236,7 +238,7 @@ class VideoFile:
 
     def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
         self._size = (picture.shape[1], picture.shape[0])
-        self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
+        self._writer = cv2.VideoWriter(self._native, cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
         if not self._writer.isOpened():
             raise OutputError(f"{self._path}: the video cannot be written; is it a writable file that ends in .mp4?")
         return self._writer
@@ -260,6 +262,7 @@ class StepVideos(Listener):
         for path in files.values():
             if not path.parent.is_dir():
                 raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
+            native_name(path, OutputError)
         self._files, self._fps, self._show_faces = files, fps, show_faces
         self._stack = ExitStack()
         self._videos: dict[str, VideoFile] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Delivery, Outcome, Passage, Signal, Step
 from edge.reporting.listener import Listener
@@ -25,8 +27,8 @@ def state_of(passage: Passage) -> str:
     return "badly worn mask" if passage.signal in (Signal.REMINDER, Signal.INCORRECT_MASK) else "no mask"
 
 
-def decision_line(decision: Decision) -> str:
-    """Return one line for people and ``grep`` alike."""
+def decision_line(decision: Decision, when: str) -> str:
+    """Return one line for people and ``grep`` alike; it begins with ``when``."""
     passage = decision.passage
     cleared = passage.violated and passage.outcome is not Outcome.VIOLATION
     words = {
@@ -36,21 +38,26 @@ def decision_line(decision: Decision) -> str:
     }[decision.change]
     mark = "ALARM" if passage.signal.alarming and decision.change is not Change.LEFT else "-----"
     return (
-        f"{decision.at_s:8.2f} s  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {words} "
+        f"{when}  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {words} "
         f"({passage.label}, {passage.observations} observations, {passage.seen_s - passage.entered_s:.1f} s)"
     )
 
 
 class DecisionPrinter(Listener):
-    """Prints every decision. A full disk behind standard output does not end the run; it is reported once."""
+    """Prints every decision. A full disk behind standard output does not end the run; it is reported once.
 
-    def __init__(self) -> None:
+    ``wall`` gives the time of day, in seconds since 1970, for live cameras: their lines begin with local time.
+    Lines of recordings begin with the seconds since the start.
+    """
+
+    def __init__(self, wall: Callable[[], float] | None = None) -> None:
+        self._wall = wall
         self._last_error = ""
 
     def on_decision(self, decision: Decision) -> None:
         """Print, if possible. A reader that has gone away (``| head``) ends the run, as it ends every command."""
         try:
-            print(decision_line(decision), flush=True)
+            print(decision_line(decision, self._when(decision)), flush=True)
             self._last_error = ""
         except BrokenPipeError:
             raise
@@ -58,6 +65,11 @@ class DecisionPrinter(Listener):
             if self._last_error != str(error):
                 log.warning("standard output: %s; watching goes on without it", error.strerror)
             self._last_error = str(error)
+
+    def _when(self, decision: Decision) -> str:
+        if self._wall is None:
+            return f"{decision.at_s:8.2f} s"
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._wall()))
 
 
 class PassageCounts(Listener):

@@ -17,16 +17,18 @@ import msgspec
 import numpy as np
 
 from edge.config import CameraSettings
-from edge.contracts import Box, Camera, Detector, Face, Frame, Image, Observation, Outcome
+from edge.contracts import PICTURE_SUFFIXES, Box, Camera, Detector, Face, Frame, Image, Observation, Outcome
 from edge.drivers import clip, folder
 from edge.errors import CameraError, DataError
+from edge.files import native_name
 from edge.inference.evidence import is_face
 from edge.reporting.annotate import COLOURS, blur_face, draw_box, draw_heat
 from edge.stages.classify import MaskClassifier
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
 """Columns of the CSV before the probabilities; ``score`` is the detector's."""
-CLIP_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
+MAX_PICTURE = 256 << 20
+"""Size of a file, bytes, above which it can only be a clip: a picture is read as a whole."""
 NO_PROBABILITIES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -127,10 +129,33 @@ def named_frames(
         return _pictures_of(folder.pictures_in(source), on_unreadable)
     if not source.is_file():
         raise CameraError(f"{source}: no such file or folder; give a picture, a folder of pictures, or a clip")
-    if source.suffix.lower() in CLIP_ENDINGS:
+    # The content decides: every clip that fmd run plays, and pictures of any name.
+    picture = _picture_of(source)
+    if picture is not None:
+        return iter([(source.name, picture)])
+    name = native_name(source, CameraError)
+    try:
         # A clip that loops, as the settings of a rehearsal may ask, would never end here.
-        return _frames_of(clip.Clip(msgspec.structs.replace(settings, loop=False), str(source), lambda: 0.0), source)
-    return iter([(source.name, folder.read_picture(source))])
+        camera = clip.Clip(msgspec.structs.replace(settings, loop=False), name, lambda: 0.0)
+    except CameraError as error:
+        raise CameraError(
+            f"{source}: neither a picture nor a video that OpenCV can read: empty, damaged, or of an unknown format"
+        ) from error
+    return _frames_of(camera, source)
+
+
+def _picture_of(source: Path) -> Frame | None:
+    """Return the only picture of a file, or None if it may be a clip. Raises CameraError for a damaged picture."""
+    if source.suffix.lower() not in PICTURE_SUFFIXES and source.stat().st_size > MAX_PICTURE:
+        return None
+    try:
+        frame = folder.read_picture(source)
+    except CameraError:
+        if source.suffix.lower() in PICTURE_SUFFIXES:
+            raise
+        return None
+    folder.report_animation(source)
+    return frame
 
 
 def _pictures_of(paths: Sequence[Path], on_unreadable: Callable[[CameraError], None]) -> Iterator[tuple[str, Frame]]:
@@ -140,6 +165,7 @@ def _pictures_of(paths: Sequence[Path], on_unreadable: Callable[[CameraError], N
         except CameraError as error:
             on_unreadable(error)
         else:
+            folder.report_animation(path)
             yield path.name, frame
 
 

@@ -11,6 +11,7 @@ from edge import drivers, paths
 from edge.config import ModelSettings, Settings
 from edge.contracts import Detector, Interpreter
 from edge.errors import BundleError, FmdError
+from edge.files import native_name
 from edge.inference import bundle, resize
 from edge.inference.bundle import Model
 from edge.service import shadow_run
@@ -47,7 +48,7 @@ def load_model(settings: ModelSettings, task: str, opened: OpenInterpreter = dri
 def model_path(settings: ModelSettings, task: str) -> Path:
     """Return the file for ``task``: the one that the settings name, else the installed one, else the shipped one."""
     named = settings.detector if task == "detector" else settings.classifier
-    return Path(named) if named else ModelStore().chosen(task) or shipped_model(task)
+    return Path(native_name(named, BundleError)) if named else ModelStore().chosen(task) or shipped_model(task)
 
 
 def shipped_model(task: str) -> Path:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from converter.calibrate import Fit, list_entries
+from converter.calibrate import Fit, gather, list_entries
+from converter.noise import Progress
 from edge.contracts import Box
+from edge.errors import DataError
+from edge.inference.picture_file import write_rgb
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
 from tests.edge.parts import texture
@@ -43,3 +47,24 @@ def test_a_byte_order_mark_is_read_past_as_in_training(tmp_path: Path) -> None:
     header = "image,split,width,height,xmin,ymin,xmax,ymax,label\n"
     table.write_text(header + row.format("a.png") + row.format("b.png"), "utf-8-sig")
     assert [entry.label for entry in list_entries(table, detector=False)] == ["with_mask", "with_mask"]
+
+
+def test_pictures_whose_names_are_not_utf_8_are_read_and_named_escaped(tmp_path: Path) -> None:
+    for label in ("with_mask", "without_mask"):
+        for seed in range(3):
+            path = tmp_path / label / os.fsdecode(b"T\xfcr%d.png" % seed)
+            path.parent.mkdir(exist_ok=True)
+            write_rgb(path, texture(40, 40, seed))
+    (tmp_path / "with_mask" / os.fsdecode(b"\xfc.png")).write_bytes(b"no picture")
+    found = gather(tmp_path, Fit(32, 32, False, 0.2), 4, 3, 1, Progress(None))
+    names = [name for name in (*found.fit.names, *found.proof.names) if "T" in Path(name).name]
+    assert sorted(Path(name).name for name in names) == sorted(2 * [rf"T\udcfcr{i}.png" for i in range(3)])
+    assert found.notes[0].encode().endswith(rb"with_mask/\udcfc.png")
+
+
+def test_a_class_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    for label in ("with_mask", os.fsdecode(b"ohne_\xfc")):
+        (tmp_path / label).mkdir()
+        write_rgb(tmp_path / label / "a.png", texture(40, 40))
+    with pytest.raises(DataError, match="the name is not valid UTF-8"):
+        list_entries(tmp_path, detector=False)

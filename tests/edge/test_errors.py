@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 
 import pytest
@@ -60,3 +61,9 @@ def test_the_docstring_draws_the_tree_of_the_classes() -> None:
         assert each.__name__ in drawn
         # Each is also the builtin that fits, so that callers need not know of fmd.
         assert each is FmdError or issubclass(each, (ValueError, OSError, ImportError))
+
+
+@pytest.mark.parametrize("kind", [FmdError, CameraError, GoldenError])
+def test_a_message_is_text_that_json_can_hold(kind: type[FmdError]) -> None:
+    error = kind(f"{os.fsdecode(b'T' + bytes([0xFC]))}: no such file")
+    assert str(error).encode() == b"T\\udcfc: no such file"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge import files
-from edge.files import write_atomically
+from edge.errors import CameraError
+from edge.files import native_name, printable, write_atomically
 from tests.edge.parts import ROOT
 
 
@@ -110,3 +111,11 @@ def test_a_durable_write_syncs_the_file_before_its_name_and_the_folder_after(
 def test_a_folder_that_is_missing_cannot_be_synced(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.sync_folder(tmp_path / "missing")
+
+
+def test_a_name_that_is_not_utf_8_is_refused_and_printed_escaped() -> None:
+    name = os.fsdecode(b"T\xfcr.mp4")
+    with pytest.raises(CameraError, match=r"T\\udcfcr\.mp4: the name is not valid UTF-8"):
+        native_name(Path(name), CameraError)
+    assert native_name("T\u00fcr.mp4", CameraError) == "T\u00fcr.mp4"
+    assert printable(Path(name)) == r"T\udcfcr.mp4"

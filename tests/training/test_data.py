@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,12 @@ def test_shrunk_never_grows(longest: int) -> None:
     image = np.zeros((100, 80, 3), np.uint8)
     assert max(data.shrunk(image, longest).shape) == min(longest, 100)
     assert data.stretched(image, 48).shape == (48, 48, 3)
+
+
+def test_pictures_whose_names_no_table_can_hold_are_refused(class_folders: Path, tmp_path: Path) -> None:
+    for label in ("with_mask", "without_mask"):
+        source = next((class_folders / label).iterdir())
+        (tmp_path / label).mkdir()
+        (tmp_path / label / os.fsdecode(b"T\xfcr.png")).write_bytes(source.read_bytes())
+    with pytest.raises(DataError, match=r"T\\udcfcr\.png: the name is not valid UTF-8"):
+        tables.read_folders(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import cv2
 import pytest
 
 from edge.inference.bundle import unpack
+from edge.inference.picture_file import write_rgb
 from tests.edge.parts import command, environment, fmd, texture, write_clip
 
 MAKERS: dict[str, Callable[[Path, Path], object]] = {
@@ -107,7 +109,7 @@ CASES = {
     "a video into no folder": ("run --source ok.mp4 --annotate no/o.mp4", "no/o.mp4: the video cannot be written"),
     "a video over its own source": ("run --source ok.mp4 --annotate ok.mp4", "--annotate ok.mp4: the same file as"),
     "a folder as a model to verify": ("verify empty", "empty: cannot read the model file: Is a directory"),
-    "a text to predict": ("predict notes.txt", "notes.txt: not a picture that OpenCV can read"),
+    "a text to predict": ("predict notes.txt", "notes.txt: neither a picture nor a video that OpenCV can read"),
     "a CSV into no folder beside JSON": ("predict corrupt/a.png --json --csv no/o.csv", "no/o.csv: No such file"),
     "a clip to replay that is not there": ("replay nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
     "an expectation that is not there": ("replay ok.mp4 --expect nowhere.toml", "nowhere.toml: cannot read the expec"),
@@ -146,6 +148,29 @@ def test_bad_input_is_one_line_and_code_1(folder: Path, case: str) -> None:
     assert_one_line(fmd(*arguments.split(), cwd=folder), said)
 
 
+def test_pictures_whose_names_are_not_utf_8_are_evaluated(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xfc")
+    folder.mkdir()
+    write_rgb(folder / os.fsdecode(b"T\xfcr.png"), texture(64, 64))
+    found = fmd("predict", folder, "--csv", folder / "a.csv", "--annotate", folder / "out", "--json")
+    assert (found.returncode, found.stdout[:24]) == (0, r'{"image": "T\udcfcr.png"'), found.stderr
+    assert len(list((folder / "out").glob(os.fsdecode(b"T\xfcr*.png")))) == 1
+
+
+@pytest.mark.parametrize("option", ["--source", "--annotate", "--set=model.detector"])
+def test_names_that_are_not_utf_8_are_refused_where_a_library_opens_them(folder: Path, option: str) -> None:
+    bad = folder / os.fsdecode(b"\xfc.mp4")
+    bad.write_bytes((folder / "ok.mp4").read_bytes())
+    words: dict[str, tuple[str | Path, ...]] = {
+        "--source": ("--source", bad),
+        "--annotate": ("--source", "ok.mp4", "--annotate", folder / os.fsdecode(b"new\xfc.mp4")),
+        "--set=model.detector": ("--source", "ok.mp4", "--set", f"model.detector={bad}"),
+    }
+    found = fmd("run", *words[option], "--set", "alert.driver=console", cwd=folder)
+    assert_one_line(found, str(folder))
+    assert "the name is not valid UTF-8" in found.stderr
+
+
 def test_a_mistyped_source_does_not_empty_the_csv_of_an_earlier_run(folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "out.csv"
     kept.write_text("an hour's work\n")
@@ -165,6 +190,8 @@ def test_a_mistyped_source_does_not_empty_the_csv_of_an_earlier_run(folder: Path
         ("predict mine.mp4 --csv mine.mp4", "--csv mine.mp4"),
         ("predict mine.mp4 --config two.toml --csv two.toml", "--csv two.toml"),
         ("predict pictures --csv pictures/a.png", "--csv pictures/a.png"),
+        ("predict pictures --annotate pictures", "--annotate pictures"),
+        ("predict pictures/a.png --annotate ./pictures", "--annotate pictures"),
     ],
 )
 def test_nothing_is_written_over_what_is_read(tmp_path: Path, arguments: str, option: str) -> None:

@@ -17,9 +17,11 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from edge.commands import main
@@ -168,7 +170,7 @@ def test_predict_writes_a_csv_with_its_header(tmp_path: Path) -> None:
         header = next(csv.reader(handle))
     assert header[:7] == ["image", "xmin", "ymin", "xmax", "ymax", "score", "label"]
     assert header[7:] == ["p_with_mask", "p_without_mask", "p_with_incorrect_mask"]
-    assert cv2.imread(str(tmp_path / "seen" / "a.png.png")).shape == (64, 64, 3)
+    assert cv2.imread(str(tmp_path / "seen" / "a.png")).shape == (64, 64, 3)
 
 
 def test_predict_prints_a_line_of_json_per_picture_beside_the_csv_if_that_is_asked_for(tmp_path: Path) -> None:
@@ -191,7 +193,27 @@ def test_predict_goes_on_past_a_bad_picture_and_says_so_at_the_end(tmp_path: Pat
     assert found.returncode == 1
     assert f"left out {shown / 'b.png'}: not a picture" in found.stderr
     assert found.stderr.splitlines()[-1].startswith(f"error: {shown}: 1 of its pictures could not be read")
-    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["a.png.png", "c.png.png"]
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["a.png", "c.png"]
+
+
+def test_predict_names_what_it_skips_and_keeps_names_apart(tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    for name in ("a.png", "a.jpg", "b.tiff", "c.ppm", "d.gif"):
+        shown.mkdir(exist_ok=True)
+        cv2.imwrite(str(shown / name), texture(64, 64))
+    animation = cv2.Animation()
+    animation.frames, animation.durations = [texture(64, 64), texture(64, 64, 1)], np.array([100, 100], np.int32)
+    cv2.imwriteanimation(str(shown / "e.webp"), animation)
+    (shown / "notes").write_text("no picture")
+    found = fmd("predict", shown, "--json", "--annotate", tmp_path / "seen")
+    assert found.returncode == 0, found.stderr
+    names = ["a.jpg", "a.png", "b.tiff", "c.ppm", "d.gif", "e.webp"]
+    assert [json.loads(line)["image"] for line in found.stdout.splitlines()] == names
+    assert f"{shown}: skipped notes: no picture by the suffix of the name" in found.stderr
+    assert f"{shown / 'e.webp'}: holds several pictures; only the first one is evaluated" in found.stderr
+    assert "d.gif: holds" not in found.stderr
+    wanted = ["a.jpg.png", "a.png", "b.tiff.png", "c.ppm.png", "d.gif.png", "e.webp.png"]
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == wanted
 
 
 def test_predict_checks_its_csv_before_it_loads_models(tmp_path: Path) -> None:
@@ -420,8 +442,12 @@ def test_run_check_refuses_what_run_would(tmp_path: Path, text: str, said: str) 
 def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> None:
     found = fmd("run", "--source", write_clip(tmp_path / "clip.mp4", frames=3), STATE_DIRECTORY=str(tmp_path))
     assert found.returncode == 0, found.stderr
-    told = fmd("events", "--state", tmp_path)
+    told = fmd("events", "--state", tmp_path, TZ="Asia/Kolkata")
     assert [line.split()[1] for line in told.stdout.splitlines()] == ["started", "stopped"]
+    in_utc = fmd("events", "--state", tmp_path, "--utc", TZ="Asia/Kolkata")
+    local, utc = (line.stdout.split()[0] for line in (told, in_utc))
+    assert (local[-6:], utc[-6:]) == ("+05:30", "+00:00")
+    assert datetime.fromisoformat(local) == datetime.fromisoformat(utc)
     assert [json.loads(line)["n"] for line in fmd("events", "--json", "--state", tmp_path).stdout.splitlines()] == [
         1,
         2,

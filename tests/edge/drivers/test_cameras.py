@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from edge.drivers.colour import frame_of_bgr
 from edge.drivers.folder import Folder
 from edge.drivers.v4l2 import UsbCamera
 from edge.errors import CameraError
+from edge.inference.picture_file import write_rgb
 from tests.edge.parts import texture, write_clip
 
 
@@ -38,7 +40,7 @@ def frames_of(camera: Camera) -> list[Frame]:
 def folder_of(path: Path, *pictures: Image) -> Path:
     path.mkdir(exist_ok=True)
     for i, picture in enumerate(pictures):
-        cv2.imwrite(str(path / f"{i}.png"), picture[:, :, ::-1])
+        write_rgb(path / f"{i}.png", picture)
     return path
 
 
@@ -118,6 +120,20 @@ def test_a_file_that_is_no_video_is_refused(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     with pytest.raises(CameraError, match="not a video that OpenCV can read"):
         Clip(settings_of(), str(path), no_clock)
+
+
+def test_a_clip_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", frames=3).rename(tmp_path / os.fsdecode(b"\xfc.mp4"))
+    with pytest.raises(CameraError, match="the name is not valid UTF-8"):
+        Clip(settings_of(), str(path), no_clock)
+
+
+def test_a_picture_whose_name_is_not_utf_8_is_read(tmp_path: Path) -> None:
+    picture = texture(48, 64)
+    folder = folder_of(tmp_path / os.fsdecode(b"\xfc"), picture)
+    (folder / "0.png").rename(folder / os.fsdecode(b"T\xfcr.png"))
+    (frame,) = frames_of(Folder(settings_of(), str(folder), no_clock))
+    np.testing.assert_array_equal(frame.image, picture)
 
 
 def test_pictures_of_a_folder_come_in_order_and_unchanged(tmp_path: Path) -> None:

@@ -477,7 +477,8 @@ def test_a_broker_that_restarts_gets_the_waiting_messages(tmp_path: Path, caplog
     subscriber = Subscriber(broker.port)
     wait_for(lambda: outbox.sent == 2)
     wait_for(lambda: subscriber.on("fmd/d/decision"))
-    assert [json.loads(p)["number"] for p in subscriber.on("fmd/d/decision")] == [2]
+    # At least once: an acknowledgement that is lost with the broker has the message sent again.
+    assert {json.loads(p)["number"] for p in subscriber.on("fmd/d/decision")} == {2}
     wait_for(lambda: b"online" in subscriber.on("fmd/d/status"))
     assert "mqtt: works again" in caplog.text
     outbox.close()

@@ -13,6 +13,7 @@ import pytest
 from edge.commands import main
 from edge.commands.flash import crypted
 from edge.errors import SettingsError
+from edge.flash.content import wpa_psk
 from edge.flash.settings import with_model
 from tests.edge.flash.conftest import TRIXIE, deb_of
 from tests.edge.parts import fmd
@@ -44,8 +45,10 @@ def test_a_dry_run_lists_the_files_and_changes_nothing(system: str, request: pyt
     assert state(card) == before
 
 
-def test_write_writes_all_listed_files(trixie: Path, deb: Path, key: Path, tmp_path: Path) -> None:
-    (tmp_path / "wifi").write_text("correct horse\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_write_writes_all_listed_files(trixie: Path, deb: Path, key: Path, tmp_path: Path, mark: str) -> None:
+    (tmp_path / "wifi").write_text(f"{mark}correct horse\r\n")
+    key.write_text(f"{mark}{KEY}")
     options = ("--hostname", "door-1", "--user", "me", "--ssh-key", key, "--write")
     wifi = ("--wifi", "Shop", "--wifi-country", "DE", "--wifi-password-file", tmp_path / "wifi")
     done = fmd("flash", trixie, "--package", deb, *options, *wifi)
@@ -56,6 +59,8 @@ def test_write_writes_all_listed_files(trixie: Path, deb: Path, key: Path, tmp_p
     everything = b"".join(file.read_bytes() for file in trixie.rglob("*") if file.is_file())
     assert b"correct horse" not in everything
     assert KEY.strip().encode() in everything
+    assert mark.encode() not in everything or not mark
+    assert wpa_psk("Shop", "correct horse").encode() in everything
     assert (trixie / "cmdline.txt").read_text() == TRIXIE["cmdline.txt"]
 
 

@@ -168,6 +168,14 @@ def test_instructions_already_on_the_card_stay_in_force(trixie: Path, tmp_path: 
     assert merged["runcmd"][-1] == ["sh", ENABLE, "enable", "now"]
 
 
+def test_instructions_from_an_editor_on_windows_stay_in_force(trixie: Path, tmp_path: Path) -> None:
+    theirs = b"\xef\xbb\xbf#cloud-config\r\nruncmd:\r\n- echo theirs\r\n"
+    (trixie / "user-data").write_bytes(theirs)
+    files = written(open_target(trixie), FULL)
+    assert files["user-data.before-fmd"] == theirs
+    assert understood(files["user-data"], tmp_path)["runcmd"][0] == "echo theirs"
+
+
 def test_preparing_a_card_twice_keeps_its_instructions_once(trixie: Path, tmp_path: Path) -> None:
     (trixie / "user-data").write_text("#cloud-config\nruncmd:\n- echo theirs\n")
     target = open_target(trixie)

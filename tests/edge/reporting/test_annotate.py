@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from edge.contracts import Box, Face, Heat, Image, Observation, Outcome, Passage, Signal, Step, Track
 from edge.errors import OutputError
 from edge.reporting.annotate import (
+    StepVideos,
     VideoFile,
     annotate,
     blur_face,
@@ -210,6 +212,16 @@ def test_pictures_of_another_size_are_fitted_into_the_video(tmp_path: Path) -> N
 def test_a_video_into_no_folder_is_told_before_the_first_frame(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no folder"):
         VideoFile(tmp_path / "nowhere" / "a.mp4")
+
+
+def test_a_video_whose_name_is_not_utf_8_is_refused_and_a_picture_is_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"T\xfcr")
+    with pytest.raises(OutputError, match="the name is not valid UTF-8"):
+        VideoFile(tmp_path / f"{name}.mp4")
+    with pytest.raises(OutputError, match="the name is not valid UTF-8"):
+        StepVideos({"": tmp_path / f"{name}.mp4"}, None, show_faces=False)
+    save_picture(tmp_path / f"{name}.png", texture(20, 30))
+    assert (tmp_path / f"{name}.png").stat().st_size
 
 
 def test_a_video_that_lost_frames_is_told_at_its_end(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from edge.contracts import Change, Decision, Outcome, Passage, Signal
@@ -55,6 +57,19 @@ def test_a_decision_is_a_line_in_words_for_users(
 def test_a_line_names_one_of_several_cameras(capsys: pytest.CaptureFixture[str]) -> None:
     console.DecisionPrinter().on_decision(Decision(Change.DECIDED, MASK, at_s=12.0, camera="back"))
     assert capsys.readouterr().out == "   12.00 s  -----  back, person 1: mask (with_mask, 7 observations, 0.4 s)\n"
+
+
+def test_a_line_of_a_live_camera_begins_with_local_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        console.DecisionPrinter(lambda: 1_764_500_000.5).on_decision(Decision(Change.DECIDED, MASK, at_s=81_234.5))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert capsys.readouterr().out.startswith("2025-11-30 16:23:20  -----  person 1: mask (with_mask")
 
 
 def test_passages_are_counted_when_they_end() -> None:

@@ -120,6 +120,17 @@ def test_frames_of_a_clip_come_numbered_and_once_even_where_the_settings_loop(tm
     assert [name for name, _ in named_frames(path, looping, refuse)] == [f"clip.mp4#{i}" for i in range(4)]
 
 
+@pytest.mark.parametrize("name", ["clip.ts", "clip.flv", "clip.dav", "clip"])
+def test_the_content_of_a_file_decides_whether_it_is_a_clip(tmp_path: Path, name: str) -> None:
+    path = write_clip(tmp_path / "clip.mp4", frames=2).rename(tmp_path / name)
+    assert [frame for frame, _ in named_frames(path, CAMERA, refuse)] == [f"{name}#0", f"{name}#1"]
+    picture = save(tmp_path / "a.png", texture(20, 30)).rename(tmp_path / "picture")
+    assert [frame for frame, _ in named_frames(picture, CAMERA, refuse)] == ["picture"]
+    (tmp_path / "text.ts").write_text("text")
+    with pytest.raises(CameraError, match=r"text\.ts: neither a picture nor a video that OpenCV can read"):
+        named_frames(tmp_path / "text.ts", CAMERA, refuse)
+
+
 def test_a_source_that_is_not_there_is_told_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no such file or folder"):
         named_frames(tmp_path / "nowhere.jpg", CAMERA, refuse)
@@ -157,7 +168,7 @@ def test_a_picture_is_read_in_rgb_whatever_names_it(tmp_path: Path) -> None:
         picture = read_picture(name)
         assert (picture.dtype, picture.flags.c_contiguous) == (np.uint8, True)
         np.testing.assert_array_equal(picture, image)
-    with pytest.raises(CameraError, match="not a picture"):
+    with pytest.raises(CameraError, match=r"nowhere\.jpg: No such file"):
         read_picture(tmp_path / "nowhere.jpg")
 
 
