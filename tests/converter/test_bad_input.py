@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import zipfile
 from collections.abc import Callable
@@ -340,3 +341,18 @@ def test_usage_is_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--scheme", "int4", "model.keras"])
     assert exit_.value.code == 2
+
+
+def test_an_interrupt_while_the_file_is_written_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "m.tflite"
+    target.write_bytes(b"the old one")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, bytes(5000))
+    assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"]
+    assert target.read_bytes() == b"the old one"
