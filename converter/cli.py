@@ -129,8 +129,16 @@ def _placed(names: Sequence[str], folder: Path, target: Path) -> list[Path]:
     from converter.write import write
 
     made = [target.parent / name for name in names]
-    for path in sorted(made, key=lambda path: path == target):
-        write(path, (folder / path.name).read_bytes())
+    placed: list[Path] = []
+    try:
+        for path in sorted(made, key=lambda path: path == target):
+            write(path, (folder / path.name).read_bytes())
+            placed.append(path)
+    except BaseException:
+        # A report without its model would only be in the way of the next run.
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
     return made
 
 
