@@ -29,6 +29,8 @@ def kind_of(path: Path) -> Kind:
     """Kind of model at ``path``. Raises ConversionError that names any other kind of file and the next step."""
     if path.is_dir():
         return _kind_of_folder(path)
+    if path.exists() and not path.is_file():  # opening a pipe without a writer would wait for ever
+        raise ConversionError(f"{path}: is a pipe or a device; save it as a file and give that")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)

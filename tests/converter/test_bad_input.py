@@ -356,3 +356,9 @@ def test_an_interrupt_while_the_file_is_written_leaves_the_old_file(
         write(target, bytes(5000))
     assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"]
     assert target.read_bytes() == b"the old one"
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "model.keras")
+    assert main([str(tmp_path / "model.keras")]) == 1
+    assert "is a pipe or a device" in capfd.readouterr().err
