@@ -208,15 +208,24 @@ def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entries[i] for _, i in sorted(keyed)[:count]]
 
 
+def _decoded(path: Path) -> Image | None:
+    """RGB uint8 (height, width, 3) of a picture file; None where it cannot be read."""
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # OpenCV raises for headers that claim more than 2**30 pixels, and returns None for other damage
+        return None
+    return None if image is None else np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+
+
 def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: ProgressLine, unreadable: list[Path]) -> Pictures:
     images, labels, names = [], [], []
     for i, entry in enumerate(entries):
         progress.count(what, i + 1, len(entries))
-        image = cv2.imread(str(entry.path), cv2.IMREAD_COLOR)
+        image = _decoded(entry.path)
         if image is None:
             unreadable.append(entry.path)
             continue
-        images.append(fit(np.ascontiguousarray(image[:, :, ::-1], np.uint8), entry.box))
+        images.append(fit(image, entry.box))
         labels.append(entry.label)
         names.append(str(entry.path))
     stacked = np.stack(images) if images else np.empty((0, fit.height, fit.width, 3), np.uint8)

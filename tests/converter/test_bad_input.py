@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,6 +264,13 @@ def test_bad_boxes(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFix
     _fails(words, "not a labelled box", tmp_path / "out.tflite", capfd)
 
 
+def picture_that_claims(side: int) -> bytes:
+    """A PNG of a few bytes whose header states ``side`` by ``side`` pixels; OpenCV raises an error for it."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 def test_some_corrupt_pictures_are_left_out_and_reported(
     softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,11 +278,12 @@ def test_some_corrupt_pictures_are_left_out_and_reported(
         image = np.random.default_rng(i).integers(0, 256, (32, 32, 3))
         cv2.imwrite(str(tmp_path / f"{i}.png"), image)
     (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "claims.png").write_bytes(picture_that_claims(100_000))
     words = [str(softmax_keras), "--labels", "with_mask,without_mask", "--pixels", "0..255", "--colour", "RGB"]
     words += ["--calibration", str(tmp_path)]
     code = main([*words, "--no-report", "--agreement", "0", "--mean-difference", "1", "-o", str(tmp_path / "m.tflite")])
     assert code == 0
-    assert "left out 1 pictures that cannot be read" in capfd.readouterr().err
+    assert "left out 2 pictures that cannot be read" in capfd.readouterr().err
 
 
 def test_broken_labels_file(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
