@@ -27,6 +27,12 @@ SMALLEST_FACE = 16.0
 PROOF_OF_CLASS = 500
 """Pictures of each class from which on the gate's smallest share, 0.2 points of recall, is one picture or more."""
 COMPOSED = 120
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Folders above class folders that data sets are divided into, in lower case."""
 
 Compose = Callable[[int, int, int, int], tuple[Image, tuple[str, ...]]]
 """(height, width, count, seed) -> pictures (count, height, width, 3) made by code, and the class of each."""
@@ -142,6 +148,11 @@ def composed_calibration(fit: Fit, count: int, proof: int, seed: int, compose: C
 
 def list_entries(source: Path, detector: bool) -> list[Entry]:
     """What there is to read, in the order of names. Raises DataError where there is nothing."""
+    if source.is_file() and source.suffix.lower() != ".csv":
+        raise DataError(
+            f"--calibration {source}: is a file, expected a folder with a folder of pictures per class, or a boxes "
+            "table (.csv); unpack an archive and give its folder"
+        )
     if source.is_file():
         entries = _read_boxes(source, detector)
     elif source.is_dir():
@@ -160,13 +171,18 @@ def _read_folder(root: Path) -> list[Entry]:
     if (root / "split.csv").is_file():
         return [Entry(picture.path, picture.label, picture.split) for picture in read_split(root / "split.csv")]
     pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    classes = {path.relative_to(root).parts[0] for path in pictures if path.parent != root}
+    folders = [path.relative_to(root).parts[:-1] for path in pictures]
+    # People give the folder above the class folders, too: data/faces/with_mask/1.jpg.
+    while pictures and all(len(parts) > 1 and parts[0] == folders[0][0] for parts in folders):
+        folders = [parts[1:] for parts in folders]
+    splits = [""] * len(folders)
+    if pictures and all(len(parts) > 1 and parts[0].lower() in SPLITS for parts in folders):
+        splits = [SPLITS[parts[0].lower()] for parts in folders]
+        folders = [parts[1:] for parts in folders]
     # One folder of pictures is a folder, not a class.
-    labelled = len(classes) > 1
-    return [
-        Entry(path, path.relative_to(root).parts[0] if labelled and path.parent != root else "", "")
-        for path in pictures
-    ]
+    labelled = len({parts[0] for parts in folders if parts}) > 1
+    labels = [parts[0] if labelled and parts else "" for parts in folders]
+    return [Entry(*found) for found in zip(pictures, labels, splits, strict=True)]
 
 
 def _read_boxes(table: Path, detector: bool) -> list[Entry]:

@@ -43,3 +43,26 @@ def test_a_byte_order_mark_is_read_past_as_in_training(tmp_path: Path) -> None:
     header = "image,split,width,height,xmin,ymin,xmax,ymax,label\n"
     table.write_text(header + row.format("a.png") + row.format("b.png"), "utf-8-sig")
     assert [entry.label for entry in list_entries(table, detector=False)] == ["with_mask", "with_mask"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        (("a/1.png", "b/2.png"), [("a", ""), ("b", "")]),
+        (("faces/a/1.png", "faces/b/2.png"), [("a", ""), ("b", "")]),
+        (("x/y/a/1.png", "x/y/b/2.png"), [("a", ""), ("b", "")]),
+        (("Test/a/1.png", "Train/b/2.png", "validation/b/3.png"), [("a", "test"), ("b", "train"), ("b", "val")]),
+        (("data/test/a/1.png", "data/train/b/2.png"), [("a", "test"), ("b", "train")]),
+        (("a/1.png", "a/2.png"), [("", ""), ("", "")]),
+        (("1.png", "2.png"), [("", ""), ("", "")]),
+        (("test/1.png", "train/2.png"), [("test", ""), ("train", "")]),
+        (("a/1.png", "a/more/2.png", "b/3.png"), [("a", ""), ("a", ""), ("b", "")]),
+    ],
+)
+def test_class_folders_are_found_below_others(
+    layout: tuple[str, ...], expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    for name in layout:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [(entry.label, entry.split) for entry in list_entries(tmp_path, detector=False)] == expected
