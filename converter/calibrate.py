@@ -6,6 +6,7 @@ cut off what the door shows. So they are drawn from all classes alike, with a se
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +202,8 @@ def divide(
 ) -> tuple[list[Entry], list[Entry]]:
     """Entries to calibrate on and to hold back, classes in turn, none in both.
 
-    Without a split a third at least is held back.
+    Without a split a third of each class is held back: calibrating on all pictures of a small class would leave its
+    recall unproven.
     """
     shuffled = [entries[i] for i in rng.permutation(len(entries))]
     tested = [e for e in shuffled if e.split == "test"]
@@ -210,8 +212,15 @@ def divide(
         return _balanced(rest, count), _balanced(tested, proof or len(tested))
     turn = _balanced(shuffled, len(shuffled))
     wanted = min(count, len(turn) - max(1, min(proof or len(turn), len(turn) // 3)))
-    held = turn[wanted:]
-    return turn[:wanted], held[:proof] if proof else held
+    sizes = Counter(entry.label for entry in turn)
+    share = -(-(proof or len(turn)) // len(sizes))
+    left = {label: size - max(1, min(share, size // 3)) for label, size in sizes.items()}
+    mine: list[Entry] = []
+    held: list[Entry] = []
+    for entry in turn:
+        left[entry.label] -= 1
+        (mine if len(mine) < wanted and left[entry.label] >= 0 else held).append(entry)
+    return mine, held[:proof] if proof else held
 
 
 def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:

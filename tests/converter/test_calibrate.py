@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.calibrate import Fit, list_entries
+from converter.calibrate import Entry, Fit, divide, list_entries
 from edge.contracts import Box
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
@@ -66,3 +66,20 @@ def test_class_folders_are_found_below_others(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert [(entry.label, entry.split) for entry in list_entries(tmp_path, detector=False)] == expected
+
+
+def test_a_small_class_is_held_back_too() -> None:
+    """Else the recall of 60 faces without a mask beside 600 with one would not be proven at all."""
+    entries = [Entry(Path(f"m{i}.png"), "mask", "") for i in range(600)]
+    entries += [Entry(Path(f"n{i}.png"), "no_mask", "") for i in range(60)]
+    mine, held = divide(entries, 200, 1000, np.random.default_rng(1))
+    assert not {e.path for e in mine} & {e.path for e in held}
+    assert [sum(e.label == "no_mask" for e in part) for part in (mine, held)] == [40, 20]
+    assert (len(mine), len(held)) == (200, 460)
+
+
+def test_equal_classes_are_divided_as_ever() -> None:
+    entries = [Entry(Path(f"{i}.png"), "ab"[i % 2], "") for i in range(90)]
+    mine, held = divide(entries, 200, 10, np.random.default_rng(1))
+    assert (len(mine), len(held)) == (80, 10)
+    assert [sum(e.label == "a" for e in part) for part in (mine, held)] == [40, 5]
