@@ -9,7 +9,7 @@ import numpy as np
 from converter.evidence import Evidence
 from converter.load import Source
 from converter.names import Labels, role_of
-from converter.options import CHECKS, Options, command
+from converter.options import CHECKS, Options, command, labels_words
 from converter.rank import RECOGNISES, RECOGNISES_COMPOSED, Ranked, behind, names_by
 from edge.errors import FidelityError
 
@@ -88,7 +88,7 @@ def _order_fault(
             order[best.outputs[shown]] = labels.names[output]
     if len(set(order)) != len(order):
         order = names_by(best, evidence, len(order))
-    better = command(source.path, options, f"--labels {','.join(order)}")
+    better = command(source.path, options, labels_words(order))
     return (
         f"the labels {', '.join(labels.names)} ({labels.why}) are in another order than the outputs: "
         f"{', '.join(order)} makes {best.accuracy:.1%} right; type: {better}"

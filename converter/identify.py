@@ -8,6 +8,7 @@ that decide it.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from converter.names import (
     read_labels,
     role_of,
 )
-from converter.options import Options, command
+from converter.options import Options, command, labels_words
 from converter.rank import (
     RECOGNISES,
     RECOGNISES_COMPOSED,
@@ -236,7 +237,7 @@ def _ways(source: Source, options: Options, left: Sequence[Ranked], evidence: Ev
     for ranked in left:
         words = list(ranked.pixels.words)
         if not options.labels:
-            words.append("--labels " + ",".join(names_by(ranked, evidence, max(2, source.neurons))))
+            words.append(labels_words(names_by(ranked, evidence, max(2, source.neurons))))
         lines.append(command(source.path, options, *words))
     if not evidence.known:
         lines.append(command(source.path, options, "--calibration FOLDER_WITH_A_FOLDER_PER_CLASS"))
@@ -264,7 +265,9 @@ def _labels(source: Source, evidence: Evidence, best: Ranked, options: Options, 
     stated = options.compliant or (facts.compliant if facts.compliant in worn else "")
     compliant = stated or guess_compliant(worn) or _compliant_by_pictures(names, worn, evidence, best)
     if not compliant:
-        commands = [command(source.path, options, f"--labels {','.join(names)}", f"--compliant {n}") for n in worn[:3]]
+        commands = [
+            command(source.path, options, labels_words(names), f"--compliant {shlex.quote(n)}") for n in worn[:3]
+        ]
         raise ConversionError(
             f"--compliant: the names {', '.join(worn)} do not show which label is a rightly worn mask; type one of:\n  "
             + "\n  ".join(commands)
@@ -285,14 +288,13 @@ def _names(
     if len(best.outputs) == count == len(classes) and best.accuracy >= needed:
         names = sorted(best.outputs, key=lambda name: best.outputs[name])
         return tuple(names), f"in the order that is right for {best.accuracy:.1%} of {evidence.brief}", True
-    guess = ",".join(names_by(best, evidence, count))
-    other = ",".join(reversed(guess.split(",")))
-    orders = [guess, other] if count == 2 else [guess]
+    guess = names_by(best, evidence, count)
+    orders = [guess, guess[::-1]] if count == 2 else [guess]
     raise ConversionError(
         f"labels: {source.path} has {count} outputs and nothing names them (no labels file beside it; "
         f"{evidence.origin} show {', '.join(sorted(classes))}, {best.accuracy:.0%} right); type, with the names in "
         "output order:\n  "
-        + "\n  ".join(command(source.path, options, *best.pixels.words, f"--labels {o}") for o in orders)
+        + "\n  ".join(command(source.path, options, *best.pixels.words, labels_words(order)) for order in orders)
     )
 
 

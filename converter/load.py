@@ -19,6 +19,7 @@ from converter import child, legacy
 from converter.heatmap import mapped_model
 from converter.keras_files import config_of, loading_error, notes_of, objects_of, refuse_code
 from converter.noise import ProgressLine, quiet
+from converter.options import typed
 from converter.recognise import kind_of
 from converter.saved_model import load_signature
 from converter.structure import Structure, in_float32, structure_of
@@ -282,7 +283,7 @@ def _input_shape(
     if size is None:
         raise ConversionError(
             f"{path}: accepts pictures of any size ({shape}), so the size it was trained on is not in the file; "
-            f"give it, such as: fmd-convert {path} --size 224"
+            f"give it, such as: fmd-convert {typed(path)} --size 224"
         )
     return shape[0] or BATCH, size[0], size[1], shape[3] or 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from converter import verify
@@ -9,7 +10,7 @@ from converter.calibrate import Calibration
 from converter.golden import Chosen
 from converter.identify import Identified
 from converter.names import Labels
-from converter.options import SCHEMES, Options
+from converter.options import SCHEMES, Options, labels_words
 from converter.results import DECIDE, GUESS, IMPROVE, STATE, Attempt, Note, ranked
 from converter.verify import Share
 
@@ -49,15 +50,13 @@ def _label_notes(labels: Labels, composed: bool) -> list[Note]:
     notes = []
     if labels.guessed:
         kind, names = (DECIDE if composed else GUESS), ",".join(labels.names)
-        notes.append(Note(kind, f"labels are {names} ({labels.why}); to state it: --labels {names}"))
-    if labels.compliant_guessed:
-        notes.append(
-            Note(GUESS, f"{labels.compliant} is a rightly worn mask; to state it: --compliant {labels.compliant}")
-        )
-    if labels.background_guessed:
-        notes.append(
-            Note(GUESS, f"{labels.background} is no face, by its name; to state it: --background {labels.background}")
-        )
+        notes.append(Note(kind, f"labels are {names} ({labels.why}); to state it: {labels_words(labels.names)}"))
+    for found, name, what, option in (
+        (labels.compliant_guessed, labels.compliant, "a rightly worn mask", "--compliant"),
+        (labels.background_guessed, labels.background or "", "no face, by its name", "--background"),
+    ):
+        if found:
+            notes.append(Note(GUESS, f"{name} is {what}; to state it: {option} {shlex.quote(name)}"))
     return notes
 
 

@@ -198,3 +198,18 @@ def test_composed_pictures_are_the_same_for_the_same_seed_and_show_three_kinds()
     assert images.shape == (20, 48, 40, 3)
     assert set(classes) == {"with_mask", "without_mask", "with_incorrect_mask"}
     np.testing.assert_array_equal(images, composed(48, 40, 20, 4)[0])
+
+
+def test_offered_commands_can_be_typed_with_labels_of_several_words() -> None:
+    shown = pictures(120)
+    spaced = tuple({"with_mask": "has a mask", "without_mask": "no mask"}[name] for name in shown.classes)
+    evidence = Evidence(shown.images, spaced, "your labelled pictures")
+    options = Options(labels=("no mask", "has a mask"))
+    with pytest.raises(FidelityError, match="--labels 'has a mask,no mask'"):
+        identify(network(SCALINGS["0..1"]), evidence, options, clock=lambda: 0.0)
+
+
+def test_a_path_like_an_option_is_offered_as_a_path() -> None:
+    options = Options(labels=CLASSES[::-1])
+    with pytest.raises(FidelityError, match=r"fmd-convert '\./-my model\.keras'"):
+        found(network(SCALINGS["0..1"], Path("-my model.keras")), options=options)
