@@ -154,7 +154,7 @@ def composed(height: int, width: int, count: int, seed: int) -> tuple[Image, tup
 def _view(
     portrait: Image, worn: Mapping[tuple[int, Cloth], Image], kind: str, height: int, width: int, rng: Rng
 ) -> Image:
-    """One crop; ``worn`` holds the portrait with every mask, so many pixels lower than it should be."""
+    """Return one crop. ``worn`` maps (pixels by which the mask is too low, its cloth) to the masked portrait."""
     picture = portrait
     if kind != "without_mask":
         down = 0 if kind == "with_mask" else DOWN[int(rng.integers(len(DOWN)))]

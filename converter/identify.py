@@ -71,7 +71,7 @@ class Identified:
 def identify(
     source: Source, evidence: Evidence | None, options: Options, clock: Callable[[], float] = time.monotonic
 ) -> Identified:
-    """Pixels and labels of ``source``. ``evidence`` None: a detector, or nothing to look at.
+    """Pixels and labels of ``source``. ``evidence`` None: a detector, or no pictures.
 
     Raises ConversionError with the commands to choose from where the pictures do not decide, FidelityError where they
     clearly contradict what the user states.
