@@ -122,7 +122,9 @@ def _load_keras(path: Path, kind: str, reading: Reading) -> tuple[Any, Structure
         # Keras goes by the ending; the tutorials' mask_detector.model is HDF5.
         named = Path(folder) / f"model{ending}"
         named.symlink_to(path.resolve())
-        objects = objects_of(reading.custom_objects)
+        # What Keras writes for activation=tf.nn.softmax and tf.nn.swish, and does not read again.
+        own = {"softmax_v2": keras.activations.softmax, "swish": keras.activations.silu}
+        objects = {**own, **objects_of(reading.custom_objects)}
         try:
             model = keras.saving.load_model(
                 named, custom_objects=objects, compile=False, safe_mode=not reading.allow_code

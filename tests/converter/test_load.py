@@ -277,3 +277,34 @@ def test_keras_2_is_read_by_tf_keras_in_a_child(probe: np.ndarray[Any, Any], tmp
     assert (source.made_by, source.structure.activation) == ("Keras 2.2.4-tf", "softmax")
     assert source.structure.family == "mobilenet"
     np.testing.assert_allclose(answers(source, probe), model.predict(probe, verbose=0), atol=1e-6)
+
+
+def test_activations_given_as_functions_of_tensorflow(tmp_path: Path) -> None:
+    """Keras writes tf.nn.softmax as softmax_v2 and does not read that name."""
+    import keras
+    import tensorflow as tf
+
+    layers = keras.layers
+    stages = [layers.Conv2D(4, 3, activation=tf.nn.swish), layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *stages, layers.Dense(2, activation=tf.nn.softmax)])
+    model.save(tmp_path / "model.keras")
+    source, pixels = load(tmp_path / "model.keras"), np.random.default_rng(1).random((8, 16, 16, 3), np.float32)
+    assert source.structure.activation == "softmax"
+    np.testing.assert_allclose(source.predict(pixels)[0], model.predict(pixels, verbose=0), atol=1e-6)
+
+
+def test_double_precision_is_rebuilt_in_single(tmp_path: Path) -> None:
+    import keras
+
+    keras.config.set_dtype_policy("float64")
+    try:
+        stages = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+        model = keras.Sequential([keras.Input((16, 16, 3)), *stages])
+        model.save(tmp_path / "model.keras")
+        pixels = np.random.default_rng(1).random((8, 16, 16, 3), np.float32)
+        expected = model.predict(pixels, verbose=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    answers = load(tmp_path / "model.keras").predict(pixels)[0]
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers, expected, atol=1e-6)
