@@ -22,7 +22,7 @@ from converter.noise import ProgressLine, quiet
 from converter.options import typed
 from converter.recognise import kind_of
 from converter.saved_model import load_signature
-from converter.structure import Structure, in_float32, structure_of
+from converter.structure import Structure, in_float32, leaves, structure_of
 from edge.contracts import Floats, Image
 from edge.errors import ConversionError
 from edge.stages.detect import STRIDES
@@ -129,7 +129,10 @@ def _load_keras(path: Path, kind: str, reading: Reading) -> tuple[Any, Structure
             model = keras.saving.load_model(
                 named, custom_objects=objects, compile=False, safe_mode=not reading.allow_code
             )
+            _refuse_quantized(path, model)
             model = in_float32(model, keras)
+        except ConversionError:
+            raise
         # Keras raises whatever its layers raise; every one means that this file cannot be read.
         except Exception as error:
             raise loading_error(path, error) from error
@@ -140,6 +143,16 @@ def _load_keras(path: Path, kind: str, reading: Reading) -> tuple[Any, Structure
                 "with a lower learning rate"
             )
     return mapped_model(model, path, keras) if reading.heatmap else model, structure_of(model)
+
+
+def _refuse_quantized(path: Path, model: Any) -> None:
+    """Refuse Keras's own 8-bit layers, which TFLite does not know."""
+    found = next((layer for layer in leaves(model) if getattr(layer, "quantization_mode", None)), None)
+    if found is not None:
+        raise ConversionError(
+            f"{path}: its layer {found.name!r} was quantized by Keras ({found.quantization_mode}); give the model as "
+            "it was before model.quantize, fmd quantizes it itself"
+        )
 
 
 def _load_keras_2(path: Path, kind: str, version: str, reading: Reading, progress: ProgressLine) -> Source:

@@ -293,6 +293,17 @@ def test_activations_given_as_functions_of_tensorflow(tmp_path: Path) -> None:
     np.testing.assert_allclose(source.predict(pixels)[0], model.predict(pixels, verbose=0), atol=1e-6)
 
 
+def test_a_model_that_keras_quantized_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((16, 16, 3)), layers.GlobalAveragePooling2D(), layers.Dense(2, "softmax")])
+    model.quantize("int8")
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match=r"was quantized by Keras \(int8\); give the model as it was before"):
+        load(tmp_path / "model.keras")
+
+
 def test_double_precision_is_rebuilt_in_single(tmp_path: Path) -> None:
     import keras
 
