@@ -312,11 +312,18 @@ def _task_of(
         return "detector", cells
     got = " and ".join(str(shape) for shape in shapes)
     labels = [shape for shape in shapes if len(shape) == 2]
+    if len(labels) > 1:
+        raise ConversionError(
+            f"{path}: has {len(shapes)} outputs ({got}), expected one of labels; save the one that answers the mask: "
+            "keras.Model(model.inputs, model.outputs[0]).save('mask.keras')"
+        )
     if len(labels) != 1 or any(len(shape) not in (2, 4) for shape in shapes) or len(shapes) > 2:
+        flat = any(len(shape) == 4 and shape[1:3] == (1, 1) for shape in shapes)
+        step = "a Flatten layer" if flat else "pooling and a Dense layer"
         raise ConversionError(
             f"{path}: gives {got}, expected one output (batch, labels) of a classifier or, of a detector, scores "
-            f"(batch, {cells}, 1) and boxes (batch, {cells}, 4); add pooling and a Dense layer at its end, or train a "
-            "classifier (fmd-train classifier)"
+            f"(batch, {cells}, 1) and boxes (batch, {cells}, 4); add {step} at its end, or train a classifier "
+            "(fmd-train classifier)"
         )
     neurons = labels[0][1]
     if neurons is None or neurons > MAX_LABELS:

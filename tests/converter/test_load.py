@@ -304,6 +304,17 @@ def test_a_model_that_keras_quantized_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "model.keras")
 
 
+def test_two_outputs_of_labels_are_a_question_for_the_author(tmp_path: Path) -> None:
+    import keras
+
+    pixels = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(pixels)
+    heads = [keras.layers.Dense(n, "softmax")(x) for n in (2, 4)]
+    keras.Model(pixels, heads).save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match=r"has 2 outputs .* keras\.Model\(model\.inputs, model\.outputs\[0\]\)"):
+        load(tmp_path / "model.keras")
+
+
 def test_double_precision_is_rebuilt_in_single(tmp_path: Path) -> None:
     import keras
 
@@ -319,3 +330,13 @@ def test_double_precision_is_rebuilt_in_single(tmp_path: Path) -> None:
     answers = load(tmp_path / "model.keras").predict(pixels)[0]
     assert answers.dtype == np.float32
     np.testing.assert_allclose(answers, expected, atol=1e-6)
+
+
+def test_a_head_of_convolutions_needs_a_flatten_layer(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    stages = [layers.GlobalAveragePooling2D(keepdims=True), layers.Conv2D(2, 1, activation="softmax")]
+    keras.Sequential([keras.Input((16, 16, 3)), *stages]).save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match="add a Flatten layer at its end"):
+        load(tmp_path / "model.keras")
