@@ -7,6 +7,7 @@ answers a mask, and with which scaling.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -93,8 +94,20 @@ def evidence_of(pictures: Calibration, fit: Fit, seed: int) -> Evidence:
             note = f"fmd's own classifier labelled {len(opinions[1])} of your pictures, as they have no class folders"
             return Evidence(*opinions, "your pictures, labelled by fmd's own classifier", (note,))
     images, classes = composed(fit.height, fit.width, 96, seed)
-    notes = () if pictures.drawn else ("your pictures have no labels and fmd's own classifier cannot label them",)
+    notes = () if pictures.drawn else (_why_not(both.labels),)
     return Evidence(images, classes, "composed pictures", notes)
+
+
+def _why_not(labels: Sequence[str]) -> str:
+    """Why the user's pictures are no evidence."""
+    counts = Counter(label for label in labels if label)
+    if not counts:
+        return (
+            f"your pictures have no class folders, and fmd's own classifier is not sure of {MIN_OF_CLASS} with and "
+            f"{MIN_OF_CLASS} without a mask"
+        )
+    found = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
+    return f"your labelled pictures are too few ({found}; expected {MIN_OF_CLASS} or more of two classes)"
 
 
 def _joined(first: Pictures, second: Pictures) -> Pictures:

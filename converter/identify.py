@@ -185,6 +185,7 @@ def _pixels(
             f"{chosen.accuracy:.0%} right of {len(chosen.got)}, with {chosen.pixels.name} {chosen.pixels.colour}; "
             f"expected {needed:.0%})"
             + (f": {fault}" if fault else "")
+            + _instead(evidence)
             + "; "
             + _ways(source, options, [chosen], evidence)
         )
@@ -198,7 +199,7 @@ def _pixels(
     if not decided:
         raise ConversionError(
             f"{source.path}: {evidence.origin} do not decide how pixels are scaled ({scores}, of {len(chosen.got)} "
-            f"pictures); " + _ways(source, options, _offered(mine, left, every), evidence)
+            f"pictures)" + _instead(evidence) + "; " + _ways(source, options, _offered(mine, left, every), evidence)
         )
     inside = source.structure.scaler
     hint = f"; its layer {inside!r} scales pixels itself" if inside and chosen.pixels.name == "0..255" else ""
@@ -208,6 +209,11 @@ def _pixels(
     second = f", next {runner.pixels.name} {runner.pixels.colour} {runner.accuracy:.1%}" if runner else ""
     why = f"{chosen.accuracy:.1%} of {len(chosen.got)} {evidence.brief} right{second}{hint}"
     return replace(chosen.pixels, why=why, guessed=not (hint and margin == "clear")), chosen
+
+
+def _instead(evidence: Evidence) -> str:
+    """Why composed pictures were used although the user gave some; empty where no picture was given."""
+    return f"; they were used because {'; '.join(evidence.notes)}" if evidence.composed and evidence.notes else ""
 
 
 def _choice_of_composed(source: Source, ranking: Sequence[Ranked], chosen: Ranked) -> tuple[Ranked, bool]:

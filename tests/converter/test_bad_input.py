@@ -372,3 +372,14 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[
     os.mkfifo(tmp_path / "model.keras")
     assert main([str(tmp_path / "model.keras")]) == 1
     assert "is a pipe or a device" in capfd.readouterr().err
+
+
+def test_too_few_labelled_pictures_are_named_as_the_reason(
+    sigmoid_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for label, count in (("with_mask", 2), ("without_mask", 1)):
+        (tmp_path / label).mkdir()
+        for i in range(count):
+            cv2.imwrite(str(tmp_path / label / f"{i}.png"), np.full((32, 32, 3), 90 * i, np.uint8))
+    assert main([str(sigmoid_keras), "--calibration", str(tmp_path), "-o", str(tmp_path / "m.tflite")]) == 1
+    assert "too few (2 of with_mask, 1 of without_mask; expected 8 or more of two classes)" in capfd.readouterr().err
