@@ -76,8 +76,8 @@ def rank(source: Source, evidence: Evidence, options: Options, clock: Callable[[
     """Hypotheses, best first. Where the user states both pixels and colour, the others are ranked to check them."""
     every = hypotheses(source.channels, source.structure.takes_bytes, usual_first(source))
     stated = [p for p in every if is_stated(p, options)]
-    waiting = every if evidence.known else stated
-    deadline_s = clock() + (KNOWN_BUDGET_S if evidence.known else BUDGET_S)
+    waiting = stated if evidence.composed else every
+    deadline_s = clock() + (BUDGET_S if evidence.composed else KNOWN_BUDGET_S)
     answers: dict[Pixels, Floats] = {}
     ranking: list[Ranked] = []
     running = len(waiting)

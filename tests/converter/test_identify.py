@@ -200,6 +200,16 @@ def test_composed_pictures_are_the_same_for_the_same_seed_and_show_three_kinds()
     np.testing.assert_array_equal(images, composed(48, 40, 20, 4)[0])
 
 
+def test_a_compliant_label_that_bare_faces_get_is_refused() -> None:
+    """The names show no meaning, so their order cannot be compared; the pictures know which output is masked."""
+    options = Options(labels=("a", "b"), compliant="b")
+    with pytest.raises(FidelityError, match="--labels a,b --compliant a"):
+        found(network(SCALINGS["0..1"]), options=options)
+    accepted = found(network(SCALINGS["0..1"]), options=Options(labels=("a", "b"), compliant="b", accept=("order",)))
+    assert accepted.labels is not None
+    assert accepted.labels.compliant == "b"
+
+
 def test_offered_commands_can_be_typed_with_labels_of_several_words() -> None:
     shown = pictures(120)
     spaced = tuple({"with_mask": "has a mask", "without_mask": "no mask"}[name] for name in shown.classes)
@@ -213,3 +223,17 @@ def test_a_path_like_an_option_is_offered_as_a_path() -> None:
     options = Options(labels=CLASSES[::-1])
     with pytest.raises(FidelityError, match=r"fmd-convert '\./-my model\.keras'"):
         found(network(SCALINGS["0..1"], Path("-my model.keras")), options=options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(labels=CLASSES[::-1]), "--labels with_mask,without_mask"),
+        (Options(labels=CLASSES, pixels="0..255", colour="RGB"), r"--pixels 0\.\.1"),
+    ],
+)
+def test_pictures_that_fmd_labelled_itself_contradict_wrong_options(options: Options, said: str) -> None:
+    shown = pictures(120)
+    own = Evidence(shown.images, shown.classes, "your pictures, labelled by fmd's own classifier")
+    with pytest.raises(FidelityError, match=said):
+        identify(network(SCALINGS["0..1"]), own, options, clock=lambda: 0.0)
