@@ -65,10 +65,14 @@ def full_probabilities(answers: Floats) -> Floats:
 
 
 def relevant(evidence: Evidence, source: Source) -> Evidence:
-    """The pictures that say something about a model with so many outputs: two labels know no badly worn mask."""
-    if evidence.known or source.neurons > 2:
+    """Return the pictures that ``source`` can answer: a model of two labels knows no badly worn mask."""
+    if source.neurons > 2:
         return evidence
-    keep = [i for i, name in enumerate(evidence.classes) if role_of(name) in ("masked", "bare")]
+    roles = {name: role_of(name) for name in set(evidence.classes)}
+    # A person's own words are left as they are unless two of them certainly mean the two labels.
+    if evidence.known and sorted(role for role in roles.values() if role in ("masked", "bare")) != ["bare", "masked"]:
+        return evidence
+    keep = [i for i, name in enumerate(evidence.classes) if roles[name] in ("masked", "bare")]
     return Evidence(evidence.images[keep], tuple(evidence.classes[i] for i in keep), evidence.origin, evidence.notes)
 
 

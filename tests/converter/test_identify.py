@@ -210,6 +210,18 @@ def test_a_compliant_label_that_bare_faces_get_is_refused() -> None:
     assert accepted.labels.compliant == "b"
 
 
+def test_a_third_folder_says_nothing_about_a_model_of_two_labels() -> None:
+    shown = pictures(120)
+    rng = np.random.default_rng(4)
+    badly = np.clip(shown.images[:40] + rng.normal(0, 40, (40, 8, 8, 3)), 0, 255).astype(np.uint8)
+    images = np.concatenate([badly, shown.images])
+    classes = ("mask_weared_incorrect",) * 40 + shown.classes
+    three = Evidence(images, classes, "your labelled pictures")
+    labels = identify(network(SCALINGS["0..1"]), three, Options(), clock=lambda: 0.0).labels
+    assert labels is not None
+    assert labels.names == CLASSES
+
+
 def test_offered_commands_can_be_typed_with_labels_of_several_words() -> None:
     shown = pictures(120)
     spaced = tuple({"with_mask": "has a mask", "without_mask": "no mask"}[name] for name in shown.classes)
