@@ -6,6 +6,7 @@ The networks here are formulas: they answer well when pixels come as they expect
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,23 @@ def test_pictures_that_fmd_labelled_itself_contradict_wrong_options(options: Opt
     own = Evidence(shown.images, shown.classes, "your pictures, labelled by fmd's own classifier")
     with pytest.raises(FidelityError, match=said):
         identify(network(SCALINGS["0..1"]), own, options, clock=lambda: 0.0)
+
+
+def test_equally_good_hypotheses_all_see_every_picture() -> None:
+    """The usual scaling must not be left behind on the few pictures that it saw before others were preferred to it."""
+
+    def answer(x: Any) -> tuple[Tensor, ...]:
+        means = np.asarray(x, np.float64).mean(axis=(1, 2))
+        masked = means[:, 1] < means[:, ::2].mean(axis=1)  # right in every scaling and both colour orders
+        wrong = np.modf(np.abs(means @ [911.0, 577.0, 313.0]))[0] < 0.06  # on a few pictures, others in each
+        first = np.where(masked ^ wrong, 0.95, 0.05)
+        return (Tensor(np.stack([first, 1 - first], axis=1)),)
+
+    source = replace(network(SCALINGS["0..1"]), forward=answer, compiled=answer)
+    shown, rng = pictures(320), np.random.default_rng(2)
+    sign = np.array([1 if name == "without_mask" else -1 for name in shown.classes])
+    images = rng.normal(110, 25, (320, 8, 8, 3))
+    images[..., 1] += 40 * sign[:, None, None]
+    labelled = Evidence(np.clip(images, 0, 255).astype(np.uint8), shown.classes, "your labelled pictures")
+    decided = identify(source, labelled, Options(), clock=lambda: 0.0)
+    assert (decided.pixels.name, decided.pictures) == ("0..1", 320)
