@@ -141,7 +141,7 @@ def _begin(path: Path, options: Options, progress: ProgressLine) -> Job:
     with times("identify"):
         evidence = None if source.task == "detector" else evidence_of(pictures, fit, options.seed)
         identified = identify(source, evidence, options)
-    pictures = in_words_of(identified.labels.names if identified.labels else (), pictures)
+    pictures = in_words_of(identified.labels.names if identified.labels else (), pictures, identified.outputs)
     with times("run Keras"):
         floats = source.predict(pictures.proof.images, identified.pixels.of_bytes)
     return Job(source, fit, pictures, identified, floats, options, progress, times)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from converter.contradict import chance_fault, check_meaning, constant_fault, given_accuracy, scaling_fault
@@ -57,7 +57,8 @@ BACKGROUND_ROLE = "no face"
 class Identified:
     """What was found. ``ranking`` is best first; empty where nothing had to be ranked. ``accuracy`` is balanced.
 
-    ``notes`` are about the pictures that were used.
+    ``outputs`` maps the classes of the user's labelled pictures to the output that answers each. ``notes`` are about
+    the pictures that were used.
     """
 
     pixels: Pixels
@@ -66,6 +67,7 @@ class Identified:
     accuracy: float | None = None
     pictures: int = 0
     notes: tuple[str, ...] = ()
+    outputs: Mapping[str, int] = field(default_factory=dict)
 
 
 def identify(
@@ -93,7 +95,8 @@ def identify(
     check_meaning(source, evidence, ranking, best, labels, options)
     given = given_accuracy(best, evidence, labels.names)
     accuracy = given if given is not None else best.accuracy
-    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes)
+    outputs = best.outputs if evidence.known and best.accuracy >= RECOGNISES else {}
+    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes, outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.calibrate import Entry, Fit, divide, list_entries
+from converter.calibrate import Calibration, Entry, Fit, Pictures, divide, list_entries
+from converter.job import in_words_of
 from edge.contracts import Box
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
@@ -83,3 +84,14 @@ def test_equal_classes_are_divided_as_ever() -> None:
     mine, held = divide(entries, 200, 10, np.random.default_rng(1))
     assert (len(mine), len(held)) == (80, 10)
     assert [sum(e.label == "a" for e in part) for part in (mine, held)] == [40, 5]
+
+
+def test_names_without_a_meaning_get_the_folders_that_their_outputs_answer() -> None:
+    """Else the recall of such labels would be missing in the gate."""
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    part = Pictures(images, ("with_mask", "without_mask"), ("1.png", "2.png"))
+    pictures = Calibration(part, part, ("with_mask", "without_mask"), False, ())
+    outputs = {"with_mask": 1, "without_mask": 0}
+    assert in_words_of(("a", "b"), pictures, outputs).proof.labels == ("b", "a")
+    assert in_words_of(("NoMask", "Mask"), pictures, outputs).proof.labels == ("Mask", "NoMask")
+    assert in_words_of(("a", "b"), pictures).proof.labels == ("with_mask", "without_mask")
