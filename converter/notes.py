@@ -33,6 +33,8 @@ def notes_of(
         notes.append(Note(kind, f"pixels are {pixels.name} {pixels.colour} ({pixels.why}); to state it: {words}"))
     if identified.labels:
         notes += _label_notes(identified.labels, pictures.drawn)
+        if pictures.drawn and identified.accuracy is not None and identified.accuracy < 0.5:
+            notes.append(Note(DECIDE, _doubted_order(identified.labels, identified.accuracy)))
     if len(attempts) > 1:
         notes.append(Note(STATE, _cost(attempts, milliseconds)))
     if options.golden == "held-back" and not pictures.drawn:
@@ -58,6 +60,13 @@ def _label_notes(labels: Labels, composed: bool) -> list[Note]:
         if found:
             notes.append(Note(GUESS, f"{name} is {what}; to state it: {option} {shlex.quote(name)}"))
     return notes
+
+
+def _doubted_order(labels: Labels, accuracy: float) -> str:
+    return (
+        f"the labels {', '.join(labels.names)} ({labels.why}) make only {accuracy:.0%} of the composed pictures right, "
+        "which show one person and prove little; check the order with --calibration FOLDER_WITH_A_FOLDER_PER_CLASS"
+    )
 
 
 def _cost(attempts: Sequence[Attempt], milliseconds: Mapping[str, float]) -> str:
