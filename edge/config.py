@@ -7,6 +7,8 @@ here, key by key. Unknown keys, wrong types and values out of range are errors t
 from __future__ import annotations
 
 import difflib
+import re
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -142,7 +144,7 @@ class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{0,64}$")]
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)]
     pictures: Literal["none", "blurred"]
     queue: Annotated[int, msgspec.Meta(ge=1, le=10000)]
@@ -238,6 +240,14 @@ def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
         name: msgspec.structs.replace(settings, source=source, sources={}, live=True)
         for name, source in settings.sources.items()
     }
+
+
+def door_name(settings: PublishSettings, host: str | None = None) -> str:
+    """Return ``publish.name``, or else a name made of ``host``, the name of this board, without its domain."""
+    if settings.name:
+        return settings.name
+    found = (socket.gethostname() if host is None else host).partition(".")[0]
+    return re.sub("[^A-Za-z0-9_-]", "-", found)[:64] or "door"
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

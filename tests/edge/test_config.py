@@ -311,3 +311,18 @@ def test_times_beyond_the_limits_of_unit_and_alarm_are_refused(key: str, value: 
 def test_an_unknown_choice_is_reported_with_all_choices() -> None:
     with pytest.raises(SettingsError, match="expected one of auto, gpiozero, gpiod, console; got 'consle'"):
         config.load(None, {"alert.driver": "consle"})
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "wanted"),
+    [
+        ("front", "pi-1", "front"),
+        ("", "pi-1", "pi-1"),
+        ("", "pi-1.example.org", "pi-1"),
+        ("", "t\u00fcr 1", "t-r-1"),
+        ("", "", "door"),
+        ("", 70 * "a", 64 * "a"),
+    ],
+)
+def test_a_door_without_a_name_has_that_of_its_host(name: str, host: str, wanted: str) -> None:
+    assert config.door_name(config.load(None, {"publish.name": name}).publish, host) == wanted
