@@ -57,5 +57,10 @@ def write_rgb(path: Path, picture: Image) -> None:
 
     Raises OSError if the file cannot be written, and cv2.error if OpenCV knows no such format.
     """
-    _, data = cv2.imencode(path.suffix, picture[:, :, ::-1])
-    path.write_bytes(data.tobytes())
+    path.write_bytes(encode(path.suffix, picture))
+
+
+def encode(suffix: str, picture: Image) -> bytes:
+    """Return (H, W, 3) uint8 R, G, B as the content of a file with ``suffix``. Raises cv2.error for an unknown one."""
+    _, data = cv2.imencode(suffix, picture[:, :, ::-1])
+    return data.tobytes()

@@ -111,6 +111,10 @@ CASES = {
     "a folder as a model to verify": ("verify empty", "empty: cannot read the model file: Is a directory"),
     "a text to predict": ("predict notes.txt", "notes.txt: neither a picture nor a video that OpenCV can read"),
     "a CSV into no folder beside JSON": ("predict corrupt/a.png --json --csv no/o.csv", "no/o.csv: No such file"),
+    "a clip that is not there, on a machine without pins": (
+        "run --source nowhere.mp4 --set alert.driver=gpiozero",
+        "camera.source: no such file or folder: nowhere.mp4",
+    ),
     "a clip to replay that is not there": ("replay nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
     "an expectation that is not there": ("replay ok.mp4 --expect nowhere.toml", "nowhere.toml: cannot read the expec"),
     "an expectation that is none": ("replay ok.mp4 --expect typo.toml", "typo.toml: Object contains unknown field"),
