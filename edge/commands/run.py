@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import paths
-from edge.commands import common
+from edge.commands import common, logs
 from edge.errors import EXIT_OK, FmdError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     model_store.ModelStore().settle()
     counts, timings = console.PassageCounts(), console.Timings()
     with ExitStack() as stack:
+        stack.enter_context(logs.native_lines_counted())
         record = stack.enter_context(
             events.keeping(paths.state_folder(), settings.events, runtime=paths.runtime_folder())
         )

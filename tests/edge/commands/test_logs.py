@@ -3,8 +3,48 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 from edge.commands.logs import MAX_EQUAL, MAX_LINES, RepeatFilter
+from tests.edge.parts import ROOT
+
+LIBRARY = """
+import logging, os, sys
+from edge.commands import logs
+logs.start()
+def write(line):
+    try:
+        os.write(2, line)
+    except BlockingIOError:  # C's library ignores it
+        pass
+with logs.native_lines_counted():
+    for i in range(200_000 if "flood" in sys.argv else 500):
+        write(b"Corrupt JPEG data: %d extraneous bytes before marker 0xd9\\n" % i)
+        if i == 5:
+            logging.info("a line of fmd")
+            print("printed", file=sys.stderr)
+    write(b"another line, not ended")
+print("after", file=sys.stderr)
+os.write(2, b"native after\\n")
+"""
+
+
+def test_lines_of_libraries_are_logged_once_and_counted() -> None:
+    found = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True, cwd=ROOT)
+    first, *more, counted, after, native = found.stderr.splitlines()
+    lines = [first, *more]
+    assert "a library reports: Corrupt JPEG data: 0 extraneous bytes before marker 0xd9" in lines
+    assert {"a line of fmd", "printed", "a library reports: another line, not ended"} < set(lines)
+    assert len(lines) == 4
+    assert counted == "a library wrote 500 lines like: Corrupt JPEG data: N extraneous bytes before marker N"
+    assert (after, native) == ("after", "native after")
+
+
+def test_a_flood_of_lines_delays_nothing() -> None:
+    command = [sys.executable, "-c", LIBRARY, "flood"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
+    assert len(found.stderr.splitlines()) <= 7
 
 
 class Log:
