@@ -82,6 +82,8 @@ class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     undecided_s: Seconds
     min_score: Share
     start_score: Share
+    min_face_px: Annotated[int, msgspec.Meta(ge=0, le=4096)]
+    max_face_px: Annotated[int, msgspec.Meta(ge=0, le=4096)]
 
 
 class TrackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -342,6 +344,11 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
             f"{settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})"
+        )
+    if 0 < settings.detect.max_face_px <= settings.detect.min_face_px:
+        raise SettingsError(
+            f"{_origin(origins, 'detect.max_face_px', 'detect.min_face_px')}: detect.max_face_px: got "
+            f"{settings.detect.max_face_px}, expected 0 or more than detect.min_face_px ({settings.detect.min_face_px})"
         )
     if settings.watch.still_s >= settings.track.lost_s:
         raise SettingsError(

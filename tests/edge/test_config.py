@@ -40,6 +40,8 @@ OUT_OF_RANGE = {
     "detect.undecided_s": -0.1,
     "detect.min_score": -0.1,
     "detect.start_score": 1.1,
+    "detect.min_face_px": -1,
+    "detect.max_face_px": 4097,
     "track.lost_s": 0.0,
     "track.reach": float("inf"),
     "classify.every_s": -1.0,
@@ -311,3 +313,11 @@ def test_times_beyond_the_limits_of_unit_and_alarm_are_refused(key: str, value: 
 def test_an_unknown_choice_is_reported_with_all_choices() -> None:
     with pytest.raises(SettingsError, match="expected one of auto, gpiozero, gpiod, console; got 'consle'"):
         config.load(None, {"alert.driver": "consle"})
+
+
+def test_the_largest_face_is_larger_than_the_smallest() -> None:
+    with pytest.raises(
+        SettingsError, match=r"detect\.max_face_px: got 20, expected 0 or more than detect\.min_face_px"
+    ):
+        config.load(None, {"detect.max_face_px": 20})
+    assert config.load(None, {"detect.max_face_px": 20, "detect.min_face_px": 0}).detect.max_face_px == 20
