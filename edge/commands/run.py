@@ -27,7 +27,7 @@ reload fmd) reads the settings again.
 examples:
   fmd run --config /etc/fmd/fmd.toml            what the service runs
   fmd run --check --config /etc/fmd/fmd.toml    beside a running service
-  fmd run --source clip.mp4 --set alert.driver=console --annotate seen.mp4
+  fmd run --source clip.mp4 --annotate seen.mp4
 """
 
 
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
     from edge.record import events
-    from edge.reporting import console, reporter
+    from edge.reporting import console, reporter, sources
     from edge.reporting.status_file import StatusFile
     from edge.service import model_store
     from edge.service import run as service
@@ -71,7 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
         note("started")
         reporting = stack.enter_context(reporter.open_reporting(settings, note))
         # The console comes first: what a slow disk behind it holds up is at most its own line.
-        listeners: list[Listener] = [console.DecisionPrinter(), counts, reporting, StatusFile(paths.runtime_folder())]
+        status = StatusFile(paths.runtime_folder())
+        listeners: list[Listener] = [console.DecisionPrinter(), counts, reporting, status]
+        listeners += [sources.SourceLog(), sources.FaceSizeMonitor(status.set_hint)]
         if arguments.timings:
             listeners.append(timings)
         if arguments.annotate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
+
+log = logging.getLogger(__name__)
 
 PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
 """Prefixes of the names of a Raspberry Pi's own video devices (their drivers in the Raspberry Pi kernel)."""
@@ -38,6 +41,8 @@ class UsbCamera:
             capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture
+                if not name:
+                    log.info("camera.source auto: %s gives pictures", path)
                 self._configure(settings)
                 return
             capture.release()

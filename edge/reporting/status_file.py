@@ -22,13 +22,17 @@ NAME = "status.json"
 
 
 class CameraStatus(msgspec.Struct, frozen=True):
-    """State of one camera. ``camera`` is empty if there is only one; ``since_s`` is on the boot's monotonic clock."""
+    """State of one camera. ``camera`` is empty if there is only one; ``since_s`` is on the boot's monotonic clock.
+
+    ``hint`` says what is wrong with a camera that works, such as faces that are all too small.
+    """
 
     camera: str
     state: str
     reason: str = ""
     slow: str = ""
     since_s: float = 0.0
+    hint: str = ""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
@@ -63,9 +67,16 @@ class StatusFile(Listener):
 
     def on_health(self, health: Health) -> None:
         """See :class:`edge.reporting.listener.Listener`."""
+        before = self._cameras.get(health.camera)
+        hint = before.hint if before else ""
         self._cameras[health.camera] = CameraStatus(
-            health.camera, health.state.value, health.reason, health.slow, health.since_s
+            health.camera, health.state.value, health.reason, health.slow, health.since_s, hint
         )
+        self._write()
+
+    def set_hint(self, camera: str, hint: str) -> None:
+        """Set the hint about a camera; an empty one removes it."""
+        self._cameras[camera] = msgspec.structs.replace(self._cameras[camera], hint=hint)
         self._write()
 
     def _write(self) -> None:

@@ -185,10 +185,25 @@ def test_pins_that_are_not_there(folder: Path) -> None:
         pytest.skip("this machine has pins")
     plain = {key: value for key, value in environment().items() if key != "GPIOZERO_PIN_FACTORY"}
     found = subprocess.run(
-        command("run", "--source", "ok.mp4"), capture_output=True, text=True, check=False, cwd=folder, env=plain
+        command("run", "--source", "/dev/video9"), capture_output=True, text=True, check=False, cwd=folder, env=plain
     )
     assert_one_line(found, "alert.led_pin: GPIO17 cannot be driven (")
     assert found.stderr.endswith('to try fmd without GPIO set alert.driver = "console"\n')
+
+
+def test_a_clip_needs_no_pins_on_a_pc_and_a_missing_clip_is_reported_before_them(folder: Path) -> None:
+    if any(Path("/dev").glob("gpiochip*")) or Path("/proc/device-tree/model").exists():
+        pytest.skip("this machine has pins")
+    plain = {key: value for key, value in environment().items() if key != "GPIOZERO_PIN_FACTORY"}
+
+    def run(source: str) -> subprocess.CompletedProcess[str]:
+        words = command("run", "--source", source)
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder, env=plain)
+
+    played = run("ok.mp4")
+    assert played.returncode == 0, played.stderr
+    assert "a PC has no pins, so led (17) is on the console only" in played.stderr
+    assert_one_line(run("nosuch.mp4"), "camera.source: no such file or folder: nosuch.mp4")
 
 
 @pytest.mark.parametrize("words", ["predict corrupt/a.png", "predict corrupt/a.png --json"])
