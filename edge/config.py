@@ -48,6 +48,8 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
+    rotate: Literal[0, 90, 180, 270]
+    mirror: bool
     loop: bool
     live: bool
     # At most 5 s: a stalled camera, its closing and one step must fit into the unit's WatchdogSec of 15 s.

@@ -77,12 +77,12 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     """Open the camera that ``settings.source`` names (``default.toml`` lists the choices). Raises CameraError."""
     kind, name = camera_kind(settings.source)
     if kind != "auto":
-        return load(CAMERAS[kind].opens)(settings, name, clock)  # type: ignore[no-any-return]
+        return _opened(kind, settings, name, clock)
     reasons = []
     # Every failure is a reason to try the next camera: a missing library, a missing device.
     for candidate in (kind for kind, driver in CAMERAS.items() if driver.auto):
         try:
-            camera: Camera = load(CAMERAS[candidate].opens)(settings, "", clock)
+            camera = _opened(candidate, settings, "", clock)
             log.info("camera.source auto: using %s", candidate)
             return camera
         except FmdError as error:
@@ -92,6 +92,14 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     raise CameraError(
         f"camera.source: auto found no camera ({'; '.join(reasons)}); plug one in, or name a clip with --source FILE"
     )
+
+
+def _opened(kind: str, settings: CameraSettings, name: str, clock: Callable[[], float]) -> Camera:
+    """Open a camera whose pictures are as ``camera.rotate`` and ``camera.mirror`` say."""
+    from edge.drivers.orientation import TurnedCamera, is_turned
+
+    camera: Camera = load(CAMERAS[kind].opens)(settings, name, clock)
+    return TurnedCamera(camera, settings) if is_turned(settings) and not CAMERAS[kind].turns else camera
 
 
 def camera_opener(settings: CameraSettings, clock: Callable[[], float]) -> Callable[[], Camera]:

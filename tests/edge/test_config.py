@@ -21,6 +21,7 @@ OUT_OF_RANGE = {
     "camera.width": 0,
     "camera.height": 100000,
     "camera.fps": 0.0,
+    "camera.rotate": 45,
     "camera.stall_s": -1.0,
     "camera.frozen_s": -1.0,
     "camera.frozen_stream_s": -1.0,
@@ -93,6 +94,7 @@ OUT_OF_RANGE = {
 UNBOUNDED = {
     "events.keep",
     "camera.loop",
+    "camera.mirror",
     "camera.live",
     "model.detector",
     "model.classifier",
