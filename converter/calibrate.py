@@ -6,6 +6,7 @@ cut off what the door shows. So they are drawn from all classes alike, with a se
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ SMALLEST_FACE = 16.0
 PROOF_OF_CLASS = 500
 """Pictures of each class from which on the gate's smallest share, 0.2 points of recall, is one picture or more."""
 COMPOSED = 120
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Folders above class folders that data sets are divided into, in lower case."""
 
 Compose = Callable[[int, int, int, int], tuple[Image, tuple[str, ...]]]
 """(height, width, count, seed) -> pictures (count, height, width, 3) made by code, and the class of each."""
@@ -144,6 +151,11 @@ def composed_calibration(fit: Fit, count: int, proof: int, seed: int, compose: C
 
 def list_entries(source: Path, detector: bool) -> list[Entry]:
     """What there is to read, in the order of names. Raises DataError where there is nothing."""
+    if source.is_file() and source.suffix.lower() != ".csv":
+        raise DataError(
+            f"--calibration {source}: is a file, expected a folder with a folder of pictures per class, or a boxes "
+            "table (.csv); unpack an archive and give its folder"
+        )
     if source.is_file():
         entries = _read_boxes(source, detector)
     elif source.is_dir():
@@ -162,15 +174,20 @@ def _read_folder(root: Path) -> list[Entry]:
     if (root / "split.csv").is_file():
         return [Entry(picture.path, picture.label, picture.split) for picture in read_split(root / "split.csv")]
     pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    classes = {path.relative_to(root).parts[0] for path in pictures if path.parent != root}
+    folders = [path.relative_to(root).parts[:-1] for path in pictures]
+    # People give the folder above the class folders, too: data/faces/with_mask/1.jpg.
+    while pictures and all(len(parts) > 1 and parts[0] == folders[0][0] for parts in folders):
+        folders = [parts[1:] for parts in folders]
+    splits = [""] * len(folders)
+    if pictures and all(len(parts) > 1 and parts[0].lower() in SPLITS for parts in folders):
+        splits = [SPLITS[parts[0].lower()] for parts in folders]
+        folders = [parts[1:] for parts in folders]
     # One folder of pictures is a folder, not a class.
-    labelled = len(classes) > 1
-    for label in classes if labelled else ():
+    labelled = len({parts[0] for parts in folders if parts}) > 1
+    labels = [parts[0] if labelled and parts else "" for parts in folders]
+    for label in set(labels):
         native_name(label, DataError)
-    return [
-        Entry(path, path.relative_to(root).parts[0] if labelled and path.parent != root else "", "")
-        for path in pictures
-    ]
+    return [Entry(*found) for found in zip(pictures, labels, splits, strict=True)]
 
 
 def _read_boxes(table: Path, detector: bool) -> list[Entry]:
@@ -189,7 +206,8 @@ def divide(
 ) -> tuple[list[Entry], list[Entry]]:
     """Entries to calibrate on and to hold back, classes in turn, none in both.
 
-    Without a split a third at least is held back.
+    Without a split a third of each class is held back: calibrating on all pictures of a small class would leave its
+    recall unproven.
     """
     shuffled = [entries[i] for i in rng.permutation(len(entries))]
     tested = [e for e in shuffled if e.split == "test"]
@@ -198,8 +216,15 @@ def divide(
         return _balanced(rest, count), _balanced(tested, proof or len(tested))
     turn = _balanced(shuffled, len(shuffled))
     wanted = min(count, len(turn) - max(1, min(proof or len(turn), len(turn) // 3)))
-    held = turn[wanted:]
-    return turn[:wanted], held[:proof] if proof else held
+    sizes = Counter(entry.label for entry in turn)
+    share = -(-(proof or len(turn)) // len(sizes))
+    left = {label: size - max(1, min(share, size // 3)) for label, size in sizes.items()}
+    mine: list[Entry] = []
+    held: list[Entry] = []
+    for entry in turn:
+        left[entry.label] -= 1
+        (mine if len(mine) < wanted and left[entry.label] >= 0 else held).append(entry)
+    return mine, held[:proof] if proof else held
 
 
 def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:
@@ -212,24 +237,25 @@ def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entries[i] for _, i in sorted(keyed)[:count]]
 
 
+def _decoded(path: Path) -> Image | None:
+    """RGB uint8 (height, width, 3) of a picture file; None where it cannot be read."""
+    try:
+        image = read_bgr(path)
+    except (OSError, cv2.error):  # OpenCV raises for headers that claim more than 2**30 pixels
+        return None
+    return None if image is None else np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+
+
 def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: ProgressLine, unreadable: list[Path]) -> Pictures:
     images, labels, names = [], [], []
     for i, entry in enumerate(entries):
         progress.count(what, i + 1, len(entries))
-        image = _picture(entry.path)
+        image = _decoded(entry.path)
         if image is None:
             unreadable.append(entry.path)
             continue
-        images.append(fit(np.ascontiguousarray(image[:, :, ::-1], np.uint8), entry.box))
+        images.append(fit(image, entry.box))
         labels.append(entry.label)
         names.append(printable(entry.path))
     stacked = np.stack(images) if images else np.empty((0, fit.height, fit.width, 3), np.uint8)
     return Pictures(stacked, tuple(labels), tuple(names))
-
-
-def _picture(path: Path) -> Image | None:
-    """Return a picture as B, G, R, or None where it cannot be read."""
-    try:
-        return read_bgr(path)
-    except (OSError, cv2.error):  # cv2.error: larger than OpenCV's limit
-        return None

@@ -68,7 +68,9 @@ def run(task: str, request: Request, folder: Path, limits: Limits, progress: Pro
     """
     package = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
-    command = [sys.executable, "-m", "converter.child", task, str(limits.file_mb)]
+    # runpy warns that converter imported the module before; after a crash that would be the last line of its output.
+    quietly = ("-W", "ignore::RuntimeWarning:runpy")
+    command = [sys.executable, *quietly, "-m", "converter.child", task, str(limits.file_mb)]
     with tempfile.TemporaryFile() as noise, tempfile.TemporaryFile() as asked:
         asked.write(json.dumps(request).encode())
         asked.seek(0)
@@ -83,11 +85,12 @@ def run(task: str, request: Request, folder: Path, limits: Limits, progress: Pro
             # A child's own child stays in its group, so that both end together.
             start_new_session=NESTED not in os.environ,
         ) as process:
+            steps: list[str] = []
             try:
-                last = _listen(process, limits, progress)
+                last = _listen(process, limits, progress, steps)
             finally:
                 _end(process)
-        return _result_of(last, process.returncode, noise)
+        return _result_of(last, process.returncode, noise, steps[-1] if steps else "")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -101,8 +104,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _listen(process: subprocess.Popen[bytes], limits: Limits, progress: ProgressLine) -> dict[str, Any]:
-    """Pass progress on until the child sends its last message or closes the pipe; returns the last message."""
+def _listen(
+    process: subprocess.Popen[bytes], limits: Limits, progress: ProgressLine, steps: list[str]
+) -> dict[str, Any]:
+    """Pass progress on until the child sends its last message or closes the pipe; returns the last message.
+
+    What the child says that it does is added to ``steps``.
+    """
     assert process.stdout is not None
     deadline_s = time.monotonic() + limits.seconds
     pending = b""
@@ -118,7 +126,8 @@ def _listen(process: subprocess.Popen[bytes], limits: Limits, progress: Progress
                 for line in lines:
                     message = json.loads(line)
                     if "say" in message:
-                        progress.say(str(message["say"]))
+                        steps.append(str(message["say"]))
+                        progress.say(steps[-1])
                     elif "count" in message:
                         progress.count(*message["count"])
                     else:
@@ -146,7 +155,7 @@ def resident_mb(pid: int) -> int:
         return 0
 
 
-def _result_of(message: dict[str, Any], code: int, noise: BinaryIO | Any) -> dict[str, Any]:
+def _result_of(message: dict[str, Any], code: int, noise: BinaryIO | Any, step: str) -> dict[str, Any]:
     if "result" in message:
         return dict(message["result"])
     if "error" in message:
@@ -162,9 +171,11 @@ def _result_of(message: dict[str, Any], code: int, noise: BinaryIO | Any) -> dic
     lines = [line for line in noise.read().decode(errors="replace").splitlines() if line.strip()]
     said = f"; it last wrote: {lines[-1][:200]}" if lines else ""
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    where = f" while {step}" if step else ""
     raise ConversionError(
-        f"the child process that reads the model crashed ({how}){said}; the file is damaged or hostile, or memory ran "
-        "out: free memory and try again, or save the model once more"
+        f"the child process that opens the model crashed ({how}){where}{said}; the file is damaged or hostile, memory "
+        "ran out, or TensorFlow cannot convert one of its layers: free memory and try again, save the model once more, "
+        "or replace unusual layers"
     )
 
 

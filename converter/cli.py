@@ -8,13 +8,16 @@ fmd-convert verify FILE     prove it again: on this machine, against its Keras m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from converter import child
@@ -83,11 +86,27 @@ def _work(arguments: argparse.Namespace, task: str, request: Mapping[str, Any], 
     """Run a task in a child process, or here where the caller wants that."""
     progress = ProgressLine.on_stderr()
     if arguments.isolated:
-        return child.run(task, request, folder, child.Limits(), progress)
+        with unwinding_on_signals():
+            return child.run(task, request, folder, child.Limits(), progress)
     from converter import tasks
 
     work = {"convert": tasks.convert_into, "prove": tasks.prove_again}[task]
     return work(request, folder, progress)
+
+
+@contextlib.contextmanager
+def unwinding_on_signals() -> Iterator[None]:
+    """Exit through ``finally`` on SIGTERM and SIGHUP: otherwise the child would run on and its folder would stay."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -133,8 +152,16 @@ def _placed(names: Sequence[str], folder: Path, target: Path) -> list[Path]:
     from converter.write import write
 
     made = [target.parent / name for name in names]
-    for path in sorted(made, key=lambda path: path == target):
-        write(path, (folder / path.name).read_bytes())
+    placed: list[Path] = []
+    try:
+        for path in sorted(made, key=lambda path: path == target):
+            write(path, (folder / path.name).read_bytes())
+            placed.append(path)
+    except BaseException:
+        # A report without its model would only be in the way of the next run.
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from converter.evidence import Evidence
 from converter.load import Source
 from converter.names import Labels, role_of
-from converter.options import CHECKS, Options, command
+from converter.options import CHECKS, Options, command, labels_words
 from converter.rank import RECOGNISES, RECOGNISES_COMPOSED, Ranked, behind, names_by
 from edge.errors import FidelityError
 
@@ -28,13 +29,15 @@ def check_meaning(
     options: Options,
 ) -> None:
     """Refuse what pictures of known content clearly contradict, unless the user accepts it."""
-    if not (evidence.known or (evidence.composed and best.accuracy >= RECOGNISES_COMPOSED)):
+    # Pictures that no person labelled contradict nobody unless some hypothesis answers nearly all of them.
+    if not (evidence.known or ranking[0].accuracy >= RECOGNISES_COMPOSED):
         return
     given = given_accuracy(best, evidence, labels.names)
     right = f"{given if given is not None else best.accuracy:.1%} of {len(best.got)} {evidence.brief} right"
     recalls = ", ".join(f"{name} {_recall(best, evidence, name):.0%}" for name in sorted(set(evidence.classes)))
     for name, found in (
         ("order", _order_fault(source, evidence, best, labels, options, given)),
+        ("order", _compliant_fault(source, best, labels, options)),
         ("scaling", scaling_fault(source, evidence, ranking, best, options)),
         ("constant", constant_fault(evidence, best)),
         ("chance", chance_fault(evidence, best)),
@@ -88,10 +91,24 @@ def _order_fault(
             order[best.outputs[shown]] = labels.names[output]
     if len(set(order)) != len(order):
         order = names_by(best, evidence, len(order))
-    better = command(source.path, options, f"--labels {','.join(order)}")
+    better = command(source.path, options, labels_words(order))
     return (
         f"the labels {', '.join(labels.names)} ({labels.why}) are in another order than the outputs: "
         f"{', '.join(order)} makes {best.accuracy:.1%} right; type: {better}"
+    )
+
+
+def _compliant_fault(source: Source, best: Ranked, labels: Labels, options: Options) -> str:
+    """Report a compliant label that bare faces get: names alone do not always show it (``a,b`` with --compliant b)."""
+    names = labels.names
+    meant = {role_of(shown): names[output] for shown, output in best.outputs.items() if output < len(names)}
+    masked, bare = meant.get("masked"), meant.get("bare")
+    if masked is None or bare != labels.compliant or best.accuracy < RECOGNISES:
+        return ""
+    better = command(source.path, options, labels_words(names), f"--compliant {shlex.quote(masked)}")
+    return (
+        f"faces without a mask get the label {bare}, which is said to be compliant, and faces with a mask get "
+        f"{masked}; type: {better}"
     )
 
 

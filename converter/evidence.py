@@ -7,6 +7,7 @@ answers a mask, and with which scaling.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -93,8 +94,20 @@ def evidence_of(pictures: Calibration, fit: Fit, seed: int) -> Evidence:
             note = f"fmd's own classifier labelled {len(opinions[1])} of your pictures, as they have no class folders"
             return Evidence(*opinions, "your pictures, labelled by fmd's own classifier", (note,))
     images, classes = composed(fit.height, fit.width, 96, seed)
-    notes = () if pictures.drawn else ("your pictures have no labels and fmd's own classifier cannot label them",)
+    notes = () if pictures.drawn else (_why_not(both.labels),)
     return Evidence(images, classes, "composed pictures", notes)
+
+
+def _why_not(labels: Sequence[str]) -> str:
+    """Why the user's pictures are no evidence."""
+    counts = Counter(label for label in labels if label)
+    if not counts:
+        return (
+            f"your pictures have no class folders, and fmd's own classifier is not sure of {MIN_OF_CLASS} with and "
+            f"{MIN_OF_CLASS} without a mask"
+        )
+    found = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
+    return f"your labelled pictures are too few ({found}; expected {MIN_OF_CLASS} or more of two classes)"
 
 
 def _joined(first: Pictures, second: Pictures) -> Pictures:
@@ -154,7 +167,7 @@ def composed(height: int, width: int, count: int, seed: int) -> tuple[Image, tup
 def _view(
     portrait: Image, worn: Mapping[tuple[int, Cloth], Image], kind: str, height: int, width: int, rng: Rng
 ) -> Image:
-    """One crop; ``worn`` holds the portrait with every mask, so many pixels lower than it should be."""
+    """Return one crop. ``worn`` maps (pixels by which the mask is too low, its cloth) to the masked portrait."""
     picture = portrait
     if kind != "without_mask":
         down = 0 if kind == "with_mask" else DOWN[int(rng.integers(len(DOWN)))]

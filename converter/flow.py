@@ -28,7 +28,7 @@ from converter.quantize import quantize
 from converter.results import Attempt, Conversion, Onnx
 from converter.write import check_target, write
 from edge.drivers import open_interpreter
-from edge.errors import ConversionError
+from edge.errors import ConversionError, DataError
 from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256
 from edge.stages.detect import STRIDES
 
@@ -119,6 +119,10 @@ def check(options: Options, target: Path) -> None:
     # Not-a-number compares false with everything: such a gate would let all pass.
     if np.isnan([getattr(options.gate, name) for name in options.gate.__slots__]).any():
         raise ConversionError(f"gate: got {options.gate}, expected numbers")
+    if options.calibration and not options.calibration.exists():
+        raise DataError(
+            f"--calibration {options.calibration}: no such folder; give class folders, plain pictures or a boxes CSV"
+        )
     check_target(target, options.force)
     if options.onnx:
         check_target(onnx_path(target), options.force)
@@ -137,7 +141,7 @@ def _begin(path: Path, options: Options, progress: ProgressLine) -> Job:
     with times("identify"):
         evidence = None if source.task == "detector" else evidence_of(pictures, fit, options.seed)
         identified = identify(source, evidence, options)
-    pictures = in_words_of(identified.labels.names if identified.labels else (), pictures)
+    pictures = in_words_of(identified.labels.names if identified.labels else (), pictures, identified.outputs)
     with times("run Keras"):
         floats = source.predict(pictures.proof.images, identified.pixels.of_bytes)
     return Job(source, fit, pictures, identified, floats, options, progress, times)

@@ -8,9 +8,10 @@ that decide it.
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from converter.contradict import chance_fault, check_meaning, constant_fault, given_accuracy, scaling_fault
@@ -25,7 +26,7 @@ from converter.names import (
     read_labels,
     role_of,
 )
-from converter.options import Options, command
+from converter.options import Options, command, labels_words
 from converter.rank import (
     RECOGNISES,
     RECOGNISES_COMPOSED,
@@ -56,7 +57,8 @@ BACKGROUND_ROLE = "no face"
 class Identified:
     """What was found. ``ranking`` is best first; empty where nothing had to be ranked. ``accuracy`` is balanced.
 
-    ``notes`` are about the pictures that were used.
+    ``outputs`` maps the classes of the user's labelled pictures to the output that answers each. ``notes`` are about
+    the pictures that were used.
     """
 
     pixels: Pixels
@@ -65,12 +67,13 @@ class Identified:
     accuracy: float | None = None
     pictures: int = 0
     notes: tuple[str, ...] = ()
+    outputs: Mapping[str, int] = field(default_factory=dict)
 
 
 def identify(
     source: Source, evidence: Evidence | None, options: Options, clock: Callable[[], float] = time.monotonic
 ) -> Identified:
-    """Pixels and labels of ``source``. ``evidence`` None: a detector, or nothing to look at.
+    """Pixels and labels of ``source``. ``evidence`` None: a detector, or no pictures.
 
     Raises ConversionError with the commands to choose from where the pictures do not decide, FidelityError where they
     clearly contradict what the user states.
@@ -92,7 +95,8 @@ def identify(
     check_meaning(source, evidence, ranking, best, labels, options)
     given = given_accuracy(best, evidence, labels.names)
     accuracy = given if given is not None else best.accuracy
-    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes)
+    outputs = best.outputs if evidence.known and best.accuracy >= RECOGNISES else {}
+    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes, outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ def _pixels(
             f"{chosen.accuracy:.0%} right of {len(chosen.got)}, with {chosen.pixels.name} {chosen.pixels.colour}; "
             f"expected {needed:.0%})"
             + (f": {fault}" if fault else "")
+            + _instead(evidence)
             + "; "
             + _ways(source, options, [chosen], evidence)
         )
@@ -197,7 +202,7 @@ def _pixels(
     if not decided:
         raise ConversionError(
             f"{source.path}: {evidence.origin} do not decide how pixels are scaled ({scores}, of {len(chosen.got)} "
-            f"pictures); " + _ways(source, options, _offered(mine, left, every), evidence)
+            f"pictures)" + _instead(evidence) + "; " + _ways(source, options, _offered(mine, left, every), evidence)
         )
     inside = source.structure.scaler
     hint = f"; its layer {inside!r} scales pixels itself" if inside and chosen.pixels.name == "0..255" else ""
@@ -207,6 +212,11 @@ def _pixels(
     second = f", next {runner.pixels.name} {runner.pixels.colour} {runner.accuracy:.1%}" if runner else ""
     why = f"{chosen.accuracy:.1%} of {len(chosen.got)} {evidence.brief} right{second}{hint}"
     return replace(chosen.pixels, why=why, guessed=not (hint and margin == "clear")), chosen
+
+
+def _instead(evidence: Evidence) -> str:
+    """Why composed pictures were used although the user gave some; empty where no picture was given."""
+    return f"; they were used because {'; '.join(evidence.notes)}" if evidence.composed and evidence.notes else ""
 
 
 def _choice_of_composed(source: Source, ranking: Sequence[Ranked], chosen: Ranked) -> tuple[Ranked, bool]:
@@ -236,7 +246,7 @@ def _ways(source: Source, options: Options, left: Sequence[Ranked], evidence: Ev
     for ranked in left:
         words = list(ranked.pixels.words)
         if not options.labels:
-            words.append("--labels " + ",".join(names_by(ranked, evidence, max(2, source.neurons))))
+            words.append(labels_words(names_by(ranked, evidence, max(2, source.neurons))))
         lines.append(command(source.path, options, *words))
     if not evidence.known:
         lines.append(command(source.path, options, "--calibration FOLDER_WITH_A_FOLDER_PER_CLASS"))
@@ -264,7 +274,9 @@ def _labels(source: Source, evidence: Evidence, best: Ranked, options: Options, 
     stated = options.compliant or (facts.compliant if facts.compliant in worn else "")
     compliant = stated or guess_compliant(worn) or _compliant_by_pictures(names, worn, evidence, best)
     if not compliant:
-        commands = [command(source.path, options, f"--labels {','.join(names)}", f"--compliant {n}") for n in worn[:3]]
+        commands = [
+            command(source.path, options, labels_words(names), f"--compliant {shlex.quote(n)}") for n in worn[:3]
+        ]
         raise ConversionError(
             f"--compliant: the names {', '.join(worn)} do not show which label is a rightly worn mask; type one of:\n  "
             + "\n  ".join(commands)
@@ -285,14 +297,13 @@ def _names(
     if len(best.outputs) == count == len(classes) and best.accuracy >= needed:
         names = sorted(best.outputs, key=lambda name: best.outputs[name])
         return tuple(names), f"in the order that is right for {best.accuracy:.1%} of {evidence.brief}", True
-    guess = ",".join(names_by(best, evidence, count))
-    other = ",".join(reversed(guess.split(",")))
-    orders = [guess, other] if count == 2 else [guess]
+    guess = names_by(best, evidence, count)
+    orders = [guess, guess[::-1]] if count == 2 else [guess]
     raise ConversionError(
         f"labels: {source.path} has {count} outputs and nothing names them (no labels file beside it; "
         f"{evidence.origin} show {', '.join(sorted(classes))}, {best.accuracy:.0%} right); type, with the names in "
         "output order:\n  "
-        + "\n  ".join(command(source.path, options, *best.pixels.words, f"--labels {o}") for o in orders)
+        + "\n  ".join(command(source.path, options, *best.pixels.words, labels_words(order)) for order in orders)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -90,9 +90,15 @@ def gathered(options: Options, fit: Fit, progress: ProgressLine) -> Calibration:
     return calibrate.gather(options.calibration, fit, options.pictures, options.proof, options.seed, progress, composed)
 
 
-def in_words_of(names: Sequence[str], pictures: Calibration) -> Calibration:
-    """The held-back pictures labelled with the model's names where the folders have others for the same meaning."""
-    outputs = given_outputs(names, sorted(set(pictures.proof.labels) - {""}))
+def in_words_of(names: Sequence[str], pictures: Calibration, found: Mapping[str, int] | None = None) -> Calibration:
+    """The held-back pictures labelled with the model's names where the folders have others for the same meaning.
+
+    Where the names show no meaning (``a``, ``b``), the outputs that were ``found`` to answer each folder count.
+    """
+    classes = sorted(set(pictures.proof.labels) - {""})
+    outputs = given_outputs(names, classes)
+    if len(outputs) < 2 and found:
+        outputs = {label: output for label, output in found.items() if label in classes and output < len(names)}
     labels = tuple(names[outputs[label]] if label in outputs else label for label in pictures.proof.labels)
     return replace(pictures, proof=replace(pictures.proof, labels=labels))
 

@@ -44,6 +44,7 @@ def config_of(path: Path, kind: str) -> tuple[Any, str]:
 def _zip_config(path: Path) -> tuple[Any, str]:
     with zipfile.ZipFile(path) as archive:
         config_size = archive.getinfo("config.json").file_size
+        config_size += sum(info.file_size for info in archive.infolist() if info.filename == "metadata.json")
         expanded = sum(info.file_size for info in archive.infolist())
         if config_size > MAX_CONFIG or expanded > MAX_EXPANDED:
             raise ConversionError(

@@ -19,9 +19,10 @@ from converter import child, legacy
 from converter.heatmap import mapped_model
 from converter.keras_files import config_of, loading_error, notes_of, objects_of, refuse_code
 from converter.noise import ProgressLine, quiet
+from converter.options import typed
 from converter.recognise import kind_of
 from converter.saved_model import load_signature
-from converter.structure import Structure, in_float32, structure_of
+from converter.structure import Structure, in_float32, leaves, structure_of
 from edge.contracts import Floats, Image
 from edge.errors import ConversionError
 from edge.stages.detect import STRIDES
@@ -121,12 +122,17 @@ def _load_keras(path: Path, kind: str, reading: Reading) -> tuple[Any, Structure
         # Keras goes by the ending; the tutorials' mask_detector.model is HDF5.
         named = Path(folder) / f"model{ending}"
         named.symlink_to(path.resolve())
-        objects = objects_of(reading.custom_objects)
+        # What Keras writes for activation=tf.nn.softmax and tf.nn.swish, and does not read again.
+        own = {"softmax_v2": keras.activations.softmax, "swish": keras.activations.silu}
+        objects = {**own, **objects_of(reading.custom_objects)}
         try:
             model = keras.saving.load_model(
                 named, custom_objects=objects, compile=False, safe_mode=not reading.allow_code
             )
+            _refuse_quantized(path, model)
             model = in_float32(model, keras)
+        except ConversionError:
+            raise
         # Keras raises whatever its layers raise; every one means that this file cannot be read.
         except Exception as error:
             raise loading_error(path, error) from error
@@ -137,6 +143,16 @@ def _load_keras(path: Path, kind: str, reading: Reading) -> tuple[Any, Structure
                 "with a lower learning rate"
             )
     return mapped_model(model, path, keras) if reading.heatmap else model, structure_of(model)
+
+
+def _refuse_quantized(path: Path, model: Any) -> None:
+    """Refuse Keras's own 8-bit layers, which TFLite does not know."""
+    found = next((layer for layer in leaves(model) if getattr(layer, "quantization_mode", None)), None)
+    if found is not None:
+        raise ConversionError(
+            f"{path}: its layer {found.name!r} was quantized by Keras ({found.quantization_mode}); give the model as "
+            "it was before model.quantize, fmd quantizes it itself"
+        )
 
 
 def _load_keras_2(path: Path, kind: str, version: str, reading: Reading, progress: ProgressLine) -> Source:
@@ -282,7 +298,7 @@ def _input_shape(
     if size is None:
         raise ConversionError(
             f"{path}: accepts pictures of any size ({shape}), so the size it was trained on is not in the file; "
-            f"give it, such as: fmd-convert {path} --size 224"
+            f"give it, such as: fmd-convert {typed(path)} --size 224"
         )
     return shape[0] or BATCH, size[0], size[1], shape[3] or 3
 
@@ -296,11 +312,18 @@ def _task_of(
         return "detector", cells
     got = " and ".join(str(shape) for shape in shapes)
     labels = [shape for shape in shapes if len(shape) == 2]
+    if len(labels) > 1:
+        raise ConversionError(
+            f"{path}: has {len(shapes)} outputs ({got}), expected one of labels; save the one that answers the mask: "
+            "keras.Model(model.inputs, model.outputs[0]).save('mask.keras')"
+        )
     if len(labels) != 1 or any(len(shape) not in (2, 4) for shape in shapes) or len(shapes) > 2:
+        flat = any(len(shape) == 4 and shape[1:3] == (1, 1) for shape in shapes)
+        step = "a Flatten layer" if flat else "pooling and a Dense layer"
         raise ConversionError(
             f"{path}: gives {got}, expected one output (batch, labels) of a classifier or, of a detector, scores "
-            f"(batch, {cells}, 1) and boxes (batch, {cells}, 4); add pooling and a Dense layer at its end, or train a "
-            "classifier (fmd-train classifier)"
+            f"(batch, {cells}, 1) and boxes (batch, {cells}, 4); add {step} at its end, or train a classifier "
+            "(fmd-train classifier)"
         )
     neurons = labels[0][1]
     if neurons is None or neurons > MAX_LABELS:

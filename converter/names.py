@@ -42,6 +42,7 @@ BADLY = frozenset(
 )
 RIGHTLY = frozenset(("correct", "correctly", "proper", "properly", "right"))
 BARE = frozenset(("bare", "barefaced", "naked", "uncovered", "unmasked", "maskless", "nomask", "unmask"))
+WORN = frozenset(("masked", "compliant", "covered"))
 NO_FACE = ("not a face", "no face", "noface", "background", "nothing", "empty", "other")
 LAST_TRAINING = "run.json"
 
@@ -88,9 +89,9 @@ def role_of(name: str) -> Role:
     negative, mask = bool(found & NEGATIONS), any("mask" in word for word in words)
     if found & BADLY or (negative and found & RIGHTLY) or {"in", "correct"} <= found:
         return "badly worn"
-    if found & BARE or (negative and (mask or found & {"wearing", "worn", "with"} or len(words) == 1)):
+    if found & BARE or (negative and (mask or found & (WORN | {"wearing", "worn", "with"}) or len(words) == 1)):
         return "bare"
-    if mask or found & {"masked", "compliant", "covered"} or (found & RIGHTLY and not negative):
+    if mask or found & WORN or (found & RIGHTLY and not negative) or words == ["with"]:
         return "masked"
     return ""
 

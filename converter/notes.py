@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from converter import verify
@@ -9,7 +10,7 @@ from converter.calibrate import Calibration
 from converter.golden import Chosen
 from converter.identify import Identified
 from converter.names import Labels
-from converter.options import SCHEMES, Options
+from converter.options import SCHEMES, Options, labels_words
 from converter.results import DECIDE, GUESS, IMPROVE, STATE, Attempt, Note, ranked
 from converter.verify import Share
 
@@ -32,6 +33,8 @@ def notes_of(
         notes.append(Note(kind, f"pixels are {pixels.name} {pixels.colour} ({pixels.why}); to state it: {words}"))
     if identified.labels:
         notes += _label_notes(identified.labels, pictures.drawn)
+        if pictures.drawn and identified.accuracy is not None and identified.accuracy < 0.5:
+            notes.append(Note(DECIDE, _doubted_order(identified.labels, identified.accuracy)))
     if len(attempts) > 1:
         notes.append(Note(STATE, _cost(attempts, milliseconds)))
     if options.golden == "held-back" and not pictures.drawn:
@@ -49,16 +52,21 @@ def _label_notes(labels: Labels, composed: bool) -> list[Note]:
     notes = []
     if labels.guessed:
         kind, names = (DECIDE if composed else GUESS), ",".join(labels.names)
-        notes.append(Note(kind, f"labels are {names} ({labels.why}); to state it: --labels {names}"))
-    if labels.compliant_guessed:
-        notes.append(
-            Note(GUESS, f"{labels.compliant} is a rightly worn mask; to state it: --compliant {labels.compliant}")
-        )
-    if labels.background_guessed:
-        notes.append(
-            Note(GUESS, f"{labels.background} is no face, by its name; to state it: --background {labels.background}")
-        )
+        notes.append(Note(kind, f"labels are {names} ({labels.why}); to state it: {labels_words(labels.names)}"))
+    for found, name, what, option in (
+        (labels.compliant_guessed, labels.compliant, "a rightly worn mask", "--compliant"),
+        (labels.background_guessed, labels.background or "", "no face, by its name", "--background"),
+    ):
+        if found:
+            notes.append(Note(GUESS, f"{name} is {what}; to state it: {option} {shlex.quote(name)}"))
     return notes
+
+
+def _doubted_order(labels: Labels, accuracy: float) -> str:
+    return (
+        f"the labels {', '.join(labels.names)} ({labels.why}) make only {accuracy:.0%} of the composed pictures right, "
+        "which show one person and prove little; check the order with --calibration FOLDER_WITH_A_FOLDER_PER_CLASS"
+    )
 
 
 def _cost(attempts: Sequence[Attempt], milliseconds: Mapping[str, float]) -> str:

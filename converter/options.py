@@ -227,7 +227,18 @@ def command(model: Path, options: Options, *more: str) -> str:
     ]
     if "--accept" in changed(options):
         own = [word for word in own if not word.startswith("--accept")] + [f"--accept {c}" for c in options.accept]
-    return " ".join(["fmd-convert", shlex.quote(str(model)), *own, *more])
+    return " ".join(["fmd-convert", typed(model), *own, *more])
+
+
+def typed(value: Path | str) -> str:
+    """A path or name as it is typed in a shell; a path is never taken for an option."""
+    text = str(value)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def labels_words(names: Sequence[str]) -> str:
+    """The option that states ``names`` as labels, as it is typed in a shell."""
+    return f"--labels {shlex.quote(','.join(names))}"
 
 
 def plain(options: Options) -> dict[str, Any]:

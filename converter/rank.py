@@ -65,10 +65,14 @@ def full_probabilities(answers: Floats) -> Floats:
 
 
 def relevant(evidence: Evidence, source: Source) -> Evidence:
-    """The pictures that say something about a model with so many outputs: two labels know no badly worn mask."""
-    if evidence.known or source.neurons > 2:
+    """Return the pictures that ``source`` can answer: a model of two labels knows no badly worn mask."""
+    if source.neurons > 2:
         return evidence
-    keep = [i for i, name in enumerate(evidence.classes) if role_of(name) in ("masked", "bare")]
+    roles = {name: role_of(name) for name in set(evidence.classes)}
+    # A person's own words are left as they are unless two of them certainly mean the two labels.
+    if evidence.known and sorted(role for role in roles.values() if role in ("masked", "bare")) != ["bare", "masked"]:
+        return evidence
+    keep = [i for i, name in enumerate(evidence.classes) if roles[name] in ("masked", "bare")]
     return Evidence(evidence.images[keep], tuple(evidence.classes[i] for i in keep), evidence.origin, evidence.notes)
 
 
@@ -76,8 +80,8 @@ def rank(source: Source, evidence: Evidence, options: Options, clock: Callable[[
     """Hypotheses, best first. Where the user states both pixels and colour, the others are ranked to check them."""
     every = hypotheses(source.channels, source.structure.takes_bytes, usual_first(source))
     stated = [p for p in every if is_stated(p, options)]
-    waiting = every if evidence.known else stated
-    deadline_s = clock() + (KNOWN_BUDGET_S if evidence.known else BUDGET_S)
+    waiting = stated if evidence.composed else every
+    deadline_s = clock() + (BUDGET_S if evidence.composed else KNOWN_BUDGET_S)
     answers: dict[Pixels, Floats] = {}
     ranking: list[Ranked] = []
     running = len(waiting)
@@ -113,7 +117,30 @@ def rank(source: Source, evidence: Evidence, options: Options, clock: Callable[[
         if clock() + spent_s / max(1, seen * running) * left * len(waiting) > deadline_s:
             break
         running = len(waiting)
-    return ranking
+    if evidence.composed:
+        return ranking
+    return _completed(source, evidence, answers, options, lambda: clock() < deadline_s)
+
+
+def _completed(
+    source: Source, evidence: Evidence, answers: dict[Pixels, Floats], options: Options, goes_on: Callable[[], bool]
+) -> list[Ranked]:
+    """The ranking after those that remain possible have seen as many pictures as the best.
+
+    Rounds keep a few hypotheses. Where more are equally good, as on MobileNetV2 with ImageNet's weights, the usual one
+    may be among those that were left behind.
+    """
+    every = hypotheses(source.channels, source.structure.takes_bytes, usual_first(source))
+    while True:
+        ranking = _ranked(answers, evidence)
+        most = len(ranking[0].answers)
+        mine = [r for r in ranking if is_stated(r.pixels, options)]
+        behind_ones = [r for r in choice(mine, every)[2] if len(r.answers) < most] if mine else []
+        if not behind_ones or not goes_on():
+            return ranking
+        pixels, done = behind_ones[0].pixels, behind_ones[0].answers
+        more = source.predict(evidence.images[len(done) : most], pixels.of_bytes)[0]
+        answers[pixels] = np.concatenate([answers[pixels], more])
 
 
 def _distinct(ahead: Sequence[Pixels], usual: Sequence[Pixels]) -> list[Pixels]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from converter.options import typed
 from edge.errors import ConversionError
 
 Kind = Literal["keras", "hdf5", "saved_model"]
@@ -29,6 +30,8 @@ def kind_of(path: Path) -> Kind:
     """Kind of model at ``path``. Raises ConversionError that names any other kind of file and the next step."""
     if path.is_dir():
         return _kind_of_folder(path)
+    if path.exists() and not path.is_file():  # opening a pipe without a writer would wait for ever
+        raise ConversionError(f"{path}: is a pipe or a device; save it as a file and give that")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -57,13 +60,16 @@ def _kind_of_folder(path: Path) -> Kind:
         return "saved_model"
     if {"config.json", "model.weights.h5"} <= names:
         raise ConversionError(
-            f"{path}: is an unpacked .keras file; pack it again: (cd {path} && zip -r ../packed.keras .) and give that"
+            f"{path}: is an unpacked .keras file; pack it again: (cd {typed(path)} && zip -r ../packed.keras .) "
+            "and give that"
         )
     if "model.json" in names:
         raise ConversionError(f"{path}: is a TensorFlow.js model, which has no way back to Keras; {AS_KERAS}")
     inside = sorted(p for p in path.iterdir() if p.suffix in (".keras", ".h5", ".hdf5", ".model"))
     if inside:
-        raise ConversionError(f"{path}: a folder without saved_model.pb; give the file in it: fmd-convert {inside[0]}")
+        raise ConversionError(
+            f"{path}: a folder without saved_model.pb; give the file in it: fmd-convert {typed(inside[0])}"
+        )
     raise ConversionError(f"{path}: a folder without saved_model.pb; give a .keras, .h5 or SavedModel folder")
 
 
@@ -80,24 +86,26 @@ def _kind_of_zip(path: Path) -> Kind:
     raise ConversionError(f"{path}: {_foreign_zip(path, names)}")
 
 
+def _unzip(path: Path, inside: str) -> str:
+    return f"unzip it and give the model in it: unzip {typed(path)} && fmd-convert {typed(inside)}"
+
+
 def _foreign_zip(path: Path, names: Sequence[str]) -> str:
     if any(name.endswith("data.pkl") for name in names):
         return f"is a PyTorch file; {IN_PYTORCH}"
     bases = {name.rsplit("/", 1)[-1]: name for name in names}
     if "keras_model.h5" in bases:
-        return (
-            f"is Teachable Machine's zip; unzip it and give the model in it: unzip {path} && fmd-convert keras_model.h5"
-        )
+        return f"is Teachable Machine's zip; {_unzip(path, bases['keras_model.h5'])}"
     if "model.json" in bases:
         return f"is a zip with a TensorFlow.js model, which has no way back to Keras; {TEACHABLE}"
     if "saved_model.pb" in bases:
         folder = bases["saved_model.pb"].rpartition("/")[0] or "."
-        return f"is a zip with a SavedModel; unzip it and give its folder: unzip {path} && fmd-convert {folder}"
+        return f"is a zip with a SavedModel; {_unzip(path, folder)}"
     if any(name.endswith(".tflite") for name in names):
         return f"is a zip with a TFLite file, which has no way back to Keras; {TEACHABLE}"
     inside = [name for name in names if name.endswith((".keras", ".h5", ".hdf5", ".model"))]
     if inside:
-        return f"is a zip; unzip it and give the model in it: unzip {path} && fmd-convert {inside[0]}"
+        return f"is a zip; {_unzip(path, inside[0])}"
     return f"is a zip that holds no model (holds {', '.join(names[:3]) or 'nothing'}); {AS_KERAS}"
 
 
@@ -105,7 +113,7 @@ def _foreign(path: Path, head: bytes) -> str:
     """What a file is that is no Keras model, and what to do."""
     for matches, said in FOREIGN:
         if matches(path, head):
-            return said.format(path=path)
+            return said.format(path=typed(path), folder=typed(path.parent))
     return f"is not a Keras model (starts with {head[:8]!r}, expected a .keras zip or an HDF5 file); {AS_KERAS}"
 
 
@@ -166,7 +174,7 @@ FOREIGN: Sequence[tuple[Callable[[Path, bytes], bool], str]] = (
     ),
     (
         lambda path, head: path.name == "saved_model.pb",
-        "is the graph of a SavedModel, whose weights lie beside it; give its folder: fmd-convert {path.parent}",
+        "is the graph of a SavedModel, whose weights lie beside it; give its folder: fmd-convert {folder}",
     ),
     (_is_onnx, "is an ONNX model; fmd reads Keras models: if it came from Keras, " + AS_KERAS),
     (_is_graph, "is a frozen TensorFlow graph, which does not name its input and output; " + AS_KERAS),

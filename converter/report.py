@@ -64,9 +64,11 @@ def _quality_lines(conversion: Conversion) -> list[str]:
         found = conversion.identified
         if found.accuracy is None:
             return []
-        kind = "composed pictures" if conversion.calibration.drawn else "pictures that no person labelled"
+        kind = "composed pictures" if conversion.calibration.drawn else "pictures, labelled by fmd's own classifier"
+        if found.outputs:
+            kind = "labelled pictures"
         return [f"accuracy: {found.accuracy:.1%} of {found.pictures} {kind}"]
-    split = "held back by the table's own split" if conversion.calibration.split else "held back"
+    split = "held back by the pictures' own split" if conversion.calibration.split else "held back"
     shown = int(parity.float_confusion.sum())
     accuracies = [
         f"{name} {np.trace(counts) / max(1, counts.sum()):.2%}"

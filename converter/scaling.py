@@ -94,7 +94,7 @@ def pixels_of(contract: Contract) -> Pixels | None:
 
 
 def hypotheses(channels: int, takes_bytes: bool, usual_first: Sequence[str]) -> list[Pixels]:
-    """Every scaling in every colour order that a model with so many channels can expect, the most usual first."""
+    """Return every scaling in every colour order that a model of ``channels`` can expect, the most usual first."""
     names = ["0..255"] if takes_bytes else sorted(SCALINGS, key=list(usual_first).index)
     if channels == 1:
         return [replace(SCALINGS[name], colour="GRAY") for name in names if name in EVEN]

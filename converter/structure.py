@@ -101,4 +101,4 @@ def _full_precision(value: Any) -> Any:
         return {key: _full_precision(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_full_precision(item) for item in value)
-    return "float32" if value in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16") else value
+    return "float32" if value in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64") else value

@@ -1,12 +1,12 @@
-"""One file, all of it or none: written beside its place, synced, then moved there."""
+"""Writes a converted file as a whole or not at all, and checks its place before the long work."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from edge.errors import ConversionError
+from edge.files import write_atomically
 
 
 def check_target(target: Path, force: bool) -> None:
@@ -27,23 +27,10 @@ def check_target(target: Path, force: bool) -> None:
 
 
 def write(target: Path, data: bytes) -> None:
-    """Put ``data`` at ``target``. On errors and interrupts alike, no partial file stays behind."""
+    """Put ``data`` at ``target``. Raises ConversionError; then, and on interrupts, ``target`` is as it was."""
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise ConversionError(f"{target}: cannot write: {error.strerror}; give another place with -o") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes a private file; a model is to be read by the service's own user.
-        temporary.chmod(0o644)
-        temporary.replace(target)
+        write_atomically(target, data, durable=True)
     except OSError as error:
         raise ConversionError(
             f"{target}: cannot write {len(data)} bytes: {error.strerror}; free space or give another place with -o"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -45,6 +45,11 @@ def model(root: Path = Path("/")) -> str:
     return text(root / "proc/device-tree/model") or ""
 
 
+def is_pc(root: Path = Path("/")) -> bool:
+    """Return whether this machine is a PC: every board with pins for fmd names itself in a device tree or /etc."""
+    return not model(root) and not (root / "etc/nv_tegra_release").exists()
+
+
 def available_bytes(root: Path = Path("/")) -> int | None:
     """Return the memory that a new program could use without swapping (MemAvailable of proc(5)), or None."""
     for line in (text(root / "proc/meminfo") or "").splitlines():

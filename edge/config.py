@@ -7,6 +7,8 @@ here, key by key. Unknown keys, wrong types and values out of range are errors t
 from __future__ import annotations
 
 import difflib
+import re
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,6 +52,8 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
+    rotate: Literal[0, 90, 180, 270]
+    mirror: bool
     loop: bool
     live: bool
     # At most 5 s: a stalled camera, its closing and one step must fit into the unit's WatchdogSec of 15 s.
@@ -84,6 +88,8 @@ class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     undecided_s: Seconds
     min_score: Share
     start_score: Share
+    min_face_px: Annotated[int, msgspec.Meta(ge=0, le=4096)]
+    max_face_px: Annotated[int, msgspec.Meta(ge=0, le=4096)]
 
 
 class TrackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,7 +150,7 @@ class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{0,64}$")]
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)]
     pictures: Literal["none", "blurred"]
     queue: Annotated[int, msgspec.Meta(ge=1, le=10000)]
@@ -240,6 +246,14 @@ def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
         name: msgspec.structs.replace(settings, source=source, sources={}, live=True)
         for name, source in settings.sources.items()
     }
+
+
+def door_name(settings: PublishSettings, host: str | None = None) -> str:
+    """Return ``publish.name``, or else a name made of ``host``, the name of this board, without its domain."""
+    if settings.name:
+        return settings.name
+    found = (socket.gethostname() if host is None else host).partition(".")[0]
+    return re.sub("[^A-Za-z0-9_-]", "-", found)[:64] or "door"
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -347,6 +361,11 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
             f"{settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})"
+        )
+    if 0 < settings.detect.max_face_px <= settings.detect.min_face_px:
+        raise SettingsError(
+            f"{_origin(origins, 'detect.max_face_px', 'detect.min_face_px')}: detect.max_face_px: got "
+            f"{settings.detect.max_face_px}, expected 0 or more than detect.min_face_px ({settings.detect.min_face_px})"
         )
     if settings.watch.still_s >= settings.track.lost_s:
         raise SettingsError(

@@ -44,7 +44,7 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: 
                 handle.flush()
                 os.fsync(handle.fileno())
         unfinished.replace(path)
-    except OSError:
+    except BaseException:  # an interrupt (Ctrl-C) among them
         # On a full disk the half-written file would keep the last free blocks.
         unfinished.unlink(missing_ok=True)
         raise

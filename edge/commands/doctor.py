@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
         if not arguments.json:
             # At once: some checks take many seconds.
             print(line_of(finding), flush=True)
-    print(as_json(findings) if arguments.json else summary(findings))
+    print(as_json(findings) if arguments.json else summary(findings, facts.is_pc))
     return EXIT_KNOWN if any(finding.status is Status.ERROR for finding in findings) else EXIT_OK
 
 
@@ -126,8 +126,8 @@ def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     """Return the libraries that cameras and pins of these settings need."""
     kinds = {kind for _, _, kind in loaded["wired"]}
     # Only the libraries that are used: a Jetson has no lgpio, a Pi no need of gpiod.
-    found = [software.LGPIO] if "gpiozero" in kinds else []
-    found += [software.GPIOD] if "gpiod" in kinds else []
+    found = [software.LGPIO] if "gpiozero" in kinds and not facts.is_pc else []
+    found += [software.GPIOD] if "gpiod" in kinds and not facts.is_pc else []
     cameras = {camera["kind"] for camera in loaded["cameras"]}
     if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
@@ -191,11 +191,11 @@ def line_of(finding: Finding) -> str:
     return f"{line}\n{'':<22}-> {finding.fix}" if finding.fix else line
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """Return the last line of the output."""
+def summary(findings: Sequence[Finding], is_pc: bool = False) -> str:
+    """Return the last line of the output. A PC is ready for recordings at best: it cannot raise an alarm."""
     count = Counter(finding.status for finding in findings)
     if not count[Status.ERROR] and not count[Status.WARNING]:
-        return "ready: no errors, no warnings"
+        return f"ready{' to try fmd on a PC' if is_pc else ''}: no errors, no warnings"
     return f"errors: {count[Status.ERROR]}, warnings: {count[Status.WARNING]}"
 
 

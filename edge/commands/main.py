@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from edge.commands import common, parsing
+from edge.commands import common, logs, parsing
 from edge.commands.parsing import Parser
 from edge.errors import EXIT_USAGE, RuntimeMissingError, exit_code_of
 
@@ -51,11 +51,10 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (the process's own where it is None) names, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # Standard output is for results: a log line in it would break CSV and JSON.
     # File names that are not valid UTF-8 are printed as they are on the disk, as ls does.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logs.start()
     # Before parsing: what a command's import logs counts as well.
     if "--verbose" in words:
         logging.getLogger().setLevel(logging.DEBUG)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from edge.commands import common
+from edge.commands import common, logs
 from edge.errors import EXIT_OK, CameraError, FmdError, OutputError, SettingsError, naming_stdout
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.annotate:
         arguments.annotate.mkdir(parents=True, exist_ok=True)
     progress = Progress()
-    with _open_outputs(arguments, predicting.labels) as write:
+    with logs.native_lines_counted(), _open_outputs(arguments, predicting.labels) as write:
         for name, frame in frames:
             faces = predicting.predict_frame(frame)
             write(name, frame, faces)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import paths
-from edge.commands import common
+from edge.commands import common, logs
 from edge.errors import EXIT_OK, FmdError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ reload fmd) reads the settings again.
 examples:
   fmd run --config /etc/fmd/fmd.toml            what the service runs
   fmd run --check --config /etc/fmd/fmd.toml    beside a running service
-  fmd run --source clip.mp4 --set alert.driver=console --annotate seen.mp4
+  fmd run --source clip.mp4 --annotate seen.mp4
 """
 
 
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
     from edge.record import events
-    from edge.reporting import console, reporter
+    from edge.reporting import console, reporter, sources
     from edge.reporting.status_file import StatusFile
     from edge.service import model_store
     from edge.service import run as service
@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     model_store.ModelStore().settle()
     counts, timings = console.PassageCounts(), console.Timings()
     with ExitStack() as stack:
+        stack.enter_context(logs.native_lines_counted())
         record = stack.enter_context(
             events.keeping(paths.state_folder(), settings.events, runtime=paths.runtime_folder())
         )
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             # The console comes first: what a slow disk behind it holds up is at most its own line.
             status = StatusFile(paths.runtime_folder(), reporting.live)
             listeners: list[Listener] = [printer, counts, reporting, status]
+            listeners += [sources.SourceLog(), sources.FaceSizeMonitor(status.set_hint)]
             if arguments.timings:
                 listeners.append(timings)
             if arguments.annotate:

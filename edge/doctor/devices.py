@@ -45,6 +45,10 @@ def cameras(facts: Facts, settings: Mapping[str, Any], probe: Callable[..., Ran]
             yield from _picture(who, decoded(ran))
         else:
             text = f"{camera['name']}: {how_it_ended(ran)}" if camera["name"] else how_it_ended(ran)
+            if camera["kind"] == "auto" and facts.is_pc:
+                # A PC without a webcam is no fault of fmd's settings: clips and pictures need none.
+                yield note("camera", "no camera found on this PC", "plug a webcam in, or: fmd run --source CLIP")
+                continue
             yield fail("camera", text, FIXES.get(camera["kind"], "fix what the message names"))
 
 
@@ -76,9 +80,15 @@ def pins(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:
     if not wired:
         yield fail("pins", "no output is wired, so an alarm has no effect", "set alert.led_pin or alert.buzzer_pin")
     if any(kind == "console" for _, _, kind in wired):
-        yield note("pins", 'alert.driver = "console": fmd only logs the changes of pins')
+        yield note("pins", "output by the console: fmd only logs the changes of pins")
     by_line = [(name, pin) for name, pin, kind in wired if kind in ("gpiozero", "gpiod")]
-    if by_line:
+    if by_line and facts.is_pc:
+        yield note(
+            "pins",
+            f"a PC cannot drive {', '.join(f'{name} ({pin})' for name, pin in by_line)}: fmd run refuses a live camera",
+            'to try a live camera on a PC: alert.driver = "console"',
+        )
+    elif by_line:
         yield from _chips(facts)
     if by_line and any((facts.root / "dev").glob("gpiochip*")):
         yield from _held(facts, by_line)
@@ -93,7 +103,7 @@ def _chips(facts: Facts) -> Iterator[Finding]:
         yield fail(
             "pins",
             "this machine has no /dev/gpiochip*",
-            'on a PC: alert.driver = "console"; on a board: its kernel lacks a GPIO driver',
+            "its kernel lacks a GPIO driver; use the system that the board's maker provides",
         )
     for chip in chips:
         if not accessible(facts, chip):

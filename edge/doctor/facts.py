@@ -97,6 +97,11 @@ class Facts:
     def is_jetson(self) -> bool:
         return "NVIDIA" in self.board or (self.root / "etc/nv_tegra_release").exists()
 
+    @property
+    def is_pc(self) -> bool:
+        """Return whether this is neither a board with a device tree nor any machine with a GPIO chip."""
+        return board.is_pc(self.root) and not any((self.root / "dev").glob("gpiochip*"))
+
     def members(self, group: str) -> frozenset[str] | None:
         """Return the members of a group, or None if there is no such group."""
         for line in self.text("etc/group").splitlines():

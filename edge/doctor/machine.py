@@ -32,6 +32,12 @@ def system(facts: Facts) -> Iterator[Finding]:
     release = dict(line.split("=", 1) for line in facts.text("etc/os-release").splitlines() if "=" in line)
     name = release.get("PRETTY_NAME", "an unknown system").strip('"')
     yield ok("system", f"{facts.board or facts.python.machine}, {name}")
+    if facts.is_pc:
+        yield note(
+            "system",
+            "this machine is a PC, without pins for LED and buzzer; it plays clips, folders and the built-in scene",
+            "to watch a door, use a Raspberry Pi, a Jetson, or another board with GPIO",
+        )
     if facts.is_jetson:
         yield note("system", "on a Jetson the models run on its CPU", "")
 
@@ -124,7 +130,8 @@ def clock(facts: Facts) -> Iterator[Finding]:
 
 def users(facts: Facts) -> Iterator[Finding]:
     """Report whether the service's user, or without one the present user, may open cameras and pins."""
-    for group in GROUPS:
+    # A PC has no pins, and most of its systems no group for them.
+    for group in GROUPS[:1] if facts.is_pc else GROUPS:
         if facts.members(group) is None:
             yield warn(
                 "groups", f"this system has no group {group}", "install fmd's package, or: sudo systemd-sysusers"
@@ -167,6 +174,10 @@ def _service_state(state: str, result: str, status: Mapping[str, Any]) -> Findin
     if any(camera["slow"] for camera in cameras):
         fix = "fewer cameras in camera.sources, cooling, a faster board, or a larger detect.every_s"
         return warn("service", f"active: {lines}", fix)
+    if any(camera.get("hint") for camera in cameras):
+        return warn(
+            "service", f"active: {lines}", "mount the camera closer, or increase camera.width and camera.height"
+        )
     return ok("service", f"active: {lines or 'no status yet'}")
 
 
@@ -177,6 +188,7 @@ def _camera_line(camera: Mapping[str, Any], watching: bool) -> str:
         # A recording stays "starting": it has no health to report.
         text = "watching" if watching else str(camera["state"])
         text += f", but {camera['slow']}" if camera["slow"] else ""
+        text += f", but {camera['hint']}" if camera.get("hint") else ""
     return f"{camera['camera']}: {text}" if camera["camera"] else text
 
 

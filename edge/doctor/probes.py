@@ -41,7 +41,10 @@ SHOWN_S = 0.5
 
 def settings(loaded: Settings) -> dict[str, Any]:
     """Return the settings as plain values, the cameras, and name, pin and driver of each wired output."""
-    wired = [[name, pin, drivers.output_kind(loaded.alert.driver, pin)] for name, pin in config.wired(loaded.alert)]
+    wired = [
+        [name, pin, drivers.output_kind(drivers.output_settings(loaded, pin).driver, pin)]
+        for name, pin in config.wired(loaded.alert)
+    ]
     cameras = [_named(name, one) for name, one in config.cameras(loaded.camera).items()]
     plain: dict[str, Any] = msgspec.to_builtins(loaded)
     return {"settings": plain, "wired": wired, "cameras": cameras}
@@ -123,7 +126,7 @@ def outputs(loaded: Settings) -> dict[str, Any]:
     """Switch every wired output on for a moment, one after the other."""
     shown = []
     for name, pin in config.wired(loaded.alert):
-        with closing(drivers.open_output(loaded.alert, name, pin)) as output:
+        with closing(drivers.open_output(drivers.output_settings(loaded, pin), name, pin)) as output:
             output.set(True)
             time.sleep(SHOWN_S)
         shown.append(f"{name} ({pin})")

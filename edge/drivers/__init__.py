@@ -12,13 +12,14 @@ drivers in the order of the table, logs why it falls back, and never selects a f
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import faults
+from edge import board, faults
 from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, detector_kind, is_enabled, output_kind
 from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, VOICE
@@ -43,6 +44,7 @@ __all__ = [
     "open_output",
     "open_voice",
     "output_kind",
+    "output_settings",
     "publishers",
     "servers",
 ]
@@ -75,12 +77,12 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     """Open the camera that ``settings.source`` names (``default.toml`` lists the choices). Raises CameraError."""
     kind, name = camera_kind(settings.source)
     if kind != "auto":
-        return load(CAMERAS[kind].opens)(settings, name, clock)  # type: ignore[no-any-return]
+        return _opened(kind, settings, name, clock)
     reasons = []
     # Every failure is a reason to try the next camera: a missing library, a missing device.
     for candidate in (kind for kind, driver in CAMERAS.items() if driver.auto):
         try:
-            camera: Camera = load(CAMERAS[candidate].opens)(settings, "", clock)
+            camera = _opened(candidate, settings, "", clock)
             log.info("camera.source auto: using %s", candidate)
             return camera
         except FmdError as error:
@@ -90,6 +92,14 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     raise CameraError(
         f"camera.source: auto found no camera ({'; '.join(reasons)}); plug one in, or name a clip with --source FILE"
     )
+
+
+def _opened(kind: str, settings: CameraSettings, name: str, clock: Callable[[], float]) -> Camera:
+    """Open a camera whose pictures are as ``camera.rotate`` and ``camera.mirror`` say."""
+    from edge.drivers.orientation import TurnedCamera, is_turned
+
+    camera: Camera = load(CAMERAS[kind].opens)(settings, name, clock)
+    return TurnedCamera(camera, settings) if is_turned(settings) and not CAMERAS[kind].turns else camera
 
 
 def camera_opener(settings: CameraSettings, clock: Callable[[], float]) -> Callable[[], Camera]:
@@ -117,6 +127,35 @@ def frozen_s(settings: CameraSettings) -> float:
     """Return for how long the source may repeat one picture before it counts as frozen, in seconds."""
     driver = CAMERAS.get(camera_kind(settings.source)[0])
     return settings.frozen_stream_s if driver is not None and driver.repeats else settings.frozen_s
+
+
+def output_settings(settings: Settings, pin: int | str, root: Path = Path("/")) -> AlertSettings:
+    """Return the settings with which to open the output on ``pin``: ``settings.alert``, or with the console for a PC.
+
+    A PC has no pins, and a recording needs none. So "auto" selects the console if all sources are recordings and this
+    machine cannot have the pin; ``root`` is the folder that holds dev, etc and proc. It never does for a live camera,
+    nor on a board: an alarm that cannot fire is an error there. Raises CameraError if a source does not exist.
+    """
+    import msgspec
+
+    from edge import config
+
+    if settings.alert.driver != "auto" or _may_have(pin, root):
+        return settings.alert
+    kinds = {camera_kind(camera.source)[0] for camera in config.cameras(settings.camera).values()}
+    if any(kind not in CAMERAS or CAMERAS[kind].live for kind in kinds):
+        return settings.alert
+    return msgspec.structs.replace(settings.alert, driver="console")
+
+
+def _may_have(pin: int | str, root: Path) -> bool:
+    """Return whether this machine may have ``pin``: any board has, a PC only files and lines of an added chip."""
+    kind = output_kind("auto", pin)
+    if kind == "gpiozero":
+        # A pin factory that the user names may be a remote one (pigpio) or a simulation. A GPIO chip says nothing here:
+        # many laptops have one for their touchpad, and gpiozero's numbers are a Raspberry Pi's.
+        return not board.is_pc(root) or bool(os.environ.get("GPIOZERO_PIN_FACTORY"))
+    return kind != "gpiod" or not board.is_pc(root) or any((root / "dev").glob("gpiochip*"))
 
 
 def open_output(

@@ -8,12 +8,21 @@ one plane of (height * 3 / 2, width).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from edge.contracts import Image
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Fake of ``libcamera.Transform``: what the camera does to its pictures."""
+
+    hflip: bool = False
+    vflip: bool = False
 
 
 class Request:
@@ -28,7 +37,9 @@ class Request:
         if self.released:
             raise RuntimeError("request used after release")
         wanted = self._configuration[stream]
-        resized = cv2.resize(self._picture, wanted["size"], interpolation=cv2.INTER_AREA)
+        transform = self._configuration.get("transform") or Transform()
+        picture = self._picture[:: -1 if transform.vflip else 1, :: -1 if transform.hflip else 1]
+        resized = cv2.resize(np.ascontiguousarray(picture), wanted["size"], interpolation=cv2.INTER_AREA)
         if wanted["format"] == "YUV420":
             return np.asarray(cv2.cvtColor(resized, cv2.COLOR_RGB2YUV_I420), np.uint8)
         if wanted["format"] == "RGB888":
@@ -73,9 +84,10 @@ class Picamera2:
         lores: dict[str, Any],
         controls: dict[str, Any],
         sensor: dict[str, Any] | None = None,
+        transform: Transform | None = None,
     ) -> dict[str, Any]:
         """Return a configuration as a dictionary, like the real one."""
-        return {"main": main, "lores": lores, "controls": controls, "sensor": sensor}
+        return {"main": main, "lores": lores, "controls": controls, "sensor": sensor, "transform": transform}
 
     def configure(self, configuration: dict[str, Any]) -> None:
         """Accept a configuration. Raises RuntimeError unless the camera is stopped."""

@@ -76,7 +76,9 @@ def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
     except cv2.error as error:  # larger than OpenCV's limit, or than the free memory
         raise CameraError(f"{path}: not a picture that OpenCV can read, possibly too large ({error.err})") from error
     if image is None:
-        raise CameraError(f"{path}: not a picture that OpenCV can read: empty, damaged, or of an unknown format")
+        raise CameraError(
+            f"{path}: not a picture that OpenCV can read: empty, cut short, damaged, or of an unknown format"
+        )
     return frame_of_bgr(image, captured_s, index)
 
 

@@ -10,17 +10,21 @@ settings no longer name, are cleared: the publisher subscribes to its own topics
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import logging
+import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge.config import MqttSettings, Settings
+from edge import board
+from edge.config import MqttSettings, Settings, door_name
 from edge.contracts import ConfiguredPublisher, Message, MessageKind
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
@@ -32,14 +36,22 @@ ACK_S = 5.0
 """Time that the broker has to acknowledge a message, before the message counts as not sent."""
 KEEPALIVE_S = 30
 """MQTT keep-alive: without a packet for one and a half times as long, the connection counts as lost."""
+BRIEF_S = 5.0
+"""A connection that is lost within this time after it was accepted is brief."""
+MAX_BRIEF = 3
+"""After this many brief connections in a row another client is the likely cause, and fmd reconnects less often."""
+SLOW_RETRY_S = 30
+"""Interval of reconnecting after that: two clients that disconnect each other must not flood the broker and the log."""
 REFUSED = "the broker refuses"
+BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
+"""Files that identify a board. The serial number comes first: copies of a card share the machine id."""
 RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
 
 
 def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
     """Yield the publisher that the section ``[mqtt]`` configures."""
     del runtime  # the broker itself retains what must survive a restart
-    mqtt, name = settings.mqtt, settings.publish.name
+    mqtt, name = settings.mqtt, door_name(settings.publish)
     pictures, cameras = settings.publish.pictures != "none", tuple(settings.camera.sources)
     wanted = (mqtt, name, pictures, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
     yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, pictures, cameras))
@@ -62,7 +74,14 @@ class MqttPublisher:
 
     kinds = frozenset(MessageKind)
 
-    def __init__(self, settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        name: str,
+        pictures: bool = False,
+        cameras: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         mqtt = import_library("paho.mqtt.client", "mqtt.host", pip_extra("mqtt"))
         self._settings, self._name = settings, name
         self._announced = discovery(settings, name, pictures, cameras) if settings.discovery else {}
@@ -74,8 +93,11 @@ class MqttPublisher:
         self._retained += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
-        # A fixed id: the broker then closes a connection of this door that a crash left open.
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"fmd-{name}")
+        self._clock, self._connected_s, self._brief = clock, float("-inf"), 0
+        # A fixed id: the broker then closes a connection of this door that a crash left open. It is unique per board:
+        # the broker would do the same to another door, which would reconnect, and so on without end.
+        self._client_id = f"fmd-{name}-{board_id()}"
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self._client_id)
         # paho drops messages beyond this limit silently, and discovery publishes all its messages at once.
         self._client.max_queued_messages_set(64 + len(self._announced))
         self._client.reconnect_delay_set(1, 60)
@@ -174,7 +196,7 @@ class MqttPublisher:
         if reason.is_failure:
             self._trouble = f"{REFUSED}: {reason}"
             return
-        self._trouble = ""
+        self._trouble, self._connected_s = "", self._clock()
         log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
         client.subscribe([(topic, 1) for topic in self._retained])
         client.publish(f"{self._base}/status", "online", qos=1, retain=True)
@@ -196,8 +218,20 @@ class MqttPublisher:
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         # A broker that refuses states the reason and then disconnects; only the reason helps the user.
-        if not self._trouble.startswith(REFUSED):
+        if self._trouble.startswith(REFUSED):
+            return
+        self._brief = self._brief + 1 if self._clock() - self._connected_s < BRIEF_S else 0
+        if self._brief < MAX_BRIEF:
+            client.reconnect_delay_set(1, 60)
             self._trouble = f"connection lost: {reason}"
+            return
+        client.reconnect_delay_set(SLOW_RETRY_S, 2 * SLOW_RETRY_S)
+        self._trouble = (
+            f"the broker closed {MAX_BRIEF} connections in a row right after it accepted them; another fmd on this "
+            f"board probably uses the same client id ({self._client_id}): stop one, or give it another publish.name"
+        )
+        if self._brief == MAX_BRIEF:
+            log.warning("mqtt: %s", self._trouble)
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
         self._trouble = "cannot be reached"
@@ -205,6 +239,12 @@ class MqttPublisher:
     def _announce(self) -> None:
         for topic, entity in self._announced.items():
             self._client.publish(topic, json.dumps(entity), qos=1, retain=True)
+
+
+def board_id(root: Path = Path("/")) -> str:
+    """Return eight characters that differ between boards: a hash, as the ids themselves are not for a network."""
+    found = next(filter(None, (board.text(root / file) for file in BOARD_IDS)), socket.gethostname())
+    return hashlib.sha256(f"fmd {found}".encode()).hexdigest()[:8]
 
 
 Entities = dict[str, dict[str, Any]]

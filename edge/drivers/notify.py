@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edge import state_file
-from edge.config import NotifySettings, Settings
+from edge.config import NotifySettings, Settings, door_name
 from edge.contracts import ConfiguredPublisher, Message, MessageKind, Outcome, Signal
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
@@ -42,7 +42,7 @@ def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredP
 
     Raises SettingsError if ``notify.urls_file`` cannot be read.
     """
-    notify, name = settings.notify, settings.publish.name
+    notify, name = settings.notify, door_name(settings.publish)
     for number, url in enumerate(urls_of(notify), 1):
         history = runtime / f"notify-{number}.json" if runtime else None
         opened = partial(ApprisePublisher, notify, url, name, file=history)

@@ -20,6 +20,7 @@ from edge.config import CameraSettings
 from edge.contracts import Frame, Image
 from edge.drivers.colour import frame_of_bgr
 from edge.drivers.library import import_library
+from edge.drivers.orientation import turned_frame
 from edge.errors import CameraError
 
 INSTALL = (
@@ -52,6 +53,9 @@ class PiCamera:
     ) -> None:
         self._clock, self._index, self._stall_s = clock, 0, settings.stall_s
         self._lores = lores_size(settings)
+        # libcamera turns by half a turn and mirrors at no cost; a quarter turn needs the processor.
+        self._quarter = settings.rotate in (90, 270)
+        self._rotate, self._mirror = settings.rotate, settings.mirror
         if name and not name.isdigit():
             raise CameraError(f"camera.source: picamera2:{name}: got {name!r}, expected a number, as in picamera2:1")
         library, number = module or import_library("picamera2", "camera.source", INSTALL, CameraError), int(name or 0)
@@ -68,19 +72,24 @@ class PiCamera:
             try:
                 self._camera = library.Picamera2(number)
                 undo.callback(self._camera.close)  # a camera left half-open stays busy for the next attempt
-                self._configure(settings)
+                self._configure(settings, module)
                 self._camera.start()
             except (RuntimeError, IndexError) as error:
                 raise CameraError(f"camera.source: picamera2 cannot start camera {number}: {error}") from error
             undo.pop_all()
 
-    def _configure(self, settings: CameraSettings) -> None:
+    def _configure(self, settings: CameraSettings, module: Any | None) -> None:
+        more = whole_view(self._camera.sensor_modes, settings)
+        flips = {} if self._quarter else flips_of(settings)
+        if flips:
+            libcamera = module or import_library("libcamera", "camera.rotate", INSTALL, CameraError)
+            more["transform"] = libcamera.Transform(**flips)
         self._camera.configure(
             self._camera.create_video_configuration(
                 main={"size": (settings.width, settings.height), "format": "RGB888"},
                 lores={"size": lores_size(settings), "format": "YUV420"},
                 controls={"FrameRate": settings.fps},
-                **whole_view(self._camera.sensor_modes, settings),
+                **more,
             )
         )
 
@@ -98,7 +107,8 @@ class PiCamera:
         finally:
             request.release()
         self._index += 1
-        return frame_of_streams(streams, self._clock(), self._index - 1)
+        frame = frame_of_streams(streams, self._clock(), self._index - 1)
+        return turned_frame(frame, self._rotate, self._mirror) if self._quarter else frame
 
     def close(self) -> None:
         """Stop and release the camera."""
@@ -123,6 +133,16 @@ def lores_size(settings: CameraSettings) -> tuple[int, int]:
 def _rgb(yuv: Image, width: int, height: int) -> Image:
     """Return the (height, width, 3) RGB picture of a YUV420 array, whose rows may be padded."""
     return np.asarray(cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB_I420)[:height, :width], np.uint8)
+
+
+def flips_of(settings: CameraSettings) -> dict[str, bool]:
+    """Return the arguments of libcamera's Transform for half a turn and a mirror image; empty for neither.
+
+    Half a turn is both flips, and mirroring it takes the horizontal one back.
+    """
+    upside_down = settings.rotate == 180
+    flips = {"hflip": upside_down != settings.mirror, "vflip": upside_down}
+    return flips if any(flips.values()) else {}
 
 
 def whole_view(modes: Sequence[Mapping[str, Any]], settings: CameraSettings) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class CameraDriver(Driver):
     """True if frames arrive in real time whether read or not; False for recordings, which bring their own time."""
     auto: bool = False
     """Whether ``camera.source = "auto"`` tries it, in the order of the table."""
+    turns: bool = False
+    """Whether the driver applies ``camera.rotate`` and ``camera.mirror`` itself; a wrapper does for all others."""
     repeats: bool = False
     """Whether a still view may give the same picture to the last bit, as a codec does (``camera.frozen_stream_s``)."""
 
@@ -57,7 +59,7 @@ class NetworkDriver(Driver):
 
 
 CAMERAS: dict[str, CameraDriver] = {
-    "picamera2": CameraDriver("edge.drivers.pi_camera:PiCamera", auto=True),
+    "picamera2": CameraDriver("edge.drivers.pi_camera:PiCamera", auto=True, turns=True),
     "csi": CameraDriver("edge.drivers.csi:CsiCamera", auto=True),
     # Last of those that auto tries: a Raspberry Pi's codecs are /dev/video* devices as well.
     "v4l2": CameraDriver("edge.drivers.v4l2:UsbCamera", auto=True),

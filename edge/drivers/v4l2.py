@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 from edge.files import native_name
+
+log = logging.getLogger(__name__)
 
 PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
 """Prefixes of the names of a Raspberry Pi's own video devices (their drivers in the Raspberry Pi kernel)."""
@@ -39,6 +42,8 @@ class UsbCamera:
             capture = cv2.VideoCapture(native_name(path, CameraError), cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture
+                if not name:
+                    log.info("camera.source auto: %s gives pictures", path)
                 self._configure(settings)
                 return
             capture.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -10,18 +11,36 @@ import numpy as np
 
 from edge.contracts import Image
 
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A marker of a JPEG between segments; in compressed data FF is followed by 00, or by a restart marker (D0 to D7)."""
+END_OF_IMAGE = b"\xff\xd9"
+
 
 def read_bgr(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image | None:
     """Return a picture file as (H, W, 3) uint8 B, G, R, or as ``flags`` ask; None where OpenCV cannot decode it.
 
-    Raises OSError if the file cannot be read, and cv2.error for a picture beyond OpenCV's limit or the free memory.
+    A JPEG that is cut short is not decoded: libjpeg fills the rest with grey, in which a face has half a mask. Raises
+    OSError if the file cannot be read, and cv2.error for a picture beyond OpenCV's limit or the free memory.
     """
-    data = np.fromfile(path, np.uint8)
-    if not data.size:
+    data = path.read_bytes()
+    if not data or is_cut_jpeg(data):
         return None
-    image = cv2.imdecode(data, flags)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     # The stubs leave out that OpenCV returns None for data it does not know.
     return None if image is None else np.asarray(image, np.uint8)
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Return whether ``data`` is a JPEG that ends before its end-of-image marker."""
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    at = 2
+    while marker := MARKER.search(data, at):
+        if marker[0] == END_OF_IMAGE:
+            return False
+        # A segment is skipped as a whole: one with a thumbnail contains an end of its own.
+        at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
+    return True
 
 
 def holds_more(data: bytes) -> bool:
@@ -57,5 +76,10 @@ def write_rgb(path: Path, picture: Image) -> None:
 
     Raises OSError if the file cannot be written, and cv2.error if OpenCV knows no such format.
     """
-    _, data = cv2.imencode(path.suffix, picture[:, :, ::-1])
-    path.write_bytes(data.tobytes())
+    path.write_bytes(encode(path.suffix, picture))
+
+
+def encode(suffix: str, picture: Image) -> bytes:
+    """Return (H, W, 3) uint8 R, G, B as the content of a file with ``suffix``. Raises cv2.error for an unknown one."""
+    _, data = cv2.imencode(suffix, picture[:, :, ::-1])
+    return data.tobytes()

@@ -23,13 +23,17 @@ NAME = "status.json"
 
 
 class CameraStatus(msgspec.Struct, frozen=True):
-    """State of one camera. ``camera`` is empty if there is only one; ``since_s`` is on the boot's monotonic clock."""
+    """State of one camera. ``camera`` is empty if there is only one; ``since_s`` is on the boot's monotonic clock.
+
+    ``hint`` says what is wrong with a camera that works, such as faces that are all too small.
+    """
 
     camera: str
     state: str
     reason: str = ""
     slow: str = ""
     since_s: float = 0.0
+    hint: str = ""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
@@ -50,10 +54,12 @@ class StatusFile(Listener):
         self._file, self._live = folder / NAME if folder else None, live
         self._names: tuple[str, ...] = ()
         self._stepped: set[str] = set()
+        self._hints: dict[str, str] = {}
 
     def on_settings(self, settings: Settings) -> None:
         """Begin again with the cameras of these settings."""
         self._names, self._stepped = tuple(config.cameras(settings.camera)), set()
+        self._hints = {}
         self._write()
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
@@ -66,11 +72,16 @@ class StatusFile(Listener):
         """See :class:`edge.reporting.listener.Listener`."""
         self._write()
 
+    def set_hint(self, camera: str, hint: str) -> None:
+        """Set the hint about a camera; an empty one removes it."""
+        self._hints[camera] = hint
+        self._write()
+
     def _write(self) -> None:
         if self._file is None:
             return
         healths = {health.camera: health for health in self._live.healths()}
-        cameras = tuple(_status_of(name, healths.get(name)) for name in self._names)
+        cameras = tuple(_status_of(name, healths.get(name), self._hints.get(name, "")) for name in self._names)
         # A recording has no health: it is watched as soon as its first frame has passed.
         passing = CameraState.STREAMING.value, CameraState.STARTING.value
         watching = all(self._live.latest(one.camera) is not None and one.state in passing for one in cameras)
@@ -80,10 +91,10 @@ class StatusFile(Listener):
             log.warning("%s: %s; fmd doctor will not know the state of the cameras", self._file, error.strerror)
 
 
-def _status_of(name: str, health: Health | None) -> CameraStatus:
+def _status_of(name: str, health: Health | None, hint: str) -> CameraStatus:
     if health is None:
-        return CameraStatus(name, CameraState.STARTING.value)
-    return CameraStatus(name, health.state.value, health.reason, health.slow, health.since_s)
+        return CameraStatus(name, CameraState.STARTING.value, hint=hint)
+    return CameraStatus(name, health.state.value, health.reason, health.slow, health.since_s, hint)
 
 
 def read_status(folder: Path) -> ServiceStatus | None:

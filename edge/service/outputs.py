@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,6 +15,8 @@ from edge.config import Settings
 from edge.contracts import Output
 from edge.service import outputs_off
 from edge.stages.alert import Alert, OptionalOutput, alarms
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -44,8 +47,12 @@ def open_voice(settings: Settings) -> Output:
 def _openers(settings: Settings) -> Iterator[tuple[str, Callable[[], Output]]]:
     """Yield each output's name and what opens it, the voice last: whether it is optional depends on the others."""
     # An optional output is tried again later, so it must not hold up the start until its pin is free.
-    at_once = msgspec.structs.replace(settings.alert, busy_s=0.0)
     for name, pin in config.wired(settings.alert):
-        yield name, partial(drivers.open_output, at_once if name == "heartbeat" else settings.alert, name, pin)
+        its = drivers.output_settings(settings, pin)
+        if its.driver != settings.alert.driver:
+            log.info("alert.driver auto: a PC has no pins, so %s (%s) is on the console only", name, pin)
+        if name == "heartbeat":
+            its = msgspec.structs.replace(its, busy_s=0.0)
+        yield name, partial(drivers.open_output, its, name, pin)
     if settings.voice.enabled:
         yield "voice", partial(open_voice, settings)

@@ -50,6 +50,9 @@ MIN_COMMON_HEIGHT = 0.5
 """Share of the smaller face's height that both faces have in common: a person comes out at the height they went."""
 YOUNG_S = 0.3
 """Age of a track up to which it may turn out to be a hidden person: an edge that comes out is not at once a face."""
+SIZE_SLACK = 1.25
+"""Factor by which a tracked face may exceed the limits that it had to meet at first: a box's edges jitter by a few per
+cent, and a person at the limit must not become a new one with every step."""
 MAX_SHARED = 0.5
 """Share of the smaller of two boxes above which both are one person."""
 
@@ -120,6 +123,7 @@ class Tracker:
 
     def __init__(self, track: TrackSettings, detect: DetectSettings) -> None:
         self._settings, self._start_score = track, detect.start_score
+        self._min_px, self._max_px = detect.min_face_px, detect.max_face_px or math.inf
         self._states: list[_State] = []
         self._next_id = 1
 
@@ -128,7 +132,8 @@ class Tracker:
     ) -> tuple[Track, ...]:
         """Return the people present at ``now_s``, oldest first.
 
-        ``faces`` are all faces of the frame, ``size`` the picture's width and height in pixels.
+        ``faces`` are all faces of the frame, ``size`` the picture's width and height in pixels. A face outside
+        ``detect.min_face_px`` and ``max_face_px`` starts no track.
         """
         # Before pairing: a face after a pause that long is a new person, however near. So is one that comes in where
         # another person has just gone out.
@@ -144,8 +149,9 @@ class Tracker:
             state.missed += 1
         if unmet and len(sure) < len(faces):
             self._continue([face for face in faces if face.score < self._start_score], now_s)
+        self._states = [state for state in self._states if self._keeps_size(state.whole)]
         for face in new:
-            if not _lies_on(face.box, self._seen(now_s)):
+            if self._min_px <= face.box.width <= self._max_px and not _lies_on(face.box, self._seen(now_s)):
                 self._states.append(_State(self._next_id, face, face.box, now_s, now_s))
                 self._next_id += 1
         if unmet:
@@ -165,6 +171,13 @@ class Tracker:
             )
             for s in self._states
         )
+
+    def _keeps_size(self, whole: Box) -> bool:
+        """Return whether a tracked face is still within the limits of ``detect``, with some slack.
+
+        The longer side counts against the lower limit: a face that turns, or leaves the picture, loses width alone.
+        """
+        return max(whole.width, whole.height) * SIZE_SLACK >= self._min_px and whole.width <= self._max_px * SIZE_SLACK
 
     def _continue(self, faint: Sequence[Face], now_s: float) -> None:
         """Give people whose face was not found a faint one. A faint box on a face that was found is usually its ear."""

@@ -24,6 +24,7 @@ def refuse(request: Mapping[str, Any], folder: Path, progress: ProgressLine) -> 
 
 
 def crash(request: Mapping[str, Any], folder: Path, progress: ProgressLine) -> dict[str, Any]:
+    progress.say("opening it")
     print("heap is broken", file=sys.stderr, flush=True)
     os.abort()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,6 +264,13 @@ def test_bad_boxes(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFix
     _fails(words, "not a labelled box", tmp_path / "out.tflite", capfd)
 
 
+def picture_that_claims(side: int) -> bytes:
+    """A PNG of a few bytes whose header states ``side`` by ``side`` pixels; OpenCV raises an error for it."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 def test_some_corrupt_pictures_are_left_out_and_reported(
     softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,11 +278,12 @@ def test_some_corrupt_pictures_are_left_out_and_reported(
         image = np.random.default_rng(i).integers(0, 256, (32, 32, 3))
         cv2.imwrite(str(tmp_path / f"{i}.png"), image)
     (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "claims.png").write_bytes(picture_that_claims(100_000))
     words = [str(softmax_keras), "--labels", "with_mask,without_mask", "--pixels", "0..255", "--colour", "RGB"]
     words += ["--calibration", str(tmp_path)]
     code = main([*words, "--no-report", "--agreement", "0", "--mean-difference", "1", "-o", str(tmp_path / "m.tflite")])
     assert code == 0
-    assert "left out 1 pictures that cannot be read" in capfd.readouterr().err
+    assert "left out 2 pictures that cannot be read" in capfd.readouterr().err
 
 
 def test_broken_labels_file(softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -340,3 +351,35 @@ def test_usage_is_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--scheme", "int4", "model.keras"])
     assert exit_.value.code == 2
+
+
+def test_an_interrupt_while_the_file_is_written_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "m.tflite"
+    target.write_bytes(b"the old one")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, bytes(5000))
+    assert [p.name for p in tmp_path.iterdir()] == ["m.tflite"]
+    assert target.read_bytes() == b"the old one"
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "model.keras")
+    assert main([str(tmp_path / "model.keras")]) == 1
+    assert "is a pipe or a device" in capfd.readouterr().err
+
+
+def test_too_few_labelled_pictures_are_named_as_the_reason(
+    sigmoid_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for label, count in (("with_mask", 2), ("without_mask", 1)):
+        (tmp_path / label).mkdir()
+        for i in range(count):
+            cv2.imwrite(str(tmp_path / label / f"{i}.png"), np.full((32, 32, 3), 90 * i, np.uint8))
+    assert main([str(sigmoid_keras), "--calibration", str(tmp_path), "-o", str(tmp_path / "m.tflite")]) == 1
+    assert "too few (2 of with_mask, 1 of without_mask; expected 8 or more of two classes)" in capfd.readouterr().err

@@ -31,7 +31,9 @@ def test_an_expected_error_keeps_its_class(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_an_expected_error_that_shows_the_last_words(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=r"crashed \(signal SIG(ABRT|SEGV)\); it last wrote: heap is broken"):
+    with pytest.raises(
+        ConversionError, match=r"crashed \(signal SIG(ABRT|SEGV)\) while opening it; it last wrote: heap is broken"
+    ):
         started("crash", tmp_path)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +151,32 @@ def test_a_completion_script_knows_the_options(capsys: pytest.CaptureFixture[str
 
 def test_a_scaling_that_starts_with_a_minus_is_typed_as_help_shows_it() -> None:
     assert cli.joined(["m.keras", "--pixels", "-1..1", "--force"]) == ["m.keras", "--pixels=-1..1", "--force"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_so_that_child_and_folder_are_removed(number: signal.Signals) -> None:
+    before, unwound = signal.getsignal(number), []
+
+    def work() -> None:
+        with cli.unwinding_on_signals(), contextlib.ExitStack() as stack:
+            stack.callback(unwound.append, True)
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(SystemExit) as raised:
+        work()
+    assert unwound
+    assert raised.value.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_a_full_disk_leaves_no_report_without_its_model(
+    softmax_keras: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The report is written first; the model no longer fits."""
+    words = [str(softmax_keras), "--labels", "with_mask,without_mask", "--pixels", "0..255", "--colour", "RGB"]
+    target = tmp_path / "out" / "m.tflite"
+    target.parent.mkdir()
+    (target.parent / "m.tflite.part").mkdir()  # what is in the way of the model alone
+    assert main([*words, "-o", str(target)]) == 1
+    assert "cannot write" in capfd.readouterr().err
+    assert [path.name for path in target.parent.iterdir()] == ["m.tflite.part"]

@@ -6,6 +6,7 @@ The networks here are formulas: they answer well when pixels come as they expect
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,74 @@ def test_composed_pictures_are_the_same_for_the_same_seed_and_show_three_kinds()
     assert images.shape == (20, 48, 40, 3)
     assert set(classes) == {"with_mask", "without_mask", "with_incorrect_mask"}
     np.testing.assert_array_equal(images, composed(48, 40, 20, 4)[0])
+
+
+def test_a_compliant_label_that_bare_faces_get_is_refused() -> None:
+    """The names show no meaning, so their order cannot be compared; the pictures know which output is masked."""
+    options = Options(labels=("a", "b"), compliant="b")
+    with pytest.raises(FidelityError, match="--labels a,b --compliant a"):
+        found(network(SCALINGS["0..1"]), options=options)
+    accepted = found(network(SCALINGS["0..1"]), options=Options(labels=("a", "b"), compliant="b", accept=("order",)))
+    assert accepted.labels is not None
+    assert accepted.labels.compliant == "b"
+
+
+def test_a_third_folder_says_nothing_about_a_model_of_two_labels() -> None:
+    shown = pictures(120)
+    rng = np.random.default_rng(4)
+    badly = np.clip(shown.images[:40] + rng.normal(0, 40, (40, 8, 8, 3)), 0, 255).astype(np.uint8)
+    images = np.concatenate([badly, shown.images])
+    classes = ("mask_weared_incorrect",) * 40 + shown.classes
+    three = Evidence(images, classes, "your labelled pictures")
+    labels = identify(network(SCALINGS["0..1"]), three, Options(), clock=lambda: 0.0).labels
+    assert labels is not None
+    assert labels.names == CLASSES
+
+
+def test_offered_commands_can_be_typed_with_labels_of_several_words() -> None:
+    shown = pictures(120)
+    spaced = tuple({"with_mask": "has a mask", "without_mask": "no mask"}[name] for name in shown.classes)
+    evidence = Evidence(shown.images, spaced, "your labelled pictures")
+    options = Options(labels=("no mask", "has a mask"))
+    with pytest.raises(FidelityError, match="--labels 'has a mask,no mask'"):
+        identify(network(SCALINGS["0..1"]), evidence, options, clock=lambda: 0.0)
+
+
+def test_a_path_like_an_option_is_offered_as_a_path() -> None:
+    options = Options(labels=CLASSES[::-1])
+    with pytest.raises(FidelityError, match=r"fmd-convert '\./-my model\.keras'"):
+        found(network(SCALINGS["0..1"], Path("-my model.keras")), options=options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(labels=CLASSES[::-1]), "--labels with_mask,without_mask"),
+        (Options(labels=CLASSES, pixels="0..255", colour="RGB"), r"--pixels 0\.\.1"),
+    ],
+)
+def test_pictures_that_fmd_labelled_itself_contradict_wrong_options(options: Options, said: str) -> None:
+    shown = pictures(120)
+    own = Evidence(shown.images, shown.classes, "your pictures, labelled by fmd's own classifier")
+    with pytest.raises(FidelityError, match=said):
+        identify(network(SCALINGS["0..1"]), own, options, clock=lambda: 0.0)
+
+
+def test_equally_good_hypotheses_all_see_every_picture() -> None:
+    """The usual scaling must not be left behind on the few pictures that it saw before others were preferred to it."""
+
+    def answer(x: Any) -> tuple[Tensor, ...]:
+        means = np.asarray(x, np.float64).mean(axis=(1, 2))
+        masked = means[:, 1] < means[:, ::2].mean(axis=1)  # right in every scaling and both colour orders
+        wrong = np.modf(np.abs(means @ [911.0, 577.0, 313.0]))[0] < 0.06  # on a few pictures, others in each
+        first = np.where(masked ^ wrong, 0.95, 0.05)
+        return (Tensor(np.stack([first, 1 - first], axis=1)),)
+
+    source = replace(network(SCALINGS["0..1"]), forward=answer, compiled=answer)
+    shown, rng = pictures(320), np.random.default_rng(2)
+    sign = np.array([1 if name == "without_mask" else -1 for name in shown.classes])
+    images = rng.normal(110, 25, (320, 8, 8, 3))
+    images[..., 1] += 40 * sign[:, None, None]
+    labelled = Evidence(np.clip(images, 0, 255).astype(np.uint8), shown.classes, "your labelled pictures")
+    decided = identify(source, labelled, Options(), clock=lambda: 0.0)
+    assert (decided.pixels.name, decided.pictures) == ("0..1", 320)

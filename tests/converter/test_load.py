@@ -230,10 +230,11 @@ def test_hdf5_that_refers_to_other_files_is_refused(original: Any, tmp_path: Pat
         load(tmp_path / "stored.h5")
 
 
-def test_a_description_that_expands_beyond_bounds_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["config.json", "metadata.json"])
+def test_a_description_that_expands_beyond_bounds_is_refused(name: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", b" " * (33 << 20))
-        archive.writestr("metadata.json", "{}")
+        for each in ("config.json", "metadata.json"):
+            archive.writestr(each, b" " * (33 << 20) if each == name else "{}")
     with pytest.raises(ConversionError, match="expands to"):
         load(tmp_path / "m.keras")
 
@@ -276,3 +277,66 @@ def test_keras_2_is_read_by_tf_keras_in_a_child(probe: np.ndarray[Any, Any], tmp
     assert (source.made_by, source.structure.activation) == ("Keras 2.2.4-tf", "softmax")
     assert source.structure.family == "mobilenet"
     np.testing.assert_allclose(answers(source, probe), model.predict(probe, verbose=0), atol=1e-6)
+
+
+def test_activations_given_as_functions_of_tensorflow(tmp_path: Path) -> None:
+    """Keras writes tf.nn.softmax as softmax_v2 and does not read that name."""
+    import keras
+    import tensorflow as tf
+
+    layers = keras.layers
+    stages = [layers.Conv2D(4, 3, activation=tf.nn.swish), layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *stages, layers.Dense(2, activation=tf.nn.softmax)])
+    model.save(tmp_path / "model.keras")
+    source, pixels = load(tmp_path / "model.keras"), np.random.default_rng(1).random((8, 16, 16, 3), np.float32)
+    assert source.structure.activation == "softmax"
+    np.testing.assert_allclose(source.predict(pixels)[0], model.predict(pixels, verbose=0), atol=1e-6)
+
+
+def test_a_model_that_keras_quantized_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((16, 16, 3)), layers.GlobalAveragePooling2D(), layers.Dense(2, "softmax")])
+    model.quantize("int8")
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match=r"was quantized by Keras \(int8\); give the model as it was before"):
+        load(tmp_path / "model.keras")
+
+
+def test_two_outputs_of_labels_are_a_question_for_the_author(tmp_path: Path) -> None:
+    import keras
+
+    pixels = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(pixels)
+    heads = [keras.layers.Dense(n, "softmax")(x) for n in (2, 4)]
+    keras.Model(pixels, heads).save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match=r"has 2 outputs .* keras\.Model\(model\.inputs, model\.outputs\[0\]\)"):
+        load(tmp_path / "model.keras")
+
+
+def test_double_precision_is_rebuilt_in_single(tmp_path: Path) -> None:
+    import keras
+
+    keras.config.set_dtype_policy("float64")
+    try:
+        stages = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax")]
+        model = keras.Sequential([keras.Input((16, 16, 3)), *stages])
+        model.save(tmp_path / "model.keras")
+        pixels = np.random.default_rng(1).random((8, 16, 16, 3), np.float32)
+        expected = model.predict(pixels, verbose=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    answers = load(tmp_path / "model.keras").predict(pixels)[0]
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers, expected, atol=1e-6)
+
+
+def test_a_head_of_convolutions_needs_a_flatten_layer(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    stages = [layers.GlobalAveragePooling2D(keepdims=True), layers.Conv2D(2, 1, activation="softmax")]
+    keras.Sequential([keras.Input((16, 16, 3)), *stages]).save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match="add a Flatten layer at its end"):
+        load(tmp_path / "model.keras")

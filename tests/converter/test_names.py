@@ -11,9 +11,11 @@ from converter.names import dangerous_of, guess_compliant, labels_of_run, read_l
 from edge.errors import ConversionError
 
 ROLES = {
-    "masked": "with_mask Mask mask WithMask withMask With-Mask masked face_with_mask face-mask correct_mask Compliant",
+    "masked": "with_mask Mask mask WithMask withMask With-Mask masked face_with_mask face-mask correct_mask Compliant "
+    "fully_covered with",
     "bare": "without_mask NoMask no-mask nomask No_Mask unmasked un-masked non-mask maskless mask_off lack_of_mask "
-    "missing_mask not_masked not-wearing-mask WithoutMask bare face_no_mask",
+    "missing_mask not_masked not-wearing-mask WithoutMask bare face_no_mask "
+    "not_covered non_compliant without",
     "badly worn": "with_incorrect_mask incorrect mask_weared_incorrect IncorrectlyMasked mask_below_nose improper "
     "mask_not_worn_correctly chin_mask not_correct wrong_mask",
     "no face": "not_a_face no_face background Background",

@@ -62,3 +62,14 @@ def test_otherwise_the_complete_commands_are_printed(
     assert any("--calibration" in line for line in commands)
     assert all(str(softmax_keras) in line and "--output" in line for line in commands)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_order_that_composed_pictures_contradict_is_a_decision_for_the_user(
+    portrait_keras: tuple[Path, tuple[str, ...]], tmp_path: Path
+) -> None:
+    path, order = portrait_keras
+    stated = Options(
+        output=tmp_path / "m.tflite", labels=order[::-1], pixels="0..255", colour="RGB", accept=("order",), report=False
+    )
+    said = [str(note) for note in convert(path, stated).notes]
+    assert any(line.startswith("decision needed: the labels") and "composed pictures right" in line for line in said)

@@ -22,7 +22,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tests.corpus.kinds import KINDS, Kind, held_out
+from tests.corpus.kinds import Kind, held_out
+from tests.corpus.more import KINDS
 from tests.corpus.pictures import Array, calibration_folder
 
 MODES = ("plain", "pictures", "options")
@@ -118,12 +119,13 @@ def answers_of(file: Path, images: Array) -> list[str]:
 def original(kind: Kind, answers: Array) -> list[str]:
     """Label that plain Keras gives each picture."""
     picks = (answers[:, 0] > 0.5).astype(int) if kind.net.neurons == 1 else answers.argmax(axis=1)
-    return [kind.net.order[int(i)] for i in picks]
+    return [kind.names[int(i)] for i in picks]
 
 
-def right(said: Sequence[str], kinds: Array) -> float:
-    """Share of pictures whose label means what they show."""
-    plain = [re.sub("[^a-z]", "", name.lower()) for name in said]
+def right(said: Sequence[str], kinds: Array, kind: Kind | None = None) -> float:
+    """Share of pictures whose label means what they show; ``kind`` translates its author's own names."""
+    meant = dict(zip(kind.names, kind.net.order, strict=True)) if kind else {}
+    plain = [re.sub("[^a-z]", "", meant.get(name, name).lower()) for name in said]
     return float(
         np.mean([(name in MASKED if kind == 0 else name in BARE) for name, kind in zip(plain, kinds, strict=True)])
     )
@@ -145,8 +147,9 @@ def judged(name: str, mode: str, cache: Path) -> dict[str, Any]:
     kept = np.load(cache / "kinds" / name.replace("/", "-") / "expected.npz")
     had = original(kind, kept["answers"])
     got = answers_of(place / "mask.tflite", images)
-    was, now = right(had, kinds), right(got, kinds)
-    same = float(np.mean([right([a], [k]) == right([b], [k]) for a, b, k in zip(had, got, kinds, strict=True)]))
+    was, now = right(had, kinds, kind), right(got, kinds, kind)
+    alike = [right([a], [k], kind) == right([b], [k], kind) for a, b, k in zip(had, got, kinds, strict=True)]
+    same = float(np.mean(alike))
     with zipfile.ZipFile(place / "mask.tflite") as archive:
         contract = json.loads(archive.read("fmd.json"))
     scaling = f"{contract['scaling']['name']} {contract['input']['colour']} {contract['quantization']}"

@@ -38,7 +38,8 @@ class Kind:
 
     ``needs`` are options without which nobody can convert it (a Lambda layer, an open size), ``knows`` the rest of
     what the author would type. ``readable`` is False for what must be refused whatever is typed, with ``says`` in the
-    message. ``misled``: the options are wrong, and must be refused.
+    message. ``misled``: the options are wrong, and must be refused. ``called`` are the author's
+    own names of the labels.
     """
 
     net: Net
@@ -49,12 +50,18 @@ class Kind:
     says: str = ""
     misled: bool = False
     files: tuple[str, ...] = field(default=())
+    called: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the author calls the outputs, in their order."""
+        return self.called or self.net.order
 
     def options(self) -> list[str]:
         """Everything the author knows, as options."""
         scale = "0..255" if "scaling inside" in self.files else self.net.scale
         # A value that starts with a minus is a separate option to argparse unless it is joined.
-        known = [f"--pixels={scale}", f"--colour={self.net.colour}", "--labels", ",".join(self.net.order)]
+        known = [f"--pixels={scale}", f"--colour={self.net.colour}", "--labels", ",".join(self.names)]
         return [*self.needs, *(self.knows or known)]
 
 
@@ -615,9 +622,8 @@ def fed(kind: Kind, images: Array) -> Array:
     return prepared(images, kind.net.colour, scale)
 
 
-def build(name: str, cache: Path, root: Path) -> None:
+def build(name: str, kind: Kind, cache: Path, root: Path) -> None:
     """Write one kind's file and ``expected.npz``: the model's own answers on the held-out pictures."""
-    kind = KINDS[name]
     folder = root / name.replace("/", "-")
     if (folder / "expected.npz").is_file():
         return

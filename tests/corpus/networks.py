@@ -64,7 +64,36 @@ def layers_of(k: Any, net: Net) -> list[Any]:
             ls.Flatten(),
             *head,
         ]
+    if net.body == "vgg":
+        stages = [
+            [*(ls.Conv2D(n, 3, activation="relu", padding="same") for _ in range(2)), ls.MaxPooling2D()]
+            for n in (8, 16, 32)
+        ]
+        return [layer for stage in stages for layer in stage] + [ls.Flatten(), *head]
+    if net.body in ("residual", "xception", "excite"):
+        return [_blocks(k, net), ls.GlobalAveragePooling2D(), *head]
     raise ValueError(net.body)
+
+
+def _blocks(k: Any, net: Net) -> Any:
+    """Nested functional model of three small blocks, of ResNet's, Xception's or EfficientNet's kind."""
+    ls, pixels = k.layers, k.Input(net.shape)
+    x = ls.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(pixels)
+    for n in (16, 32, 48):
+        before, norm = x, ls.BatchNormalization(momentum=0.8)
+        if net.body == "residual":
+            x = ls.ReLU()(norm(ls.Conv2D(n, 3, padding="same", use_bias=False)(x)))
+            x = ls.Conv2D(n, 3, padding="same")(x)
+        elif net.body == "xception":
+            x = norm(ls.SeparableConv2D(n, 3, padding="same", use_bias=False)(ls.Activation("relu")(x)))
+        else:
+            x = ls.Activation("swish")(norm(ls.Conv2D(n, 3, padding="same", use_bias=False)(x)))
+            gate = ls.GlobalAveragePooling2D(keepdims=True)(x)
+            gate = ls.Conv2D(n, 1, activation="sigmoid")(ls.Conv2D(8, 1, activation="swish")(gate))
+            x = ls.Multiply()([x, gate])
+        x = ls.Add()([x, ls.Conv2D(n, 1)(before)])
+        x = ls.MaxPooling2D()(x)
+    return k.Model(pixels, x)
 
 
 def base_of(k: Any, net: Net) -> Any:

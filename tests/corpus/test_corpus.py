@@ -46,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"needs the data sets: {pictures.DATA}/classify is missing ($FMD_DATA)")
     cache = tmp_path_factory.mktemp("corpus")
     for name in TRAINED:
-        kinds.build(name, cache, cache / "kinds")
+        kinds.build(name, kinds.KINDS[name], cache, cache / "kinds")
     return cache
 
 

@@ -21,6 +21,7 @@ OUT_OF_RANGE = {
     "camera.width": 0,
     "camera.height": 100000,
     "camera.fps": 0.0,
+    "camera.rotate": 45,
     "camera.stall_s": -1.0,
     "camera.frozen_s": -1.0,
     "camera.frozen_stream_s": -1.0,
@@ -40,6 +41,8 @@ OUT_OF_RANGE = {
     "detect.undecided_s": -0.1,
     "detect.min_score": -0.1,
     "detect.start_score": 1.1,
+    "detect.min_face_px": -1,
+    "detect.max_face_px": 4097,
     "track.lost_s": 0.0,
     "track.reach": float("inf"),
     "classify.every_s": -1.0,
@@ -91,6 +94,7 @@ OUT_OF_RANGE = {
 UNBOUNDED = {
     "events.keep",
     "camera.loop",
+    "camera.mirror",
     "camera.live",
     "model.detector",
     "model.classifier",
@@ -311,3 +315,26 @@ def test_times_beyond_the_limits_of_unit_and_alarm_are_refused(key: str, value: 
 def test_an_unknown_choice_is_reported_with_all_choices() -> None:
     with pytest.raises(SettingsError, match="expected one of auto, gpiozero, gpiod, console; got 'consle'"):
         config.load(None, {"alert.driver": "consle"})
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "wanted"),
+    [
+        ("front", "pi-1", "front"),
+        ("", "pi-1", "pi-1"),
+        ("", "pi-1.example.org", "pi-1"),
+        ("", "t\u00fcr 1", "t-r-1"),
+        ("", "", "door"),
+        ("", 70 * "a", 64 * "a"),
+    ],
+)
+def test_a_door_without_a_name_has_that_of_its_host(name: str, host: str, wanted: str) -> None:
+    assert config.door_name(config.load(None, {"publish.name": name}).publish, host) == wanted
+
+
+def test_the_largest_face_is_larger_than_the_smallest() -> None:
+    with pytest.raises(
+        SettingsError, match=r"detect\.max_face_px: got 20, expected 0 or more than detect\.min_face_px"
+    ):
+        config.load(None, {"detect.max_face_px": 20})
+    assert config.load(None, {"detect.max_face_px": 20, "detect.min_face_px": 0}).detect.max_face_px == 20

@@ -166,6 +166,7 @@ def test_help_is_quick_because_it_loads_no_command() -> None:
         "edge",
         "edge.commands",
         "edge.commands.common",
+        "edge.commands.logs",
         "edge.commands.main",
         "edge.commands.parsing",
         "edge.errors",

@@ -124,7 +124,7 @@ def test_somebody_decided_is_looked_at_more_rarely_and_so_is_a_view_that_stays_a
 
 def test_every_other_look_at_a_person_is_at_the_mirror_image() -> None:
     looks = Looks()
-    two = detector_of([face(16, 32, 10), face(48, 32, 10)])
+    two = detector_of([face(16, 32, 13), face(48, 32, 13)])
     rig = Rig({"classifier": looks, "detector": two}, classify__settled_s=0.0, watch__gate=False)
     for _ in range(4):
         rig.step()
@@ -145,7 +145,7 @@ def test_somebody_in_doubt_is_looked_at_often_again() -> None:
 def test_who_waited_longest_is_looked_at_first() -> None:
     """Three people, one look a frame: they take turns."""
     looks = Looks()
-    three = detector_of([face(12, 32, 10), face(32, 32, 10), face(52, 32, 10)])
+    three = detector_of([face(12, 32, 13), face(32, 32, 13), face(52, 32, 13)])
     rig = Rig({"classifier": looks, "detector": three}, classify__at_once=1, classify__every_s=0.0)
     for _ in range(6):
         rig.step()
@@ -302,3 +302,14 @@ def test_a_cleared_person_who_leaves_does_not_open_the_strike_again() -> None:
     changes = [d.change for _ in range(100) for d in rig.step().decisions]
     assert changes == [Change.DECIDED, Change.LEFT]
     assert relay.states == [False, True, False]
+
+
+@pytest.mark.parametrize(("width", "alarms"), [(18, False), (23, False), (25, True)])
+def test_a_face_below_the_minimum_raises_no_alarm_and_is_reported_all_the_same(width: float, alarms: bool) -> None:
+    """The detector of the rig works on half the size of the frame."""
+    rig = Rig({"detector": detector_of([face(32, 32, width / 2)])})
+    steps = [rig.step() for _ in range(20)]
+    assert any(step.alarm for step in steps) is alarms
+    assert bool(steps[-1].tracks) is alarms
+    # Recordings blur every face that was found, so the step must keep the small ones.
+    assert len(steps[0].faces) == 1

@@ -111,6 +111,10 @@ CASES = {
     "a folder as a model to verify": ("verify empty", "empty: cannot read the model file: Is a directory"),
     "a text to predict": ("predict notes.txt", "notes.txt: neither a picture nor a video that OpenCV can read"),
     "a CSV into no folder beside JSON": ("predict corrupt/a.png --json --csv no/o.csv", "no/o.csv: No such file"),
+    "a clip that is not there, on a machine without pins": (
+        "run --source nowhere.mp4 --set alert.driver=gpiozero",
+        "camera.source: no such file or folder: nowhere.mp4",
+    ),
     "a clip to replay that is not there": ("replay nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
     "an expectation that is not there": ("replay ok.mp4 --expect nowhere.toml", "nowhere.toml: cannot read the expec"),
     "an expectation that is none": ("replay ok.mp4 --expect typo.toml", "typo.toml: Object contains unknown field"),
@@ -212,10 +216,25 @@ def test_pins_that_are_not_there(folder: Path) -> None:
         pytest.skip("this machine has pins")
     plain = {key: value for key, value in environment().items() if key != "GPIOZERO_PIN_FACTORY"}
     found = subprocess.run(
-        command("run", "--source", "ok.mp4"), capture_output=True, text=True, check=False, cwd=folder, env=plain
+        command("run", "--source", "/dev/video9"), capture_output=True, text=True, check=False, cwd=folder, env=plain
     )
     assert_one_line(found, "alert.led_pin: GPIO17 cannot be driven (")
     assert found.stderr.endswith('to try fmd without GPIO set alert.driver = "console"\n')
+
+
+def test_a_clip_needs_no_pins_on_a_pc_and_a_missing_clip_is_reported_before_them(folder: Path) -> None:
+    if any(Path("/dev").glob("gpiochip*")) or Path("/proc/device-tree/model").exists():
+        pytest.skip("this machine has pins")
+    plain = {key: value for key, value in environment().items() if key != "GPIOZERO_PIN_FACTORY"}
+
+    def run(source: str) -> subprocess.CompletedProcess[str]:
+        words = command("run", "--source", source)
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder, env=plain)
+
+    played = run("ok.mp4")
+    assert played.returncode == 0, played.stderr
+    assert "a PC has no pins, so led (17) is on the console only" in played.stderr
+    assert_one_line(run("nosuch.mp4"), "camera.source: no such file or folder: nosuch.mp4")
 
 
 @pytest.mark.parametrize("words", ["predict corrupt/a.png", "predict corrupt/a.png --json"])

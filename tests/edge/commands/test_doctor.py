@@ -246,7 +246,7 @@ FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
         ),
         *("metrics", Status.WARNING, "Address already in use", "another metrics.port"),
     ),
-    "no GPIO": (lambda m: without(m, "dev/gpiochip0"), "pins", Status.ERROR, "no /dev/gpiochip", "console"),
+    "no GPIO": (lambda m: without(m, "dev/gpiochip0"), "pins", Status.ERROR, "no /dev/gpiochip", "board's maker"),
     "a pin held by another program": (
         lambda m: with_settings(m, wired=[["led", 22, "gpiozero"]]),
         *("pins", Status.ERROR, "held by heater relay", "dtoverlay"),
@@ -296,6 +296,10 @@ FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
         lambda m: reporting(m, "active", slow="too slow: 12 of 20 detections are late"),
         *("service", Status.WARNING, "active: watching, but too slow", "fewer cameras"),
     ),
+    "a service whose camera is too far away": (
+        lambda m: reporting(m, "active", hint="faces too small: all are narrower"),
+        *("service", Status.WARNING, "active: watching, but faces too small", "closer"),
+    ),
     "a service whose camera is blind": (
         lambda m: reporting(m, "active", camera="out", state="dark", reason="covered", blind=True),
         *("service", Status.ERROR, "active: out: blind, camera dark: covered", "lens"),
@@ -317,6 +321,33 @@ def test_every_fault_is_reported_with_its_fix(pi: Facts, fault: str) -> None:
     found = [f for f in examined(make(pi)) if f.status in (Status.WARNING, Status.ERROR)]
     assert any((f.check, f.status) == (check, status) and said in f.text and fix in f.fix for f in found), found
     assert all(f.fix for f in found)
+
+
+def pc_of(pi: Facts, **changed: Any) -> Facts:
+    """A PC without pins, webcam and group gpio, on which nothing was set up."""
+    for path in ("proc/device-tree/model", "dev/gpiochip0"):
+        (pi.root / path).unlink()
+    (pi.root / "etc/passwd").write_text("root:x:0:0::/root:/bin/bash\n")
+    (pi.root / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
+    auto = {"name": "", "kind": "auto", "device": "", "source": "auto", "live": True}
+    machine = with_settings(pi, cameras=[auto], **changed)
+    machine = answering(machine, "probes camera", Ran(1, "", "error: camera.source: auto found no camera"))
+    return answering(machine, "import gpiozero, lgpio", Ran(1, "", "ModuleNotFoundError: No module named 'lgpio'"))
+
+
+def test_a_pc_is_named_instead_of_its_missing_pins(pi: Facts) -> None:
+    findings = examined(pc_of(pi))
+    assert [f for f in findings if f.status in (Status.ERROR, Status.WARNING)] == []
+    assert any(f.check == "system" and "this machine is a PC" in f.text for f in findings)
+    assert any(f.check == "camera" and "no camera found on this PC" in f.text for f in findings)
+    assert any(f.check == "pins" and "refuses a live camera" in f.text and "console" in f.fix for f in findings)
+    assert doctor.summary(findings, is_pc=True) == "ready to try fmd on a PC: no errors, no warnings"
+
+
+def test_a_board_is_not_taken_for_a_pc(pi: Facts) -> None:
+    assert not pi.is_pc
+    assert not without(pi, "dev/gpiochip0").is_pc
+    assert without(with_file(pi, "dev/gpiochip0", ""), "proc/device-tree/model").is_pc is False
 
 
 def test_every_camera_has_a_finding_of_its_own(pi: Facts) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -32,7 +33,7 @@ from edge.contracts import (
     Signal,
     Step,
 )
-from edge.drivers.mqtt import MqttPublisher, discovery
+from edge.drivers.mqtt import MqttPublisher, board_id, discovery
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import open_reporting
@@ -266,7 +267,7 @@ def test_each_of_several_cameras_is_a_device_with_topics_that_exist(tmp_path: Pa
     broker = Broker(tmp_path)
     subscriber = Subscriber(broker.port)
     sources = {"in": "picamera2", "the-yard": "rtsp://x/"}
-    changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "camera.sources": sources}
+    changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "camera.sources": sources, "publish.name": "door"}
     with open_reporting(config.load(None, {**changed, "publish.pictures": "blurred"})) as reporting:
         for camera in sources:
             reporting.on_health(Health(camera, CameraState.STREAMING, 1.0))
@@ -630,6 +631,59 @@ def test_an_encrypted_broker_needs_a_certificate_of_the_configured_ca(tmp_path: 
     wait_for(lambda: "cannot be reached" in reason(stranger, sent))
     stranger.close()
     broker.stop()
+
+
+@needs_broker
+def test_two_boards_of_one_name_do_not_disconnect_each_other(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    doors = []
+    with caplog.at_level("INFO", "edge"):
+        for board in ("1000000012345678", "1000000087654321"):
+            monkeypatch.setattr(drivers.mqtt, "board_id", lambda board=board: board)
+            doors.append(connected(broker.port, "same"))
+        for _ in range(10):
+            for door in doors:
+                door.send(message(MessageKind.METRICS, frames=1))
+    for door in doors:
+        door.close()
+    assert [record.message.split(" to ")[0] for record in caplog.records] == 2 * ["mqtt: connected"]
+
+
+@needs_broker
+def test_a_client_that_another_one_disconnects_reports_it_once_and_slows_down(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "edge"):
+        first, second = connected(broker.port, "twin"), connected(broker.port, "twin")
+        wait_for(lambda: any("uses the same client id" in record.message for record in caplog.records))
+        connections = sum("connected to" in record.message for record in caplog.records)
+        threading.Event().wait(5)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings
+    assert len(warnings) == len({record.args for record in caplog.records if record.levelname == "WARNING"}) <= 2
+    assert "the broker closed 3 connections in a row right after it accepted them" in warnings[0]
+    assert f"(fmd-twin-{board_id()})" in warnings[0]
+    # Without the longer interval they would disconnect each other every second or two.
+    assert sum("connected to" in record.message for record in caplog.records) <= connections + 2
+    first.close()
+    second.close()
+
+
+def test_the_id_of_a_board_is_its_serial_number_or_else_the_machines(tmp_path: Path) -> None:
+    serial = tmp_path / "sys" / "firmware" / "devicetree" / "base" / "serial-number"
+    machine = tmp_path / "etc" / "machine-id"
+    for file in (serial, machine):
+        file.parent.mkdir(parents=True)
+    named = board_id(tmp_path)
+    machine.write_text("0123456789abcdef0123456789abcdef\n")
+    by_machine = board_id(tmp_path)
+    serial.write_bytes(b"10000000abcdef01\0")
+    by_serial = board_id(tmp_path)
+    machine.write_text("another copy of the card\n")
+    assert board_id(tmp_path) == by_serial
+    assert len({named, by_machine, by_serial}) == 3
+    assert all(re.fullmatch("[0-9a-f]{8}", found) for found in (named, by_machine, by_serial))
 
 
 def test_an_unreadable_password_file_is_reported_at_the_start(tmp_path: Path) -> None:

@@ -223,3 +223,53 @@ def test_an_led_file_that_disappears_is_reported(tmp_path: Path) -> None:
     folder.rmdir()
     with pytest.raises(OutputError, match=r"brightness: No such file"):
         output.set(True)
+
+
+def _driver(root: Path, source: str, pin: int | str = 17, **changed: str) -> str:
+    its = {"camera.source": source, **{f"alert.{key}": value for key, value in changed.items()}}
+    return drivers.output_settings(config.load(None, its), pin, root).driver
+
+
+@pytest.fixture
+def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root folder of a PC: no device tree, no GPIO chip."""
+    monkeypatch.delenv("GPIOZERO_PIN_FACTORY", raising=False)
+    (tmp_path / "dev").mkdir()
+    return tmp_path
+
+
+def test_recordings_on_a_pc_need_no_pins(pc: Path, clip: Path) -> None:
+    for recording in (str(clip), str(clip.parent), "doorway"):
+        assert _driver(pc, recording) == "console"
+        assert _driver(pc, recording, "PQ.05") == "console"
+    assert _driver(pc, "doorway", driver="gpiozero") == "gpiozero"
+    assert _driver(pc, "doorway", "/sys/class/leds/capslock/brightness") == "auto"
+
+
+@pytest.mark.parametrize("source", ["auto", "picamera2", "csi", "/dev/video0", "0", "rtsp://10.0.0.1/door"])
+def test_a_live_camera_never_falls_back_to_the_console(pc: Path, source: str) -> None:
+    assert _driver(pc, source) == "auto"
+
+
+def test_one_live_camera_among_recordings_is_enough_to_need_pins(pc: Path) -> None:
+    settings = config.load(None, {"camera.sources": {"a": "doorway", "b": "picamera2"}})
+    assert drivers.output_settings(settings, 17, pc).driver == "auto"
+
+
+def test_a_board_never_falls_back_to_the_console(pc: Path) -> None:
+    (pc / "etc").mkdir()
+    (pc / "etc/nv_tegra_release").touch()
+    assert _driver(pc, "doorway") == "auto"
+    (pc / "etc/nv_tegra_release").unlink()
+    (pc / "proc/device-tree").mkdir(parents=True)
+    (pc / "proc/device-tree/model").write_text("Raspberry Pi 4 Model B Rev 1.5\0")
+    assert _driver(pc, "doorway") == "auto"
+
+
+def test_a_pc_with_pins_of_its_own_uses_them(pc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pc / "dev/gpiochip0").touch()
+    assert _driver(pc, "doorway", "PQ.05") == "auto"
+    # The number is a Raspberry Pi's, which the chip of a laptop's touchpad does not have.
+    assert _driver(pc, "doorway", 17) == "console"
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "pigpio")
+    assert _driver(pc, "doorway", 17) == "auto"

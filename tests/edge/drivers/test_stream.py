@@ -163,7 +163,7 @@ def test_a_server_that_hangs_is_a_stall_and_gives_no_old_picture(server: Server)
 
 def test_a_server_without_that_stream_is_reported(server: Server) -> None:
     address = server.address.replace("/door", "/window")
-    with pytest.raises(CameraError, match="the server answers, but gives no stream; check path, user and password"):
+    with pytest.raises(CameraError, match="the camera answers 404: the path is wrong"):
         StreamCamera(settings_of(address), address, time.monotonic)
 
 

@@ -69,6 +69,24 @@ def test_files_with_several_pictures_are_recognised(tmp_path: Path, suffix: str)
     assert {holds_more(two.read_bytes()[:end]) for end in range(64)} <= {False, True}
 
 
+@pytest.mark.parametrize("share", [0.35, 0.9, 0.999])
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpeg_that_is_cut_short_is_not_decoded(tmp_path: Path, share: float, progressive: int) -> None:
+    path = tmp_path / "a.jpg"
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, 4]
+    cv2.imwrite(str(path), texture(64, 64), options)
+    data = path.read_bytes()
+    assert read_bgr(path) is not None
+    path.write_bytes(data[: int(share * len(data))])
+    assert read_bgr(path) is None
+    # A thumbnail in front has an end of its own; bytes behind the end belong to no picture.
+    thumbnail = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
+    path.write_bytes(data[:2] + thumbnail + data[2 : int(share * len(data))])
+    assert read_bgr(path) is None
+    path.write_bytes(data[:2] + thumbnail + data[2:] + b"\xff\xda more")
+    assert read_bgr(path) is not None
+
+
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
     """Every call of a function of cv2, with its name."""
     for node in ast.walk(ast.parse(path.read_text())):

@@ -124,3 +124,19 @@ def test_a_damaged_or_missing_file_counts_for_nothing(tmp_path: Path, content: b
     assert read_status(tmp_path) is None
     (tmp_path / NAME).write_bytes(content)
     assert read_status(tmp_path) is None
+
+
+def test_a_hint_stays_while_the_health_changes_and_can_be_removed(tmp_path: Path) -> None:
+    live = LiveState(lambda: 0.0)
+    file = StatusFile(tmp_path, live)
+    listeners = Listeners([live, file])
+    listeners.on_settings(config.load())
+    file.set_hint("", "faces too small")
+    listeners.on_health(Health("", CameraState.STREAMING, 1.0))
+    status = read_status(tmp_path)
+    assert status is not None
+    assert (status.cameras[0].state, status.cameras[0].hint) == ("streaming", "faces too small")
+    file.set_hint("", "")
+    status = read_status(tmp_path)
+    assert status is not None
+    assert status.cameras[0].hint == ""

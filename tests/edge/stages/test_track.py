@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from edge import config
 from edge.config import Settings
-from edge.contracts import Face, Track
+from edge.contracts import Box, Face, Track
 from edge.stages.track import Tracker
 from tests.edge.parts import face
 
@@ -29,6 +30,10 @@ class Clock:
 @pytest.fixture
 def clock(settings: Settings) -> Clock:
     return Clock(settings)
+
+
+def tracker_of(**limits: int) -> Clock:
+    return Clock(config.load(None, {f"detect.{key}": value for key, value in limits.items()}))
 
 
 def ids(tracks: Sequence[Track]) -> list[int]:
@@ -308,9 +313,16 @@ def test_a_person_who_turns_back_behind_another_keeps_their_id(clock: Clock) -> 
     assert ids(clock.tick(face(310, width=60), face(180, width=60))) == [1, 2]
 
 
-def test_an_edge_too_narrow_for_a_match_keeps_the_id_once_it_is_a_face(clock: Clock) -> None:
+def test_an_edge_too_narrow_for_a_match_keeps_the_id_once_it_is_a_face() -> None:
+    clock = tracker_of(min_face_px=0)
     walk_behind(clock, hidden_ticks=11)
     assert ids(clock.tick(face(310, width=60), face(410, width=18))) == [1, 2, 3]
+    assert ids(clock.tick(face(310, width=60), face(415, width=30))) == [1, 2]
+
+
+def test_an_edge_below_the_minimum_keeps_the_id_once_it_is_a_face(clock: Clock) -> None:
+    walk_behind(clock, hidden_ticks=11)
+    assert ids(clock.tick(face(310, width=60), face(410, width=18))) == [1, 2]
     assert ids(clock.tick(face(310, width=60), face(415, width=30))) == [1, 2]
 
 
@@ -400,3 +412,37 @@ def test_a_person_at_the_edge_of_the_picture_has_not_left_it(settings: Settings)
     for step in range(20):
         half = face(625, width=30) if step % 3 else face(620, width=40)
         assert ids(tracker.update([half] if step % 4 != 3 else [], 0.1 * step, (640, 480))) == [1]
+
+
+def test_a_small_face_starts_no_track_until_it_has_grown() -> None:
+    clock = tracker_of(min_face_px=24)
+    assert [ids(clock.tick(face(100, width=width))) for width in (16, 20, 23.9, 24, 28)] == [[], [], [], [1], [1]]
+
+
+def test_a_face_that_wavers_around_the_minimum_stays_one_person() -> None:
+    clock = tracker_of(min_face_px=24)
+    clock.tick(face(100, width=24))
+    assert {tuple(ids(clock.tick(face(100, width=width)))) for width in (23, 25, 22, 24, 20, 23)} == {(1,)}
+
+
+def test_a_person_who_walks_far_away_is_no_longer_tracked() -> None:
+    clock = tracker_of(min_face_px=24)
+    tracks = [ids(clock.tick(face(100, width=width))) for width in (28, 25, 22, 20, 18, 16)]
+    assert tracks == [[1], [1], [1], [1], [], []]
+
+
+def test_a_face_beyond_the_maximum_is_not_tracked_and_0_allows_any_size() -> None:
+    clock = tracker_of(max_face_px=200)
+    assert ids(clock.tick(face(300, width=210))) == []
+    assert ids(clock.tick(face(300, width=190))) == [1]
+    assert ids(clock.tick(face(300, width=230))) == [1]
+    assert ids(clock.tick(face(300, width=260))) == []
+    assert ids(tracker_of(max_face_px=0).tick(face(300, width=600))) == [1]
+    assert ids(tracker_of(min_face_px=0).tick(face(300, width=4))) == [1]
+
+
+def test_a_face_that_turns_or_is_cut_by_the_border_is_not_taken_for_a_small_one() -> None:
+    clock = tracker_of(min_face_px=24)
+    clock.tick(Face(Box(0, 80, 40, 130), 0.9))
+    assert ids(clock.tick(Face(Box(0, 80, 22, 130), 0.9))) == [1]
+    assert ids(clock.tick(Face(Box(0, 80, 16, 130), 0.9))) == [1]

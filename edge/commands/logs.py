@@ -1,0 +1,124 @@
+"""The log of a command: lines on standard error, in which a line that repeats is counted instead of repeated."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+log = logging.getLogger(__name__)
+
+WINDOW_S = 60.0
+"""Time in which equal lines are counted together."""
+MAX_EQUAL = 3
+"""Number of equal lines that are printed in that time: a fault that comes back is news, a flood of it is not."""
+MAX_LINES = 200
+"""Number of different lines that are remembered, the newest."""
+
+
+@dataclass
+class _Seen:
+    since_s: float
+    count: int = 0
+
+
+class RepeatFilter(logging.Filter):
+    """Drops a line that was printed MAX_EQUAL times in a minute; the next one states how many were dropped."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: OrderedDict[tuple[int, str], _Seen] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to print the record."""
+        # With --verbose each line counts.
+        if record.levelno < logging.INFO:
+            return True
+        now_s, line = self._clock(), record.getMessage()
+        seen = self._seen.setdefault((record.levelno, line), _Seen(now_s))
+        self._seen.move_to_end((record.levelno, line))
+        if len(self._seen) > MAX_LINES:
+            self._seen.popitem(last=False)
+        dropped = max(0, seen.count - MAX_EQUAL)
+        if now_s - seen.since_s >= WINDOW_S:
+            if dropped:
+                record.msg, record.args = f"{line} ({dropped} more times in {now_s - seen.since_s:.0f} s)", ()
+            seen.since_s, seen.count = now_s, 0
+        seen.count += 1
+        return seen.count <= MAX_EQUAL
+
+
+@contextmanager
+def native_lines_counted() -> Iterator[None]:
+    """Log what libraries in C and C++ write to standard error: each kind of line once, and at the end how often.
+
+    A USB camera with stray bytes between its pictures makes libjpeg write a line for each of them, for years.
+    """
+    if not _is_stderr(sys.stderr):  # redirected in Python, as in tests
+        yield
+        return
+    python, reader, counts = sys.stderr, None, Counter[str]()
+    kept = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    try:
+        reading, writing = os.pipe()
+        # Native code may write while it holds Python's lock: what does not fit is lost, but nothing waits.
+        os.set_blocking(writing, False)
+        reader = threading.Thread(target=_read_lines, args=(reading, counts), name="stderr", daemon=True)
+        reader.start()
+        _use_stderr(kept)
+        os.dup2(writing, 2)
+        os.close(writing)
+        yield
+    finally:
+        # Ctrl-C may come at any line above.
+        os.dup2(kept.fileno(), 2)  # closes the last writing end, which ends the reader
+        _use_stderr(python)
+        kept.close()
+        if reader is not None:
+            reader.join(1.0)
+        for line, count in counts.items():
+            if count > 1:
+                log.warning("a library wrote %d lines like: %s", count, line)
+
+
+def _is_stderr(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _use_stderr(new: TextIO) -> None:
+    """Make ``new`` Python's standard error, also for the log."""
+    old, sys.stderr = sys.stderr, new
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is old:
+            handler.setStream(new)
+
+
+def _read_lines(reading: int, counts: Counter[str]) -> None:
+    with os.fdopen(reading, errors="replace") as lines:
+        for line in map(str.strip, lines):
+            # Numbers differ from line to line: addresses, counts, positions.
+            kind = re.sub(r"0x[0-9a-f]+|\d+", "N", line)
+            if not kind or (len(counts) >= MAX_LINES and kind not in counts):
+                continue
+            counts[kind] += 1
+            if counts[kind] == 1:
+                log.warning("a library reports: %s", line)
+
+
+def start() -> None:
+    """Write the log to standard error: standard output is for results, a log line in it would break CSV and JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatFilter())
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])

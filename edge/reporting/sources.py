@@ -1,0 +1,127 @@
+"""What the first frames say of a camera: size and rate in the log, and a hint if every face is too small.
+
+Both are what a user needs to see once after mounting a camera, and neither changes what fmd does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from edge import addresses, config
+from edge.config import CameraSettings, Settings
+from edge.contracts import Box, Delivery, Frame, Step
+from edge.reporting.listener import Listener
+
+log = logging.getLogger(__name__)
+
+MEASURED_S = 2.0
+"""Time over which the rate is measured. Drivers report the rate they were asked for, not the one that they give."""
+HINT_DETECTIONS = 50
+"""Detections of small moving faces, with no person tracked in between, that make a hint: two or three people who pass
+far away. A person who walks up to the door is small in about 20 detections."""
+MIN_MOVE = 0.25
+"""Distance in face widths from which a face has moved. A poster on the wall stays, and is no badly mounted camera."""
+
+
+class SourceLog(Listener):
+    """Logs device, size and measured rate of every live camera once."""
+
+    def __init__(self) -> None:
+        self._cameras: dict[str, CameraSettings] = {}
+        self._waiting: set[str] = set()
+        self._first: dict[str, Frame] = {}
+        self._newest: dict[str, int] = {}
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin with the cameras of these settings; the ones that stay the same were logged before."""
+        cameras = config.cameras(settings.camera)
+        changed = {name for name, camera in cameras.items() if self._cameras.get(name) != camera}
+        self._waiting = (self._waiting | changed) & cameras.keys()
+        self._cameras, self._first, self._newest = cameras, {}, {}
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Measure the rate until it is logged. A recording has none of its own."""
+        if step.camera not in self._waiting or delivery.late_s is None:
+            return
+        if step.frame.index <= self._newest.get(step.camera, -1):  # opened again: it counts from 0
+            self._first.pop(step.camera)
+        self._newest[step.camera] = step.frame.index
+        first = self._first.setdefault(step.camera, step.frame)
+        frames, seconds = step.frame.index - first.index, step.frame.captured_s - first.captured_s
+        if seconds >= MEASURED_S:
+            height, width = step.frame.image.shape[:2]
+            camera = self._cameras[step.camera]
+            log.info(
+                "camera%s is %s: %d x %d, %.1f frames per second (requested: %d x %d, %g)",
+                step.camera and f" {step.camera}",
+                addresses.redacted(camera.source),
+                width,
+                height,
+                frames / seconds,
+                camera.width,
+                camera.height,
+                camera.fps,
+            )
+            self._waiting.discard(step.camera)
+            del self._first[step.camera]
+
+
+class FaceSizeMonitor(Listener):
+    """Hints that a camera is too far away: people pass, and the faces of all are below ``detect.min_face_px``.
+
+    The hint is logged once. ``report`` gets the camera's name and the hint, and an empty text once a person is tracked.
+    """
+
+    def __init__(self, report: Callable[[str, str], object]) -> None:
+        self._report, self._detect = report, config.load().detect
+        self._counts: dict[str, int] = {}
+        self._last: dict[str, Box] = {}
+        self._hinted: set[str] = set()
+        self._logged = False
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin again: cameras, their place and the limit may be other ones."""
+        self._detect = settings.detect
+        self._counts, self._last, self._hinted = {}, {}, set()
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Count small faces that move; a tracked person ends the count."""
+        if step.tracks:
+            self._clear(step.camera)
+        elif small := self._small(step):
+            last = self._last.get(step.camera)
+            self._last[step.camera] = small
+            if last is not None and _moved(last, small):
+                self._count(step.camera)
+
+    def _small(self, step: Step) -> Box | None:
+        """Return the box of the best face if it is too small, None if there is none or a larger one."""
+        sure = [face.box for face in step.faces if face.score >= self._detect.start_score]
+        return sure[0] if sure and max(box.width for box in sure) < self._detect.min_face_px else None
+
+    def _count(self, camera: str) -> None:
+        self._counts[camera] = self._counts.get(camera, 0) + 1
+        if self._counts[camera] < HINT_DETECTIONS or camera in self._hinted:
+            return
+        self._hinted.add(camera)
+        hint = (
+            f"faces too small: all are narrower than detect.min_face_px ({self._detect.min_face_px} pixels), so no one "
+            "is judged; mount it closer, or increase camera.width and camera.height (docs/mounting.md)"
+        )
+        if not self._logged:
+            log.warning("camera%s: %s", camera and f" {camera}", hint)
+        self._logged = True
+        self._report(camera, hint)
+
+    def _clear(self, camera: str) -> None:
+        self._counts.pop(camera, None)
+        self._last.pop(camera, None)
+        if camera in self._hinted:
+            self._hinted.discard(camera)
+            self._report(camera, "")
+
+
+def _moved(before: Box, now: Box) -> bool:
+    (x, y), (before_x, before_y) = now.centre, before.centre
+    return max(abs(x - before_x), abs(y - before_y)) > MIN_MOVE * now.width

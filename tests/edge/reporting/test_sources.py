@@ -1,0 +1,120 @@
+"""What the first frames of a camera say: its size and rate, and faces that are all too small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from edge import config
+from edge.contracts import Delivery, Face, Signal, Step, Track
+from edge.reporting.sources import HINT_DETECTIONS, FaceSizeMonitor, SourceLog
+from tests.edge.parts import face, frame_of, texture
+
+LIVE = Delivery(0, 0.01)
+PICTURE = texture(48, 64)
+
+
+def step_of(index: int, at_s: float, camera: str = "", faces: Sequence[Face] = (), tracked: bool = False) -> Step:
+    tracks = tuple(Track(1, one.box, one.score, 0.0, at_s, 0) for one in faces) if tracked else ()
+    frame = frame_of(PICTURE, at_s, index)
+    return Step(frame, True, True, tuple(faces), tracks, {}, (), (), Signal.RUNNING, {}, camera)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture(autouse=True)
+def _logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "edge")
+
+
+def test_a_live_camera_gets_one_line_with_its_measured_rate(caplog: pytest.LogCaptureFixture) -> None:
+    log = SourceLog()
+    log.on_settings(config.load(None, {"camera.source": "rtsp://me:secret@10.0.0.1/door"}))
+    # Every second frame was outdated before its turn: the camera gave it all the same.
+    for k in range(60):
+        log.on_step(step_of(2 * k, 100 + k / 6), LIVE)
+    assert lines(caplog) == [
+        "camera is rtsp://***@10.0.0.1/door: 64 x 48, 12.0 frames per second (requested: 640 x 480, 15)"
+    ]
+
+
+def test_a_recording_gets_none(caplog: pytest.LogCaptureFixture) -> None:
+    log = SourceLog()
+    log.on_settings(config.load())
+    for k in range(60):
+        log.on_step(step_of(k, k / 15), Delivery())
+    assert lines(caplog) == []
+
+
+def test_each_camera_gets_its_line_and_a_reload_repeats_none(caplog: pytest.LogCaptureFixture) -> None:
+    log = SourceLog()
+    two = config.load(None, {"camera.sources": {"in": "/dev/video0", "out": "/dev/video2"}})
+    for _ in range(2):
+        log.on_settings(two)
+        for k in range(60):
+            for camera in ("in", "out"):
+                log.on_step(step_of(k, k / 10, camera), LIVE)
+    assert [line.partition(":")[0] for line in lines(caplog)] == [
+        "camera in is /dev/video0",
+        "camera out is /dev/video2",
+    ]
+
+
+def test_a_camera_that_is_opened_again_is_measured_again(caplog: pytest.LogCaptureFixture) -> None:
+    log = SourceLog()
+    log.on_settings(config.load(None, {"camera.source": "/dev/video0"}))
+    for k in range(10):
+        log.on_step(step_of(k, k / 10), LIVE)
+    for k in range(30):
+        log.on_step(step_of(k, 50 + k / 10), LIVE)
+    assert [line.partition(" frames")[0] for line in lines(caplog)] == ["camera is /dev/video0: 64 x 48, 10.0"]
+
+
+class Passing:
+    """A monitor and people who pass its camera, 10 detections a second."""
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[str, str]] = []
+        self.monitor = FaceSizeMonitor(lambda camera, hint: self.hints.append((camera, hint)))
+        self.monitor.on_settings(config.load())
+        self.index = 0
+
+    def pass_by(self, detections: int, width: float = 15.0, step: float = 10.0, score: float = 0.9) -> None:
+        for _ in range(detections):
+            self.index += 1
+            faces = [face(self.index % 60 * step, width=width, score=score)]
+            tracked = width >= 24 and score >= 0.25
+            self.monitor.on_step(step_of(self.index, self.index / 10, "door", faces, tracked), LIVE)
+
+
+def test_people_who_are_all_too_small_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    passing = Passing()
+    passing.pass_by(3 * HINT_DETECTIONS)
+    ((camera, hint),) = passing.hints
+    assert camera == "door"
+    assert hint.startswith("faces too small: all are narrower than detect.min_face_px (24 pixels)")
+    assert lines(caplog) == [f"camera door: {hint}"]
+
+
+def test_a_person_who_is_tracked_ends_the_hint_and_the_count(caplog: pytest.LogCaptureFixture) -> None:
+    passing = Passing()
+    passing.pass_by(HINT_DETECTIONS - 5)
+    passing.pass_by(1, width=40)
+    passing.pass_by(HINT_DETECTIONS - 5)
+    assert passing.hints == []
+    passing.pass_by(10)
+    passing.pass_by(1, width=40)
+    assert [bool(hint) for _, hint in passing.hints] == [True, False]
+    passing.pass_by(2 * HINT_DETECTIONS)
+    assert [bool(hint) for _, hint in passing.hints] == [True, False, True]
+    assert len(lines(caplog)) == 1
+
+
+@pytest.mark.parametrize("why", [{"step": 0.0}, {"score": 0.2}, {"step": 1.0}])
+def test_a_poster_and_a_doubtful_face_are_no_people_who_pass(why: dict[str, float]) -> None:
+    passing = Passing()
+    passing.pass_by(3 * HINT_DETECTIONS, **why)
+    assert passing.hints == []
