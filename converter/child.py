@@ -37,7 +37,7 @@ TASKS = {
 
 :func:`run` also takes ``module:function`` itself, for users of this module outside the converter."""
 
-log = logging.getLogger("fmd.converter.child")
+log = logging.getLogger(__name__)
 
 Request = Mapping[str, Any]
 Work = Callable[[Request, Path, ProgressLine], dict[str, Any]]

@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
     arguments.isolated = isolated
     if arguments.verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-        logging.getLogger("fmd").setLevel(logging.DEBUG)
+        # Only fmd's own lines: TensorFlow has hundreds of this level.
+        for package in ("converter", "edge"):
+            logging.getLogger(package).setLevel(logging.DEBUG)
     commands: list[str] = []
     code = exit_code_of(lambda: _run(arguments, commands))
     for line in commands:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from edge.commands.main import version_line
+from edge.commands.main import print_help, version_line
+from edge.commands.parsing import Parser
 from edge.errors import exit_code_of
 from training.commands import (
     average,
@@ -65,17 +66,20 @@ COMMANDS: Mapping[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    declared = parser()
+    arguments = declared.parse_args(argv)
+    if arguments.subcommand is None:
+        return print_help(declared)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return exit_code_of(lambda: COMMANDS[arguments.subcommand].run(arguments))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of all commands."""
-    made = argparse.ArgumentParser(prog="fmd-train", description=__doc__)
+    made = Parser(prog="fmd-train", description=__doc__)
     made.add_argument("--version", action="version", version=version_line("fmd-train"))
     # Not "command": card has an option of that name.
-    commands = made.add_subparsers(required=True, metavar="COMMAND", dest="subcommand")
+    commands = made.add_subparsers(metavar="COMMAND", dest="subcommand")
     for name, command in COMMANDS.items():
         command.add_options(commands.add_parser(name, help=command.HELP, description=command.HELP))
     return made

@@ -25,7 +25,7 @@ from typing import Any
 
 from edge import board
 from edge.config import MqttSettings, Settings, door_name
-from edge.contracts import ConfiguredPublisher, Message, MessageKind
+from edge.contracts import CameraState, ConfiguredPublisher, Message, MessageKind, Signal
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
 from edge.errors import PublishError, SettingsError
@@ -46,6 +46,8 @@ REFUSED = "the broker refuses"
 BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 """Files that identify a board. The serial number comes first: copies of a card share the machine id."""
 RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
+FORMER_TOPICS = ("figures",)
+"""Topics that earlier versions retained: the broker would keep their last message for ever."""
 
 
 def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
@@ -174,7 +176,7 @@ class MqttPublisher:
         topics = {topic}
         if topic.startswith(f"{self._base}/"):
             kind, _, camera = topic.removeprefix(f"{self._base}/").partition("/")
-            if kind not in ("state", "health", "picture"):
+            if kind not in ("state", "health", "picture", *FORMER_TOPICS):
                 return
             if camera not in self._cameras:
                 topics |= self._entities(camera)
@@ -249,7 +251,10 @@ def board_id(root: Path = Path("/")) -> str:
 
 Entities = dict[str, dict[str, Any]]
 """Home Assistant's entities by component and object id, as in ``binary_sensor/alarm``, or by discovery topic."""
-ALARM = "{{ 'ON' if value_json.state in ('no_mask', 'incorrect_mask') else 'OFF' }}"
+ALARMING = tuple(signal.state for signal in sorted(Signal, reverse=True) if signal.alarming)
+ALARM = f"{{{{ 'ON' if value_json.state in {ALARMING} else 'OFF' }}}}"
+PROBLEM = f"{{{{ 'OFF' if value_json.state == '{CameraState.STREAMING.value}' else 'ON' }}}}"
+"""Templates of Home Assistant (Jinja): a problem is a camera that gives no pictures."""
 
 
 def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> Entities:
@@ -290,7 +295,7 @@ def _of_camera(base: str, camera: str, pictures: bool) -> Entities:
             "name": "Camera blind",
             "device_class": "problem",
             "state_topic": health,
-            "value_template": "{{ 'OFF' if value_json.state == 'streaming' else 'ON' }}",
+            "value_template": PROBLEM,
             "json_attributes_topic": health,
         },
         "sensor/state": {**state, "name": "State", "value_template": "{{ value_json.state }}"},

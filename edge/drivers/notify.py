@@ -19,7 +19,7 @@ import msgspec
 
 from edge import state_file
 from edge.config import NotifySettings, Settings, door_name
-from edge.contracts import ConfiguredPublisher, Message, MessageKind, Outcome, Signal
+from edge.contracts import CameraState, ConfiguredPublisher, Message, MessageKind, Outcome, Signal
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
 from edge.errors import PublishError, SettingsError
@@ -181,7 +181,9 @@ def event_of(message: Message) -> str:
     """Return the key of EVENTS that a message belongs to, or an empty string."""
     values = message.values
     if message.kind is MessageKind.HEALTH:
-        return {"streaming": "recovered", "starting": ""}.get(str(values["state"]), "blind")
+        return {CameraState.STREAMING.value: "recovered", CameraState.STARTING.value: ""}.get(
+            str(values["state"]), "blind"
+        )
     if values["change"] == "left":
         return ""
     signal = Signal[str(values["signal"]).upper()]

@@ -25,6 +25,19 @@ def test_help_needs_neither_tensorflow_nor_matplotlib() -> None:
     assert "evaluate" in done.stdout
 
 
+def test_without_a_command_the_help_names_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([]) == EXIT_USAGE
+    printed = capsys.readouterr().out
+    assert [name for name in main.COMMANDS if name not in printed] == []
+
+
+def test_a_typing_error_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main(["clasifier"])
+    assert ended.value.code == EXIT_USAGE
+    assert "did you mean classifier?" in capsys.readouterr().err
+
+
 def test_measuring_needs_no_tensorflow() -> None:
     program = (
         "import sys\nfrom training import bench, card, evaluate, teacher, tracking\n"

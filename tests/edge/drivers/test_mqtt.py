@@ -381,6 +381,7 @@ def test_a_restart_leaves_only_topics_of_the_present_settings_retained(
         subscriber = Subscriber(broker.port)
         subscriber.publish("fmd/others/state", "of another door", retain=True)
         subscriber.publish("fmd/again/note/out", "of somebody else", retain=True)
+        subscriber.publish("fmd/again/figures", "of an earlier version", retain=True)
         kept.append([a_run(broker.port, subscriber, **run) for run in runs])
         subscriber.close()
         broker.stop()
@@ -388,6 +389,7 @@ def test_a_restart_leaves_only_topics_of_the_present_settings_retained(
     assert second == alone
     assert first - second, "the first run left nothing that the second one does not feed"
     assert {"fmd/others/state", "fmd/again/note/out"} < second
+    assert "fmd/again/figures" not in second
 
 
 @needs_broker
