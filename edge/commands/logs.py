@@ -82,9 +82,9 @@ def native_lines_counted() -> Iterator[None]:
         # Ctrl-C may come at any line above.
         os.dup2(kept.fileno(), 2)  # closes the last writing end, which ends the reader
         _use_stderr(python)
-        kept.close()
         if reader is not None:
             reader.join(1.0)
+        kept.close()
         for line, count in counts.items():
             if count > 1:
                 log.warning("a library wrote %d lines like: %s", count, line)
