@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from converter.calibrate import Calibration, Entry, Fit, Pictures, divide, gather, list_entries
+from converter.evidence import composed
 from converter.job import in_words_of
 from converter.noise import ProgressLine
 from edge.contracts import Box
@@ -57,7 +58,7 @@ def test_pictures_whose_names_are_not_utf_8_are_read_and_named_escaped(tmp_path:
             path.parent.mkdir(exist_ok=True)
             write_rgb(path, texture(40, 40, seed))
     (tmp_path / "with_mask" / os.fsdecode(b"\xfc.png")).write_bytes(b"no picture")
-    found = gather(tmp_path, Fit(32, 32, False, 0.2), 4, 3, 1, ProgressLine(None))
+    found = gather(tmp_path, Fit(32, 32, False, 0.2), 4, 3, 1, ProgressLine(None), composed)
     names = [name for name in (*found.fit.names, *found.proof.names) if "T" in Path(name).name]
     assert sorted(Path(name).name for name in names) == sorted(2 * [rf"T\udcfcr{i}.png" for i in range(3)])
     assert found.notes[0].encode().endswith(rb"with_mask/\udcfc.png")
