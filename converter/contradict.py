@@ -107,7 +107,7 @@ def _compliant_fault(source: Source, best: Ranked, labels: Labels, options: Opti
         return ""
     better = command(source.path, options, labels_words(names), f"--compliant {shlex.quote(masked)}")
     return (
-        f"faces without a mask get the label {bare}, which is said to be compliant, and faces with a mask get "
+        f"faces without a mask get the label {bare}, which counts as compliant, and faces with a mask get "
         f"{masked}; type: {better}"
     )
 
