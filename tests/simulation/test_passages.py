@@ -154,7 +154,7 @@ def test_cards_are_cut_around_the_face_alone() -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_220_passages_of_the_test_split() -> None:
-    """Goal: alarms per violation 1, flips 0. Measured: right 0.919, alarms 1.016, flips 0.008, 2 for no person."""
+    """Goal: alarms per violation 1, flips 0. Measured: right 0.923, alarms 1.016, flips 0.008, 2 for no person."""
     results, spurious = run_passages(list(passages_of(cutouts_of(BOXES, "test"), 220)), config.load())
     table = summary(results)
     raised = [result.alarms for result in results if result.person.violates and result.alarms]

@@ -122,7 +122,6 @@ def test_what_cannot_be_done_is_one_line(
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["detector", "--out", "x", "--epochs", "0"],
         ["detector", "--out", "x", "--learning-rate", "nan"],
         ["classifier", "--out", "x", "--size", "16"],
