@@ -13,7 +13,7 @@ from edge.contracts import PICTURE_SUFFIXES, Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 from edge.files import printable
-from edge.inference.picture_file import holds_more, read_bgr
+from edge.inference.picture_file import decode_bgr, holds_more
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,8 @@ class Folder:
         if self._index >= len(self.paths) and not self._loop:
             return None
         path = self.paths[self._index % len(self.paths)]
-        frame = read_picture(path, self._index / self._fps, self._index)
-        if self._index < len(self.paths):  # in the first round only
-            report_animation(path)
+        first_round = self._index < len(self.paths)
+        frame = read_picture(path, self._index / self._fps, self._index, report_animation=first_round)
         self._index += 1
         return frame
 
@@ -67,10 +66,14 @@ class Folder:
         """Do nothing: no file stays open."""
 
 
-def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
-    """Return a picture file as a frame. Raises CameraError if OpenCV cannot read it."""
+def read_picture(path: Path, captured_s: float = 0.0, index: int = 0, report_animation: bool = False) -> Frame:
+    """Return a picture file as a frame. Raises CameraError if OpenCV cannot read it.
+
+    Animations and faxes hold several pictures, of which only the first one is read; ``report_animation`` logs that.
+    """
     try:
-        image = read_bgr(path)
+        data = path.read_bytes()
+        image = decode_bgr(data)
     except OSError as error:
         raise CameraError(f"{path}: {error.strerror}") from error
     except cv2.error as error:  # larger than OpenCV's limit, or than the free memory
@@ -79,10 +82,6 @@ def read_picture(path: Path, captured_s: float = 0.0, index: int = 0) -> Frame:
         raise CameraError(
             f"{path}: not a picture that OpenCV can read: empty, cut short, damaged, or of an unknown format"
         )
-    return frame_of_bgr(image, captured_s, index)
-
-
-def report_animation(path: Path) -> None:
-    """Log if a picture file holds several pictures, as animations and faxes do: only the first one is read."""
-    if holds_more(path.read_bytes()):
+    if report_animation and holds_more(data):
         log.warning("%s: holds several pictures; only the first one is evaluated", path)
+    return frame_of_bgr(image, captured_s, index)

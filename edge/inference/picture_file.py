@@ -17,12 +17,16 @@ END_OF_IMAGE = b"\xff\xd9"
 
 
 def read_bgr(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image | None:
-    """Return a picture file as (H, W, 3) uint8 B, G, R, or as ``flags`` ask; None where OpenCV cannot decode it.
+    """Return a picture file, decoded by :func:`decode_bgr`. Raises OSError if the file cannot be read."""
+    return decode_bgr(path.read_bytes(), flags)
 
-    A JPEG that is cut short is not decoded: libjpeg fills the rest with grey, in which a face has half a mask. Raises
-    OSError if the file cannot be read, and cv2.error for a picture beyond OpenCV's limit or the free memory.
+
+def decode_bgr(data: bytes, flags: int = cv2.IMREAD_COLOR) -> Image | None:
+    """Return the content of a picture file as (H, W, 3) uint8 B, G, R, or as ``flags`` ask.
+
+    Returns None where OpenCV cannot decode it, and for a JPEG that is cut short: libjpeg fills the rest with grey, in
+    which a face has half a mask. Raises cv2.error for a picture beyond OpenCV's limit or the free memory.
     """
-    data = path.read_bytes()
     if not data or is_cut_jpeg(data):
         return None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -44,7 +48,7 @@ def is_cut_jpeg(data: bytes) -> bool:
 
 
 def holds_more(data: bytes) -> bool:
-    """Return whether the content of a picture file holds further pictures, which :func:`read_bgr` does not read."""
+    """Return whether the content of a picture file holds further pictures, which :func:`decode_bgr` does not return."""
     if data.startswith(b"\x89PNG"):
         return b"acTL" in data[: data.find(b"IDAT")]
     if data.startswith(b"GIF8"):

@@ -149,23 +149,20 @@ def _picture_of(source: Path) -> Frame | None:
     if source.suffix.lower() not in PICTURE_SUFFIXES and source.stat().st_size > MAX_PICTURE:
         return None
     try:
-        frame = folder.read_picture(source)
+        return folder.read_picture(source, report_animation=True)
     except CameraError:
         if source.suffix.lower() in PICTURE_SUFFIXES:
             raise
         return None
-    folder.report_animation(source)
-    return frame
 
 
 def _pictures_of(paths: Sequence[Path], on_unreadable: Callable[[CameraError], None]) -> Iterator[tuple[str, Frame]]:
     for path in paths:
         try:
-            frame = folder.read_picture(path)
+            frame = folder.read_picture(path, report_animation=True)
         except CameraError as error:
             on_unreadable(error)
         else:
-            folder.report_animation(path)
             yield path.name, frame
 
 
