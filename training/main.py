@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from edge.commands.main import print_help, version_line
-from edge.commands.parsing import Parser
+from edge.commands.main import version_line
+from edge.commands.parsing import Parser, print_help
 from edge.errors import exit_code_of
 from training.commands import (
     average,

@@ -102,7 +102,7 @@ def settings(probe: Probe, loaded: dict[str, Any]) -> Iterator[Finding]:
     if ran.code != 0:
         yield fail("settings", software.how_it_ended(ran), "correct the setting that the message names")
         return
-    loaded.update(devices.decoded(ran))
+    loaded.update(ran.decoded())
     watched = ", ".join(one["source"] for one in loaded["cameras"])
     yield ok("settings", f"camera {watched}, outputs by {loaded['settings']['alert']['driver']}")
 
@@ -141,7 +141,7 @@ def models(probe: Probe, loaded: Loaded) -> Iterator[Finding]:
         fix = "fix the findings about libraries, or: pip install --force-reinstall ai-edge-litert"
         yield fail("models", software.how_it_ended(ran), fix)
         return
-    found = devices.decoded(ran)
+    found = ran.decoded()
     for task, model in found.items():
         yield ok("models", f"{task}: golden inputs match on {model['runtime']}, {model['ms']:.1f} ms")
     every_s = loaded["settings"]["detect"].get("every_s", 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.metadata
 import io
@@ -14,8 +13,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from edge.commands import common, logs, parsing
-from edge.commands.parsing import Parser
-from edge.errors import EXIT_USAGE, RuntimeMissingError, exit_code_of
+from edge.commands.parsing import Parser, print_help
+from edge.errors import RuntimeMissingError, exit_code_of
 
 
 class Command(NamedTuple):
@@ -83,16 +82,6 @@ def _run(words: Sequence[str]) -> int:
     except ImportError as error:
         raise RuntimeMissingError(f"{error}; fmd's own libraries are missing or damaged: install it again") from error
     return code
-
-
-def print_help(parser: argparse.ArgumentParser) -> int:
-    """Print the help where no command was typed, and return the exit code of wrong usage.
-
-    As git does: the help is on standard output, for a pager, and the code is an error, as a script whose variable is
-    empty must not continue as if its command had run.
-    """
-    parser.print_help()
-    return EXIT_USAGE
 
 
 def make_parser() -> Parser:

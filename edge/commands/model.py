@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge import paths
 from edge.commands import common
-from edge.commands.parsing import number
-from edge.errors import EXIT_OK, EXIT_USAGE, FmdError
+from edge.commands.parsing import number, print_help
+from edge.errors import EXIT_OK, FmdError
 from edge.paths import TASKS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     rollback.add_argument(
         "task", choices=TASKS, nargs="?", default="classifier", help="which model (default: classifier)"
     )
-    parser.set_defaults(print_help=parser.print_help)
+    parser.set_defaults(model_parser=parser)
 
 
 def _add_subcommand(what: argparse._SubParsersAction[Any], name: str, sentence: str) -> argparse.ArgumentParser:
@@ -65,8 +65,7 @@ def _add_subcommand(what: argparse._SubParsersAction[Any], name: str, sentence: 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand; print the help where there is none."""
     if arguments.what is None:
-        arguments.print_help()
-        return EXIT_USAGE
+        return print_help(arguments.model_parser)
     from edge.commands import model_install
     from edge.service.model_store import ModelStore
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edge.errors import EXIT_KNOWN, RuntimeMissingError, naming_stdout
+from edge.errors import EXIT_KNOWN, EXIT_USAGE, RuntimeMissingError, naming_stdout
 
 SHELLS = ("bash", "zsh")
 """Shells for which ``--print-completion`` prints a script."""
@@ -61,6 +61,16 @@ class Parser(argparse.ArgumentParser):
         declare, self._declare = self._declare, None
         if declare is not None:
             declare(self)
+
+
+def print_help(parser: argparse.ArgumentParser) -> int:
+    """Print the help where no command was typed, and return the exit code of wrong usage.
+
+    As git does: the help is on standard output, for a pager, and the code is an error, as a script whose variable is
+    empty must not continue as if its command had run.
+    """
+    parser.print_help()
+    return EXIT_USAGE
 
 
 def number(most: float, unit: str) -> Callable[[str], float]:

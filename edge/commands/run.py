@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
 EXAMPLES = """\
 SIGTERM and Ctrl-C switch all outputs off and end the run. SIGHUP (systemctl
 reload fmd) reads the settings again.
@@ -49,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
+    from edge import drivers
     from edge.record import events
     from edge.reporting import console, reporter, sources
     from edge.reporting.status_file import StatusFile
@@ -76,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
         try:
             # A missing clip is reported here, before outputs are opened that this machine may not have.
-            printer = console.DecisionPrinter(time.time if _is_live(settings) else None)
+            live = drivers.all_live(settings)
+            printer = console.DecisionPrinter(time.time if live else None)
             # The console comes first: what a slow disk behind it holds up is at most its own line.
             status = StatusFile(paths.runtime_folder(), reporting.live)
             listeners: list[Listener] = [printer, counts, reporting, status]
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.timings:
                 listeners.append(timings)
             if arguments.annotate:
-                listeners.append(_open_video(stack, settings, arguments))
+                listeners.append(_open_video(stack, settings, arguments, live))
             stopped_by = service.run(settings, listeners, reread=reread)
         except FmdError as error:
             note("failed", events.Failure(str(error)))
@@ -104,13 +105,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return common.load_settings(arguments, **over)
 
 
-def _is_live(settings: Settings) -> bool:
-    """Return whether the frames' times are those of a clock; recordings have their own."""
-    from edge import config, drivers
-
-    return all(map(drivers.is_live, config.cameras(settings.camera).values()))
-
-
 def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     """Return the settings as they are now, for a reload, and warn of changes that a reload does not reach."""
     from edge.reporting import reporter
@@ -123,7 +117,7 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     return settings
 
 
-def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace) -> Listener:
+def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace, live: bool) -> Listener:
     """Open the video of ``--annotate``, one file per camera, and return the listener that writes it."""
     from edge import config
     from edge.reporting import annotate
@@ -135,5 +129,5 @@ def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namesp
     for file in files.values():
         common.check_spares("--annotate", file, *common.files_read(arguments, settings))
     # A clip's frames are evenly apart; a live camera's video needs the settings' rate to keep real time.
-    fps = settings.camera.fps if _is_live(settings) else None
+    fps = settings.camera.fps if live else None
     return stack.enter_context(annotate.StepVideos(files, fps, arguments.show_faces))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,6 @@ RIBBON = (
 USB = "a USB camera: plug it in, and find it with: v4l2-ctl --list-devices"
 CSI = "a camera on a Jetson's ribbon cable: seat the cable; this often helps: sudo systemctl restart nvargus-daemon"
 NETWORK = "check the address, and that camera and network are up; a service needs fmd-network.conf"
-
 
 FIXES = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "csi": CSI, "stream": NETWORK}
 """Kind of camera (a key of the drivers' table, or "auto") -> fix."""
@@ -42,7 +40,7 @@ def cameras(facts: Facts, settings: Mapping[str, Any], probe: Callable[..., Ran]
             continue
         ran = probe("camera", "--camera", camera["name"])
         if ran.code == 0:
-            yield from _picture(who, decoded(ran))
+            yield from _picture(who, ran.decoded())
         else:
             text = f"{camera['name']}: {how_it_ended(ran)}" if camera["name"] else how_it_ended(ran)
             if camera["kind"] == "auto" and facts.is_pc:
@@ -50,11 +48,6 @@ def cameras(facts: Facts, settings: Mapping[str, Any], probe: Callable[..., Ran]
                 yield note("camera", "no camera found on this PC", "plug a webcam in, or: fmd run --source CLIP")
                 continue
             yield fail("camera", text, FIXES.get(camera["kind"], "fix what the message names"))
-
-
-def decoded(ran: Ran) -> dict[str, Any]:
-    """Return the JSON object that a probe printed last; libraries may have printed lines before it."""
-    return dict(json.loads(ran.out.splitlines()[-1]))
 
 
 def _video_device(facts: Facts, device: str, named: bool) -> Iterator[Finding]:
@@ -154,7 +147,7 @@ def outputs(probe: Callable[[str], Ran]) -> Iterator[Finding]:
     """Switch every output on for a moment; only the user can see and hear whether it works."""
     ran = probe("outputs")
     if ran.code == 0:
-        shown = ", ".join(decoded(ran)["shown"])
+        shown = ", ".join(ran.decoded()["shown"])
         yield ok("outputs", f"on for a moment each: {shown}; check that you saw and heard them")
     else:
         yield fail("outputs", how_it_ended(ran), "fix the findings about pins")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge import board
 
@@ -30,6 +32,10 @@ class Ran:
         """Return the last line of the output, which names the error."""
         lines = (self.err.strip() or self.out.strip()).splitlines()
         return lines[-1].strip() if lines else ""
+
+    def decoded(self) -> dict[str, Any]:
+        """Return the JSON object that a probe printed last; libraries may have printed lines before it."""
+        return dict(json.loads(self.out.splitlines()[-1]))
 
 
 def run_command(command: Sequence[str]) -> Ran:

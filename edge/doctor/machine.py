@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -195,7 +194,7 @@ def _camera_line(camera: Mapping[str, Any], watching: bool) -> str:
 def _status(probe: Callable[..., Ran]) -> Mapping[str, Any]:
     """Return the status that the running service reports, or nothing."""
     ran = probe("status")
-    return dict(json.loads(ran.out.splitlines()[-1])) if ran.code == 0 else {}
+    return ran.decoded() if ran.code == 0 else {}
 
 
 def is_watching(facts: Facts) -> bool:

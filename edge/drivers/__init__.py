@@ -123,6 +123,13 @@ def is_live(settings: CameraSettings) -> bool:
     return settings.live or settings.simulate != "" or driver is None or driver.live
 
 
+def all_live(settings: Settings) -> bool:
+    """Return whether every camera of the settings is live: then frames have the clock's time, else a recording's."""
+    from edge import config
+
+    return all(is_live(camera) for camera in config.cameras(settings.camera).values())
+
+
 def frozen_s(settings: CameraSettings) -> float:
     """Return for how long the source may repeat one picture before it counts as frozen, in seconds."""
     driver = CAMERAS.get(camera_kind(settings.source)[0])

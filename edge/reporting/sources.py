@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from edge import addresses, config
-from edge.config import CameraSettings, Settings
+from edge.config import CameraSettings, DetectSettings, Settings
 from edge.contracts import Box, Delivery, Frame, Step
 from edge.reporting.listener import Listener
 
@@ -74,7 +74,8 @@ class FaceSizeMonitor(Listener):
     """
 
     def __init__(self, report: Callable[[str, str], object]) -> None:
-        self._report, self._detect = report, config.load().detect
+        self._report = report
+        self._detect: DetectSettings  # of on_settings, which comes before any step
         self._counts: dict[str, int] = {}
         self._last: dict[str, Box] = {}
         self._hinted: set[str] = set()

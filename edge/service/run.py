@@ -180,11 +180,10 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
         return control.asked()
 
     with open_alert(settings, run.runtime.clock) as alert:
-        sources = config.cameras(settings.camera)
-        pipelines = {name: build(settings, alert, name) for name in sources}
+        pipelines = {name: build(settings, alert, name) for name in config.cameras(settings.camera)}
         # After outputs and models, so that listeners never hear of settings that cannot run.
         run.listeners.on_settings(settings)
-        if all(map(drivers.is_live, sources.values())):
+        if drivers.all_live(settings):
             cameras.watch(settings, pipelines, alert, run.runtime, run.listeners, notifier, stopped, patience_s)
         else:
             _play(settings, run, pipelines[""], notifier, stopped)

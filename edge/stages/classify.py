@@ -88,7 +88,7 @@ def quality_of(crop: Image, margin: float, face: Face, full: Box) -> float:
     surely = (face.score - DOUBTFUL_SCORE) / (SURE_SCORE - DOUBTFUL_SCORE)
     if min(inside, size, surely) <= 0:
         return 0.0
-        # The picture's border cuts off a face that touches it, even though the box ends there.
+    # The picture's border cuts off a face that touches it, even though the box ends there.
     touching = box.xmin < 1 or box.ymin < 1 or box.xmax >= full.xmax or box.ymax >= full.ymax
     quality = _share(surely) * _share(size) * max(0.1, _share(sharpness_of(crop, margin) / SHARP_VARIANCE)) * inside
     return quality * 0.5 if touching else quality
