@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from converter import draw
 from converter.noise import ProgressLine
-from converter.tables import IGNORE, read_boxes, read_split
+from converter.tables import IGNORE, decoded, read_boxes, read_split
 from edge.contracts import PICTURE_SUFFIXES, Box, Image
 from edge.errors import DataError
 from edge.files import native_name, printable
-from edge.inference.picture_file import read_bgr
 from edge.inference.resize import resized
 from edge.stages.classify import crop_face
 from edge.stages.detect import letterbox
@@ -161,13 +159,18 @@ def list_entries(source: Path, detector: bool) -> list[Entry]:
     elif source.is_dir():
         entries = _read_folder(source)
     else:
-        raise DataError(f"--calibration {source}: no such folder; give class folders, plain pictures or a boxes CSV")
+        raise no_calibration(source)
     if len(entries) < 2:
         raise DataError(
             f"--calibration {source}: holds {len(entries)} pictures ({', '.join(PICTURE_SUFFIXES)}), expected 2 "
             "or more, better 200"
         )
     return entries
+
+
+def no_calibration(source: Path) -> DataError:
+    """Error for a ``--calibration`` that names nothing to read."""
+    return DataError(f"--calibration {source}: no such folder; give class folders, plain pictures or a boxes CSV")
 
 
 def _read_folder(root: Path) -> list[Entry]:
@@ -229,32 +232,28 @@ def divide(
 
 def _balanced(entries: Sequence[Entry], count: int) -> list[Entry]:
     """The first ``count``, taking a class after the other for as long as each has some left."""
-    seen: dict[str, int] = {}
+    return [entries[i] for i in in_turn([entry.label for entry in entries])[:count]]
+
+
+def in_turn(labels: Sequence[str]) -> list[int]:
+    """Indices of ``labels``, a class after the other for as long as each has some left: every beginning is balanced."""
+    seen = Counter[str]()
     keyed = []
-    for i, entry in enumerate(entries):
-        seen[entry.label] = seen.get(entry.label, 0) + 1
-        keyed.append((seen[entry.label], i))
-    return [entries[i] for _, i in sorted(keyed)[:count]]
-
-
-def _decoded(path: Path) -> Image | None:
-    """RGB uint8 (height, width, 3) of a picture file; None where it cannot be read."""
-    try:
-        image = read_bgr(path)
-    except (OSError, cv2.error):  # OpenCV raises for headers that claim more than 2**30 pixels
-        return None
-    return None if image is None else np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+    for i, label in enumerate(labels):
+        seen[label] += 1
+        keyed.append((seen[label], i))
+    return [i for _, i in sorted(keyed)]
 
 
 def _read(entries: Sequence[Entry], fit: Fit, what: str, progress: ProgressLine, unreadable: list[Path]) -> Pictures:
     images, labels, names = [], [], []
     for i, entry in enumerate(entries):
         progress.count(what, i + 1, len(entries))
-        image = _decoded(entry.path)
+        image = decoded(entry.path)
         if image is None:
             unreadable.append(entry.path)
             continue
-        images.append(fit(image, entry.box))
+        images.append(fit(np.ascontiguousarray(image[:, :, ::-1], np.uint8), entry.box))
         labels.append(entry.label)
         names.append(printable(entry.path))
     stacked = np.stack(images) if images else np.empty((0, fit.height, fit.width, 3), np.uint8)

@@ -11,7 +11,7 @@ from converter.evidence import Evidence
 from converter.load import Source
 from converter.names import Labels, role_of
 from converter.options import CHECKS, Options, command, labels_words
-from converter.rank import RECOGNISES, RECOGNISES_COMPOSED, Ranked, behind, names_by
+from converter.rank import RECOGNISES, RECOGNISES_COMPOSED, Correct, Ranked, behind, names_by
 from edge.errors import FidelityError
 
 ORDER_MARGIN, SCALING_MARGIN = 0.1, 0.05
@@ -34,7 +34,9 @@ def check_meaning(
         return
     given = given_accuracy(best, evidence, labels.names)
     right = f"{given if given is not None else best.accuracy:.1%} of {len(best.got)} {evidence.brief} right"
-    recalls = ", ".join(f"{name} {_recall(best, evidence, name):.0%}" for name in sorted(set(evidence.classes)))
+    recalls = ", ".join(
+        f"{name} {_share_of(best.correct, evidence, name):.0%}" for name in sorted(set(evidence.classes))
+    )
     for name, found in (
         ("order", _order_fault(source, evidence, best, labels, options, given)),
         ("order", _compliant_fault(source, best, labels, options)),
@@ -54,10 +56,7 @@ def given_accuracy(ranked: Ranked, evidence: Evidence, names: Sequence[str]) -> 
     outputs = given_outputs(names, sorted(set(evidence.classes)))
     if len(outputs) < 2:
         return None
-    shares = []
-    for shown, output in outputs.items():
-        mine = [i for i, name in enumerate(evidence.classes[: len(ranked.got)]) if name == shown]
-        shares.append(float((ranked.got[mine] == output).mean()) if mine else 0.0)
+    shares = [_share_of(ranked.got == output, evidence, shown) for shown, output in outputs.items()]
     return float(np.mean(shares))
 
 
@@ -74,9 +73,10 @@ def given_outputs(names: Sequence[str], classes: Sequence[str]) -> dict[str, int
     return found
 
 
-def _recall(ranked: Ranked, evidence: Evidence, name: str) -> float:
-    mine = [i for i, shown in enumerate(evidence.classes[: len(ranked.correct)]) if shown == name]
-    return float(ranked.correct[mine].mean()) if mine else 0.0
+def _share_of(right: Correct, evidence: Evidence, name: str) -> float:
+    """Share of the pictures of a class that are ``right`` (n,), of the first n pictures; 0 where none is among them."""
+    mine = [i for i, shown in enumerate(evidence.classes[: len(right)]) if shown == name]
+    return float(right[mine].mean()) if mine else 0.0
 
 
 def _order_fault(

@@ -9,12 +9,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge.contracts import Image
+from edge.contracts import LABELS, WITH_MASK, WITHOUT_MASK, Image
 
 Rng = np.random.Generator
 Colour = tuple[int, int, int]
 
-KINDS = ("with_mask", "without_mask", "with_incorrect_mask")
 SKINS: tuple[Colour, ...] = ((244, 208, 177), (224, 172, 136), (198, 134, 92), (141, 85, 54), (92, 56, 38))
 MASKS: tuple[Colour, ...] = ((120, 190, 225), (240, 240, 240), (30, 30, 34), (130, 200, 170), (170, 40, 60))
 HAIR: tuple[Colour, ...] = ((30, 22, 18), (86, 54, 30), (180, 140, 80), (150, 150, 150))
@@ -25,7 +24,7 @@ def faces(height: int, width: int, count: int, seed: int) -> tuple[Image, tuple[
     rng = np.random.default_rng(seed)
     images, labels = [], []
     for i in range(count):
-        kind = KINDS[i % len(KINDS)]
+        kind = LABELS[i % len(LABELS)]
         image = backdrop(height, width, rng)
         side = min(height, width)
         centre = (width / 2 + rng.normal(0, 0.02) * side, height / 2 + rng.normal(0, 0.02) * side)
@@ -47,7 +46,7 @@ def scenes(height: int, width: int, count: int, seed: int) -> tuple[Image, tuple
             x = (k + 0.5 + rng.uniform(-0.15, 0.15)) * width / people
             centre = (x, float(rng.uniform(0.3, 0.6)) * height)
             body(image, centre, size, rng)
-            face(image, centre, size, KINDS[int(rng.integers(len(KINDS)))], rng)
+            face(image, centre, size, LABELS[int(rng.integers(len(LABELS)))], rng)
         images.append(_photographed(image, rng))
     return np.stack(images), ("",) * count
 
@@ -100,7 +99,7 @@ def body(image: Image, centre: tuple[float, float], size: float, rng: Rng) -> No
 
 
 def face(image: Image, centre: tuple[float, float], size: float, kind: str, rng: Rng) -> None:
-    """A face of height ``size`` pixels around ``centre`` (x, y), drawn into ``image``; ``kind`` is one of KINDS."""
+    """A face of height ``size`` pixels around ``centre`` (x, y), drawn into ``image``; ``kind`` is one of LABELS."""
     x, y = centre
     skin = _shaded(SKINS[int(rng.integers(len(SKINS)))], float(rng.uniform(0.85, 1.1)))
     hair = HAIR[int(rng.integers(len(HAIR)))]
@@ -112,7 +111,7 @@ def face(image: Image, centre: tuple[float, float], size: float, kind: str, rng:
     _ellipse(image, (x, y - 0.62 * half_height), (half_width * 0.95, half_height * 0.42), hair)
     _eyes(image, x, y, size, hair, rng)
     _nose_and_mouth(image, x, y, size, skin)
-    if kind != "without_mask":
+    if kind != WITHOUT_MASK:
         _mask(image, x, y, size, kind, rng)
 
 
@@ -136,7 +135,7 @@ def _nose_and_mouth(image: Image, x: float, y: float, size: float, skin: Colour)
 def _mask(image: Image, x: float, y: float, size: float, kind: str, rng: Rng) -> None:
     """Cloth from the bridge of the nose to under the chin; worn wrongly it starts under the nose."""
     cloth = MASKS[int(rng.integers(len(MASKS)))]
-    top = y + (0.02 if kind == "with_mask" else 0.19) * size
+    top = y + (0.02 if kind == WITH_MASK else 0.19) * size
     outline = np.array(
         [
             (x - 0.37 * size, top + 0.08 * size),

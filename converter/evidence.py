@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from converter import draw
-from converter.calibrate import Calibration, Fit, Pictures
+from converter.calibrate import Calibration, Fit, Pictures, in_turn
 from converter.names import role_of
 from converter.noise import quiet
-from edge.contracts import Box, Image
+from edge.contracts import LABELS, WITH_MASK, WITHOUT_MASK, Box, Image
 from edge.drivers import open_interpreter
 from edge.drivers.doorway import FACE_CENTRE, draw_mask, load_portrait
 from edge.errors import FmdError
@@ -47,7 +47,6 @@ CLOTHS: tuple[Cloth, ...] = (
 )
 FACE_HEIGHT = 150.0
 """Pixels from chin to hairline of the portrait."""
-KINDS = ("with_mask", "without_mask", "with_incorrect_mask")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +117,10 @@ def _joined(first: Pictures, second: Pictures) -> Pictures:
 
 def _balanced(images: Image, labels: Sequence[str]) -> tuple[Image, tuple[str, ...]] | None:
     """Labelled pictures, classes in turn so that every beginning is balanced; None where there are too few."""
-    by_class: dict[str, list[int]] = {}
-    for i, label in enumerate(labels):
-        if label:
-            by_class.setdefault(label, []).append(i)
-    enough = [found for found in by_class.values() if len(found) >= MIN_OF_CLASS]
+    enough = {label for label, count in Counter(filter(None, labels)).items() if count >= MIN_OF_CLASS}
     if len(enough) < 2:
         return None
-    turns = sorted((k, i) for found in enough for k, i in enumerate(found))
-    chosen = [i for _, i in turns]
+    chosen = [i for i in in_turn(labels) if labels[i] in enough]
     return images[chosen], tuple(labels[i] for i in chosen)
 
 
@@ -159,7 +153,7 @@ def composed(height: int, width: int, count: int, seed: int) -> tuple[Image, tup
     except FmdError:
         return draw.faces(height, width, count, seed)
     rng = np.random.default_rng(seed)
-    kinds = [KINDS[(0, 1, 0, 1, 2)[i % 5]] for i in range(count)]
+    kinds = [LABELS[(0, 1, 0, 1, 2)[i % 5]] for i in range(count)]
     worn = {(down, cloth): draw_mask(portrait, down, cloth) for down in (0, *DOWN) for cloth in CLOTHS}
     return np.stack([_view(portrait, worn, kind, height, width, rng) for kind in kinds]), tuple(kinds)
 
@@ -169,8 +163,8 @@ def _view(
 ) -> Image:
     """Return one crop. ``worn`` maps (pixels by which the mask is too low, its cloth) to the masked portrait."""
     picture = portrait
-    if kind != "without_mask":
-        down = 0 if kind == "with_mask" else DOWN[int(rng.integers(len(DOWN)))]
+    if kind != WITHOUT_MASK:
+        down = 0 if kind == WITH_MASK else DOWN[int(rng.integers(len(DOWN)))]
         picture = worn[down, CLOTHS[int(rng.integers(len(CLOTHS)))]]
     side = FACE_HEIGHT * float(rng.uniform(1.0, 1.9))
     scale_x, scale_y = width / side, height / side

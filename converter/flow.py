@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from converter import draw, golden, verify
-from converter.calibrate import Fit
+from converter.calibrate import Fit, no_calibration
 from converter.evidence import evidence_of
 from converter.explain import explain
 from converter.export_onnx import OnnxInterpreter, check_onnx, contract_of, to_onnx, with_contract
@@ -28,7 +28,7 @@ from converter.quantize import quantize
 from converter.results import Attempt, Conversion, Onnx
 from converter.write import check_target, write
 from edge.drivers import open_interpreter
-from edge.errors import ConversionError, DataError
+from edge.errors import ConversionError
 from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256
 from edge.stages.detect import STRIDES
 
@@ -120,9 +120,7 @@ def check(options: Options, target: Path) -> None:
     if np.isnan([getattr(options.gate, name) for name in options.gate.__slots__]).any():
         raise ConversionError(f"gate: got {options.gate}, expected numbers")
     if options.calibration and not options.calibration.exists():
-        raise DataError(
-            f"--calibration {options.calibration}: no such folder; give class folders, plain pictures or a boxes CSV"
-        )
+        raise no_calibration(options.calibration)
     check_target(target, options.force)
     if options.onnx:
         check_target(onnx_path(target), options.force)

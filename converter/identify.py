@@ -34,6 +34,7 @@ from converter.rank import (
     choice,
     is_stated,
     names_by,
+    needed,
     rank,
     relevant,
     same_scaling,
@@ -174,9 +175,9 @@ def _pixels(
     if options.pixels != "auto" and len(mine) == 1:
         return replace(mine[0].pixels, why=why_stated), mine[0]
     chosen, margin, left = choice(mine, every)
-    needed = RECOGNISES_COMPOSED if evidence.composed else RECOGNISES
-    if len(mine) > 1 and chosen.accuracy < needed:
-        if ranking[0] not in mine and ranking[0].accuracy >= needed and "scaling" not in options.accept:
+    least = needed(evidence)
+    if len(mine) > 1 and chosen.accuracy < least:
+        if ranking[0] not in mine and ranking[0].accuracy >= least and "scaling" not in options.accept:
             fault = scaling_fault(source, evidence, ranking, chosen, options)
             raise FidelityError(
                 f"{source.path}: {fault or 'another scaling is better'}; to convert it all the same: --accept scaling "
@@ -186,7 +187,7 @@ def _pixels(
         raise ConversionError(
             f"{source.path}: does not recognise {evidence.origin} with any pixel scaling (at best "
             f"{chosen.accuracy:.0%} right of {len(chosen.got)}, with {chosen.pixels.name} {chosen.pixels.colour}; "
-            f"expected {needed:.0%})"
+            f"expected {least:.0%})"
             + (f": {fault}" if fault else "")
             + _instead(evidence)
             + "; "
@@ -293,8 +294,7 @@ def _names(
     if facts.labels:
         return facts.labels, facts.why, False
     classes = set(evidence.classes)
-    needed = RECOGNISES_COMPOSED if evidence.composed else RECOGNISES
-    if len(best.outputs) == count == len(classes) and best.accuracy >= needed:
+    if len(best.outputs) == count == len(classes) and best.accuracy >= needed(evidence):
         names = sorted(best.outputs, key=lambda name: best.outputs[name])
         return tuple(names), f"in the order that is right for {best.accuracy:.1%} of {evidence.brief}", True
     guess = names_by(best, evidence, count)
@@ -322,7 +322,7 @@ def _background(names: Sequence[str], stated: str) -> str | None:
 
 def _compliant_by_pictures(names: Sequence[str], worn: Sequence[str], evidence: Evidence, best: Ranked) -> str:
     """The label that masked faces get, where pictures show it and names do not contradict."""
-    if best.accuracy < (RECOGNISES_COMPOSED if evidence.composed else RECOGNISES):
+    if best.accuracy < needed(evidence):
         return ""
     masked = [output for name, output in best.outputs.items() if role_of(name) == "masked"]
     bare = [output for name, output in best.outputs.items() if role_of(name) == "bare"]

@@ -17,7 +17,7 @@ from converter.load import Source
 from converter.names import role_of
 from converter.options import Options
 from converter.scaling import Pixels, hypotheses
-from edge.contracts import Floats
+from edge.contracts import LABELS, Floats, Image
 from edge.errors import ConversionError
 
 STAGES = ((12, 14), (48, 14), (160, 5), (400, 3))
@@ -36,7 +36,6 @@ ALIKE = 0.985
 """Share of equal labels from which two hypotheses are the same in practice."""
 RECOGNISES, RECOGNISES_COMPOSED = 0.75, 0.9
 """Balanced accuracy below which a model does not recognise the pictures; composed ones are of one face only."""
-NO_MASK_NAMES = ("with_mask", "without_mask", "with_incorrect_mask")
 Correct = npt.NDArray[np.bool_]
 
 
@@ -64,6 +63,11 @@ def full_probabilities(answers: Floats) -> Floats:
     return np.asarray(answers / np.maximum(answers.sum(axis=1, keepdims=True), 1e-9), np.float32)
 
 
+def needed(evidence: Evidence) -> float:
+    """Return the balanced accuracy from which a model recognises these pictures."""
+    return RECOGNISES_COMPOSED if evidence.composed else RECOGNISES
+
+
 def relevant(evidence: Evidence, source: Source) -> Evidence:
     """Return the pictures that ``source`` can answer: a model of two labels knows no badly worn mask."""
     if source.neurons > 2:
@@ -89,11 +93,7 @@ def rank(source: Source, evidence: Evidence, options: Options, clock: Callable[[
         images = evidence.images[:count]
         begun_s = clock()
         for pixels in waiting:
-            done = answers.get(pixels)
-            start = 0 if done is None else len(done)
-            if start < len(images):
-                more = source.predict(images[start:], pixels.of_bytes)[0]
-                answers[pixels] = more if done is None else np.concatenate([done, more])
+            _answer(source, pixels, images, answers)
         if stage == 0:
             _check_probabilities(source, list(answers.values()))
         ranking = _ranked(answers, evidence)
@@ -119,18 +119,31 @@ def rank(source: Source, evidence: Evidence, options: Options, clock: Callable[[
         running = len(waiting)
     if evidence.composed:
         return ranking
-    return _completed(source, evidence, answers, options, lambda: clock() < deadline_s)
+    return _completed(source, evidence, answers, options, every, lambda: clock() < deadline_s)
+
+
+def _answer(source: Source, pixels: Pixels, images: Image, answers: dict[Pixels, Floats]) -> None:
+    """Extend the answers under a hypothesis to all of ``images``, of which it has seen the first."""
+    done = answers.get(pixels)
+    start = 0 if done is None else len(done)
+    if start < len(images):
+        more = source.predict(images[start:], pixels.of_bytes)[0]
+        answers[pixels] = more if done is None else np.concatenate([done, more])
 
 
 def _completed(
-    source: Source, evidence: Evidence, answers: dict[Pixels, Floats], options: Options, goes_on: Callable[[], bool]
+    source: Source,
+    evidence: Evidence,
+    answers: dict[Pixels, Floats],
+    options: Options,
+    every: Sequence[Pixels],
+    goes_on: Callable[[], bool],
 ) -> list[Ranked]:
     """The ranking after those that remain possible have seen as many pictures as the best.
 
     Rounds keep a few hypotheses. Where more are equally good, as on MobileNetV2 with ImageNet's weights, the usual one
     may be among those that were left behind.
     """
-    every = hypotheses(source.channels, source.structure.takes_bytes, usual_first(source))
     while True:
         ranking = _ranked(answers, evidence)
         most = len(ranking[0].answers)
@@ -138,9 +151,7 @@ def _completed(
         behind_ones = [r for r in choice(mine, every)[2] if len(r.answers) < most] if mine else []
         if not behind_ones or not goes_on():
             return ranking
-        pixels, done = behind_ones[0].pixels, behind_ones[0].answers
-        more = source.predict(evidence.images[len(done) : most], pixels.of_bytes)[0]
-        answers[pixels] = np.concatenate([answers[pixels], more])
+        _answer(source, behind_ones[0].pixels, evidence.images[:most], answers)
 
 
 def _distinct(ahead: Sequence[Pixels], usual: Sequence[Pixels]) -> list[Pixels]:
@@ -214,7 +225,7 @@ def names_by(ranked: Ranked, evidence: Evidence, count: int) -> list[str]:
     for name, output in ranked.outputs.items():
         if output < count:
             names[output] = name
-    spare = [name for name in NO_MASK_NAMES if name not in names] + [f"label_{i}" for i in range(count)]
+    spare = [name for name in LABELS if name not in names] + [f"label_{i}" for i in range(count)]
     return [name or spare.pop(0) for name in names]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contracts import PICTURE_SUFFIXES, Box
+from edge.contracts import PICTURE_SUFFIXES, Box, Image
 from edge.errors import DataError
 from edge.files import native_name
 from edge.inference.picture_file import read_bgr
@@ -144,12 +144,17 @@ def read_split(table: Path) -> list[Picture]:
     return out
 
 
+def decoded(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image | None:
+    """A picture file as :func:`edge.inference.picture_file.read_bgr` returns it; None where it cannot be read."""
+    try:
+        return read_bgr(path, flags)
+    except (OSError, cv2.error):  # OpenCV raises for headers that claim more than 2**30 pixels
+        return None
+
+
 def _difference_hash(path: Path) -> str:
     """Hex of the 64-bit difference hash (N. Krawetz, "Kind of Like That", 2013); the path itself if unreadable."""
-    try:
-        image = read_bgr(path, cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error):
-        image = None
+    image = decoded(path, cv2.IMREAD_GRAYSCALE)
     if image is None:
         return str(path)
     small = cv2.resize(image, (9, 8), interpolation=cv2.INTER_AREA)
