@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from converter.tables import LabelledFace, Picture, read_boxes
-from edge.contracts import Frame, Image, luma_of
+from edge.contracts import WITH_MASK, Frame, Image, luma_of
 from edge.drivers.doorway import draw_doorway
 from edge.errors import DataError
 from edge.files import native_name
@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("boxes", type=Path, help="table of labelled faces")
     parser.add_argument("out", type=Path, help="clip to write (MP4)")
-    parser.add_argument("--label", default="with_mask", help="label of the people (default: %(default)s)")
+    parser.add_argument("--label", default=WITH_MASK, help="label of the people (default: %(default)s)")
     parser.add_argument("--people", type=int, default=20, help="number of people (default: %(default)s)")
     parser.add_argument("--split", default="test", help="split that the people are from (default: %(default)s)")
     arguments = parser.parse_args()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from converter.tables import Picture
 from converter.write import write
-from edge.contracts import Frame
+from edge.contracts import WITH_MASK, Frame
 from edge.errors import DataError
 from edge.inference import bundle
 from edge.inference.bundle import Model
@@ -140,7 +140,7 @@ def threshold_of(parts: Sequence[Observed], weights: tuple[float, float, float],
         if part.complete:
             matching = matched(part)
             images += matching.images
-            alarms = [guess for _, guess in matching.spurious if guess.label != "with_mask"]
+            alarms = [guess for _, guess in matching.spurious if guess.label != WITH_MASK]
             strongest += list(odds(features(alarms), weights))
     allowed = int(max_spurious * images / 100)
     ordered = sorted(strongest, reverse=True)
@@ -162,13 +162,13 @@ def chosen(parts: Sequence[Observed], max_spurious: float = MAX_SPURIOUS) -> Rul
     return Rule(*weights, threshold_of(parts, weights, max_spurious))
 
 
-def applied(observed: Observed, rule: Rule) -> dict[str, list[Predicted]]:
-    """Return what was found, without a label where the rule holds it for no face."""
+def applied(observed: Observed, rule: Rule) -> Observed:
+    """Return what was observed, without a label where the rule holds what was found for no face."""
     out = {}
     for name, guesses in observed.found.items():
         keep = (odds(features(guesses), rule[:3]) >= rule.threshold).tolist()
         out[name] = [g if kept else replace(g, label="") for g, kept in zip(guesses, keep, strict=True)]
-    return out
+    return replace(observed, found=out)
 
 
 def figures(parts: Sequence[Observed], rule: Rule) -> dict[str, float]:
@@ -177,8 +177,7 @@ def figures(parts: Sequence[Observed], rule: Rule) -> dict[str, float]:
     spurious: list[tuple[str, Predicted]] = []
     images = 0
     for part in parts:
-        truth = {picture.name: picture.faces for picture in part.pictures}
-        matching = score.match(truth, applied(part, rule))
+        matching = matched(applied(part, rule))
         matches += matching.matches
         if part.complete:
             spurious += matching.spurious
@@ -206,7 +205,7 @@ def observations(parts: Sequence[Observed], rule: Rule) -> tuple[list[str], list
     labels: list[str] = []
     said: list[dict[str, float]] = []
     for part in parts:
-        for match in score.match({p.name: p.faces for p in part.pictures}, applied(part, rule)).matches:
+        for match in matched(applied(part, rule)).matches:
             if match.found and match.found.label and match.found.observation:
                 labels.append(match.face.label)
                 said.append(dict(match.found.observation.probabilities))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from converter.tables import LabelledFace, Picture, read_rows
-from edge.contracts import Box, Floats
+from edge.contracts import WITH_INCORRECT_MASK, WITH_MASK, WITHOUT_MASK, Box, Floats
 from edge.errors import DataError
 from edge.inference.bundle import Model
 from edge.reporting.predictor import COLUMNS, Predictor
@@ -32,9 +32,9 @@ SHRUNK_TO = (96, 64)
 """Longest side, pixels, to which class-folder pictures are also shrunk before they are classified."""
 MOST_MISTAKES = 64
 LABELS_BEHIND = {
-    "violations_caught": {"without_mask", score.BADLY_WORN},
-    "badly_worn_caught": {score.BADLY_WORN},
-    "false_alarms": {"with_mask"},
+    "violations_caught": {WITHOUT_MASK, WITH_INCORRECT_MASK},
+    "badly_worn_caught": {WITH_INCORRECT_MASK},
+    "false_alarms": {WITH_MASK},
 }
 """Labels of which a figure needs at least one face."""
 NOBODY, MISSED = "nobody", "not found"
@@ -179,7 +179,7 @@ def door_confusion(matching: Matching) -> tuple[list[str], confusion.Matrix]:
     return [label or "no label" for label in labels], confusion.confusion(wanted, got, len(labels) + 1, len(labels) + 1)
 
 
-def box_mistakes(pictures: Sequence[Picture], matching: Matching, compliant: str = "with_mask") -> list[Mistake]:
+def box_mistakes(pictures: Sequence[Picture], matching: Matching, compliant: str = WITH_MASK) -> list[Mistake]:
     """Return faces missed or on the wrong side, and alarms on no face, the worst first.
 
     A face not found, or found without a label, weighs by its width (160 pixels and more weigh 1), everything else by
@@ -288,7 +288,7 @@ def write_mistakes(mistakes: Sequence[Mistake], out: Path) -> None:
 def _tile(mistake: Mistake) -> sheet.Tile:
     image = read_rgb(mistake.picture.path)
     picture = sheet.face_tile(image, mistake.box, (255, 40, 40)) if mistake.box else sheet.whole_tile(image)
-    short = {"with_mask": "mask", "without_mask": "bare", "with_incorrect_mask": "badly"}
+    short = {WITH_MASK: "mask", WITHOUT_MASK: "bare", WITH_INCORRECT_MASK: "badly"}
     true, said = short.get(mistake.true, mistake.true), short.get(mistake.said, mistake.said)
     return sheet.Tile(picture, f"{true} > {said} {mistake.weight:.2f}", mistake.picture.path.stem)
 

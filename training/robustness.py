@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 
 from converter.tables import IGNORE, LabelledFace, Picture
-from edge.contracts import Box, Image
+from edge.contracts import WITH_MASK, Box, Image
 from edge.inference.bundle import Model
 from edge.reporting.predictor import Predictor
 from edge.stages.classify import MaskClassifier
 from edge.stages.detect import FaceDetector
 from training import augment, decision, score
 from training.data import read_rgb, with_progress
-from training.score import Match, Predicted
+from training.score import Match, Predicted, is_right
 
 MAX_LOSS = 0.03
 """How far a condition's figure may be below the original's."""
@@ -141,9 +141,9 @@ def results(matched: Mapping[str, Mapping[tuple[str, int], Match]]) -> list[Resu
     out = []
     for name, matches in matched.items():
         shared = [key for key in matches if key in matched["original"]]
-        before = np.mean([right(matched["original"][key]) for key in shared]) if shared else 0.0
-        after = [right(matches[key]) for key in shared]
-        bad = [right(matches[key]) for key in shared if matches[key].face.label != "with_mask"]
+        before = np.mean([is_right(matched["original"][key]) for key in shared]) if shared else 0.0
+        after = [is_right(matches[key]) for key in shared]
+        bad = [is_right(matches[key]) for key in shared if matches[key].face.label != WITH_MASK]
         found = [matches[key].found is not None for key in shared]
         now = float(np.mean(after)) if after else 0.0
         out.append(
@@ -159,12 +159,6 @@ def results(matched: Mapping[str, Mapping[tuple[str, int], Match]]) -> list[Resu
     return out
 
 
-def right(match: Match) -> bool:
-    """Return whether a face was found and put on its side."""
-    label = match.found.label if match.found else ""
-    return bool(label) and (label == "with_mask") is (match.face.label == "with_mask")
-
-
 def brow_brightness(image: Image, box: Box) -> float:
     """Return the mean luma 0..255 of the brow of a face in (H, W, 3) RGB; its centre where the brow is cut off."""
     height, width = image.shape[:2]
@@ -177,13 +171,13 @@ def brow_brightness(image: Image, box: Box) -> float:
 def bands(matches: Mapping[tuple[str, int], Match], brightness: Mapping[tuple[str, int], float]) -> list[Band]:
     """Return :data:`BANDS` bands with equally many faces, darkest first."""
     ordered = sorted(matches, key=brightness.__getitem__)
-    mean = float(np.mean([right(matches[key]) for key in ordered])) if ordered else 0.0
+    mean = float(np.mean([is_right(matches[key]) for key in ordered])) if ordered else 0.0
     out = []
     for part in np.array_split(np.arange(len(ordered)), BANDS):
         if not len(part):
             continue
         keys = [ordered[i] for i in part]
-        share = float(np.mean([right(matches[key]) for key in keys]))
+        share = float(np.mean([is_right(matches[key]) for key in keys]))
         limits = decision.interval(share, len(keys))
         recall = float(np.mean([matches[key].found is not None for key in keys]))
         low, high = brightness[keys[0]], brightness[keys[-1]]

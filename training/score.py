@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from converter.tables import IGNORE, LabelledFace
-from edge.contracts import Box, Observation
+from edge.contracts import WITH_INCORRECT_MASK, WITH_MASK, Box, Observation
 from training.data import NOT_A_FACE
 
 MIN_WIDTH = 24.0
@@ -20,7 +20,6 @@ MIN_IOU = 0.4
 IGNORE_IOU = 0.25
 BANDS = ((24.0, 40.0), (40.0, 80.0), (80.0, 160.0), (160.0, float("inf")))
 """Bands of face width in pixels, upper bound exclusive: across a room, a few steps away, at the door, close up."""
-BADLY_WORN = "with_incorrect_mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def summary(matching: Matching, compliant: str = "with_mask") -> dict[str, float]:
+def summary(matching: Matching, compliant: str = WITH_MASK) -> dict[str, float]:
     """Return all figures of a detector with a classifier, each 0..1 (spurious alarms: per 100 images)."""
     return {**detector_figures(matching), **door_figures(matching, compliant)}
 
@@ -152,16 +151,20 @@ def detector_figures(matching: Matching) -> dict[str, float]:
     return out
 
 
-def door_figures(matching: Matching, compliant: str = "with_mask") -> dict[str, float]:
+def is_right(match: Match, compliant: str = WITH_MASK) -> bool:
+    """Return whether a face was found and put on its side: ``compliant``, or anything else."""
+    label = match.found.label if match.found else ""
+    return bool(label) and (label == compliant) is (match.face.label == compliant)
+
+
+def door_figures(matching: Matching, compliant: str = WITH_MASK) -> dict[str, float]:
     """Return the figures of alarms: a face is flagged when it is found and its label is not ``compliant``."""
 
     def flagged(match: Match) -> bool:
         return match.found is not None and match.found.label not in ("", compliant)
 
     def right(match: Match) -> bool:
-        if match.face.label != compliant:
-            return flagged(match)
-        return match.found is not None and match.found.label == compliant
+        return is_right(match, compliant)
 
     matches = matching.matches
     masked = [m for m in matches if m.face.label == compliant]
@@ -170,7 +173,7 @@ def door_figures(matching: Matching, compliant: str = "with_mask") -> dict[str, 
     return {
         "right_side": _share_of(matches, right),
         "violations_caught": _share_of(bad, flagged),
-        "badly_worn_caught": _share_of([m for m in bad if m.face.label == BADLY_WORN], flagged),
+        "badly_worn_caught": _share_of([m for m in bad if m.face.label == WITH_INCORRECT_MASK], flagged),
         "false_alarms": _share_of(masked, flagged),
         "spurious_alarms_per_100_images": 100 * share(alarms, matching.images),
         "exact_label": _share_of(matches, lambda m: m.found is not None and m.found.label == m.face.label),

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge.contracts import Image
+from edge.contracts import LABELS, Image
 from edge.drivers import doorway
 from edge.reporting.predictor import Predictor
 from training import augment, sheet
 
-BARE, MASKED, BADLY = "without_mask", "with_mask", "with_incorrect_mask"
+MASKED, BARE, BADLY = LABELS
 UNDER_NOSE, UNDER_MOUTH = 32, 52
 FACE = (150, 40, 294, 200)
 """The portrait's head, pixels."""

@@ -13,19 +13,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.contracts import WITH_MASK, WITHOUT_MASK, Image
+from edge.contracts import WITH_INCORRECT_MASK, WITH_MASK, WITHOUT_MASK, Image
 from training.augment import Rng
 
-BADLY_WORN = "with_incorrect_mask"
 Points = npt.NDArray[np.float64]
 """(n, 2) x, y. Landmarks are five: the eyes from left to right in the picture, nose tip, corners of the mouth."""
 
 KINDS = {
     "correct": (0.29, WITH_MASK),
-    "under_nose": (0.25, BADLY_WORN),
-    "on_chin": (0.14, BADLY_WORN),
-    "from_one_ear": (0.09, BADLY_WORN),
-    "over_eyes": (0.15, BADLY_WORN),
+    "under_nose": (0.25, WITH_INCORRECT_MASK),
+    "on_chin": (0.14, WITH_INCORRECT_MASK),
+    "from_one_ear": (0.09, WITH_INCORRECT_MASK),
+    "over_eyes": (0.15, WITH_INCORRECT_MASK),
     "visor": (0.08, WITHOUT_MASK),
 }
 """How a mask is worn: the chance that it is drawn so, and the label that it gives the face."""

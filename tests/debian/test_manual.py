@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -13,18 +12,13 @@ from types import ModuleType
 import pytest
 
 from edge.commands.main import COMMANDS, make_parser
+from tests.debian import scripts
 from tests.edge.parts import ROOT
 
 
 @pytest.fixture(scope="module")
 def manual() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("manual", ROOT / "debian/manual.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["manual"] = module
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("manual")
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import re
-import sys
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.debian import scripts
 from tests.edge.parts import ROOT
 
 pytest.importorskip("packaging")
@@ -20,13 +19,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 @pytest.fixture(scope="module")
 def wheelhouse() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wheelhouse", ROOT / "debian/wheelhouse.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["wheelhouse"] = module
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load("wheelhouse")
 
 
 def wheel(folder: Path, name: str, version: str, *requires: str) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from converter.tables import IGNORE, LabelledFace
 from edge.contracts import Box
 from tests.training.conftest import wall
-from training import robustness
+from training import robustness, score
 from training.score import Match, Predicted
 
 FACE = LabelledFace(Box(60, 40, 100, 90), "with_mask")
@@ -56,7 +56,7 @@ def test_a_face_turned_out_of_the_picture_is_ignored() -> None:
     ],
 )
 def test_a_face_is_right_on_its_side(label: str, said: str | None, right: bool) -> None:
-    assert robustness.right(match(label, said)) is right
+    assert score.is_right(match(label, said)) is right
 
 
 def test_the_loss_is_on_the_faces_that_a_condition_keeps() -> None:
