@@ -38,6 +38,13 @@ def add_state_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def existing_state(folder: Path) -> Path:
+    """Return a state directory. Raises SettingsError if there is none: a typing error must not look like an answer."""
+    if not folder.is_dir():
+        raise SettingsError(f"{folder}: no such folder; name the state directory of the service with --state")
+    return folder
+
+
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Accept ``--verbose`` after a command as well; its own help is that of ``fmd``."""
     # Without a default, which would undo the option before the command.

@@ -14,7 +14,7 @@ from edge.commands import common
 from edge.doctor import devices, machine, software
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, Status, fail, note, ok, warn
-from edge.drivers.selection import is_enabled
+from edge.drivers.selection import is_enabled, may_have
 from edge.drivers.table import SERVERS
 from edge.errors import EXIT_KNOWN, EXIT_OK
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
         if not arguments.json:
             # At once: some checks take many seconds.
             print(line_of(finding), flush=True)
-    print(as_json(findings) if arguments.json else summary(findings, facts.is_pc))
+    print(as_json(findings, facts.is_pc) if arguments.json else summary(findings, facts.is_pc))
     return EXIT_KNOWN if any(finding.status is Status.ERROR for finding in findings) else EXIT_OK
 
 
@@ -124,10 +124,10 @@ def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> 
 
 def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     """Return the libraries that cameras and pins of these settings need."""
-    kinds = {kind for _, _, kind in loaded["wired"]}
+    kinds = {kind for _, pin, kind in loaded["wired"] if may_have(pin, facts.root)}
     # Only the libraries that are used: a Jetson has no lgpio, a Pi no need of gpiod.
-    found = [software.LGPIO] if "gpiozero" in kinds and not facts.is_pc else []
-    found += [software.GPIOD] if "gpiod" in kinds and not facts.is_pc else []
+    found = [software.LGPIO] if "gpiozero" in kinds else []
+    found += [software.GPIOD] if "gpiod" in kinds else []
     cameras = {camera["kind"] for camera in loaded["cameras"]}
     if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
@@ -199,7 +199,11 @@ def summary(findings: Sequence[Finding], is_pc: bool = False) -> str:
     return f"errors: {count[Status.ERROR]}, warnings: {count[Status.WARNING]}"
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    """Return ``{"fit": bool, "findings": [{"check", "status", "text", "fix"}, ...]}``; an error makes ``fit`` false."""
+def as_json(findings: Sequence[Finding], is_pc: bool = False) -> str:
+    """Return ``{"fit": bool, "pc": bool, "findings": [{"check", "status", "text", "fix"}, ...]}``.
+
+    ``fit`` is true without an error. On a PC it means ready to try fmd: a PC cannot raise an alarm.
+    """
     rows = [{"check": f.check, "status": f.status.value, "text": f.text, "fix": f.fix} for f in findings]
-    return json.dumps({"fit": all(f.status is not Status.ERROR for f in findings), "findings": rows}, indent=1)
+    fit = all(f.status is not Status.ERROR for f in findings)
+    return json.dumps({"fit": fit, "pc": is_pc, "findings": rows}, indent=1)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK, SettingsError
+from edge.errors import EXIT_OK
 
 EXAMPLES = """\
 examples:
@@ -28,9 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every event, oldest first, one per line."""
     from edge.record import events
 
-    folder = arguments.state or paths.state_folder() or paths.STATE
-    if not folder.is_dir():
-        raise SettingsError(f"{folder}: no such folder; name the state directory of the service with --state")
+    folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
     for event in events.read(folder):
         if arguments.json:
             print(json.dumps(event))

@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.commands import model_install
     from edge.service.model_store import ModelStore
 
+    if arguments.state and arguments.what != "install":  # which makes the folder
+        common.existing_state(arguments.state)
     store = ModelStore(arguments.state)
     {"install": model_install.install, "list": _list, "rollback": _roll_back}[arguments.what](arguments, store)
     return EXIT_OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from edge import paths
+from edge import board, paths
 from edge.commands import common
 from edge.errors import EXIT_OK
 
@@ -26,5 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.service import outputs_off
 
     # Unread: where the killed run recorded its outputs, a broken settings file must not keep them on.
-    outputs_off.switch_off(lambda: common.load_settings(arguments), paths.runtime_folder())
+    if not outputs_off.switch_off(lambda: common.load_settings(arguments), paths.runtime_folder()):
+        why = "this machine is a PC, which has no such pins" if board.is_pc() else "the settings name no pin"
+        print(f"nothing to switch off: {why}")
     return EXIT_OK

@@ -10,6 +10,7 @@ from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, fail, note, ok, warn
 from edge.doctor.machine import accessible, is_running, is_watching
 from edge.doctor.software import how_it_ended
+from edge.drivers.selection import may_have
 
 RIBBON = (
     "a camera on the ribbon cable: seat the cable, contacts towards the board; set camera_auto_detect=1 in "
@@ -75,13 +76,14 @@ def pins(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:
     if any(kind == "console" for _, _, kind in wired):
         yield note("pins", "output by the console: fmd only logs the changes of pins")
     by_line = [(name, pin) for name, pin, kind in wired if kind in ("gpiozero", "gpiod")]
-    if by_line and facts.is_pc:
+    if missing := [(name, pin) for name, pin in by_line if not may_have(pin, facts.root)]:
         yield note(
             "pins",
-            f"a PC cannot drive {', '.join(f'{name} ({pin})' for name, pin in by_line)}: fmd run refuses a live camera",
+            f"a PC cannot drive {', '.join(f'{name} ({pin})' for name, pin in missing)}: fmd run refuses a live camera",
             'to try a live camera on a PC: alert.driver = "console"',
         )
-    elif by_line:
+    by_line = [output for output in by_line if output not in missing]
+    if by_line:
         yield from _chips(facts)
     if by_line and any((facts.root / "dev").glob("gpiochip*")):
         yield from _held(facts, by_line)

@@ -32,9 +32,11 @@ def system(facts: Facts) -> Iterator[Finding]:
     name = release.get("PRETTY_NAME", "an unknown system").strip('"')
     yield ok("system", f"{facts.board or facts.python.machine}, {name}")
     if facts.is_pc:
+        chips = any((facts.root / "dev").glob("gpiochip*"))
+        pins = "whose GPIO chip has lines with names (gpioinfo)" if chips else "without pins for LED and buzzer"
         yield note(
             "system",
-            "this machine is a PC, without pins for LED and buzzer; it plays clips, folders and the built-in scene",
+            f"this machine is a PC, {pins}; it plays clips, folders and the built-in scene",
             "to watch a door, use a Raspberry Pi, a Jetson, or another board with GPIO",
         )
     if facts.is_jetson:

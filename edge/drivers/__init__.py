@@ -12,16 +12,15 @@ drivers in the order of the table, logs why it falls back, and never selects a f
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import board, faults
+from edge import faults
 from edge.drivers.library import load
-from edge.drivers.selection import camera_kind, detector_kind, is_enabled, output_kind
+from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind
 from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, VOICE
 from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
 
@@ -38,6 +37,7 @@ __all__ = [
     "detector_kind",
     "frozen_s",
     "is_live",
+    "may_have",
     "open_camera",
     "open_detector",
     "open_interpreter",
@@ -147,22 +147,12 @@ def output_settings(settings: Settings, pin: int | str, root: Path = Path("/")) 
 
     from edge import config
 
-    if settings.alert.driver != "auto" or _may_have(pin, root):
+    if settings.alert.driver != "auto" or may_have(pin, root):
         return settings.alert
     kinds = {camera_kind(camera.source)[0] for camera in config.cameras(settings.camera).values()}
     if any(kind not in CAMERAS or CAMERAS[kind].live for kind in kinds):
         return settings.alert
     return msgspec.structs.replace(settings.alert, driver="console")
-
-
-def _may_have(pin: int | str, root: Path) -> bool:
-    """Return whether this machine may have ``pin``: any board has, a PC only files and lines of an added chip."""
-    kind = output_kind("auto", pin)
-    if kind == "gpiozero":
-        # A pin factory that the user names may be a remote one (pigpio) or a simulation. A GPIO chip says nothing here:
-        # many laptops have one for their touchpad, and gpiozero's numbers are a Raspberry Pi's.
-        return not board.is_pc(root) or bool(os.environ.get("GPIOZERO_PIN_FACTORY"))
-    return kind != "gpiod" or not board.is_pc(root) or any((root / "dev").glob("gpiochip*"))
 
 
 def open_output(

@@ -6,12 +6,13 @@ Settings come as a function from ``"section.key"`` to a value, so that a parsed 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge import addresses
+from edge import addresses, board
 from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, TABLES, Driver, NetworkDriver
 from edge.errors import CameraError
 
@@ -62,6 +63,20 @@ def output_kind(driver: str, pin: int | str) -> str:
     if named is not None and (named.pins == "any" or form != "path"):
         return driver
     return next(kind for kind, entry in OUTPUTS.items() if entry.pins == form)
+
+
+def may_have(pin: int | str, root: Path = Path("/")) -> bool:
+    """Return whether this machine may have ``pin``: any board has, a PC only files and lines of an added chip.
+
+    ``root`` is the folder that holds dev, etc and proc. Commands, the doctor and the service all decide by this.
+    """
+    kind = output_kind("auto", pin)
+    if kind == "gpiozero":
+        # A pin factory that the user names may be a remote one (pigpio) or a simulation. A GPIO chip says nothing here:
+        # many laptops have one for their touchpad, and gpiozero's numbers are a Raspberry Pi's.
+        # "lgpio" is what the driver sets if nothing is named, and drives this machine's own pins.
+        return not board.is_pc(root) or os.environ.get("GPIOZERO_PIN_FACTORY", "") not in ("", "lgpio")
+    return kind != "gpiod" or not board.is_pc(root) or any((root / "dev").glob("gpiochip*"))
 
 
 def detector_kind(file: str) -> str:

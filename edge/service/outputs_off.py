@@ -47,15 +47,19 @@ def recall(folder: Path | None) -> AlertSettings | None:
         return None
 
 
-def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:
-    """Switch off every output that fmd drove or would drive, even if some fail.
+def switch_off(load: Callable[[], Settings], folder: Path | None, root: Path = Path("/")) -> list[str]:
+    """Switch off every output that fmd drove or would drive, even if some fail; return the names of these outputs.
 
+    Outputs that this machine, a PC, cannot have are left out; ``root`` is the folder that holds dev, etc and proc.
     Raises OutputError with all outputs that failed, and SettingsError if neither record nor settings can be read. A
     heartbeat that fails is only logged.
     """
-    failures = []
+    failures, names = [], []
     for settings in _recorded_and_current(load, recall(folder)):
         for name, pin in config.wired(settings):
+            if settings.driver == "auto" and not drivers.may_have(pin, root):
+                continue
+            names.append(name)
             try:
                 drivers.open_output(settings, name, pin).close()
             except OutputError as error:
@@ -65,6 +69,7 @@ def switch_off(load: Callable[[], Settings], folder: Path | None) -> None:
                     failures.append(str(error))
     if failures:
         raise OutputError("; ".join(dict.fromkeys(failures)))
+    return list(dict.fromkeys(names))
 
 
 def _recorded_and_current(load: Callable[[], Settings], recorded: AlertSettings | None) -> list[AlertSettings]:

@@ -347,7 +347,25 @@ def test_a_pc_is_named_instead_of_its_missing_pins(pi: Facts) -> None:
 def test_a_board_is_not_taken_for_a_pc(pi: Facts) -> None:
     assert not pi.is_pc
     assert not without(pi, "dev/gpiochip0").is_pc
-    assert without(with_file(pi, "dev/gpiochip0", ""), "proc/device-tree/model").is_pc is False
+
+
+def test_a_laptop_with_the_gpio_chip_of_its_touchpad_is_a_pc_as_it_is_for_the_run(pi: Facts) -> None:
+    laptop = with_file(pc_of(pi), "dev/gpiochip0", "")
+    findings = examined(laptop)
+    assert [f for f in findings if f.status in (Status.ERROR, Status.WARNING)] == []
+    assert any(f.check == "pins" and "a PC cannot drive led (17), buzzer (27)" in f.text for f in findings)
+    # Its lines have names; who wires one of them has an output that can fail.
+    wired = with_settings(laptop, wired=[["led", "PQ.05", "gpiod"], ["buzzer", 27, "gpiozero"]])
+    found = [f for f in examined(wired) if f.check == "pins"]
+    assert any(f.status is Status.ERROR and "no line PQ.05" in f.text for f in found)
+    assert any(f.status is Status.NOTE and "a PC cannot drive buzzer (27)" in f.text for f in found)
+
+
+def test_programs_read_that_a_machine_is_a_pc(pi: Facts) -> None:
+    assert json.loads(doctor.as_json(examined(pi), pi.is_pc))["pc"] is False
+    pc = pc_of(pi)
+    printed = json.loads(doctor.as_json(examined(pc), pc.is_pc))
+    assert (printed["fit"], printed["pc"]) == (True, True)
 
 
 def test_every_camera_has_a_finding_of_its_own(pi: Facts) -> None:

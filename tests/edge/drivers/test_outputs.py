@@ -271,5 +271,7 @@ def test_a_pc_with_pins_of_its_own_uses_them(pc: Path, monkeypatch: pytest.Monke
     assert _driver(pc, "doorway", "PQ.05") == "auto"
     # The number is a Raspberry Pi's, which the chip of a laptop's touchpad does not have.
     assert _driver(pc, "doorway", 17) == "console"
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "lgpio")
+    assert _driver(pc, "doorway", 17) == "console"
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "pigpio")
     assert _driver(pc, "doorway", 17) == "auto"

@@ -208,6 +208,15 @@ def test_a_running_service_tries_a_model_takes_it_up_and_goes_back(
     assert "for 1 s" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("what", ["list", "rollback"])
+def test_a_state_directory_that_does_not_exist_is_no_empty_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    code, out, err = model(capsys, what, "--state", tmp_path / "typo")
+    assert (code, out) == (1, "")
+    assert f"{tmp_path / 'typo'}: no such folder; name the state directory" in err
+
+
 def test_what_fails_its_check_is_not_installed(
     tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,25 @@ def test_a_damaged_record_counts_as_none(board: Board, tmp_path: Path, content: 
     assert not board.on("led")
 
 
+def test_a_pc_has_nothing_to_switch_off_but_files(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GPIOZERO_PIN_FACTORY", raising=False)
+    assert outputs_off.switch_off(config.load, None, tmp_path) == []
+    wired = {"alert.led_pin": str(board.paths["led"]), "alert.buzzer_pin": 27}
+    board.paths["led"].write_text("1\n")
+    assert outputs_off.switch_off(lambda: config.load(None, wired), None, tmp_path) == ["led"]
+    assert not board.on("led")
+    # Who names a driver means it.
+    with pytest.raises(OutputError, match=r"alert\.led_pin"):
+        outputs_off.switch_off(lambda: config.load(None, {"alert.driver": "gpiozero"}), None, tmp_path)
+
+
+def test_fmd_off_says_that_there_is_nothing_to_switch_off() -> None:
+    found = fmd("off", "--set", "alert.led_pin=", "--set", "alert.buzzer_pin=")
+    assert (found.returncode, found.stdout.startswith("nothing to switch off: ")) == (0, True), found
+
+
 def test_what_is_remembered_is_recalled(tmp_path: Path) -> None:
     settings = config.load(None, {"alert.relay_pin": "gpiochip1:3", "alert.led_no_mask": [0.5, 0.5]}).alert
     outputs_off.remember(settings, tmp_path)
