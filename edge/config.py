@@ -39,6 +39,8 @@ Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], 
 """Seconds on, off, on ... and so on from the start; empty is off, one number is on. Its clock ticks every 0.05 s."""
 
 
+MAX_STALL_S = 5.0
+"""Longest ``camera.stall_s``."""
 CameraName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 """Name of a camera; it becomes part of MQTT topics and file names."""
 Source = Annotated[str, msgspec.Meta(min_length=1)]
@@ -54,10 +56,11 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     rotate: Literal[0, 90, 180, 270]
     mirror: bool
+    rtsp_transport: Literal["auto", "tcp", "udp"]
     loop: bool
     live: bool
     # At most 5 s: a stalled camera, its closing and one step must fit into the unit's WatchdogSec of 15 s.
-    stall_s: Annotated[float, msgspec.Meta(gt=0, le=5)]
+    stall_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_STALL_S)]
     frozen_s: Seconds
     frozen_stream_s: Seconds
     dark_s: PositiveSeconds
@@ -246,6 +249,11 @@ def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
         name: msgspec.structs.replace(settings, source=source, sources={}, live=True)
         for name, source in settings.sources.items()
     }
+
+
+def stall_s(settings: CameraSettings) -> float:
+    """Return after how many seconds without a picture a camera is stalled: at a low ``fps``, after two that are due."""
+    return max(settings.stall_s, min(MAX_STALL_S, 2 / settings.fps))
 
 
 def door_name(settings: PublishSettings, host: str | None = None) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge import config
 from edge.camera.picture import PictureMonitor
 from edge.config import CameraSettings
 from edge.contracts import Camera, CameraState, Frame, Health
@@ -36,6 +37,8 @@ STEADY_S = 60.0
 """Time since it was opened again after which the next fault of a camera counts as its first."""
 CLOSE_WAIT_S = 1.0
 """Time that a released camera has to close; after that it is opened again even if it has not."""
+SPARSE_ATTEMPTS = 2
+"""Attempts in a row with a single picture that make a slow camera more likely than a broken one."""
 MAX_STUCK = 3
 """Largest number of threads left behind; with more, only another process helps."""
 
@@ -144,6 +147,7 @@ class CameraSupervisor:
     ) -> None:
         """``start`` opens the camera in a new reader; one picture may stay the same for ``frozen_s``."""
         self._settings, self._start, self._name = settings, start, name
+        self._stall_s, self._sparse = config.stall_s(settings), 0
         self._monitor = PictureMonitor(settings, frozen_s)
         self._attempt: _Attempt | None = _Attempt(start(), now_s)
         self._left_behind: list[Reader] = []
@@ -221,24 +225,31 @@ class CameraSupervisor:
 
     def _check_patience(self, attempt: _Attempt, now_s: float) -> None:
         if attempt.fresh_s is not None:
-            if now_s - attempt.fresh_s >= self._settings.stall_s:
-                self._stalled(self._settings.stall_s, now_s, now_s)
+            if now_s - attempt.fresh_s >= self._stall_s:
+                self._sparse = self._sparse + 1 if attempt.pictures == 1 else 0
+                self._stalled(self._stall_s, now_s, now_s)
         elif now_s - attempt.since_s >= self._settings.open_s and self._reopen_at_s > now_s + RETRY_S:
+            self._sparse = 0
             self._stalled(self._settings.open_s, now_s, now_s + RETRY_S)
 
     def _stalled(self, after_s: float, now_s: float, reopen_at_s: float) -> None:
         self._reopen_at_s = reopen_at_s
-        if self.health.state not in (CameraState.STALLED, CameraState.LOST):
-            self._set_health(
-                CameraState.STALLED, f"the camera gave no picture for {after_s:g} s; check its cable and power", now_s
+        reason = f"the camera gave no picture for {after_s:g} s; check its cable and power"
+        if self._sparse >= SPARSE_ATTEMPTS:
+            reason = (
+                f"the camera gives one picture whenever it is opened, and no second one within {after_s:g} s; if it is "
+                "that slow, set its rate as camera.fps, or increase camera.stall_s; else check its cable and power"
             )
+        elif self.health.state in (CameraState.STALLED, CameraState.LOST):
+            return
+        self._set_health(CameraState.STALLED, reason, now_s)
 
     def _checked(self, frame: Frame, now_s: float) -> Frame | None:
         state = self._monitor.update(frame, now_s)
         if state is CameraState.STREAMING and not self._trusted(now_s):
             return None if self.health.state is CameraState.FROZEN else frame
         if state is CameraState.STREAMING:
-            self._error, self._reopen_at_s = None, float("inf")
+            self._error, self._reopen_at_s, self._sparse = None, float("inf"), 0
         elif self.health.state is not state:
             steady = now_s - self._reopened_s >= STEADY_S
             if steady:

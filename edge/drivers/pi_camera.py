@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from edge import config
 from edge.config import CameraSettings
 from edge.contracts import Frame, Image
 from edge.drivers.colour import frame_of_bgr
@@ -51,7 +52,7 @@ class PiCamera:
     def __init__(
         self, settings: CameraSettings, name: str, clock: Callable[[], float], module: Any | None = None
     ) -> None:
-        self._clock, self._index, self._stall_s = clock, 0, settings.stall_s
+        self._clock, self._index, self._stall_s = clock, 0, config.stall_s(settings)
         self._lores = lores_size(settings)
         # libcamera turns by half a turn and mirrors at no cost; a quarter turn needs the processor.
         self._quarter = settings.rotate in (90, 270)

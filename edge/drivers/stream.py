@@ -1,19 +1,21 @@
 """A camera on the network: RTSP, as most CCTV cameras provide it, or MJPEG over HTTP.
 
-The FFmpeg in OpenCV's wheels decodes it. RTSP uses TCP: over UDP a lost packet smears the picture, and fmd would
-classify the faces in it.
+The FFmpeg in OpenCV's wheels decodes it. RTSP uses TCP if the camera offers it: over UDP a lost packet smears the
+picture, and fmd would classify the faces in it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import cv2
 
-from edge import addresses
+from edge import addresses, config
 from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers import stream_probe
@@ -21,13 +23,13 @@ from edge.drivers.colour import frame_of_bgr
 from edge.errors import CameraError
 from edge.files import native_name
 
+log = logging.getLogger(__name__)
+
 CONNECT_S = 1.0
 """Time that a server on the same network has to accept a connection."""
-OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|analyzeduration;200000"
+OPTIONS = "rtsp_transport;{transport}|fflags;nobuffer|flags;low_delay|analyzeduration;200000"
 """Options of FFmpeg, in OpenCV's form. FFmpeg must not buffer, because only the newest picture counts. Without
 ``analyzeduration`` it examines a stream for two seconds or more before the first picture; 0.2 s suffice."""
-
-
 PROBE_S = 2.0
 """Time that the server has for each answer to the question why there is no stream."""
 SLOW_SHARE = 0.8
@@ -35,6 +37,8 @@ SLOW_SHARE = 0.8
 NO_STREAM = (
     "the server answers, but gives no stream; check path, user and password with: ffplay -rtsp_transport tcp ADDRESS"
 )
+UDP_ONLY = "the camera offers its stream over UDP only"
+TCP_FIX = "switch TCP on in the camera"
 
 
 class _Options:
@@ -43,24 +47,32 @@ class _Options:
     VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
     def __init__(self) -> None:
-        # Several cameras may open streams at the same time, each in its thread.
-        self._lock, self._opening, self._ours = threading.Lock(), 0, False
+        # Several cameras may open streams at the same time, each in its thread; those of one transport share the value.
+        self._changed, self._opening, self._ours = threading.Condition(), 0, ""
 
-    def __enter__(self) -> None:
-        with self._lock:
+    @contextmanager
+    def set(self, transport: str) -> Iterator[None]:
+        """Set the options for ``transport``, "tcp" or "udp"; waits for streams of the other one to be open."""
+        wanted = OPTIONS.format(transport=transport)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ours in ("", wanted))
             self._opening += 1
             if self.VARIABLE not in os.environ:  # a value set by the user has priority
-                os.environ[self.VARIABLE], self._ours = OPTIONS, True
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._opening -= 1
-            if self._ours and not self._opening:
-                del os.environ[self.VARIABLE]
-                self._ours = False
+                os.environ[self.VARIABLE] = self._ours = wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._opening -= 1
+                if self._ours and not self._opening:
+                    del os.environ[self.VARIABLE]
+                    self._ours = ""
+                    self._changed.notify_all()
 
 
 _options = _Options()
+_udp_only: set[str] = set()
+"""Addresses of cameras that refused TCP, so that reopening one takes a single attempt."""
 
 
 class StreamCamera:
@@ -71,17 +83,34 @@ class StreamCamera:
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
         self._name, self._address = addresses.redacted(name), name
-        self._is_http, self._read_s = name.startswith("http"), 2 * settings.stall_s
+        self._is_http, self._read_s = name.startswith("http"), 2 * config.stall_s(settings)
         native_name(self._name, CameraError)
         _check_reachable(name)
+        transport = settings.rtsp_transport
+        if transport == "auto":
+            transport = "udp" if name in _udp_only else "tcp"
+        self._capture = self._opened(transport, settings.open_s)
+        if self._capture.isOpened():
+            return
+        _udp_only.discard(name)
+        found = stream_probe.examine(name, PROBE_S)
+        if not found.refuses_tcp or transport == "udp":
+            raise CameraError(f"{self._name}: {found.reason or NO_STREAM}")
+        if settings.rtsp_transport == "tcp":
+            raise CameraError(f'{self._name}: {UDP_ONLY}; {TCP_FIX}, or set camera.rtsp_transport = "auto"')
+        log.warning("%s: %s; lost packets smear its pictures", self._name, UDP_ONLY)
+        _udp_only.add(name)
+        self._capture = self._opened("udp", settings.open_s)
+        if not self._capture.isOpened():
+            raise CameraError(f"{self._name}: {UDP_ONLY}, and none arrives over UDP; check firewalls, or {TCP_FIX}")
+
+    def _opened(self, transport: str, open_s: float) -> cv2.VideoCapture:
         # Both are bounded, so that the thread returns and need not be abandoned. A read that times out returns an old
         # picture before it fails. No stage gets it, because the supervisor has reported the stall by then.
-        open_ms, read_ms = (int(seconds * 1000) for seconds in (settings.open_s, self._read_s))
+        open_ms, read_ms = (int(seconds * 1000) for seconds in (open_s, self._read_s))
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
-        with _options:
-            self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-        if not self._capture.isOpened():
-            raise CameraError(f"{self._name}: {stream_probe.reason(name, PROBE_S) or NO_STREAM}")
+        with _options.set(transport):
+            return cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, limits)
 
     def read(self) -> Frame | None:
         """Return the next frame. Raises CameraError if the stream has broken off."""
@@ -97,10 +126,10 @@ class StreamCamera:
         if waited_s >= SLOW_SHARE * self._read_s:
             return (
                 f"no picture for {waited_s:.0f} s; check the camera's network. A camera that gives pictures more "
-                "rarely than every camera.stall_s needs a larger value"
+                "rarely than that needs its rate as camera.fps, or a larger camera.stall_s"
             )
         # FFmpeg takes a snapshot for a stream with one picture.
-        snapshot = stream_probe.reason(self._address, PROBE_S) if self._index <= 1 and self._is_http else ""
+        snapshot = stream_probe.examine(self._address, PROBE_S).reason if self._index <= 1 and self._is_http else ""
         return snapshot or "the stream broke off; check that the camera is on and its network is up"
 
     def close(self) -> None:

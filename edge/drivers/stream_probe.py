@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPBasicAuthHandler, HTTPDigestAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
@@ -21,7 +21,14 @@ from edge import addresses
 
 MAX_BODY = 1 << 16
 """Longest description of a stream that is read, bytes."""
-UNAUTHORIZED, UNSUPPORTED_TRANSPORT = 401, 461
+UNAUTHORIZED = 401
+
+
+class Examined(NamedTuple):
+    """Why a server gives no stream, in words (empty if the answers do not show it), and whether it refuses TCP."""
+
+    reason: str = ""
+    refuses_tcp: bool = False
 
 
 @dataclass
@@ -31,13 +38,13 @@ class _Answer:
     body: str
 
 
-def reason(source: str, timeout_s: float) -> str:
-    """Return in words why the server at ``source`` gives no stream; empty if the answers do not show it."""
+def examine(source: str, timeout_s: float) -> Examined:
+    """Return what the answers of the server at ``source`` show."""
     try:
-        return _rtsp(source, timeout_s) if source.startswith("rtsp://") else _http(source, timeout_s)
+        return _rtsp(source, timeout_s) if source.startswith("rtsp://") else Examined(_http(source, timeout_s))
     # A diagnosis must not hide the error that it explains.
     except (OSError, ValueError, HTTPException):
-        return ""
+        return Examined()
 
 
 def _http(source: str, timeout_s: float) -> str:
@@ -56,7 +63,7 @@ def _http(source: str, timeout_s: float) -> str:
     return f"the address gives {gives}, no stream; give the camera's MJPEG or RTSP address"
 
 
-def _rtsp(source: str, timeout_s: float) -> str:
+def _rtsp(source: str, timeout_s: float) -> Examined:
     """Describe the stream and set it up over TCP, as FFmpeg does."""
     url, user, password = _without_login(source)
     with socket.create_connection(addresses.place(source), timeout_s) as connection, connection.makefile("rb") as lines:
@@ -68,12 +75,13 @@ def _rtsp(source: str, timeout_s: float) -> str:
             described = _ask(connection, lines, "DESCRIBE", url, 2, f"Accept: application/sdp\r\n{login}")
             login = _authorization(challenge, "SETUP", _track(described, url), user, password)
         if described.status != 200:
-            return _refused(described.status, user)
+            return Examined(_refused(described.status, user))
         transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
         setup = _ask(connection, lines, "SETUP", _track(described, url), 3, transport + login)
-    if setup.status == UNSUPPORTED_TRANSPORT:
-        return "the camera offers its stream over UDP only, and fmd reads RTSP over TCP; switch TCP on in the camera"
-    return "" if setup.status == 200 else _refused(setup.status, user)
+    if setup.status == 200:
+        return Examined()
+    # The standard's status for a refused transport is 461; some cameras send others.
+    return Examined(_refused(setup.status, user), setup.status not in (UNAUTHORIZED, 403, 404, 454))
 
 
 def _refused(status: int, user: str) -> str:

@@ -47,7 +47,7 @@ def watch(
     wanted_s = max(settings.detect.every_s, 1 / settings.camera.fps)
     with ExitStack() as stack:
         arrived, workers = runtime.frame_signal(), list[CameraWorker]()
-        stack.callback(_release, workers, settings.camera.stall_s, runtime.clock)
+        stack.callback(_release, workers, config.stall_s(settings.camera), runtime.clock)
         for name, camera in config.cameras(settings.camera).items():
             supervisor = _supervisor(name, camera, runtime, arrived)
             lateness = LatenessMonitor(wanted_s)

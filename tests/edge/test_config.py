@@ -22,6 +22,7 @@ OUT_OF_RANGE = {
     "camera.height": 100000,
     "camera.fps": 0.0,
     "camera.rotate": 45,
+    "camera.rtsp_transport": "sctp",
     "camera.stall_s": -1.0,
     "camera.frozen_s": -1.0,
     "camera.frozen_stream_s": -1.0,

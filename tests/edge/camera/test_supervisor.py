@@ -159,6 +159,46 @@ def test_the_end_of_a_stall_is_noticed_within_a_second() -> None:
     assert rig.until(CameraState.STREAMING) <= 1.0
 
 
+def every(seconds: float, rig: Rig) -> Callable[[], Frame | None]:
+    """Return what a slow camera gives: a picture when it is opened, and then one in every ``seconds``."""
+
+    def gives() -> Frame | None:
+        reader = rig.device.readers[-1]
+        if rig.now_s < getattr(reader, "due_s", 0.0) - TURN_S / 2:
+            return None
+        reader.due_s = rig.now_s + seconds  # type: ignore[attr-defined]
+        return rig.device.fresh()
+
+    return gives
+
+
+def test_a_camera_slower_than_stall_s_is_named_as_such() -> None:
+    rig = Rig()
+    rig.device.gives = every(2.0, rig)
+    assert rig.after(6.0) is CameraState.STALLED
+    assert "one picture whenever it is opened, and no second one within 1.5 s" in rig.supervisor.health.reason
+    assert "camera.fps, or increase camera.stall_s" in rig.supervisor.health.reason
+    rig.device.gives = rig.device.fresh
+    assert rig.streaming().supervisor.health.reason == ""
+    rig.device.gives = nothing
+    rig.until(CameraState.STALLED)
+    assert "gave no picture for 1.5 s" in rig.supervisor.health.reason
+
+
+@pytest.mark.parametrize(("fps", "limit_s"), [(15.0, 1.5), (0.5, 4.0), (0.1, 5.0)])
+def test_a_camera_asked_for_rare_pictures_may_give_them_rarely(fps: float, limit_s: float) -> None:
+    rig = Rig(fps=fps).streaming()
+    rig.device.gives = nothing
+    assert rig.until(CameraState.STALLED) == pytest.approx(limit_s, abs=2.5 * TURN_S)
+
+
+def test_a_camera_of_half_a_picture_per_second_streams() -> None:
+    rig = Rig(fps=0.5)
+    rig.device.gives = every(2.0, rig)
+    assert rig.after(30.0) is CameraState.STREAMING
+    assert len(rig.device.readers) == 1
+
+
 def test_a_camera_that_gives_one_picture_whenever_opened_is_not_reported_as_streaming() -> None:
     rig = Rig().streaming()
     rig.device.gives = nothing

@@ -111,8 +111,10 @@ class Watched:
             self.frames.append(frame)
 
 
-def test_a_real_stream_gives_its_pictures_in_rgb(server: Server) -> None:
-    camera = StreamCamera(settings_of(server.address), server.address, time.monotonic)
+@pytest.mark.parametrize("path", ["/door", "/door2", "/udp"])  # H.264, H.265, and H.264 over UDP only
+def test_a_real_stream_gives_its_pictures_in_rgb(server: Server, path: str) -> None:
+    address = server.address.replace("/door", path)
+    camera = StreamCamera(settings_of(address), address, time.monotonic)
     frames = [camera.read() for _ in range(5)]
     camera.close()
     assert all(frame is not None and frame.image.shape == (240, 320, 3) for frame in frames)

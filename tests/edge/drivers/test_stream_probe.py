@@ -16,7 +16,7 @@ import pytest
 
 from edge import config
 from edge.drivers.stream import StreamCamera
-from edge.drivers.stream_probe import reason
+from edge.drivers.stream_probe import examine
 from edge.errors import CameraError
 from edge.inference.picture_file import encode
 from tests.edge.parts import texture
@@ -61,6 +61,12 @@ def udp_only(method: str, url: str, headers: str) -> tuple[int, str]:
     return (461 if "TCP" in headers else 200), ""
 
 
+def no_tcp(method: str, url: str, headers: str) -> tuple[int, str]:
+    """Refuse TCP, with another status than the standard's."""
+    status, more = udp_only(method, url, headers)
+    return 400 if status == 461 else status, more
+
+
 def digest(method: str, url: str, headers: str) -> tuple[int, str]:
     """Accept user "me" with password "p@ss" by digest."""
 
@@ -76,7 +82,12 @@ def digest(method: str, url: str, headers: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("answer", "login", "wanted"),
     [
-        (udp_only, "", "the camera offers its stream over UDP only"),
+        (udp_only, "", "the camera offers its stream over UDP only, and none arrives over UDP"),
+        (
+            lambda *asked: (udp_only(*asked)[0] + 90 * (asked[0] == "SETUP"), ""),
+            "",
+            "the camera offers its stream over",
+        ),
         (digest, "me:p%40ss@", "the camera offers its stream over UDP only"),
         (digest, "me:wrong@", "the camera answers 401: user or password is wrong"),
         (digest, "", "the camera answers 401: it wants user and password"),
@@ -94,6 +105,14 @@ def test_a_camera_without_a_stream_over_tcp_gives_the_reason(
     assert re.sub(r"^rtsp://(\*\*\*@)?127.0.0.1:\d+/door: ", "", str(caught.value)).startswith(wanted)
     assert "p%40ss" not in str(caught.value)
     assert "wrong@" not in str(caught.value)
+
+
+def test_a_camera_that_refuses_tcp_is_refused_if_the_settings_want_tcp() -> None:
+    with served(rtsp_server(udp_only)) as port:
+        address = f"rtsp://127.0.0.1:{port}/door"
+        settings = config.load(None, {"camera.source": address, "camera.rtsp_transport": "tcp"}).camera
+        with pytest.raises(CameraError, match=r'over UDP only; switch TCP on .* or set camera.rtsp_transport = "auto"'):
+            StreamCamera(settings, address, lambda: 0.0)
 
 
 def http_server(kind: str, status: int = 200) -> Any:
@@ -136,7 +155,7 @@ def test_a_stream_that_is_slower_than_the_settings_allow_gives_that_reason() -> 
         def log_message(self, *_: Any) -> None: ...
 
     with served(ThreadingHTTPServer(("127.0.0.1", 0), Slow)) as port:
-        with pytest.raises(CameraError, match=r"no picture for \d s; .* more rarely than every camera\.stall_s"):
+        with pytest.raises(CameraError, match=r"no picture for \d s; .* needs its rate as camera\.fps"):
             read_three(f"http://127.0.0.1:{port}/video", stall_s=0.5)
         over.set()
 
@@ -165,6 +184,6 @@ def test_a_server_that_hangs_up_or_talks_nonsense_gives_no_reason() -> None:
             self.wfile.write(b"what?\r\n")
 
     with served(ThreadingTCPServer(("127.0.0.1", 0), Nonsense)) as port:
-        assert reason(f"rtsp://127.0.0.1:{port}/door", 2.0) == ""
-        assert reason(f"http://127.0.0.1:{port}/door", 2.0) == ""
-    assert reason(f"rtsp://127.0.0.1:{port}/door", 2.0) == ""
+        assert examine(f"rtsp://127.0.0.1:{port}/door", 2.0).reason == ""
+        assert examine(f"http://127.0.0.1:{port}/door", 2.0).reason == ""
+    assert examine(f"rtsp://127.0.0.1:{port}/door", 2.0).reason == ""
