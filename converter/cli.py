@@ -23,6 +23,7 @@ from typing import Any
 from converter import child
 from converter.noise import ProgressLine
 from converter.options import CODE, GATE, MEANING, OUTPUT, PICTURES, Options, add_options, options_of, plain
+from edge import process
 from edge.commands.main import version_line
 from edge.commands.parsing import add_completion_option
 from edge.errors import EXIT_OK, ConversionError, FidelityError, RuntimeMissingError, exit_code_of
@@ -31,6 +32,7 @@ from edge.files import native_name
 
 def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
     """Entry point; returns the exit code. ``isolated`` opens model files in a child process with limits."""
+    process.open_streams()
     words = joined(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The bare form is the common one, so it needs no word of its own; a model of that name is given as ./inspect.
@@ -98,12 +100,18 @@ def _work(arguments: argparse.Namespace, task: str, request: Mapping[str, Any], 
 
 @contextlib.contextmanager
 def unwinding_on_signals() -> Iterator[None]:
-    """Exit through ``finally`` on SIGTERM and SIGHUP: otherwise the child would run on and its folder would stay."""
+    """Exit through ``finally`` on a signal: otherwise the child would run on and its folder would stay."""
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, frame: FrameType | None) -> None:
+        # One is enough: a second exception would interrupt the cleaning up.
+        for each in stopping:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in stopping}
     try:
         yield
     finally:

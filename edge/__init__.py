@@ -10,6 +10,7 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     paths.py         where fmd's files are
     files.py         atomic writes
     state_file.py    small JSON files exchanged between processes
+    process.py       where the three commands start: standard streams, signals
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse

@@ -98,8 +98,6 @@ def exit_code_of(main: Callable[[], int]) -> int:
 
     Any other exception is a bug in fmd: the line names it, and its traceback goes to the log at debug level.
     """
-    if sys.stdout is None:  # the calling shell closed it (>&-), so output has no reader
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         code = main()
         # Flush here and not when Python exits, so that a full disk behind standard output reaches this handler.
@@ -120,6 +118,8 @@ def exit_code_of(main: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _report(f"error: {where}{error.strerror or error}", EXIT_KNOWN)
     except Exception as error:
+        if _interrupted(error):
+            return _report("interrupted", EXIT_INTERRUPTED)
         log.debug("%s", traceback.format_exc())
         what = f"{type(error).__name__}: {error}"
         return _report(
@@ -136,6 +136,12 @@ def naming_stdout() -> Iterator[None]:
         raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, error.filename or "standard output") from error
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Return whether Ctrl-C led to this error: raised in the middle of a lock's code, it makes Python raise others."""
+    before = error.__context__
+    return isinstance(before, KeyboardInterrupt) or (before is not None and _interrupted(before))
 
 
 def _report(line: str, code: int) -> int:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from edge import process
 from edge.commands.main import version_line
 from edge.commands.parsing import Parser, print_help
 from edge.errors import exit_code_of
@@ -66,6 +67,7 @@ COMMANDS: Mapping[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    process.open_streams()
     declared = parser()
     arguments = declared.parse_args(argv)
     if arguments.subcommand is None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from edge import process
 from edge.commands import common, logs, parsing
 from edge.commands.parsing import Parser, print_help
 from edge.errors import RuntimeMissingError, exit_code_of
@@ -49,6 +50,7 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (the process's own where it is None) names, and return the exit code."""
+    process.open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     # File names that are not valid UTF-8 are printed as they are on the disk, as ls does.
     if isinstance(sys.stdout, io.TextIOWrapper):

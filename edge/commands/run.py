@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import paths
+from edge import paths, process
 from edge.commands import common, logs
 from edge.errors import EXIT_OK, FmdError
 
@@ -54,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.reporting.status_file import StatusFile
     from edge.service import model_store
     from edge.service import run as service
+    from edge.service.signals import stop_on_signals
 
+    process.take_hangups()  # the settings are read after it
     settings = _settings(arguments)
     if arguments.check:
         service.check(settings)
@@ -64,7 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     # A model that was installed and never reached its first frame is taken back before it can fail again.
     model_store.ModelStore().settle()
     counts, timings = console.PassageCounts(), console.Timings()
-    with ExitStack() as stack:
+    # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
+    reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
+    # Around everything: until the last event is on the card, a second signal must not end the process.
+    with stop_on_signals(reread) as control, ExitStack() as stack:
         stack.enter_context(logs.native_lines_counted())
         record = stack.enter_context(
             events.keeping(paths.state_folder(), settings.events, runtime=paths.runtime_folder())
@@ -72,8 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
         note = record.add if record else lambda kind, content=None, camera="": None
         note("started")
         reporting = stack.enter_context(reporter.open_reporting(settings, note))
-        # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
-        reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
         try:
             # A missing clip is reported here, before outputs are opened that this machine may not have.
             live = drivers.all_live(settings)
@@ -86,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
                 listeners.append(timings)
             if arguments.annotate:
                 listeners.append(_open_video(stack, settings, arguments, live))
-            stopped_by = service.run(settings, listeners, reread=reread)
+            stopped_by = service.run(settings, listeners, control=control)
         except FmdError as error:
             note("failed", events.Failure(str(error)))
             raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -50,20 +50,23 @@ def run(
     build: Build | None = None,
     runtime: Runtime | None = None,
     reread: Callable[[], Settings] | None = None,
+    control: RunControl | None = None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; return that signal.
 
     SIGHUP calls ``reread`` and restarts the run with the settings it returns. If it raises, or those settings cannot
-    run, the run goes on with the present ones.
+    run, the run goes on with the present ones. A caller that handles signals itself gives its ``control`` instead
+    (:func:`edge.service.signals.stop_on_signals`).
 
     Whatever is raised, the outputs are off and released first. Raises CameraError if a camera cannot be opened at all,
     or has been blind for ``camera.give_up_s``: another process may do better. That next process waits up to PATIENCE_S
     for its first picture, blind and not ready, because systemd started it and no person waits for an answer.
     """
-    with stop_on_signals(reread) as control:
+    with stop_on_signals(reread) if control is None else nullcontext(control) as control:
         try:
             _run_until_stopped(settings, control, _Run(runtime or Runtime(), Listeners(listeners), build))
         finally:
+            control.closing = True
             systemd.notify("STOPPING=1")
     log.info("stopped: %s", "a signal asked for it" if control.signal else "the source has ended")
     return control.signal
@@ -120,7 +123,7 @@ def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> No
     # The settings of the run before a reload, to return to if the new ones cannot run; None once they have proven.
     before: Settings | None = None
     away = CameraAwayMarker(paths.runtime_folder())
-    while True:
+    while control.signal is None:
         # Only the first run of a process waits: after a reload the previous settings are the better choice.
         patience_s = PATIENCE_S if away.is_set and before is None else 0.0
         notifier = SystemdNotifier(partial(_prove, settings.model, away), patience_s > 0)
@@ -135,10 +138,10 @@ def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> No
             settings, before = before, None
             continue
         if control.following is None:
-            away.set(False)
-            return
+            break
         log.info("settings read again")
         settings, before, control.following = control.following, settings, None
+    away.set(False)
 
 
 class CameraAwayMarker:
@@ -177,6 +180,7 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
 
     def stopped() -> bool:
         _reload_if_asked(control, notifier, run.runtime.clock())
+        control.closing = control.signal is not None
         return control.asked()
 
     with open_alert(settings, run.runtime.clock) as alert:

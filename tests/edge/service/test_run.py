@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge import config
+from edge import config, process
 from edge.config import Settings
 from edge.contracts import Decision, Step
 from edge.errors import BundleError, OutputError, SettingsError
@@ -121,14 +121,60 @@ def test_a_signal_ends_the_loop_with_the_outputs_off(clip: Path, mock_pins: Any,
     assert_off_and_released(mock_pins)
 
 
-def test_a_second_signal_interrupts_at_once(clip: Path, mock_pins: Any) -> None:
+def test_a_second_ctrl_c_interrupts_at_once(clip: Path, mock_pins: Any) -> None:
     def on_step(step: Step) -> None:
         signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         service.run(settings_for(clip), [Callbacks(on_step)], build=pipeline_of)
     assert_off_and_released(mock_pins)
+
+
+class StubbornPin:
+    """Stands for the closing of an output: two signals of each kind arrive in the middle of it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def set(self, on: bool) -> None: ...
+
+    def close(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) * 2:
+            signal.raise_signal(number)
+        self.closed = True
+
+
+def test_repeated_signals_do_not_interrupt_the_switching_off(clip: Path, mock_pins: Any) -> None:
+    pin = StubbornPin()
+
+    def build(settings: Settings, alert: Alert, camera: str = "") -> Pipeline:
+        alert._outputs["stubborn"] = pin
+        return pipeline_of(settings, Alert(settings.alert, None, None))
+
+    def on_step(step: Step) -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+
+    stopped_by = service.run(settings_for(clip, camera__loop=True), [Callbacks(on_step)], build=build)
+    assert stopped_by == signal.SIGTERM
+    assert pin.closed
+    assert_off_and_released(mock_pins)
+
+
+def test_a_reload_asked_for_before_the_run_could_handle_it_is_done_at_its_first_frame(
+    clip: Path, mock_pins: Any
+) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    process.note_hangups()
+    signal.raise_signal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, before)
+    settings = settings_for(clip, camera__loop=True)
+    reloading = Reloading(lambda: settings)
+    reloading.steps = 1  # it asks for no reload of its own
+    service.run(settings, [Callbacks(reloading.on_step)], build=pipeline_of, reread=reloading)
+    assert reloading.asked == 1
+    assert not process.take_hangups()
 
 
 def test_labels_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
