@@ -169,6 +169,8 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
     discovery: bool
     discovery_topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
+    configuration_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+\S*)?$", max_length=256)]
+    suggested_area: Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -11,13 +11,12 @@ settings no longer name, are cleared: the publisher subscribes to its own topics
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,8 @@ from typing import Any
 
 from edge import board
 from edge.config import MqttSettings, Settings, door_name
-from edge.contracts import CameraState, ConfiguredPublisher, Message, MessageKind, Signal
+from edge.contracts import ConfiguredPublisher, Message, MessageKind
+from edge.drivers.home_assistant import PICTURES, device_id, discovery, measured
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
 from edge.errors import PublishError, SettingsError
@@ -54,9 +54,10 @@ def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredP
     """Yield the publisher that the section ``[mqtt]`` configures."""
     del runtime  # the broker itself retains what must survive a restart
     mqtt, name = settings.mqtt, door_name(settings.publish)
-    pictures, cameras = settings.publish.pictures != "none", tuple(settings.camera.sources)
-    wanted = (mqtt, name, pictures, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
-    yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, pictures, cameras))
+    features = measured(board.read()) | ({PICTURES} if settings.publish.pictures != "none" else set())
+    cameras = tuple(settings.camera.sources)
+    wanted = (mqtt, name, features, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
+    yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, features, cameras))
 
 
 def _version_of(path: str) -> tuple[int, int] | None:
@@ -71,7 +72,7 @@ def _version_of(path: str) -> tuple[int, int] | None:
 class MqttPublisher:
     """Publisher for one broker.
 
-    ``pictures`` is true if messages may carry pictures. ``cameras`` names the cameras; it is empty for a single one.
+    ``features`` are those of :mod:`edge.drivers.home_assistant`. ``cameras`` is empty for a single camera.
     """
 
     kinds = frozenset(MessageKind)
@@ -80,19 +81,21 @@ class MqttPublisher:
         self,
         settings: MqttSettings,
         name: str,
-        pictures: bool = False,
+        features: Collection[str] = (),
         cameras: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         mqtt = import_library("paho.mqtt.client", "mqtt.host", pip_extra("mqtt"))
         self._settings, self._name = settings, name
-        self._announced = discovery(settings, name, pictures, cameras) if settings.discovery else {}
+        self._announced = discovery(settings, name, features, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
         self._cameras = cameras or [""]
         self._published = {f"{self._base}/{what}" for what in ("status", "state", "metrics")}
-        self._published |= {topic for camera in self._cameras for topic in self._topics_of(camera, pictures)}
+        self._published |= {
+            topic for camera in self._cameras for topic in self._topics_of(camera, PICTURES in features)
+        }
         self._retained = [f"{self._base}/+", f"{self._base}/+/+"]
-        self._retained += [f"{settings.discovery_topic}/+/{_id(name, of)}/+/config" for of in ("", *cameras)]
+        self._retained += [f"{settings.discovery_topic}/+/{device_id(name, of)}/+/config" for of in ("", *cameras)]
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
         self._clock, self._connected_s, self._brief = clock, float("-inf"), 0
@@ -166,7 +169,9 @@ class MqttPublisher:
     def _entities(self, camera: str) -> set[str]:
         """Return the discovery topics of one camera alone, without those that are in use now."""
         settings, name = self._settings, self._name
-        own = discovery(settings, name, True, [camera] if camera else []).keys() - discovery(settings, name).keys()
+        own = (
+            discovery(settings, name, [PICTURES], [camera] if camera else []).keys() - discovery(settings, name).keys()
+        )
         return own - self._announced.keys()
 
     def _clear_if_unused(self, topic: str) -> None:
@@ -247,138 +252,6 @@ def board_id(root: Path = Path("/")) -> str:
     """Return eight characters that differ between boards: a hash, as the ids themselves are not for a network."""
     found = next(filter(None, (board.text(root / file) for file in BOARD_IDS)), socket.gethostname())
     return hashlib.sha256(f"fmd {found}".encode()).hexdigest()[:8]
-
-
-Entities = dict[str, dict[str, Any]]
-"""Home Assistant's entities by component and object id, as in ``binary_sensor/alarm``, or by discovery topic."""
-ALARMING = tuple(signal.state for signal in sorted(Signal, reverse=True) if signal.alarming)
-ALARM = f"{{{{ 'ON' if value_json.state in {ALARMING} else 'OFF' }}}}"
-PROBLEM = f"{{{{ 'OFF' if value_json.state == '{CameraState.STREAMING.value}' else 'ON' }}}}"
-"""Templates of Home Assistant (Jinja): a problem is a camera that gives no pictures."""
-
-
-def discovery(settings: MqttSettings, name: str, pictures: bool = False, cameras: Sequence[str] = ()) -> Entities:
-    """Return Home Assistant's discovery messages by topic (home-assistant.io/integrations/mqtt, discovery messages).
-
-    The door is one device, and each of several ``cameras`` is one more.
-    """
-    base, id_ = f"{settings.topic}/{name}", _id(name)
-    device = {"identifiers": [id_], "name": f"fmd {name}", "manufacturer": "fmd", "sw_version": _version()}
-    topics = _announced(settings, base, id_, device, _of_door(base, pictures and not cameras))
-    for camera in cameras:
-        own = _id(name, camera)
-        part = {**device, "identifiers": [own], "name": f"fmd {name} {camera}", "via_device": id_}
-        topics |= _announced(settings, base, own, part, _of_camera(base, camera, pictures))
-    return topics
-
-
-def _id(name: str, camera: str = "") -> str:
-    """Return the id of a door's device, or of its camera's. A door's id has no "-", so the two can never be equal."""
-    id_ = f"fmd_{name.replace('-', '_')}"
-    return f"{id_}-{camera}" if camera else id_
-
-
-def _announced(settings: MqttSettings, base: str, id_: str, device: Mapping[str, Any], entities: Entities) -> Entities:
-    topics = {}
-    for key, entity in entities.items():
-        kind, _, what = key.partition("/")
-        shared = {"unique_id": f"{id_}_{what}", "availability_topic": f"{base}/status", "device": device}
-        topics[f"{settings.discovery_topic}/{kind}/{id_}/{what}/config"] = {**shared, **entity}
-    return topics
-
-
-def _of_camera(base: str, camera: str, pictures: bool) -> Entities:
-    state, health = {"state_topic": f"{base}/state/{camera}"}, f"{base}/health/{camera}"
-    entities: Entities = {
-        "binary_sensor/alarm": {**state, "name": "Alarm", "device_class": "safety", "value_template": ALARM},
-        "binary_sensor/blind": {
-            "name": "Camera blind",
-            "device_class": "problem",
-            "state_topic": health,
-            "value_template": PROBLEM,
-            "json_attributes_topic": health,
-        },
-        "sensor/state": {**state, "name": "State", "value_template": "{{ value_json.state }}"},
-    }
-    if pictures:
-        entities["image/picture"] = {"name": "Last violation", "image_topic": f"{base}/picture/{camera}"}
-    return entities
-
-
-def _of_door(base: str, pictures: bool) -> Entities:
-    state = {"state_topic": f"{base}/state"}
-    blind = "{{ 'ON' if value_json.state == 'blind' else 'OFF' }}"
-    diagnostic: dict[str, Any] = {"state_topic": f"{base}/metrics", "entity_category": "diagnostic"}
-    total = {"state_class": "total_increasing"}
-    measured = {"state_class": "measurement"}
-    entities: Entities = {
-        "binary_sensor/alarm": {**state, "name": "Alarm", "device_class": "safety", "value_template": ALARM},
-        "binary_sensor/blind": {**state, "name": "Camera blind", "device_class": "problem", "value_template": blind},
-        "sensor/state": {**state, "name": "State", "value_template": "{{ value_json.state }}"},
-        "sensor/outcome": {
-            "name": "Last decision",
-            "state_topic": f"{base}/decision",
-            "value_template": "{{ value_json.outcome }}",
-            "json_attributes_topic": f"{base}/decision",
-        },
-        "sensor/violated": {**diagnostic, **total, "name": "Violations", "value_template": _value("passages_violated")},
-        "sensor/compliant": {
-            **diagnostic,
-            **total,
-            "name": "Compliant",
-            "value_template": _value("passages_compliant"),
-        },
-        "sensor/frame_age": {
-            **diagnostic,
-            **measured,
-            "name": "Frame age",
-            "device_class": "duration",
-            "unit_of_measurement": "s",
-            "value_template": _value("frame_age_s"),
-        },
-        "sensor/memory": {
-            **diagnostic,
-            **measured,
-            "name": "Memory",
-            "device_class": "data_size",
-            "unit_of_measurement": "MB",
-            "value_template": _value("memory_mb"),
-        },
-        "sensor/temperature": {
-            **diagnostic,
-            **measured,
-            "name": "Temperature",
-            "device_class": "temperature",
-            "unit_of_measurement": "°C",
-            "value_template": _value("temperature_c"),
-        },
-        "binary_sensor/under_voltage": {
-            **diagnostic,
-            "name": "Under-voltage",
-            "device_class": "problem",
-            "value_template": "{{ 'ON' if value_json.under_voltage | default(false) else 'OFF' }}",
-        },
-        "binary_sensor/too_slow": {
-            **diagnostic,
-            "name": "Too slow",
-            "device_class": "problem",
-            "value_template": "{{ 'ON' if value_json.too_slow | default(false) else 'OFF' }}",
-        },
-    }
-    if pictures:
-        entities["image/picture"] = {"name": "Last violation", "image_topic": f"{base}/picture"}
-    return entities
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("fmd-edge")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "unknown"
-
-
-def _value(name: str) -> str:
-    return f"{{{{ value_json.{name} | default(none) }}}}"
 
 
 def _topic(message: Message) -> str:

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH})
 """Retained state: a new publisher gets the newest message of these kinds, for each camera."""
 
+CLOSE_S = 1.0
+"""Longest time for which the end waits for the thread that reads the board, in seconds."""
+
 Note = Callable[[str, msgspec.Struct, str], None]
 """Records an event: (kind, content, camera)."""
 
@@ -112,13 +115,16 @@ class Reporter(Listener):
                 outbox.post(message)
 
     def close(self) -> None:
-        """Publish that fmd no longer watches."""
+        """Publish that fmd no longer watches, and the last counters."""
         self._done = True
         self._metrics_due.set()
+        # So that no older metrics replace the last ones. It never waits for a publisher.
+        self._thread.join(CLOSE_S)
         for camera in self._live.cameras():
             self._publish_decisions(camera, None)
             self._live.close(camera)
             self._publish_state(camera)
+        self._post_metrics()
 
     def _forget(self, camera: str) -> None:
         self._live.close(camera)
@@ -150,6 +156,8 @@ class Reporter(Listener):
         for decision, message in own:
             shown = step is not None and self._settings.pictures == "blurred" and _is_violation(decision)
             self._post(MessageKind.DECISION, camera, message, partial(_jpeg, step) if step and shown else None)
+        if own:
+            self._metrics_due.set()  # the counters have changed
 
     def _publish_metrics(self) -> None:
         while True:
@@ -158,9 +166,12 @@ class Reporter(Listener):
             if self._done:
                 return
             self._report_complaints()
-            # Without a publisher nobody reads them, and collecting them costs time on a slow board.
-            if any(self._outboxes):
-                self._post(MessageKind.METRICS, "", metrics_message(self._metrics.snapshot()))
+            self._post_metrics()
+
+    def _post_metrics(self) -> None:
+        # Without a publisher nobody reads them, and collecting them costs time on a slow board.
+        if any(self._outboxes):
+            self._post(MessageKind.METRICS, "", metrics_message(self._metrics.snapshot()))
 
     def _report_complaints(self) -> None:
         """Report each complaint once, whether it lasts or has only occurred: a weak power supply stays weak."""

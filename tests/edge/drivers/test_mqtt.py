@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge import config, drivers
@@ -33,7 +34,8 @@ from edge.contracts import (
     Signal,
     Step,
 )
-from edge.drivers.mqtt import MqttPublisher, board_id, discovery
+from edge.drivers.home_assistant import PICTURES, discovery
+from edge.drivers.mqtt import MqttPublisher, board_id
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import open_reporting
@@ -234,6 +236,43 @@ def test_a_killed_fmd_is_offline_by_its_last_will(broker: Broker, subscriber: Su
 
 
 @needs_broker
+def test_counters_follow_each_person_at_once_and_every_violation_is_a_message(alone: tuple[Broker, Subscriber]) -> None:
+    broker, subscriber = alone
+    changed = {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "publish.name": "busy", "publish.every_s": 3600}
+
+    def counted() -> int:
+        sent = subscriber.on("fmd/busy/metrics")
+        return int(json.loads(sent[-1])["passages_violated"]) if sent else 0
+
+    def passes(number: int) -> None:
+        person = msgspec.structs.replace(PASSAGE, id=number)
+        for change in (Change.DECIDED, Change.LEFT):
+            reporting.on_decision(Decision(change, person, 2.0))
+            frame = frame_of(texture(8, 8))
+            reporting.on_step(Step(frame, True, True, (), (), {}, (), (), Signal.NO_MASK, {}), Delivery())
+
+    with open_reporting(config.load(None, changed)) as reporting:
+        passes(1)
+        wait_for(lambda: counted() == 1)
+        passes(2)
+        wait_for(lambda: counted() == 2)
+        # The last person is still there when fmd is stopped: no step follows that decision.
+        reporting.on_decision(Decision(Change.LEFT, msgspec.structs.replace(PASSAGE, id=3), 2.0))
+    wait_for(lambda: subscriber.on("fmd/busy/status") == [b"online", b"offline"])
+    assert counted() == 3
+    violations = [json.loads(p) for p in subscriber.on("fmd/busy/decision")]
+    started = [one for one in violations if one["change"] == "decided"]
+    # Equal but for the person: a retained or changed state would make one event of them.
+    assert [one["signal"] for one in started] == ["no_mask", "no_mask"]
+    assert not [topic for topic, _, retained in subscriber.heard if retained and topic.endswith("/decision")]
+    late = Subscriber(broker.port)
+    wait_for(lambda: late.on("fmd/busy/metrics"))
+    assert json.loads(late.on("fmd/busy/metrics")[0])["passages_violated"] == 3
+    assert late.on("fmd/busy/decision") == []
+    late.close()
+
+
+@needs_broker
 def test_discovery_is_published_and_again_when_home_assistant_starts(broker: Broker, subscriber: Subscriber) -> None:
     publisher = connected(broker.port, "front-door")
     topics = discovery(settings_for(broker.port), "front-door")
@@ -245,20 +284,6 @@ def test_discovery_is_published_and_again_when_home_assistant_starts(broker: Bro
     subscriber.publish("homeassistant/status", "online")
     wait_for(lambda: all(len(subscriber.on(topic)) == 2 for topic in topics))
     publisher.close()
-
-
-def test_home_assistant_accepts_the_discovery_messages() -> None:
-    """Unique ids, names, published topics, and templates that read existing values."""
-    entities = discovery(settings_for(1883), "door", pictures=True)
-    assert entities.pop("homeassistant/image/fmd_door/picture/config")["image_topic"] == "fmd/door/picture"
-    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
-    for topic, entity in entities.items():
-        prefix, kind, device, what, end = topic.split("/")
-        assert (prefix, device, end) == ("homeassistant", "fmd_door", "config")
-        assert kind in ("sensor", "binary_sensor")
-        assert entity["unique_id"] == f"fmd_door_{what}"
-        assert entity["state_topic"] in {f"fmd/door/{kind.value}" for kind in MessageKind}
-        assert entity["device"] == next(iter(entities.values()))["device"]
 
 
 @needs_broker
@@ -422,7 +447,7 @@ def test_a_publisher_without_read_permission_publishes_anyway(tmp_path: Path) ->
 @needs_broker
 def test_a_camera_that_returns_stays_announced(broker: Broker, subscriber: Subscriber) -> None:
     """The message about its removal waited for a broker that was down."""
-    publisher = MqttPublisher(settings_for(broker.port), "back", True, ["in", "out"])
+    publisher = MqttPublisher(settings_for(broker.port), "back", [PICTURES], ["in", "out"])
     publisher.open()
     wait_for(lambda: sends(publisher, message(MessageKind.HEALTH, state="streaming", reason="")))
     publisher.send(message(MessageKind.REMOVED, "out"))
@@ -441,28 +466,6 @@ def test_every_one_of_many_cameras_is_announced(broker: Broker, subscriber: Subs
     assert len(topics) > 120
     wait_for(lambda: all(subscriber.on(topic) for topic in topics))
     publisher.close()
-
-
-@pytest.mark.parametrize(("state", "blind"), [("streaming", "OFF"), ("dark", "ON"), ("lost", "ON")])
-def test_health_reports_a_blind_camera(state: str, blind: str) -> None:
-    jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
-    entity = discovery(settings_for(1883), "door", cameras=["in"])[
-        "homeassistant/binary_sensor/fmd_door-in/blind/config"
-    ]
-    assert entity["state_topic"] == "fmd/door/health/in"
-    assert jinja.Template(entity["value_template"]).render(value_json={"state": state}) == blind
-
-
-@pytest.mark.parametrize(
-    ("state", "alarm", "blind"),
-    [("no_mask", "ON", "OFF"), ("incorrect_mask", "ON", "OFF"), ("blind", "OFF", "ON"), ("running", "OFF", "OFF")],
-)
-def test_the_templates_translate_every_state(state: str, alarm: str, blind: str) -> None:
-    jinja = pytest.importorskip("jinja2", reason="Home Assistant's template language is not installed")
-    entities = discovery(settings_for(1883), "door")
-    for what, expected in (("alarm", alarm), ("blind", blind)):
-        template = entities[f"homeassistant/binary_sensor/fmd_door/{what}/config"]["value_template"]
-        assert jinja.Template(template).render(value_json={"state": state}) == expected
 
 
 @needs_broker
