@@ -84,6 +84,8 @@ OUT_OF_RANGE = {
     "mqtt.port": 0,
     "mqtt.topic": "fmd/#",
     "mqtt.discovery_topic": "/homeassistant",
+    "mqtt.configuration_url": "door.local:8080",
+    "mqtt.suggested_area": "x" * 65,
     "metrics.port": 65536,
     "metrics.address": "",
     "notify.on": ["everything"],
