@@ -11,6 +11,8 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     files.py         atomic writes
     state_file.py    small JSON files exchanged between processes
     process.py       where the three commands start: standard streams, signals
+    child.py         child process with limits, in which files of strangers are opened
+    confine.py       what such a process gives up
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse

@@ -14,6 +14,7 @@
      |   +- FidelityError             the converted model does not agree with its source
      +- CardError      OSError        a boot partition or image file that cannot be prepared
      +- DataError      ValueError     training or calibration data that cannot be used
+     +- StopRequestedError InterruptedError  a signal asked to stop while something was opened
 
 Every message states where, what (got, expected) and what to do. ``raise ... from`` keeps the cause.
 One handler, :func:`exit_code_of`, is at the top of every command.
@@ -91,6 +92,10 @@ class FidelityError(ConversionError):
 
 class DataError(FmdError, ValueError):
     """Training or calibration data that cannot be used."""
+
+
+class StopRequestedError(FmdError, InterruptedError):
+    """A signal that asked to stop while something was opened; its handler has noted it."""
 
 
 def exit_code_of(main: Callable[[], int]) -> int:

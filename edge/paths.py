@@ -11,6 +11,8 @@ STATE = Path("/var/lib/fmd")
 """The service's state directory, for commands that run outside the service."""
 RUNTIME = Path("/run/fmd")
 """The service's runtime directory, for commands that run outside the service."""
+PROOFS = Path("/var/cache/fmd")
+"""Root's record of proven model files, which every user reads and only root changes."""
 
 SHIPPED_MODELS = {"detector": "face_detector.tflite", "classifier": "mask_classifier.tflite"}
 """Task -> file name of the model that fmd ships."""
@@ -31,6 +33,21 @@ def runtime_folder() -> Path | None:
 def state_folder() -> Path | None:
     """Return the directory that systemd lets this unit keep for good ($STATE_DIRECTORY), or None outside systemd."""
     return _first_of("STATE_DIRECTORY")
+
+
+def proofs_folders() -> list[Path]:
+    """Return where model files are recorded as proven: first the folder that this user writes, then root's."""
+    own = state_folder()
+    if own is None and (cache := os.environ.get("XDG_CACHE_HOME")):
+        own = Path(cache) / "fmd"
+    if own is None and not is_root():
+        own = Path("~/.cache/fmd").expanduser()
+    return [folder for folder in (own, PROOFS) if folder is not None]
+
+
+def is_root() -> bool:
+    """Return whether this process runs as root; Windows has none."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def shipped_model(task: str) -> Path:

@@ -21,6 +21,7 @@ from edge.inference import bundle
 from edge.inference.bundle import Bundle
 from edge.service import model_store, shadow_run
 from edge.service import run as service
+from edge.service.model_proof import proving
 from edge.service.model_store import ModelsInUse, ModelStore
 from edge.service.models import Shadow
 from edge.service.shadow_run import ShadowRequest, ShadowResult, ShadowRun
@@ -98,7 +99,10 @@ def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> Sha
     # No time limit: the clip ends by itself.
     begun = ShadowRun(msgspec.structs.replace(request, seconds=float("inf")), None)
     new = bundle.load(
-        Path(request.file), request.task, lambda raw: drivers.open_interpreter(raw, settings.model.threads)
+        Path(request.file),
+        request.task,
+        lambda raw: drivers.open_interpreter(raw, settings.model.threads),
+        proving(settings.model.runtime, settings.model.threads),
     )
     camera = msgspec.structs.replace(settings.camera, source=source)
     quiet = msgspec.structs.replace(settings.alert, driver="console")

@@ -29,20 +29,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the file, replay its golden inputs and print the contract as JSON."""
-    from edge import drivers
     from edge.inference import bundle
+    from edge.service import model_proof
 
-    # The same three checks as at every start: contract, hash, golden inputs.
-    loaded = bundle.unpack(arguments.model)
-    model = bundle.Model(loaded, drivers.open_interpreter(loaded.flatbuffer), str(arguments.model))
-    worst = model.replay()
+    # The same three checks as at every start: contract, hash, golden inputs. This process does not open the model.
+    data = bundle.read(arguments.model)
+    loaded = bundle.parse(data, arguments.model)
+    replayed = model_proof.check(data, arguments.model)
     print(json.dumps(bundle.described(loaded.contract), indent=1))
     # The sentence goes where the log goes: standard output is one JSON value, for programs.
     log.info(
         "%s: contract, hash and %d golden inputs are right on %s (largest difference: %.0f%% of what is allowed)",
         arguments.model,
         len(loaded.golden["inputs"]),
-        model.runtime,
-        100 * worst,
+        replayed.runtime,
+        100 * replayed.worst,
     )
     return EXIT_OK

@@ -46,6 +46,7 @@ __all__ = [
     "output_kind",
     "output_settings",
     "publishers",
+    "runtime_version",
     "servers",
 ]
 
@@ -63,14 +64,23 @@ def open_detector(path: Path, min_score: float) -> Detector:
     return load(DETECTORS[detector_kind(path.name)].opens)(path, min_score)  # type: ignore[no-any-return]
 
 
-def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto") -> Interpreter:
+def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto", quiet: bool = True) -> Interpreter:
     """Load a TFLite flatbuffer with the named runtime, or with the first that this machine can import.
+
+    ``quiet`` holds back what the runtime writes to standard error, until it has loaded the model or refused it.
 
     Raises :class:`edge.errors.RuntimeMissingError` if there is none, BundleError if the runtime rejects the model.
     """
     from edge.drivers.tflite import TFLiteInterpreter
 
-    return TFLiteInterpreter(flatbuffer, threads, runtime)
+    return TFLiteInterpreter(flatbuffer, threads, runtime, quiet)
+
+
+def runtime_version(runtime: str = "auto") -> str:
+    """Return name and version of the runtime that :func:`open_interpreter` uses. Raises RuntimeMissingError."""
+    from edge.drivers.tflite import opened
+
+    return opened(runtime)[0]
 
 
 def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:

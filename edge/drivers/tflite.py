@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,33 +19,46 @@ from edge.errors import BundleError, RuntimeMissingError
 
 log = logging.getLogger(__name__)
 
+KINDS = ("float32", "uint8", "int8", "int16")
+"""Types of input and output tensors."""
+
 
 class TFLiteInterpreter:
     """Model on a TFLite runtime; see :class:`edge.contracts.Interpreter`."""
 
-    def __init__(self, flatbuffer: bytes, threads: int = 1, runtime: str = "auto") -> None:
-        names = list(RUNTIMES) if runtime == "auto" else [runtime]
-        self.runtime, interpreter_class = _first_that_works(names)
+    def __init__(self, flatbuffer: bytes, threads: int = 1, runtime: str = "auto", quiet: bool = True) -> None:
+        self.runtime, interpreter_class = opened(runtime)
         try:
-            with _without_info_lines():
+            with _without_info_lines() if quiet else nullcontext():
                 self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"{self.runtime} cannot run this model: {first_line(error)}; convert it again with this version of fmd"
-            ) from error
-        (details,) = self._interpreter.get_input_details()
-        self._input_index = details["index"]
-        self.input = _spec(details)
-        self._output_indices = [d["index"] for d in self._interpreter.get_output_details()]
-        self.outputs = tuple(_spec(d) for d in self._interpreter.get_output_details())
+            raise self._refused(error) from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1:
+            raise BundleError(f"the model takes {len(inputs)} inputs, expected one picture; convert it again")
+        self._input_index = inputs[0]["index"]
+        self.input = _spec(inputs[0])
+        self._output_indices = [details["index"] for details in outputs]
+        self.outputs = tuple(map(_spec, outputs))
 
     def run(self, tensor: npt.NDArray[np.generic]) -> list[Stored]:
-        """Run one inference; :attr:`input` gives shape and dtype of ``tensor``, :attr:`outputs` of the answers."""
-        self._interpreter.set_tensor(self._input_index, tensor)
-        self._interpreter.invoke()
+        """Run one inference; :attr:`input` gives shape and dtype of ``tensor``, :attr:`outputs` of the answers.
+
+        Raises BundleError if the runtime cannot finish it.
+        """
+        try:
+            self._interpreter.set_tensor(self._input_index, tensor)
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise self._refused(error) from error
         # get_tensor copies: the interpreter reuses its buffers in the next run.
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
+
+    def _refused(self, error: Exception) -> BundleError:
+        # Where memory runs out the message is empty.
+        why = first_line(error) or "it gives no reason, as where memory runs out"
+        return BundleError(f"{self.runtime} cannot run this model: {why}; convert it again with this version of fmd")
 
 
 @contextmanager
@@ -70,13 +83,21 @@ def _without_info_lines() -> Iterator[None]:
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:
+    """Return a tensor's description. Raises BundleError for a type that no model of fmd has."""
     scale, zero_point = details["quantization"]
+    kind = getattr(details["dtype"], "__name__", str(details["dtype"]))
+    if kind not in KINDS or (scale and kind == "float32"):
+        raise BundleError(
+            f"a tensor of the model holds {kind}, quantized by {scale}, expected one of {', '.join(KINDS)}; "
+            "convert it again"
+        )
     shape = tuple(int(v) for v in details["shape"])
     return TensorSpec(details["name"], shape, np.dtype(details["dtype"]), float(scale), int(zero_point))
 
 
-def _first_that_works(names: Sequence[str]) -> tuple[str, Any]:
-    """Return name with version, and the Interpreter class, of the first runtime that can be imported."""
+def opened(runtime: str) -> tuple[str, Any]:
+    """Return name with version, and the Interpreter class, of ``runtime``; for "auto" of the first that works."""
+    names = list(RUNTIMES) if runtime == "auto" else [runtime]
     reasons = []
     for name in names:
         try:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +32,8 @@ FORMAT = 2
 READABLE_FORMATS = (1, 2)
 """Formats this fmd reads. Format 1 lacks ``confusion`` and ``temperature``, which are optional."""
 CONTRACT_NAME, GOLDEN_NAME = "fmd.json", "golden.npz"
+MAX_FILE = 256 << 20
+"""Bytes of the largest model file: one of this size does not run in the memory of the service's unit."""
 FLATBUFFER_MAGIC = b"TFL3"  # bytes 4..8 of every TFLite file (its FlatBuffers file identifier)
 
 GOLDEN_QUANTA = {"ai-edge-litert": 1, "tflite-runtime": 64, "tensorflow": 24}
@@ -201,16 +205,35 @@ def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
     return packed.getvalue()
 
 
-def unpack(path: Path) -> Bundle:
-    """Read and check a model file.
-
-    Raises :class:`edge.errors.BundleError` if the file is missing, truncated, without a contract or of another format,
-    or if its hash does not match.
-    """
+def read(path: Path) -> bytes:
+    """Return the bytes of a model file. Raises :class:`edge.errors.BundleError` if it is unreadable or too large."""
     try:
-        data = path.read_bytes()
+        # A pipe without a writer would wait for ever.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+                raise BundleError(f"{path}: not a file; name a model file made by fmd-convert")
+            data = handle.read(MAX_FILE + 1)
     except OSError as error:
         raise BundleError(f"{path}: cannot read the model file: {error.strerror}") from error
+    if len(data) > MAX_FILE:
+        raise BundleError(
+            f"{path}: has more than {MAX_FILE >> 20} MB, the largest model file; a board's memory holds no larger "
+            "model: choose a smaller network"
+        )
+    return data
+
+
+def unpack(path: Path) -> Bundle:
+    """Read and check a model file; see :func:`parse`. Raises :class:`edge.errors.BundleError`."""
+    return parse(read(path), path)
+
+
+def parse(data: bytes, path: Path) -> Bundle:
+    """Check the bytes of a model file; ``path`` names it in messages.
+
+    Raises :class:`edge.errors.BundleError` if the file is truncated, without a contract or of another format, or if its
+    hash does not match. It opens no model: see :mod:`edge.service.model_proof`.
+    """
     if data[4:8] != FLATBUFFER_MAGIC:
         raise BundleError(
             f"{path}: not a TFLite file (got {len(data)} bytes starting {data[:8]!r}, expected the mark "
@@ -370,15 +393,24 @@ def described(contract: Contract) -> dict[str, Any]:
     return plain
 
 
-def load(path: Path, task: str, interpreter_of: Callable[[bytes], Interpreter]) -> Model:
+def load(
+    path: Path,
+    task: str,
+    interpreter_of: Callable[[bytes], Interpreter],
+    prove: Callable[[bytes, Path], None] | None = None,
+) -> Model:
     """Read a model file, check that it is for ``task``, and load it into an interpreter.
 
     ``interpreter_of`` turns flatbuffer bytes into an :class:`edge.contracts.Interpreter` (see
-    :func:`edge.drivers.open_interpreter`).
+    :func:`edge.drivers.open_interpreter`). ``prove`` is given the checked file's bytes first, and raises BundleError
+    for one that must not be opened in this process; None is for files that fmd itself has made.
     """
-    bundle = unpack(path)
+    data = read(path)
+    bundle = parse(data, path)
     if bundle.contract.task != task:
         raise BundleError(
             f"{path}: holds a {bundle.contract.task}, expected a {task}; inspect it with: fmd verify {path}"
         )
+    if prove is not None:
+        prove(data, path)
     return Model(bundle, interpreter_of(bundle.flatbuffer), str(path))

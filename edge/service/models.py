@@ -15,6 +15,7 @@ from edge.files import native_name
 from edge.inference import bundle, resize
 from edge.inference.bundle import Model
 from edge.service import shadow_run
+from edge.service.model_proof import proving
 from edge.service.model_store import ModelStore
 from edge.service.shadow_run import ShadowedClassifier, ShadowedDetector, ShadowRun
 from edge.stages.classify import MaskClassifier
@@ -113,6 +114,7 @@ def begin_shadow_run(settings: Settings, opened: OpenInterpreter = drivers.open_
 
 
 def _open(path: Path, task: str, settings: ModelSettings, opened: OpenInterpreter) -> Model:
-    model = bundle.load(path, task, lambda data: opened(data, settings.threads, settings.runtime))
+    prove = proving(settings.runtime, settings.threads)
+    model = bundle.load(path, task, lambda data: opened(data, settings.threads, settings.runtime), prove)
     model.replay()
     return model

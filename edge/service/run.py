@@ -15,7 +15,7 @@ from pathlib import Path
 from edge import config, drivers, paths
 from edge.config import ModelSettings, Settings
 from edge.contracts import Delivery
-from edge.errors import CameraError, FmdError
+from edge.errors import CameraError, FmdError, StopRequestedError
 from edge.paths import TASKS
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Listener, Listeners, report_step
@@ -129,6 +129,8 @@ def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> No
         notifier = SystemdNotifier(partial(_prove, settings.model, away), patience_s > 0)
         try:
             _run_once(settings, control, run, notifier, patience_s)
+        except StopRequestedError:
+            return
         except FmdError as error:
             # After the first frame the new settings have proven themselves: then this is a fault of the hardware.
             if before is None or notifier.began:
