@@ -20,7 +20,7 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     stages/          one stage per file; time is a parameter
     inference/       model files with their contracts; resizing
     camera/          supervisor of a live camera, lateness, checks of the picture
-    drivers/         cameras, outputs, TFLite runtimes, publishers: the only package that imports their libraries
+    drivers/         cameras, outputs, runtimes of models, publishers: the only package that imports their libraries
     service/         models, outputs, signals and systemd around the pipeline
     reporting/       listeners of a run: messages, metrics, status file, console lines, annotated pictures
     record/          the log of events

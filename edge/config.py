@@ -74,7 +74,15 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     detector: NamedFile
     classifier: NamedFile
-    runtime: Literal["auto", "ai-edge-litert", "tflite-runtime", "tensorflow"]
+    runtime: Literal[
+        "auto",
+        "ai-edge-litert",
+        "tflite-runtime",
+        "tensorflow",
+        "onnxruntime",
+        "onnxruntime-cpu",
+        "fake-onnxruntime",
+    ]
     threads: Annotated[int, msgspec.Meta(ge=1, le=16)]
 
 

@@ -18,6 +18,8 @@ SHIPPED_MODELS = {"detector": "face_detector.tflite", "classifier": "mask_classi
 """Task -> file name of the model that fmd ships."""
 TASKS = tuple(SHIPPED_MODELS)
 """What a model file is for."""
+ENGINES = "engines"
+"""Name of the folder for compiled models."""
 SHIPPED_SOUND = Path(__file__).with_name("sounds") / "please_wear_a_face_mask.wav"
 """What the voice says where the settings name no sound."""
 
@@ -48,6 +50,24 @@ def proofs_folders() -> list[Path]:
 def is_root() -> bool:
     """Return whether this process runs as root; Windows has none."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def engine_folder(state: Path | None = None) -> Path | None:
+    """Return the folder for models that a GPU's library has compiled for this machine, or None if there is none.
+
+    It is in the state directory of the service for the service's user, else in the user's cache. A compiled model is a
+    program: so nobody uses a folder of another user, and root has none.
+    """
+    folder = state or state_folder() or STATE
+    user = os.geteuid() if hasattr(os, "geteuid") else -1
+    try:
+        if user and folder.stat().st_uid == user:
+            return folder / ENGINES
+    except OSError:  # no such folder: fmd is not installed here
+        pass
+    if user == 0:
+        return None
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmd" / ENGINES
 
 
 def shipped_model(task: str) -> Path:

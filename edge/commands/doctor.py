@@ -22,6 +22,9 @@ Probe = Callable[..., Ran]
 Loaded = Mapping[str, Any]
 """Result of the probe "settings": the settings as plain values, the cameras, and the wired outputs."""
 
+GPU_RUNTIMES = ("onnxruntime/tensorrt", "onnxruntime/cuda")
+"""Beginnings of the names of runtimes that compute on a GPU."""
+
 EXAMPLES = """\
 examples:
   sudo fmd doctor                  with the service's settings
@@ -113,7 +116,7 @@ def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> 
         yield note("doctor", "models, camera and pins are not checked until the settings are valid")
         return
     yield from software.libraries(facts, wanted(facts, loaded))
-    yield from models(probe, loaded)
+    yield from models(facts, probe, loaded)
     yield from devices.cameras(facts, loaded, probe)
     yield from devices.pins(facts, loaded)
     yield from extras(probe)
@@ -134,7 +137,7 @@ def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     return found
 
 
-def models(probe: Probe, loaded: Loaded) -> Iterator[Finding]:
+def models(facts: Facts, probe: Probe, loaded: Loaded) -> Iterator[Finding]:
     """Replay the golden inputs on this machine, and check whether it is fast enough for the settings."""
     ran = probe("models")
     if ran.code != 0:
@@ -142,8 +145,10 @@ def models(probe: Probe, loaded: Loaded) -> Iterator[Finding]:
         yield fail("models", software.how_it_ended(ran), fix)
         return
     found = ran.decoded()
+    failures = found.pop("failures", [])
     for task, model in found.items():
         yield ok("models", f"{task}: golden inputs match on {model['runtime']}, {model['ms']:.1f} ms")
+    yield from gpu(facts, [model["runtime"] for model in found.values()], failures)
     every_s = loaded["settings"]["detect"].get("every_s", 0.0)
     # Detection cannot run more often than frames arrive.
     asked_ms = 1000 * max(every_s, 1 / loaded["settings"]["camera"]["fps"])
@@ -156,6 +161,16 @@ def models(probe: Probe, loaded: Loaded) -> Iterator[Finding]:
         if cameras > 1:
             fix = f"{max(1, int(cameras * asked_ms / needed_ms))} of them here, the others on another board; or {fix}"
         yield warn("models", f"inference{each} takes {needed_ms:.0f} ms, the settings allow {asked_ms:.0f} ms", fix)
+
+
+def gpu(facts: Facts, runtimes: Sequence[str], failures: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
+    """Report why a model does not run on the GPU, or not on the best provider for it."""
+    for failure in failures:
+        # A PC's package without GPU providers was chosen so, and an engine that was built again is repaired.
+        harmless = (failure["kind"] == "package" and not facts.is_jetson) or not failure["fix"]
+        yield (note if harmless else warn)("gpu", f"{failure['provider']}: {failure['text']}", failure["fix"])
+    if facts.is_jetson and not any(runtime.startswith(GPU_RUNTIMES) for runtime in runtimes):
+        yield note("gpu", "the models run on this Jetson's CPU", "to use its GPU: docs/jetson-gpu.md")
 
 
 def extras(probe: Probe) -> Iterator[Finding]:

@@ -39,8 +39,6 @@ def system(facts: Facts) -> Iterator[Finding]:
             f"this machine is a PC, {pins}; it plays clips, folders and the built-in scene",
             "to watch a door, use a Raspberry Pi, a Jetson, or another board with GPIO",
         )
-    if facts.is_jetson:
-        yield note("system", "on a Jetson the models run on its CPU", "")
 
 
 def power(facts: Facts) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ import numpy as np
 from edge import addresses, config, drivers, paths
 from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
-from edge.contracts import Box, CameraState, Face, Frame, View
+from edge.contracts import Box, CameraState, Face, Frame, Interpreter, View
 from edge.errors import CameraError, exit_code_of
 from edge.reporting import reporter
 from edge.reporting.status_file import read_status
@@ -57,7 +57,9 @@ def _named(name: str, camera: CameraSettings) -> dict[str, Any]:
 
 
 def models(loaded: Settings) -> dict[str, Any]:
-    """Replay the golden inputs of both models; return runtime and median milliseconds of one inference of each.
+    """Replay the golden inputs of both models; return of each its runtime and the median milliseconds of an inference.
+
+    ``failures`` are the providers of onnxruntime that were tried before and failed.
 
     The detector runs on a picture of the camera's size, the classifier on a face in it.
     """
@@ -65,17 +67,26 @@ def models(loaded: Settings) -> dict[str, Any]:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = Frame(pixels, None, 0.0, 0)
     view = View(Face(Box(width * 0.4, height * 0.3, width * 0.6, height * 0.6), 1.0))
+    interpreters: list[Interpreter] = []
+
+    def opened(network: bytes, threads: int, runtime: str) -> Interpreter:
+        interpreters.append(drivers.open_interpreter(network, threads, runtime))
+        return interpreters[-1]
+
     if kind := drivers.detector_kind(loaded.model.detector):
         detector = model_selection.open_detector(loaded)
         runtime = str(getattr(detector, "runtime", kind))
     else:
-        model = model_selection.load_model(loaded.model, "detector")
+        model = model_selection.load_model(loaded.model, "detector", opened)
         detector, runtime = FaceDetector(model, loaded.detect.min_score), model.runtime
-    model = model_selection.load_model(loaded.model, "classifier")
+    model = model_selection.load_model(loaded.model, "classifier", opened)
     classifier = MaskClassifier(model)
+    # Both models fail alike, as a rule; each failure counts once.
+    failures = dict.fromkeys(failure for one in interpreters for failure in getattr(one, "failures", ()))
     return {
         "detector": {"runtime": runtime, "ms": _milliseconds(lambda: detector.detect(frame))},
         "classifier": {"runtime": model.runtime, "ms": _milliseconds(lambda: classifier.classify(frame, [view]))},
+        "failures": [failure._asdict() for failure in failures],
     }
 
 

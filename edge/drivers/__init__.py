@@ -1,4 +1,4 @@
-"""Cameras, outputs, TFLite runtimes, detectors, publishers and servers: one file per driver, fakes included.
+"""Cameras, outputs, runtimes of models, detectors, publishers and servers: one file per driver, fakes included.
 
     table        one literal table per kind, the only registry
     selection    which entries the settings select
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from edge import faults
 from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind
-from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, VOICE
-from edge.errors import CameraError, FmdError, OutputBusyError, OutputError
+from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
+from edge.errors import BundleError, CameraError, FmdError, OutputBusyError, OutputError
 
 # Types only: importing them needs msgspec and NumPy, and the tables below this package must import without.
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ __all__ = [
     "open_voice",
     "output_kind",
     "output_settings",
+    "proof_runtime",
     "publishers",
     "runtime_version",
     "servers",
@@ -61,11 +62,11 @@ def open_detector(path: Path, min_score: float) -> Detector:
 
     Raises BundleError if the file cannot be read or the driver's library cannot run it.
     """
-    return load(DETECTORS[detector_kind(path.name)].opens)(path, min_score)  # type: ignore[no-any-return]
+    return load(DETECTORS[detector_kind(path)].opens)(path, min_score)  # type: ignore[no-any-return]
 
 
 def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto", quiet: bool = True) -> Interpreter:
-    """Load a TFLite flatbuffer with the named runtime, or with the first that this machine can import.
+    """Load a network, TFLite or ONNX, with the named runtime, or with the first for its format that works here.
 
     ``quiet`` holds back what the runtime writes to standard error, until it has loaded the model or refused it.
 
@@ -73,14 +74,45 @@ def open_interpreter(flatbuffer: bytes, threads: int = 1, runtime: str = "auto",
     """
     from edge.drivers.tflite import TFLiteInterpreter
 
-    return TFLiteInterpreter(flatbuffer, threads, runtime, quiet)
+    name = _runtime_for(flatbuffer, runtime)
+    if RUNTIMES[name].reads == "TFLite":
+        return TFLiteInterpreter(flatbuffer, threads, runtime, quiet)
+    return load(RUNTIMES[name].opens)(flatbuffer, threads)  # type: ignore[no-any-return]
 
 
-def runtime_version(runtime: str = "auto") -> str:
-    """Return name and version of the runtime that :func:`open_interpreter` uses. Raises RuntimeMissingError."""
-    from edge.drivers.tflite import opened
+def proof_runtime(network: bytes, runtime: str = "auto") -> str:
+    """Return the runtime on which a model file is proven in a child process: never the GPU, which it cannot open."""
+    return "onnxruntime-cpu" if RUNTIMES[_runtime_for(network, runtime)].reads == "ONNX" else runtime
 
-    return opened(runtime)[0]
+
+def runtime_version(network: bytes, runtime: str = "auto") -> str:
+    """Return name and version of the runtime on which ``network``, or a whole model file, is proven.
+
+    Imports all that opening it needs. Raises RuntimeMissingError.
+    """
+    from edge.drivers import tflite
+
+    name = proof_runtime(network, runtime)
+    return str(load("edge.drivers.onnx:version")()) if name == "onnxruntime-cpu" else tflite.opened(name)[0]
+
+
+def _runtime_for(network: bytes, runtime: str) -> str:
+    """Return the key in RUNTIMES of the first runtime for the format of ``network``, or of the named one.
+
+    Raises BundleError if the named one runs the other format.
+    """
+    from edge.inference.bundle import is_tflite
+
+    reads = "TFLite" if is_tflite(network) else "ONNX"
+    if runtime == "auto":
+        return next(name for name, driver in RUNTIMES.items() if driver.reads == reads and driver.auto)
+    if RUNTIMES[runtime].reads == reads:
+        return runtime
+    convert = "" if reads == "ONNX" else ", or convert the Keras model with --also onnx (docs/jetson-gpu.md)"
+    raise BundleError(
+        f"model.runtime: {runtime} runs {RUNTIMES[runtime].reads} files, got a model in {reads}; set model.runtime = "
+        f'"auto"{convert}'
+    )
 
 
 def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:

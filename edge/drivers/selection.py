@@ -15,6 +15,7 @@ from typing import Any
 from edge import addresses, board
 from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, TABLES, Driver, NetworkDriver
 from edge.errors import CameraError
+from edge.inference import onnx_file
 
 Lookup = Callable[[str], Any]
 """Returns the value of a setting by ``"section.key"``; an empty value if the setting is absent."""
@@ -79,10 +80,14 @@ def may_have(pin: int | str, root: Path = Path("/")) -> bool:
     return kind != "gpiod" or not board.is_pc(root) or any((root / "dev").glob("gpiochip*"))
 
 
-def detector_kind(file: str) -> str:
-    """Return the key in DETECTORS of the driver that reads ``file``; empty if it can only be one of fmd's bundles."""
-    name = file.lower()
-    return next((kind for kind, entry in DETECTORS.items() if name.endswith(entry.suffixes)), "")
+def detector_kind(file: str | Path) -> str:
+    """Return the key in DETECTORS of the driver that reads ``file``; empty if it can only be one of fmd's bundles.
+
+    An ONNX file with a contract is a bundle, whatever its name.
+    """
+    name = str(file).lower()
+    kind = next((kind for kind, entry in DETECTORS.items() if name.endswith(entry.suffixes)), "")
+    return "" if kind and onnx_file.is_bundle(Path(file)) else kind
 
 
 def is_enabled(driver: NetworkDriver, value: Lookup) -> bool:

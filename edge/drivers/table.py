@@ -43,6 +43,16 @@ class OutputDriver(Driver):
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeDriver(Driver):
+    """A runtime. For TFLite files it is the library's Interpreter class, for others a function ``(model, threads)``."""
+
+    reads: str = "TFLite"
+    """Format of the model files that it runs: "TFLite" or "ONNX"."""
+    auto: bool = True
+    """Whether ``model.runtime = "auto"`` tries it for such a file, in the order of the table."""
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorDriver(Driver):
     """A face detector with a file format of its own, opened with ``(path, min_score)``."""
 
@@ -83,12 +93,15 @@ OUTPUTS: dict[str, OutputDriver] = {
 VOICE = Driver("edge.drivers.voice:VoiceOutput")
 """The output of the section ``[voice]``, opened with ``(settings, file)``; it has no pin."""
 
-RUNTIMES: dict[str, Driver] = {
-    "ai-edge-litert": Driver("ai_edge_litert.interpreter:Interpreter"),
-    "tflite-runtime": Driver("tflite_runtime.interpreter:Interpreter"),
-    "tensorflow": Driver("tensorflow:lite.Interpreter"),
+RUNTIMES: dict[str, RuntimeDriver] = {
+    "ai-edge-litert": RuntimeDriver("ai_edge_litert.interpreter:Interpreter"),
+    "tflite-runtime": RuntimeDriver("tflite_runtime.interpreter:Interpreter"),
+    "tensorflow": RuntimeDriver("tensorflow:lite.Interpreter"),
+    "onnxruntime": RuntimeDriver("edge.drivers.onnx:opened", reads="ONNX"),
+    "onnxruntime-cpu": RuntimeDriver("edge.drivers.onnx:opened_on_processor", reads="ONNX", auto=False),
+    "fake-onnxruntime": RuntimeDriver("edge.drivers.fake_onnxruntime:opened", reads="ONNX", auto=False),
 }
-"""TFLite's Interpreter classes, by ``model.runtime`` and the name of the distribution. ``auto`` tries them in order."""
+"""By ``model.runtime`` and, for real ones, the name of the distribution. ``auto`` tries those that read the file."""
 
 DETECTORS: dict[str, DetectorDriver] = {
     "yunet": DetectorDriver("edge.drivers.yunet:YuNetDetector", suffixes=(".onnx",)),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy.typing as npt
 
 from edge.contracts import Stored, TensorSpec
 from edge.drivers.library import first_line, load
+from edge.drivers.stderr import captured
 from edge.drivers.table import RUNTIMES
 from edge.errors import BundleError, RuntimeMissingError
 
@@ -29,7 +28,7 @@ class TFLiteInterpreter:
     def __init__(self, flatbuffer: bytes, threads: int = 1, runtime: str = "auto", quiet: bool = True) -> None:
         self.runtime, interpreter_class = opened(runtime)
         try:
-            with _without_info_lines() if quiet else nullcontext():
+            with captured(_no_info) if quiet else nullcontext():
                 self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -61,25 +60,9 @@ class TFLiteInterpreter:
         return BundleError(f"{self.runtime} cannot run this model: {why}; convert it again with this version of fmd")
 
 
-@contextmanager
-def _without_info_lines() -> Iterator[None]:
-    """Drop lines such as "INFO: Created TensorFlow Lite XNNPACK delegate" from the C++ core's stderr, keep the rest.
-
-    Python has no switch for them. It is used for loading only, as later messages are worth reading.
-    """
-    if not hasattr(os, "memfd_create"):  # only Linux has it; elsewhere the lines stay, which is harmless
-        yield
-        return
-    with open(os.memfd_create("stderr"), "w+b") as captured:  # noqa: PTH123 (a descriptor, no path)
-        stderr = os.dup(2)
-        os.dup2(captured.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            captured.seek(0)
-            os.write(stderr, b"".join(line for line in captured if not line.startswith(b"INFO: ")))
-            os.close(stderr)
+def _no_info(line: bytes) -> bool:
+    """Return whether a line is worth printing: not "INFO: Created TensorFlow Lite XNNPACK delegate" and the like."""
+    return not line.startswith(b"INFO: ")
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:
@@ -97,7 +80,8 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
 
 def opened(runtime: str) -> tuple[str, Any]:
     """Return name with version, and the Interpreter class, of ``runtime``; for "auto" of the first that works."""
-    names = list(RUNTIMES) if runtime == "auto" else [runtime]
+    for_tflite = [name for name, driver in RUNTIMES.items() if driver.reads == "TFLite"]
+    names = for_tflite if runtime == "auto" else [runtime]
     reasons = []
     for name in names:
         try:

@@ -98,7 +98,7 @@ def _path(key: str, name: str, config_path: Path | None, chosen: Path | None) ->
 
 
 def _check_model(path: Path, task: str) -> None:
-    if task == "detector" and detector_kind(path.name):  # another project's format, which holds no contract to check
+    if task == "detector" and detector_kind(path):  # another project's format, which holds no contract to check
         return
     from edge.inference import bundle
 

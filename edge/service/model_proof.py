@@ -69,7 +69,7 @@ def proving(runtime: str = "auto", threads: int = 1) -> Prove:
     """Return the check of model files for ``runtime``: quick for files that are recorded as proven."""
 
     def prove(data: bytes, path: Path) -> None:
-        proven = Proven(bundle.sha256(data), drivers.runtime_version(runtime), machine())
+        proven = Proven(bundle.sha256(data), drivers.runtime_version(data, runtime), machine())
         if not any(proven in recorded(folder) for folder in paths.proofs_folders()):
             check(data, path, runtime, threads)
 
@@ -107,12 +107,13 @@ def open_model(request: Mapping[str, Any], folder: Path, progress: PipeProgress)
     """Open ``request["data"]`` and replay it: the task of the child process."""
     runtime, path = str(request["runtime"]), Path(str(request["path"]))
     # Imported now, while this process may still read the installation: the runtime, and the encoding of names in a zip.
-    drivers.runtime_version(runtime)
+    drivers.runtime_version(request["data"], runtime)
     codecs.lookup("cp437")
     progress.ready()
     checked = bundle.parse(request["data"], path)
     progress.say("loading it")
     try:
+        runtime = drivers.proof_runtime(checked.flatbuffer, runtime)
         interpreter = drivers.open_interpreter(checked.flatbuffer, int(request["threads"]), runtime, quiet=False)
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from error

@@ -58,7 +58,7 @@ class ModelStore:
         if os.geteuid() == 0:  # the service, which is not root, changes links here
             # Not through a link: the service's user could have put one here, to be given any folder of the system.
             os.chown(self.folder, above.st_uid, above.st_gid, follow_symlinks=False)
-        path = self.folder / f"{checked.contract.task}-{bundle.sha256(data)[:12]}.tflite"
+        path = self.folder / f"{checked.contract.task}-{bundle.sha256(data)[:12]}{checked.suffix}"
         write_atomically(path, data, mode=0o644, durable=True)
         return path
 
@@ -103,7 +103,8 @@ class ModelStore:
 
     def files(self, task: str) -> list[Path]:
         """Return the installed files, in use or not."""
-        return sorted(self.folder.glob(f"{task}-*.tflite"))
+        found = (path for path in self.folder.glob(f"{task}-*") if path.suffix in bundle.SUFFIXES)
+        return sorted(found)
 
     def _link(self, task: str) -> Path:
         return self.folder / f"{task}.tflite"

@@ -49,6 +49,7 @@ HARDWARE = {
     "ai_edge_litert",
     "tflite_runtime",
     "tensorflow",
+    "onnxruntime",
     "paho",
     "prometheus_client",
     "apprise",

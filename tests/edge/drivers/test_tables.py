@@ -29,9 +29,9 @@ from edge.drivers.table import (
     TABLES,
     CameraDriver,
     DetectorDriver,
-    Driver,
     NetworkDriver,
     OutputDriver,
+    RuntimeDriver,
 )
 from edge.errors import CameraError
 from edge.flash.settings import gathered
@@ -219,9 +219,9 @@ class FakeInterpreter:
 
 def test_a_runtime_needs_its_entry_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in RUNTIMES:
-        monkeypatch.setitem(RUNTIMES, name, Driver("edge.no_such_module:Interpreter"))
-    monkeypatch.setitem(RUNTIMES, "fake", Driver(f"{__name__}:FakeInterpreter"))
-    interpreter = drivers.open_interpreter(b"model", threads=3)
+        monkeypatch.setitem(RUNTIMES, name, RuntimeDriver("edge.no_such_module:Interpreter"))
+    monkeypatch.setitem(RUNTIMES, "fake", RuntimeDriver(f"{__name__}:FakeInterpreter"))
+    interpreter = drivers.open_interpreter(b"....TFL3", threads=3)
     assert interpreter.runtime.startswith("fake ")
     assert interpreter.run(np.ones((1, 2), np.float32))[0].tolist() == [[1.0, 1.0]]
 
