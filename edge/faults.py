@@ -7,6 +7,7 @@
     freeze   every frame has the same picture
     dark     black pictures, as with the light off
     cover    pictures without contrast, as with a hand on the lens
+    damage   JPEG pictures that are cut short, as over a bad cable
 
 Times are seconds since the start of the run.
 """
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from edge.errors import SettingsError
 
-KINDS = ("stall", "hang", "unplug", "crash", "freeze", "dark", "cover")
+KINDS = ("stall", "hang", "unplug", "crash", "freeze", "dark", "cover", "damage")
 LASTS_S = 10.0
 """Duration of a fault that states none, in seconds."""
 FORM = re.compile(r"([a-z]+)@(\d+(?:\.\d+)?)(?:\+(\d+(?:\.\d+)?))?")

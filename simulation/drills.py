@@ -38,6 +38,7 @@ from edge import config
 from edge.config import Settings
 from edge.contracts import CameraState, Decision, Frame, Health, Image, Signal, Step
 from edge.drivers.console import ConsoleOutput
+from edge.drivers.damage import DamagedPictures
 from edge.drivers.doorway import draw_doorway
 from edge.drivers.faulty import degraded
 from edge.drivers.table import OUTPUTS, OutputDriver
@@ -51,6 +52,8 @@ from edge.stages.alert import Alert
 MAX_NOTICE_S, MAX_RECOVERY_S = 2.0, 1.0
 """Longest time from a fault to its report, and from the device's return to the first picture through the pipeline."""
 FPS = 8.0
+STALL_S = 1.5
+"""``camera.stall_s`` of the drivers; the default."""
 MAX_OPEN_S = 0.3
 """Longest time that the simulated camera takes to open."""
 EXPECTED_STATES: Mapping[str, frozenset[CameraState]] = {
@@ -61,6 +64,7 @@ EXPECTED_STATES: Mapping[str, frozenset[CameraState]] = {
     "freeze": frozenset({CameraState.FROZEN}),
     "dark": frozenset({CameraState.DARK}),
     "cover": frozenset({CameraState.DARK}),
+    "damage": frozenset({CameraState.STALLED, CameraState.LOST}),
 }
 """Kind of fault -> camera states that report it."""
 REOPENING_S = 4.0
@@ -156,6 +160,7 @@ class SimulatedReader:
         self._started_s = device.clock()
         self._given = -1
         self._failed = False
+        self._damaged = DamagedPictures("drill", STALL_S, device.clock)
 
     def take(self) -> Frame | None:
         fault, now_s = self._device.fault, self._device.clock()
@@ -176,7 +181,19 @@ class SimulatedReader:
         if index == self._given:
             return None
         self._given = index
+        if kind == "damage":
+            self._skip()
+            return None
+        self._damaged.good()
         return self._device.frame(kind, now_s, index)
+
+    def _skip(self) -> None:
+        """Skip a damaged picture as drivers do, which raises CameraError once there was no other for too long."""
+        try:
+            self._damaged.skip()
+        except CameraError:
+            self._failed = True
+            raise
 
     def _break(self, fault: Fault) -> None:
         if fault.kind == "hang":

@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 WINDOW_S = 60.0
 """Time in which equal lines are counted together."""
+HOUR_S = 3600.0
 MAX_EQUAL = 3
 """Number of equal lines that are printed in that time: a fault that comes back is news, a flood of it is not."""
 MAX_LINES = 200
@@ -59,20 +60,20 @@ class RepeatFilter(logging.Filter):
 
 @contextmanager
 def native_lines_counted() -> Iterator[None]:
-    """Log what libraries in C and C++ write to standard error: each kind of line once, and at the end how often.
+    """Log what libraries in C and C++ write to standard error, by :class:`NativeLines`.
 
     A USB camera with stray bytes between its pictures makes libjpeg write a line for each of them, for years.
     """
     if not _is_stderr(sys.stderr):  # redirected in Python, as in tests
         yield
         return
-    python, reader, counts = sys.stderr, None, Counter[str]()
+    python, reader, lines = sys.stderr, None, NativeLines()
     kept = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     try:
         reading, writing = os.pipe()
         # Native code may write while it holds Python's lock: what does not fit is lost, but nothing waits.
         os.set_blocking(writing, False)
-        reader = threading.Thread(target=_read_lines, args=(reading, counts), name="stderr", daemon=True)
+        reader = threading.Thread(target=_read_lines, args=(reading, lines), name="stderr", daemon=True)
         reader.start()
         _use_stderr(kept)
         os.dup2(writing, 2)
@@ -85,9 +86,7 @@ def native_lines_counted() -> Iterator[None]:
         if reader is not None:
             reader.join(1.0)
         kept.close()
-        for line, count in counts.items():
-            if count > 1:
-                log.warning("a library wrote %d lines like: %s", count, line)
+        lines.close()
 
 
 def _is_stderr(stream: TextIO) -> bool:
@@ -105,16 +104,51 @@ def _use_stderr(new: TextIO) -> None:
             handler.setStream(new)
 
 
-def _read_lines(reading: int, counts: Counter[str]) -> None:
-    with os.fdopen(reading, errors="replace") as lines:
-        for line in map(str.strip, lines):
-            # Numbers differ from line to line: addresses, counts, positions.
-            kind = re.sub(r"0x[0-9a-f]+|\d+", "N", line)
-            if not kind or (len(counts) >= MAX_LINES and kind not in counts):
-                continue
-            counts[kind] += 1
-            if counts[kind] == 1:
-                log.warning("a library reports: %s", line)
+def _read_lines(reading: int, lines: NativeLines) -> None:
+    with os.fdopen(reading, errors="replace") as pipe:
+        for line in map(str.strip, pipe):
+            lines.add(line)
+
+
+class NativeLines:
+    """Logs each kind of line once, then after a minute and every hour how many more came, and the rest at the end."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kinds: dict[str, _Kind] = {}
+
+    def add(self, line: str) -> None:
+        """Log or count a line."""
+        # Numbers differ from line to line: addresses, counts, positions.
+        kind = re.sub(r"0x[0-9a-f]+|\d+", "N", line)
+        if not kind or (len(self._kinds) >= MAX_LINES and kind not in self._kinds):
+            return
+        now_s = self._clock()
+        seen = self._kinds.get(kind)
+        if seen is None:
+            self._kinds[kind] = _Kind(now_s + WINDOW_S)
+            log.warning("a library reports: %s", line)
+            return
+        seen.count += 1
+        if now_s >= seen.report_s:
+            seen.report_s = now_s + HOUR_S
+            self._report(kind, seen)
+
+    def close(self) -> None:
+        """Log how many more lines of each kind came since the last report."""
+        for kind, seen in self._kinds.items():
+            self._report(kind, seen)
+
+    def _report(self, kind: str, seen: _Kind) -> None:
+        if seen.count:
+            log.warning("a library wrote %d more lines like: %s", seen.count, kind)
+        seen.count = 0
+
+
+@dataclass
+class _Kind:
+    report_s: float
+    count: int = 0
 
 
 def start() -> None:

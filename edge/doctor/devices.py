@@ -20,7 +20,14 @@ USB = "a USB camera: plug it in, and find it with: v4l2-ctl --list-devices"
 CSI = "a camera on a Jetson's ribbon cable: seat the cable; this often helps: sudo systemctl restart nvargus-daemon"
 NETWORK = "check the address, and that camera and network are up; a service needs fmd-network.conf"
 
-FIXES = {"auto": f"{RIBBON}. Or {USB}", "picamera2": RIBBON, "v4l2": USB, "csi": CSI, "stream": NETWORK}
+FIXES = {
+    "auto": f"{RIBBON}. Or {USB}",
+    "picamera2": RIBBON,
+    "v4l2": USB,
+    "csi": CSI,
+    "stream": NETWORK,
+    "http": NETWORK,
+}
 """Kind of camera (a key of the drivers' table, or "auto") -> fix."""
 
 

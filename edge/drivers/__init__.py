@@ -146,11 +146,12 @@ def _opened(kind: str, settings: CameraSettings, name: str, clock: Callable[[], 
 
 def camera_opener(settings: CameraSettings, clock: Callable[[], float]) -> Callable[[], Camera]:
     """Return a function that opens the camera, as often as needed. A simulated fault continues when it is reopened."""
+    from edge import config
     from edge.drivers.faulty import Faults, Paced
 
     if not settings.simulate:
         return lambda: _paced(settings, clock, Paced)
-    simulated = Faults(faults.parse(settings.simulate), clock)
+    simulated = Faults(faults.parse(settings.simulate), clock, config.stall_s(settings))
     return lambda: simulated.open(lambda: _paced(settings, clock, Paced))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge.contracts import Camera, Frame, Image
+from edge.drivers.damage import DamagedPictures
 from edge.errors import CameraError
 from edge.faults import Fault, active
 
@@ -21,8 +22,9 @@ COVERED = (40, 80)
 class Faults:
     """Faults of one camera, kept while it is closed and reopened. ``clock`` gives the time of the run."""
 
-    def __init__(self, faults: Sequence[Fault], clock: Callable[[], float]) -> None:
+    def __init__(self, faults: Sequence[Fault], clock: Callable[[], float], stall_s: float) -> None:
         self._faults, self._clock, self._started_s = faults, clock, clock()
+        self.damaged = DamagedPictures("simulated camera", stall_s, clock)
         self.happened: set[Fault] = set()
         """Hangs and crashes that have happened: each happens once."""
         self.over = threading.Event()
@@ -67,7 +69,10 @@ class FaultyCamera:
     def read(self) -> Frame | None:
         """Return the next frame, modified by the fault that is active."""
         frame = self._camera.read()
-        fault = self._faults.apply()
+        while (fault := self._faults.apply()) is not None and fault.kind == "damage" and frame is not None:
+            self._faults.damaged.skip()
+            frame = self._camera.read()
+        self._faults.damaged.good()
         if fault is None or frame is None:
             self._last = None
             return frame

@@ -33,7 +33,7 @@ def camera_kind(source: str) -> tuple[str, str]:
             return "folder" if Path(source).is_dir() else "file", source
     raise CameraError(
         f"camera.source: no such file or folder: {addresses.redacted(source)}; give auto, picamera2, csi, /dev/videoN, "
-        "rtsp://..., a clip or a folder"
+        "rtsp://..., http://..., a clip or a folder"
     )
 
 
@@ -42,7 +42,7 @@ def _named_camera(source: str) -> tuple[str, str] | None:
     if source == "auto":
         return "auto", ""
     if "://" in source:
-        return "stream", source
+        return "http" if source.lower().startswith(("http://", "https://")) else "stream", source
     kind, _, name = source.partition(":")
     if kind in CAMERAS:
         return kind, name

@@ -1,4 +1,4 @@
-"""A camera on the network: RTSP, as most CCTV cameras provide it, or MJPEG over HTTP.
+"""A camera on the network: RTSP, as most CCTV cameras provide it, or another stream that FFmpeg knows.
 
 The FFmpeg in OpenCV's wheels decodes it. RTSP uses TCP if the camera offers it: over UDP a lost packet smears the
 picture, and fmd would classify the faces in it.
@@ -83,9 +83,9 @@ class StreamCamera:
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
         self._clock, self._index = clock, 0
         self._name, self._address = addresses.redacted(name), name
-        self._is_http, self._read_s = name.startswith("http"), 2 * config.stall_s(settings)
+        self._read_s = 2 * config.stall_s(settings)
         native_name(self._name, CameraError)
-        _check_reachable(name)
+        check_reachable(name)
         transport = settings.rtsp_transport
         if transport == "auto":
             transport = "udp" if name in _udp_only else "tcp"
@@ -128,16 +128,14 @@ class StreamCamera:
                 f"no picture for {waited_s:.0f} s; check the camera's network. A camera that gives pictures more "
                 "rarely than that needs its rate as camera.fps, or a larger camera.stall_s"
             )
-        # FFmpeg takes a snapshot for a stream with one picture.
-        snapshot = stream_probe.examine(self._address, PROBE_S).reason if self._index <= 1 and self._is_http else ""
-        return snapshot or "the stream broke off; check that the camera is on and its network is up"
+        return "the stream broke off; check that the camera is on and its network is up"
 
     def close(self) -> None:
         """Disconnect."""
         self._capture.release()
 
 
-def _check_reachable(source: str) -> None:
+def check_reachable(source: str) -> None:
     """Raise CameraError if no server answers: this takes a second, where FFmpeg would use up its whole time-out."""
     host, port = addresses.place(source)
     try:

@@ -1,4 +1,4 @@
-"""Why a network camera gives no stream: FFmpeg says only that it failed, so the server is asked once more.
+"""Why an RTSP camera gives no stream: FFmpeg says only that it failed, so the server is asked once more.
 
 Nothing that the server sends is shown but its status code: the rest may quote the address and its password.
 """
@@ -11,11 +11,8 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import BinaryIO, NamedTuple
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPBasicAuthHandler, HTTPDigestAuthHandler, HTTPPasswordMgrWithDefaultRealm, build_opener
 
 from edge import addresses
 
@@ -41,26 +38,10 @@ class _Answer:
 def examine(source: str, timeout_s: float) -> Examined:
     """Return what the answers of the server at ``source`` show."""
     try:
-        return _rtsp(source, timeout_s) if source.startswith("rtsp://") else Examined(_http(source, timeout_s))
+        return _rtsp(source, timeout_s) if source.startswith("rtsp://") else Examined()
     # A diagnosis must not hide the error that it explains.
-    except (OSError, ValueError, HTTPException):
+    except (OSError, ValueError):
         return Examined()
-
-
-def _http(source: str, timeout_s: float) -> str:
-    url, user, password = _without_login(source)
-    passwords = HTTPPasswordMgrWithDefaultRealm()
-    passwords.add_password(None, url, user, password)
-    opener = build_opener(HTTPBasicAuthHandler(passwords), HTTPDigestAuthHandler(passwords))
-    try:
-        with opener.open(url, timeout=timeout_s) as answer:
-            kind = answer.headers.get_content_type()
-    except HTTPError as error:
-        return _refused(error.code, user)
-    if not kind.startswith(("image/", "text/")):
-        return ""
-    gives = "one picture per request (a snapshot)" if kind.startswith("image/") else "a web page"
-    return f"the address gives {gives}, no stream; give the camera's MJPEG or RTSP address"
 
 
 def _rtsp(source: str, timeout_s: float) -> Examined:
@@ -75,16 +56,17 @@ def _rtsp(source: str, timeout_s: float) -> Examined:
             described = _ask(connection, lines, "DESCRIBE", url, 2, f"Accept: application/sdp\r\n{login}")
             login = _authorization(challenge, "SETUP", _track(described, url), user, password)
         if described.status != 200:
-            return Examined(_refused(described.status, user))
+            return Examined(refused(described.status, user))
         transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
         setup = _ask(connection, lines, "SETUP", _track(described, url), 3, transport + login)
     if setup.status == 200:
         return Examined()
     # The standard's status for a refused transport is 461; some cameras send others.
-    return Examined(_refused(setup.status, user), setup.status not in (UNAUTHORIZED, 403, 404, 454))
+    return Examined(refused(setup.status, user), setup.status not in (UNAUTHORIZED, 403, 404, 454))
 
 
-def _refused(status: int, user: str) -> str:
+def refused(status: int, user: str) -> str:
+    """Return in words what a status says to a request by ``user``, empty for none."""
     if status in (UNAUTHORIZED, 403):
         return f"the camera answers {status}: {'user or password is wrong' if user else 'it wants user and password'}"
     if status in (404, 454, 400):

@@ -76,6 +76,9 @@ CAMERAS: dict[str, CameraDriver] = {
     "stream": CameraDriver(
         "edge.drivers.stream:StreamCamera", network=True, secrets=("camera.source", "camera.sources"), repeats=True
     ),
+    "http": CameraDriver(
+        "edge.drivers.http_camera:HttpCamera", network=True, secrets=("camera.source", "camera.sources"), repeats=True
+    ),
     "file": CameraDriver("edge.drivers.clip:Clip", live=False),
     "folder": CameraDriver("edge.drivers.folder:Folder", live=False),
     "doorway": CameraDriver("edge.drivers.doorway:DoorwayCamera", live=False),

@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 
-from edge import board
+from edge import board, config
 from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
+from edge.drivers.damage import DamagedPictures, decoded
 from edge.errors import CameraError
 from edge.files import native_name
 
 log = logging.getLogger(__name__)
 
+MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
 """Prefixes of the names of a Raspberry Pi's own video devices (their drivers in the Raspberry Pi kernel)."""
 
 
 class UsbCamera:
-    """Camera at ``/dev/videoN``; an empty name takes the first that gives a picture.
+    """Camera at ``/dev/videoN``; an empty name takes the first that gives a picture. ``open_device`` is OpenCV's.
 
     OpenCV's read waits in the kernel for up to $OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT seconds (10 by default;
     :mod:`edge.commands.main` sets less), so :mod:`edge.camera.supervisor` calls it from a thread of its own.
@@ -30,7 +33,13 @@ class UsbCamera:
 
     live = True
 
-    def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: CameraSettings,
+        name: str,
+        clock: Callable[[], float],
+        open_device: Callable[..., Any] = cv2.VideoCapture,
+    ) -> None:
         self._clock, self._index = clock, 0
         # By number: as text, video10 would come before video2.
         found = sorted((str(path) for path in Path("/dev").glob("video*")), key=_number)
@@ -39,9 +48,10 @@ class UsbCamera:
             raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
         for path in [name] if name else [path for path in found if not _is_pi_codec(path)]:
             # Opening also succeeds for devices that give no picture, so one is grabbed.
-            capture = cv2.VideoCapture(native_name(path, CameraError), cv2.CAP_V4L2)
+            capture = open_device(native_name(path, CameraError), cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
                 self._path, self._capture = path, capture
+                self._damaged = DamagedPictures(path, config.stall_s(settings), clock)
                 if not name:
                     log.info("camera.source auto: %s gives pictures", path)
                 self._configure(settings)
@@ -55,21 +65,29 @@ class UsbCamera:
 
     def _configure(self, settings: CameraSettings) -> None:
         # MJPG first: over USB 2, uncompressed video above 640 x 480 drops to a few frames per second.
-        self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        self._capture.set(cv2.CAP_PROP_FOURCC, MJPG)
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
         self._capture.set(cv2.CAP_PROP_FPS, settings.fps)
         # One buffer: a queue would deliver old pictures while inference is slower than the camera.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        # OpenCV would decode a JPEG that is cut short as well. Last, as other changes set up the conversion again.
+        if int(self._capture.get(cv2.CAP_PROP_FOURCC)) == MJPG:
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
     def read(self) -> Frame | None:
-        """Return the next frame. Raises CameraError if the camera is unplugged or stops responding."""
-        good, image = self._capture.read()
-        if not good:
-            raise CameraError(f"{self._path}: the camera stopped giving pictures; check its cable")
-        frame = frame_of_bgr(image, self._clock(), self._index)
-        self._index += 1
-        return frame
+        """Return the next complete frame. Raises CameraError if the camera is unplugged or stops responding."""
+        while True:
+            good, image = self._capture.read()
+            if not good:
+                raise CameraError(f"{self._path}: the camera stopped giving pictures; check its cable")
+            # Compressed pictures are one row of bytes.
+            picture = decoded(image.tobytes()) if image.ndim == 2 and 1 in image.shape else image
+            if picture is not None:
+                self._damaged.good()
+                self._index += 1
+                return frame_of_bgr(picture, self._clock(), self._index - 1)
+            self._damaged.skip()
 
     def close(self) -> None:
         """Release the device."""

@@ -14,6 +14,8 @@ from edge.contracts import Image
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """A marker of a JPEG between segments; in compressed data FF is followed by 00, or by a restart marker (D0 to D7)."""
 END_OF_IMAGE = b"\xff\xd9"
+FILL = 128
+"""Brightness of a block without data, in all channels."""
 
 
 def read_bgr(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image | None:
@@ -31,7 +33,17 @@ def decode_bgr(data: bytes, flags: int = cv2.IMREAD_COLOR) -> Image | None:
         return None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     # The stubs leave out that OpenCV returns None for data it does not know.
-    return None if image is None else np.asarray(image, np.uint8)
+    if image is None or (data.startswith(b"\xff\xd8") and lacks_its_end(image)):
+        return None
+    return np.asarray(image, np.uint8)
+
+
+def lacks_its_end(image: Image) -> bool:
+    """Return whether a decoded JPEG (H, W, 3) or (H, W) has no data for its end, although it has an end marker.
+
+    libjpeg fills what is missing with the grey of empty blocks. No camera gives exactly that in a whole row.
+    """
+    return bool((image[-1] == FILL).all() and not (image[0] == FILL).all())
 
 
 def is_cut_jpeg(data: bytes) -> bool:

@@ -6,7 +6,9 @@ import logging
 import subprocess
 import sys
 
-from edge.commands.logs import MAX_EQUAL, MAX_LINES, RepeatFilter
+import pytest
+
+from edge.commands.logs import MAX_EQUAL, MAX_LINES, NativeLines, RepeatFilter
 from tests.edge.parts import ROOT
 
 LIBRARY = """
@@ -37,8 +39,21 @@ def test_lines_of_libraries_are_logged_once_and_counted() -> None:
     assert "a library reports: Corrupt JPEG data: 0 extraneous bytes before marker 0xd9" in lines
     assert {"a line of fmd", "printed", "a library reports: another line, not ended"} < set(lines)
     assert len(lines) == 4
-    assert counted == "a library wrote 500 lines like: Corrupt JPEG data: N extraneous bytes before marker N"
+    assert counted == "a library wrote 499 more lines like: Corrupt JPEG data: N extraneous bytes before marker N"
     assert (after, native) == ("after", "native after")
+
+
+def test_lines_of_libraries_are_counted_while_a_run_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    clock = iter(range(10_000))  # a line per second
+    lines = NativeLines(lambda: float(next(clock)))
+    for number in range(7400):
+        lines.add(f"Corrupt JPEG data: {number} extraneous bytes")
+    lines.close()
+    rest = "lines like: Corrupt JPEG data: N extraneous bytes"
+    assert [record.message for record in caplog.records] == [
+        "a library reports: Corrupt JPEG data: 0 extraneous bytes",
+        *[f"a library wrote {count} more {rest}" for count in (60, 3600, 3600, 139)],
+    ]
 
 
 def test_a_flood_of_lines_delays_nothing() -> None:

@@ -43,7 +43,7 @@ class Clock:
 
 def opened(text: str) -> tuple[FaultyCamera, Clock, Faults]:
     clock = Clock()
-    simulated = Faults(faults.parse(text), clock)
+    simulated = Faults(faults.parse(text), clock, stall_s=1.5)
     return simulated.open(Steady), clock, simulated
 
 
@@ -140,3 +140,27 @@ def test_a_paced_recording_is_live_and_timed_by_the_clock() -> None:
     assert camera.read() is None
     camera.close()
     assert recording.closed
+
+
+class Ticking(Steady):
+    """A camera of ten pictures a second, on the clock of the test."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def read(self) -> Frame | None:
+        self._clock.now_s += 0.1
+        return super().read()
+
+
+def test_damaged_pictures_are_skipped_until_none_came_for_too_long() -> None:
+    _, clock, simulated = opened("damage@1+1,damage@5+5")
+    camera = simulated.open(lambda: Ticking(clock))
+    indices = [picture(camera).index for _ in range(12)]
+    assert max(np.diff(indices)) in (10, 11)  # those of the first second of damage
+    with pytest.raises(CameraError, match=r"all pictures of the last 1\.[5-7] s are cut short or damaged"):
+        [camera.read() for _ in range(60)]
+    assert 6.4 < clock.now_s < 6.8
+    clock.now_s = 10.0
+    assert picture(camera).image.shape == (48, 64, 3)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
@@ -18,8 +16,6 @@ from edge import config
 from edge.drivers.stream import StreamCamera
 from edge.drivers.stream_probe import examine
 from edge.errors import CameraError
-from edge.inference.picture_file import encode
-from tests.edge.parts import texture
 
 SDP = "v=0\r\nm=audio 0 RTP/AVP 0\r\na=control:track1\r\nm=video 0 RTP/AVP 26\r\na=control:track2\r\n"
 
@@ -115,68 +111,6 @@ def test_a_camera_that_refuses_tcp_is_refused_if_the_settings_want_tcp() -> None
             StreamCamera(settings, address, lambda: 0.0)
 
 
-def http_server(kind: str, status: int = 200) -> Any:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = encode(".jpg", texture(48, 64)) if kind.startswith("image") else b"<html>"
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-
-def read_three(address: str, **settings: float) -> None:
-    """Open the stream at ``address`` and read three pictures."""
-    changed = {f"camera.{key}": value for key, value in settings.items()}
-    camera = StreamCamera(config.load(None, {"camera.source": address, **changed}).camera, address, time.monotonic)
-    for _ in range(3):
-        camera.read()
-
-
-def test_a_stream_that_is_slower_than_the_settings_allow_gives_that_reason() -> None:
-    over = threading.Event()
-
-    class Slow(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-            self.end_headers()
-            picture = encode(".jpg", texture(48, 64))
-            for _ in range(2):
-                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                self.wfile.write(head.encode() + picture + b"\r\n")
-            over.wait(20)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    with served(ThreadingHTTPServer(("127.0.0.1", 0), Slow)) as port:
-        with pytest.raises(CameraError, match=r"no picture for \d s; .* needs its rate as camera\.fps"):
-            read_three(f"http://127.0.0.1:{port}/video", stall_s=0.5)
-        over.set()
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "wanted"),
-    [
-        ("image/jpeg", 200, "the address gives one picture per request (a snapshot), no stream"),
-        ("text/html; charset=utf-8", 200, "the address gives a web page, no stream"),
-        ("text/html", 401, "the camera answers 401: it wants user and password"),
-        ("text/html", 404, "the camera answers 404: the path is wrong"),
-    ],
-)
-def test_an_address_of_something_else_than_a_stream_gives_the_reason(kind: str, status: int, wanted: str) -> None:
-    with served(http_server(kind, status)) as port:
-        address = f"http://127.0.0.1:{port}/shot"
-        with pytest.raises(CameraError) as caught:
-            read_three(address)
-    assert f": {wanted}" in str(caught.value)
-
-
 def test_a_server_that_hangs_up_or_talks_nonsense_gives_no_reason() -> None:
     class Nonsense(StreamRequestHandler):
         def handle(self) -> None:
@@ -185,5 +119,4 @@ def test_a_server_that_hangs_up_or_talks_nonsense_gives_no_reason() -> None:
 
     with served(ThreadingTCPServer(("127.0.0.1", 0), Nonsense)) as port:
         assert examine(f"rtsp://127.0.0.1:{port}/door", 2.0).reason == ""
-        assert examine(f"http://127.0.0.1:{port}/door", 2.0).reason == ""
     assert examine(f"rtsp://127.0.0.1:{port}/door", 2.0).reason == ""
