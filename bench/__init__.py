@@ -5,6 +5,7 @@
     python -m bench overhead [CLIP]   the whole step over the bare inference calls on the same frames
     python -m bench edge              from a frame's capture to the edge on the pin, 99th percentile
     python -m bench memory [CLIP]     peak memory of the whole ``fmd run`` process
+    python -m bench runtimes A B      one model on LiteRT and on onnxruntime, in turns
     python -m bench slope             memory over 100,000 simulated frames, with its confidence interval
 
 Milliseconds on a busy machine say little. So the two sides of a comparison take turns on the same frames. Where

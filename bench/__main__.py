@@ -18,6 +18,7 @@ COMMANDS = {
     "overhead": "the whole step over the bare inference calls on the same frames",
     "edge": "from a frame's capture to the edge on the pin",
     "memory": "peak memory of the whole process",
+    "runtimes": "one model on LiteRT and on onnxruntime, in turns",
     "slope": "memory over 100,000 simulated frames",
 }
 

@@ -19,7 +19,7 @@ from edge.config import Settings
 from edge.errors import BundleError, SettingsError
 from edge.inference import bundle
 from edge.inference.bundle import Bundle
-from edge.service import model_store, shadow_run
+from edge.service import engines, model_store, shadow_run
 from edge.service import run as service
 from edge.service.model_proof import proving
 from edge.service.model_store import ModelsInUse, ModelStore
@@ -48,6 +48,9 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     service.check(_with_model(settings, task, arguments.file))
     # Stored before the comparison, as the service reads it from there; it is not in use until the switch.
     path = store.add(data, checked)
+    if checked.suffix == bundle.ONNX_SUFFIX:
+        print("preparing the model for this board; with TensorRT this takes minutes ...", flush=True)
+        print(f"it runs on {engines.build(path, settings.model, store.folder.parent)}")
     running = model_store.in_use(paths.RUNTIME if arguments.runtime is None else arguments.runtime)
     if result := _shadowed(arguments, settings, store, checked, path, running):
         _judge(result, arguments.allow)
@@ -101,7 +104,7 @@ def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> Sha
     new = bundle.load(
         Path(request.file),
         request.task,
-        lambda raw: drivers.open_interpreter(raw, settings.model.threads),
+        lambda raw: drivers.open_interpreter(raw, settings.model.threads, settings.model.runtime),
         proving(settings.model.runtime, settings.model.threads),
     )
     camera = msgspec.structs.replace(settings.camera, source=source)

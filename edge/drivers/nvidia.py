@@ -83,7 +83,7 @@ KINDS: dict[str, tuple[re.Pattern[str], str, str]] = {
         re.compile(
             r"engine plan file|deseriali[sz]e|version tag does not match|serialization assertion", re.IGNORECASE
         ),
-        "a TensorRT engine of another version, GPU or model lies in the cache",
+        "the kept TensorRT engine is of another version or GPU, or damaged",
         "sudo rm -r /var/lib/fmd/engines; fmd builds it again, which takes minutes",
     ),
     "memory": (
@@ -105,7 +105,7 @@ KINDS: dict[str, tuple[re.Pattern[str], str, str]] = {
     "device": (
         re.compile(r"no CUDA-capable device|NvRmMemInit|Permission denied|operation not permitted", re.IGNORECASE),
         "the GPU's device cannot be opened",
-        "sudo adduser fmd video; sudo adduser fmd render; and the service needs the drop-in fmd-gpu.conf",
+        "the service needs the drop-in fmd-gpu.conf, a user the groups video and render: sudo adduser $USER video",
     ),
 }
 """Kind of failure -> what its messages contain, a sentence, and the fix. The first that fits counts."""
@@ -137,8 +137,8 @@ def _missing(provider: str, library: str, version: str, nvidia: Nvidia) -> Failu
         )
     fix = {
         "libcuda": "no NVIDIA driver was found: on a Jetson install JetPack (sudo apt install nvidia-jetpack)",
-        "libnvinfer": "install TensorRT: sudo apt install nvidia-tensorrt",
-    }.get(library, "install CUDA and cuDNN: sudo apt install nvidia-cuda nvidia-cudnn")
+        "libnvinfer": "install TensorRT: sudo apt install nvidia-jetpack",
+    }.get(library, "install CUDA and cuDNN: sudo apt install nvidia-jetpack")
     return Failure(provider, "library", f"{library}.so{version and f'.{version}'} is missing", fix)
 
 

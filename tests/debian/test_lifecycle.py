@@ -117,8 +117,10 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert (output_of("systemctl is-active fmd"), process()) == ("active", first)
     assert code("fmd verify /opt/fmd/current/lib/python3*/site-packages/models/mask_classifier.tflite") == "0"
     assert code("systemctl restart fmd") == "0"
-    # It switches to one that can; settings and events stay.
+    # It switches to one that can; settings and events stay, and so do libraries that the user has added.
+    system.out("echo version = 1 > $(ls -d /opt/fmd/added/python3*)/added_library.py")
     assert code("dpkg -i /root/good.deb") == "0"
+    assert code("/opt/fmd/current/bin/python -c 'import added_library'") == "0"
     assert output_of("systemctl is-active fmd") == "active"
     assert process() != first
     assert (root / "etc/fmd/fmd.toml").read_text() == SETTINGS + "led_pin = 4\n"

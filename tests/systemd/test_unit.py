@@ -16,7 +16,7 @@ from edge.errors import SettingsError
 from tests.edge.parts import ROOT
 
 UNIT = ROOT / "systemd/fmd.service"
-EXPOSURE = {"": 4, "fmd-network.conf": 13, "fmd-jetson.conf": 7}
+EXPOSURE = {"": 4, "fmd-network.conf": 13, "fmd-jetson.conf": 7, "fmd-gpu.conf": 5}
 """Highest exposure by `systemd-analyze security`, in tenths, by drop-in (version 252; later ones count a little
 less)."""
 
@@ -105,3 +105,7 @@ def test_systemd_accepts_the_sysusers_file(tmp_path: Path) -> None:
     groups = dict(line.split(":", 1) for line in (tmp_path / "etc/group").read_text().splitlines())
     for group in ("gpio", "video", "audio"):
         assert groups[group].endswith(":fmd")
+    # Without its group the drop-in for a GPU would stop the unit (216/GROUP).
+    drop_in = UNIT.with_name("fmd-gpu.conf").read_text()
+    for group in re.findall(r"^SupplementaryGroups=(.*)$", drop_in, re.MULTILINE)[0].split():
+        assert group in groups

@@ -1,0 +1,68 @@
+"""Installation of ONNX models: compiled for the board before they are in use."""
+
+from __future__ import annotations
+
+import grp
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge import config
+from edge.errors import BundleError
+from edge.service import engines
+from tests.edge.onnx_models import write_bundle
+from tests.edge.parts import fmd, write_clip
+
+pytest.importorskip("onnxruntime", reason="pip install '.[onnxruntime]'")
+FAKE = msgspec.structs.replace(config.load().model, runtime="fake-onnxruntime")
+
+
+def test_the_model_is_opened_once_and_a_fallback_is_explained(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FMD_FAKE_PROVIDERS", "")
+    path = write_bundle(tmp_path)
+    assert engines.build(path, FAKE, tmp_path).startswith("onnxruntime/tensorrt")
+    if os.geteuid():  # root keeps none
+        (folder,) = (tmp_path / "engines").iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("FMD_FAKE_PROVIDERS", "tensorrt=memory cuda=version")
+    assert engines.build(path, FAKE, tmp_path).startswith("onnxruntime/cpu")
+    said = capfd.readouterr().err
+    assert "falling back from TensorRT: out of memory" in said
+    assert "falling back from CUDA: this onnxruntime was built for another CUDA" in said
+
+
+def test_root_builds_as_the_owner_of_the_state_directory_with_its_groups(tmp_path: Path) -> None:
+    user = tmp_path.stat().st_uid or 65534
+    if os.geteuid() == 0:
+        os.chown(tmp_path, user, user)
+    options = engines.owner_of(tmp_path, 0)
+    assert options["user"] == user
+    assert grp.getgrnam("video").gr_gid in options["extra_groups"]
+    assert engines.owner_of(tmp_path, 1000) == {}
+
+
+def test_a_model_that_cannot_be_opened_is_not_installed(tmp_path: Path) -> None:
+    wrong = msgspec.structs.replace(FAKE, runtime="ai-edge-litert")
+    with pytest.raises(BundleError, match=r"cannot be compiled for this board \(see above\); the current model stays"):
+        engines.build(write_bundle(tmp_path), wrong, tmp_path)
+
+
+def test_an_onnx_model_is_installed_after_a_shadow_run_over_a_clip(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=8)
+    (tmp_path / "state").mkdir()
+    where = ["--state", str(tmp_path / "state"), "--runtime", str(tmp_path)]
+    settings = tmp_path / "fmd.toml"
+    settings.write_text('[model]\nruntime = "auto"\n')
+    path = write_bundle(tmp_path)
+    words = ["install", str(path), *where, "--source", str(clip), "--config", str(settings)]
+    done = fmd("model", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "it runs on onnxruntime/cpu" in done.stdout
+    listed = fmd("model", "list", *where, cwd=tmp_path).stdout
+    assert "classifier: current classifier-" in listed
+    assert ".onnx, previous shipped" in listed
+    assert fmd("model", "rollback", *where, cwd=tmp_path).stdout == "classifier: back to shipped; fmd is not running\n"
