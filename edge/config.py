@@ -51,6 +51,8 @@ NamedFile = Annotated[str, msgspec.Meta(extra={"file": True})]
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
     sources: dict[CameraName, Source]
+    ca_file: NamedFile
+    fingerprints: dict[str, str]
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
@@ -351,7 +353,18 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
     return next((origins[key] for key in keys if key in origins), str(DEFAULT_PATH))
 
 
+def digits_of(fingerprint: str) -> str:
+    """Return the 64 digits of a SHA-256 fingerprint in lower case, without colons or ``sha256:``."""
+    return fingerprint.lower().removeprefix("sha256:").replace(":", "")
+
+
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
+    for host, shown in settings.camera.fingerprints.items():
+        if not re.fullmatch("[0-9a-f]{64}", digits_of(shown)):
+            raise SettingsError(
+                f"{_origin(origins, 'camera.fingerprints')}: camera.fingerprints: {host}: expected the SHA-256 of "
+                f"a certificate, 32 pairs of hexadecimal digits; got {dict(settings.camera.fingerprints)!r}"
+            )
     for name, camera in cameras(settings.camera).items():
         _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
     if WITH_INCORRECT_MASK in settings.decide.accept:

@@ -7,6 +7,7 @@
      +- RuntimeMissingError ImportError  a library that this machine lacks
      +- CameraError    OSError        a camera or clip that cannot be opened or has stopped
      |   +- SourceEndedError          a recording has ended
+     +- PictureError   OSError        a picture that is too large to decode
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
      |   +- OutputBusyError           another process holds the line
      +- PublishError   OSError        a message that could not be sent; the outbox tries again
@@ -64,6 +65,10 @@ class CameraError(FmdError, OSError):
 
 class SourceEndedError(CameraError):
     """The end of a recording that is played as if it were live."""
+
+
+class PictureError(FmdError, OSError):
+    """A picture that is too large to decode. Whoever knows where it came from names the place."""
 
 
 class OutputError(FmdError, OSError):

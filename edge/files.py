@@ -10,6 +10,12 @@ from pathlib import Path
 
 from edge.errors import FmdError
 
+MAX_PICTURE_PIXELS = 8192 * 6144
+"""Most pixels of a picture file or clip, 50 million as of a good phone. A file of kilobytes can claim far more, and
+decoding this many takes 300 MB already."""
+MAX_LIVE_PIXELS = 4096 * 2304
+"""Most pixels of a network camera's picture: 4K."""
+
 
 def native_name(path: str | Path, error: type[FmdError]) -> str:
     """Return ``path`` for a library in C++. Raises ``error`` for a name that is not valid UTF-8: OpenCV crashes."""

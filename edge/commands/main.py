@@ -16,6 +16,7 @@ from edge import process
 from edge.commands import common, logs, parsing
 from edge.commands.parsing import Parser, print_help
 from edge.errors import RuntimeMissingError, exit_code_of
+from edge.files import MAX_PICTURE_PIXELS
 
 
 class Command(NamedTuple):
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # OpenCV and FFmpeg read these when they load; fmd reports in its own words what matters of their messages.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PICTURE_PIXELS))
     # The kernel blocks a read of a USB camera for ten seconds by default; fmd reopens the camera sooner than that.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
     # Parsing imports the command's module: Ctrl-C and a damaged library must end in one line there as well.

@@ -18,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge import faults
+from edge import addresses, faults
 from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind
 from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "camera_kind",
     "camera_opener",
+    "check_camera",
     "detector_kind",
     "frozen_s",
     "is_live",
@@ -142,6 +143,15 @@ def _opened(kind: str, settings: CameraSettings, name: str, clock: Callable[[], 
 
     camera: Camera = load(CAMERAS[kind].opens)(settings, name, clock)
     return TurnedCamera(camera, settings) if is_turned(settings) and not CAMERAS[kind].turns else camera
+
+
+def check_camera(settings: CameraSettings) -> None:
+    """Check what needs neither device nor network. Raises CameraError for the source or a file that it needs."""
+    if camera_kind(settings.source)[0] in ("stream", "http"):
+        from edge.drivers import tls
+
+        if tls.uses_tls(settings.source):
+            tls.trust_in(settings, addresses.place(settings.source)[0])
 
 
 def camera_opener(settings: CameraSettings, clock: Callable[[], float]) -> Callable[[], Camera]:

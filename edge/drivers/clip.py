@@ -11,8 +11,9 @@ from edge.config import CameraSettings
 from edge.contracts import Frame
 from edge.drivers.colour import frame_of_bgr
 from edge.drivers.container import read_extent
-from edge.errors import CameraError
-from edge.files import native_name
+from edge.errors import CameraError, PictureError
+from edge.files import MAX_PICTURE_PIXELS, native_name
+from edge.inference.picture_file import check_size
 
 ASSUMED_FPS = 25.0
 """Frame rate of files that do not state theirs."""
@@ -100,4 +101,10 @@ def _open(path: str) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(native_name(path, CameraError), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise CameraError(f"{path}: not a video that OpenCV can read: empty, damaged, or of an unknown format")
+    # Known after opening, before any picture is decoded.
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    try:
+        check_size(width, height, MAX_PICTURE_PIXELS)
+    except PictureError as error:
+        raise CameraError(f"{path}: {error}") from error
     return capture

@@ -9,6 +9,7 @@ import cv2
 
 from edge.contracts import Image
 from edge.errors import CameraError
+from edge.files import MAX_LIVE_PIXELS
 from edge.inference.picture_file import decode_bgr
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,11 @@ class DamagedPictures:
 
 
 def decoded(data: bytes) -> Image | None:
-    """Return a picture (H, W, 3) uint8 B, G, R, or None if it is cut short or damaged."""
+    """Return a picture (H, W, 3) uint8 B, G, R, or None if it is cut short or damaged.
+
+    Raises PictureError for more than MAX_LIVE_PIXELS.
+    """
     try:
-        return decode_bgr(data)
-    except (OSError, cv2.error):  # beyond a limit
+        return decode_bgr(data, most=MAX_LIVE_PIXELS)
+    except cv2.error:  # beyond a limit
         return None

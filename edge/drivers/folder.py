@@ -11,9 +11,9 @@ import cv2
 from edge.config import CameraSettings
 from edge.contracts import PICTURE_SUFFIXES, Frame
 from edge.drivers.colour import frame_of_bgr
-from edge.errors import CameraError
+from edge.errors import CameraError, PictureError
 from edge.files import printable
-from edge.inference.picture_file import decode_bgr, holds_more
+from edge.inference.picture_file import decode_bgr, holds_more, read_content
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,10 @@ def read_picture(path: Path, captured_s: float = 0.0, index: int = 0, report_ani
     Animations and faxes hold several pictures, of which only the first one is read; ``report_animation`` logs that.
     """
     try:
-        data = path.read_bytes()
+        data = read_content(path)
         image = decode_bgr(data)
+    except PictureError as error:
+        raise CameraError(f"{path}: {error}") from error
     except OSError as error:
         raise CameraError(f"{path}: {error.strerror}") from error
     except cv2.error as error:  # larger than OpenCV's limit, or than the free memory

@@ -14,12 +14,13 @@ from urllib.parse import unquote, urlsplit
 from edge import addresses, config
 from edge.config import CameraSettings
 from edge.contracts import Camera, Frame, Image
+from edge.drivers import tls
 from edge.drivers.colour import frame_of_bgr
 from edge.drivers.damage import DamagedPictures, decoded
 from edge.drivers.library import import_library
-from edge.drivers.stream import CONNECT_S, StreamCamera, check_reachable
+from edge.drivers.stream import CONNECT_S, REDIRECTS, StreamCamera, check_reachable
 from edge.drivers.stream_probe import refused
-from edge.errors import CameraError
+from edge.errors import CameraError, PictureError
 
 MAX_PICTURE = 16 << 20
 """Largest picture, bytes."""
@@ -36,50 +37,70 @@ class HttpCamera:
     live = True
 
     def __init__(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> None:
-        client = _Client(settings, name, clock)
+        self._name = addresses.redacted(name)
+        self._tunnel = tls.Tunnel(name, settings) if tls.uses_tls(name) else None
+        try:
+            self._camera = self._opened(settings, name, clock)
+        except BaseException:
+            self._close_tunnel()
+            raise
+
+    def _opened(self, settings: CameraSettings, name: str, clock: Callable[[], float]) -> Camera:
+        client = _Client(settings, name, clock, self._tunnel)
         answer = client.get()
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        self._camera: Camera
         if kind.startswith("multipart/"):
-            self._camera = _Stream(client, answer, settings, clock)
-            return
+            return _Stream(client, answer, settings, clock)
         begin = b""
         if kind in ("", "application/octet-stream"):  # simple cameras do not state what they send
             begin = client.read(answer, clock() + client.read_s)
         if kind.startswith("image/") or begin.startswith(JPEG):
             tag = answer.headers.get("ETag", "")
-            self._camera = _Snapshots(client, begin + client.body(answer), tag, settings, clock)
-            return
+            return _Snapshots(client, begin + client.body(answer), tag, settings, clock)
         answer.close()
         client.close()
         if kind.startswith("text/"):
             raise CameraError(f"{client.name}: the address gives a web page, expected a picture or a stream")
-        self._camera = StreamCamera(settings, name, clock)
+        return StreamCamera(settings, name, clock)
 
     def read(self) -> Frame | None:
         """Return the next frame. Raises CameraError if the camera gives none."""
-        return self._camera.read()
+        try:
+            return self._camera.read()
+        except PictureError as error:
+            raise CameraError(f"{self._name}: {error}") from error
 
     def close(self) -> None:
         """Disconnect."""
         self._camera.close()
+        self._close_tunnel()
+
+    def _close_tunnel(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.close()
 
 
 class _Client:
     """Requests to one address. ``name`` is the address without its secrets; a picture may take ``read_s``."""
 
-    def __init__(self, settings: CameraSettings, source: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: CameraSettings, source: str, clock: Callable[[], float], tunnel: tls.Tunnel | None
+    ) -> None:
+        self._tunnel = tunnel
         self.name, self.read_s, self.clock = addresses.redacted(source), 2 * config.stall_s(settings), clock
         self._requests = import_library("requests", "camera.source", INSTALL, CameraError)
         self._urllib3 = import_library("urllib3", "camera.source", INSTALL, CameraError)
-        check_reachable(source)
-        parts = urlsplit(source)
+        if tunnel is None:
+            check_reachable(source)
+        parts = urlsplit(source if tunnel is None else tunnel.address)
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._login = unquote(parts.username or ""), unquote(parts.password or "")
         self._session = self._requests.Session()
         # Neither a proxy nor ~/.netrc has anything to do with a camera. A compressed answer could be of any size.
         self._session.trust_env = False
         self._session.headers["Accept-Encoding"] = "identity"
+        if tunnel is not None:
+            self._session.headers["Host"] = urlsplit(source).netloc.rpartition("@")[2]
 
     def get(self, headers: dict[str, str] | None = None) -> Any:
         """Return the answer to a request, its body not read yet. Raises CameraError unless the status is good."""
@@ -95,7 +116,7 @@ class _Client:
             return answer
         answer.close()
         if answer.is_redirect:
-            raise CameraError(f"{self.name}: the camera refers to another address; give that address")
+            raise CameraError(f"{self.name}: {REDIRECTS}")
         raise CameraError(f"{self.name}: {refused(answer.status_code, self._login[0])}")
 
     def _send(self, headers: dict[str, str] | None) -> Any:
@@ -107,8 +128,8 @@ class _Client:
             raise CameraError(f"{self.name}: {self._why(error)}") from None  # its text may show the address
 
     def _why(self, error: Exception) -> str:
-        if isinstance(error, self._requests.exceptions.SSLError):
-            return "the camera's certificate cannot be verified"
+        if self._tunnel is not None and self._tunnel.redirected:
+            return REDIRECTS
         if isinstance(error, self._requests.exceptions.Timeout):
             return f"the camera does not answer within {self.read_s:g} s"
         return "the camera hangs up, or does not speak HTTP"

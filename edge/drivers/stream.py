@@ -18,18 +18,21 @@ import cv2
 from edge import addresses, config
 from edge.config import CameraSettings
 from edge.contracts import Frame
-from edge.drivers import stream_probe
+from edge.drivers import ffmpeg_memory, stream_probe, tls
 from edge.drivers.colour import frame_of_bgr
-from edge.errors import CameraError
-from edge.files import native_name
+from edge.errors import CameraError, PictureError
+from edge.files import MAX_LIVE_PIXELS, native_name
+from edge.inference.picture_file import check_size
 
 log = logging.getLogger(__name__)
 
 CONNECT_S = 1.0
 """Time that a server on the same network has to accept a connection."""
-OPTIONS = "rtsp_transport;{transport}|fflags;nobuffer|flags;low_delay|analyzeduration;200000"
+OPTIONS = "rtsp_transport;{transport}|fflags;nobuffer|flags;low_delay|analyzeduration;200000|tls_verify;1"
 """Options of FFmpeg, in OpenCV's form. FFmpeg must not buffer, because only the newest picture counts. Without
-``analyzeduration`` it examines a stream for two seconds or more before the first picture; 0.2 s suffice."""
+``analyzeduration`` it examines a stream for two seconds or more before the first picture; 0.2 s suffice. fmd itself
+connects to cameras with TLS (:mod:`edge.drivers.tls`); if a stream leads FFmpeg to another, it must verify that."""
+REDIRECTS = "the camera refers to another address; give that address"
 PROBE_S = 2.0
 """Time that the server has for each answer to the question why there is no stream."""
 SLOW_SHARE = 0.8
@@ -85,32 +88,60 @@ class StreamCamera:
         self._name, self._address = addresses.redacted(name), name
         self._read_s = 2 * config.stall_s(settings)
         native_name(self._name, CameraError)
-        check_reachable(name)
-        transport = settings.rtsp_transport
-        if transport == "auto":
+        ffmpeg_memory.limit()
+        self._tunnel = tls.Tunnel(name, settings) if tls.uses_tls(name) else None
+        if self._tunnel is not None:
+            self._address = self._tunnel.address
+        else:
+            check_reachable(name)
+        try:
+            self._capture = self._opened(settings)
+            self._check_size()
+        except BaseException:
+            self._close_tunnel()
+            raise
+
+    def _opened(self, settings: CameraSettings) -> cv2.VideoCapture:
+        """Open the stream over TCP, or over UDP if the settings allow that and the camera refuses TCP."""
+        name, transport = self._address, settings.rtsp_transport
+        # Through the tunnel comes TCP alone; pictures over UDP would be neither encrypted nor verified.
+        if transport == "auto" or self._tunnel is not None:
             transport = "udp" if name in _udp_only else "tcp"
-        self._capture = self._opened(transport, settings.open_s)
-        if self._capture.isOpened():
-            return
+        capture = self._over(transport, settings.open_s)
+        if capture.isOpened():
+            return capture
         _udp_only.discard(name)
         found = stream_probe.examine(name, PROBE_S)
+        if self._tunnel is not None and self._tunnel.redirected:
+            raise CameraError(f"{self._name}: {REDIRECTS}")
         if not found.refuses_tcp or transport == "udp":
             raise CameraError(f"{self._name}: {found.reason or NO_STREAM}")
+        if self._tunnel is not None:
+            raise CameraError(f"{self._name}: {UDP_ONLY}, which TLS does not protect; {TCP_FIX}")
         if settings.rtsp_transport == "tcp":
             raise CameraError(f'{self._name}: {UDP_ONLY}; {TCP_FIX}, or set camera.rtsp_transport = "auto"')
         log.warning("%s: %s; lost packets smear its pictures", self._name, UDP_ONLY)
         _udp_only.add(name)
-        self._capture = self._opened("udp", settings.open_s)
-        if not self._capture.isOpened():
+        capture = self._over("udp", settings.open_s)
+        if not capture.isOpened():
             raise CameraError(f"{self._name}: {UDP_ONLY}, and none arrives over UDP; check firewalls, or {TCP_FIX}")
+        return capture
 
-    def _opened(self, transport: str, open_s: float) -> cv2.VideoCapture:
+    def _over(self, transport: str, open_s: float) -> cv2.VideoCapture:
         # Both are bounded, so that the thread returns and need not be abandoned. A read that times out returns an old
         # picture before it fails. No stage gets it, because the supervisor has reported the stall by then.
         open_ms, read_ms = (int(seconds * 1000) for seconds in (open_s, self._read_s))
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
         with _options.set(transport):
             return cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, limits)
+
+    def _check_size(self) -> None:
+        """Raise CameraError for pictures that are too large; their size is known before one is decoded."""
+        width, height = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        try:
+            check_size(int(width), int(height), MAX_LIVE_PIXELS)
+        except PictureError as error:
+            raise CameraError(f"{self._name}: {error}") from error
 
     def read(self) -> Frame | None:
         """Return the next frame. Raises CameraError if the stream has broken off."""
@@ -133,6 +164,11 @@ class StreamCamera:
     def close(self) -> None:
         """Disconnect."""
         self._capture.release()
+        self._close_tunnel()
+
+    def _close_tunnel(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.close()
 
 
 def check_reachable(source: str) -> None:

@@ -80,7 +80,7 @@ def check(settings: Settings) -> None:
     """
     # Cheap checks first: models take seconds on a Pi.
     for camera in config.cameras(settings.camera).values():
-        drivers.camera_kind(camera.source)
+        drivers.check_camera(camera)
     if settings.voice.enabled:
         open_voice(settings).close()
     open_detector(settings)
