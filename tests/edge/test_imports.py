@@ -171,6 +171,7 @@ def test_help_is_quick_because_it_loads_no_command() -> None:
         "edge.commands.main",
         "edge.commands.parsing",
         "edge.errors",
+        "edge.files",
         "edge.process",
     ]
     assert fmd("--help").returncode == 0
