@@ -18,6 +18,7 @@ WRONG: dict[type, Any] = {dict: "door", str: 1.5, bool: "yes", int: 1.5, float: 
 OUT_OF_RANGE = {
     "camera.source": "",
     "camera.sources": {"front door": "auto"},
+    "camera.fingerprints": {"door": "AB:CD"},
     "camera.width": 0,
     "camera.height": 100000,
     "camera.fps": 0.0,
@@ -97,6 +98,7 @@ OUT_OF_RANGE = {
 UNBOUNDED = {
     "events.keep",
     "camera.loop",
+    "camera.ca_file",
     "camera.mirror",
     "camera.live",
     "model.detector",
