@@ -13,10 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,7 @@ from edge.config import MqttSettings, Settings, door_name
 from edge.contracts import ConfiguredPublisher, Message, MessageKind
 from edge.drivers.home_assistant import PICTURES, device_id, discovery, measured
 from edge.drivers.library import import_library, pip_extra
+from edge.drivers.mqtt_client import MAX_PACKET, guarded, safely
 from edge.drivers.secret_file import read_secret
 from edge.errors import PublishError, SettingsError
 
@@ -46,6 +49,12 @@ REFUSED = "the broker refuses"
 BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 """Files that identify a board. The serial number comes first: copies of a card share the machine id."""
 RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
+RETAINED_TOPICS = ("status", "state", "state/+", "health", "health/+", "metrics", "picture", "picture/+", "figures")
+"""All topics below the door's own to which fmd subscribes while it connects, to learn what the broker retains."""
+MAX_CLEARED = 100
+"""Most unused topics that one connection clears: a hostile broker may name any number."""
+CAMERA = r"[A-Za-z0-9_-]{1,32}"
+"""What the name of a camera, or of an entity, may be."""
 FORMER_TOPICS = ("figures",)
 """Topics that earlier versions retained: the broker would keep their last message for ever."""
 
@@ -94,23 +103,24 @@ class MqttPublisher:
         self._published |= {
             topic for camera in self._cameras for topic in self._topics_of(camera, PICTURES in features)
         }
-        self._retained = [f"{self._base}/+", f"{self._base}/+/+"]
+        self._retained = [f"{self._base}/{topic}" for topic in RETAINED_TOPICS]
         self._retained += [f"{settings.discovery_topic}/+/{device_id(name, of)}/+/config" for of in ("", *cameras)]
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
         self._clock, self._connected_s, self._brief = clock, float("-inf"), 0
+        self._cleared = 0
         # A fixed id: the broker then closes a connection of this door that a crash left open. It is unique per board:
         # the broker would do the same to another door, which would reconnect, and so on without end.
         self._client_id = f"fmd-{name}-{board_id()}"
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self._client_id)
+        self._client = guarded(mqtt.Client)(mqtt.CallbackAPIVersion.VERSION2, client_id=self._client_id)
         # paho drops messages beyond this limit silently, and discovery publishes all its messages at once.
         self._client.max_queued_messages_set(64 + len(self._announced))
         self._client.reconnect_delay_set(1, 60)
         # The broker gets the last will with the connection, so it must be set before.
         self._client.will_set(f"{self._base}/status", "offline", qos=1, retain=True)
-        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_message = self._on_message
+        self._client.on_connect, self._client.on_disconnect = safely(self._on_connect), safely(self._on_disconnect)
+        self._client.on_connect_fail = safely(self._on_connect_fail)
+        self._client.on_message = safely(self._on_message)
         self._set_credentials()
 
     def open(self) -> None:
@@ -138,7 +148,10 @@ class MqttPublisher:
     def close(self) -> None:
         """Publish offline: the broker sends the last will only if the connection breaks."""
         try:
-            if self._client.is_connected():
+            # ValueError, RuntimeError: too many messages wait, or the connection has just been lost.
+            with suppress(ValueError, RuntimeError):
+                if not self._client.is_connected():
+                    return
                 # At most a second, because the unit's TimeoutStopSec is running.
                 self._client.publish(f"{self._base}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
         finally:
@@ -176,8 +189,11 @@ class MqttPublisher:
 
     def _clear_if_unused(self, topic: str) -> None:
         """Clear a topic that the broker retains, with all others of its camera, unless this run publishes it."""
-        if topic in self._published or topic in self._announced:
+        if topic in self._published or topic in self._announced or self._cleared >= MAX_CLEARED:
             return
+        if not self._may_be_ours(topic):
+            return
+        self._cleared += 1
         topics = {topic}
         if topic.startswith(f"{self._base}/"):
             kind, _, camera = topic.removeprefix(f"{self._base}/").partition("/")
@@ -188,6 +204,14 @@ class MqttPublisher:
         for each in topics:
             # QoS 0: if the connection breaks first, the next connection finds the topic retained and clears it.
             self._client.publish(each, "", qos=0, retain=True)
+
+    def _may_be_ours(self, topic: str) -> bool:
+        """Return whether fmd could have published this topic. Others may be too long or invalid to be cleared."""
+        own, sign, rest = topic.partition(f"{self._base}/")
+        if sign and not own:
+            return re.fullmatch(rf"[a-z]{{1,16}}(/{CAMERA})?", rest) is not None
+        rest = topic.removeprefix(f"{self._settings.discovery_topic}/")
+        return re.fullmatch(rf"[a-z_]{{1,32}}/[A-Za-z0-9_-]{{1,128}}/{CAMERA}/config", rest) is not None
 
     def _set_credentials(self) -> None:
         settings = self._settings
@@ -203,12 +227,16 @@ class MqttPublisher:
         if reason.is_failure:
             self._trouble = f"{REFUSED}: {reason}"
             return
-        self._trouble, self._connected_s = "", self._clock()
+        self._trouble, self._connected_s, self._cleared = "", self._clock(), 0
         log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
-        client.subscribe([(topic, 1) for topic in self._retained])
+        # What ended several connections would come again with the subscriptions; messages are more important.
+        listen = not client.oversized and self._brief < MAX_BRIEF
+        if listen:
+            client.subscribe([(topic, 1) for topic in self._retained])
         client.publish(f"{self._base}/status", "online", qos=1, retain=True)
         if self._settings.discovery:
-            client.subscribe(f"{self._settings.discovery_topic}/status")
+            if listen:
+                client.subscribe(f"{self._settings.discovery_topic}/status")
             self._announce()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
@@ -226,6 +254,14 @@ class MqttPublisher:
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         # A broker that refuses states the reason and then disconnects; only the reason helps the user.
         if self._trouble.startswith(REFUSED):
+            return
+        if client.oversized:
+            # Whatever it was, it would come again with the subscription.
+            self._trouble = (
+                f"the broker sent a packet of more than {MAX_PACKET >> 10} kB; fmd subscribes to nothing more"
+            )
+            if client.oversized == 1:
+                log.warning("mqtt: %s, until it is restarted", self._trouble)
             return
         self._brief = self._brief + 1 if self._clock() - self._connected_s < BRIEF_S else 0
         if self._brief < MAX_BRIEF:
