@@ -1,7 +1,8 @@
 """Metrics for Prometheus at http://ADDRESS:PORT/metrics through prometheus_client.
 
-The service only counts; the text is made when a client asks for it. The server answers one request at a time, within a
-time limit: clients that connect and send nothing cost one waiting thread, not one thread each.
+The service only counts; the text is made when a client asks for it. Each client has a thread, for a short time only. A
+client too many takes the place of the one that is connected longest, so that any number of them that connect and send
+nothing cannot keep Prometheus out.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import accumulate
+from socketserver import ThreadingMixIn
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -23,6 +26,8 @@ from edge.errors import OutputError
 
 REQUEST_S = 2.0
 """Time limit of a request."""
+MAX_CLIENTS = 32
+"""Most clients that are connected at one time."""
 
 
 class SnapshotLike(Protocol):
@@ -76,16 +81,46 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stop; a request that is being answered is abandoned with its thread."""
-        # shutdown() waits for the request in progress; in a thread it cannot hold up the service.
-        threading.Thread(target=self._server.shutdown, daemon=True).start()
-        self._thread.join(REQUEST_S)
+        self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
 
 
-class _Server(WSGIServer):
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads, block_on_close = True, False
+    request_queue_size = 128
+
     def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._connected_s: dict[Any, float] = {}  # in the order in which they connected
+        self._lock = threading.Lock()
         super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; make room for it first."""
+        with self._lock:
+            while len(self._connected_s) >= MAX_CLIENTS:
+                self._hang_up(next(iter(self._connected_s)))
+            self._connected_s[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Disconnect clients that take too long; the server's loop calls this twice a second."""
+        with self._lock:
+            late_s = time.monotonic() - REQUEST_S
+            for request in [request for request, since_s in self._connected_s.items() if since_s < late_s]:
+                self._hang_up(request)
+
+    def _hang_up(self, request: Any) -> None:
+        del self._connected_s[request]
+        with suppress(OSError):  # the client has disconnected
+            request.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Disconnect a client that has its answer."""
+        with self._lock:
+            self._connected_s.pop(request, None)
+        super().shutdown_request(request)
 
     def server_bind(self) -> None:
         # The parent class asks a name server for this machine's name, which takes seconds if there is none.
@@ -101,19 +136,6 @@ class _Server(WSGIServer):
 
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_S
-
-    def handle(self) -> None:
-        """Limit the whole request: ``timeout`` limits one read, and a client that sends a byte a second needs many."""
-        late = threading.Timer(REQUEST_S, self._hang_up)
-        late.start()
-        try:
-            super().handle()
-        finally:
-            late.cancel()
-
-    def _hang_up(self) -> None:
-        with suppress(OSError):  # the client has disconnected
-            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Log nothing: one line per scrape would fill the journal."""

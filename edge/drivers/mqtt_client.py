@@ -73,7 +73,7 @@ def guarded(base: type[Any]) -> type[Any]:
 
 
 def safely(callback: Callable[..., None]) -> Callable[..., None]:
-    """Return a callback for paho that logs an exception instead of raising it: the message that caused it is skipped."""
+    """Return a callback for paho that logs an exception instead of raising it: what caused it is skipped."""
 
     @functools.wraps(callback)
     def guarded_callback(*arguments: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from edge import config, drivers
 from edge.board import Board
-from edge.drivers.metrics import REQUEST_S, MetricsServer
+from edge.drivers.metrics import MAX_CLIENTS, REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
 from edge.reporting.live_state import CameraCounters, LiveState
 from edge.reporting.metrics import Metrics, MetricsSnapshot
@@ -111,14 +111,33 @@ def test_missing_board_readings_are_not_served() -> None:
     assert not names & {"fmd_resident_memory_bytes", "fmd_temperature_celsius", "fmd_throttled"}
 
 
-def test_silent_clients_are_disconnected_and_cost_no_thread_each(server: MetricsServer) -> None:
+def test_silent_clients_are_disconnected(server: MetricsServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        silent.settimeout(10)
+        assert silent.recv(1) == b"", "the server hangs up"
+    assert scraped(server)
+
+
+def test_two_hundred_clients_that_send_nothing_keep_no_scrape_waiting(server: MetricsServer) -> None:
     before = threading.active_count()
-    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
-    assert threading.active_count() <= before + 1, "that which hangs up"
-    silent[0].settimeout(10)
-    assert silent[0].recv(1) == b"", "the server hangs up"
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+    for each in silent[::2]:
+        each.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+    began_s = time.monotonic()
+    assert scraped(server)
+    assert time.monotonic() - began_s < 1.0
+    assert threading.active_count() <= before + MAX_CLIENTS + 1
     for each in silent:
         each.close()
+
+
+def test_a_request_of_any_length_is_refused(server: MetricsServer) -> None:
+    for line in (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.settimeout(10)
+            with suppress(OSError):
+                client.sendall(line)
+                assert client.recv(1 << 16).split()[1] in (b"414", b"431")
     assert scraped(server)
 
 
