@@ -9,6 +9,7 @@ pipeline, or a camera that stays away. No drill waits: each wait advances the si
 A drill passes if all of this holds:
 
 * fmd reports every fault within two seconds, and a camera is streaming again within a second of its return;
+* a person who stands there is the same one after an outage of up to 5 s, and a new one after a long outage;
 * systemd is never sent "watching" for a blind camera;
 * the watchdog is fed no longer than ``camera.give_up_s`` without a picture;
 * however the run ends, every output is off and closed.
@@ -28,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ import numpy as np
 
 from edge import config
 from edge.config import Settings
-from edge.contracts import CameraState, Decision, Frame, Health, Image, Signal, Step
+from edge.contracts import Box, CameraState, Decision, Face, Frame, Health, Image, Signal, Step
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.damage import DamagedPictures
 from edge.drivers.doorway import draw_doorway
@@ -48,6 +50,7 @@ from edge.reporting.listener import Callbacks
 from edge.service import run as service
 from edge.service.runtime import FrameSignal, Runtime, Ticker
 from edge.stages.alert import Alert
+from edge.stages.track import OUTAGE_S, Tracker
 
 MAX_NOTICE_S, MAX_RECOVERY_S = 2.0, 1.0
 """Longest time from a fault to its report, and from the device's return to the first picture through the pipeline."""
@@ -236,11 +239,12 @@ class RecordedOutput(ConsoleOutput):
 
 @dataclass
 class DrillRecord:
-    """Events of a drill, by simulated time. ``notified`` are the messages to systemd."""
+    """Events of a drill, by simulated time. ``notified`` are the messages to systemd, ``people`` the tracks' ids."""
 
     healths: list[Health] = field(default_factory=list)
     notified: list[tuple[float, str]] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
+    people: list[tuple[float, int]] = field(default_factory=list)
     outputs: list[RecordedOutput] = field(default_factory=list)
     ended: str = ""
 
@@ -252,6 +256,7 @@ class Simulation(FrameSignal):
         self.drill, self.settings, self._systemd = drill, settings, systemd
         self.clock, self.record = SimulatedClock(), DrillRecord()
         self.device = SimulatedDevice(drill, self.clock)
+        self._tracker = Tracker(settings.track, settings.detect)
         self._tick: Callable[[float], None] = lambda now_s: None
         self._rng = np.random.default_rng(drill.seed + 1)
 
@@ -285,6 +290,9 @@ class Simulation(FrameSignal):
             raise StageBrokeError
         # A step takes 5 to 120 ms, up to about one interval of the camera.
         self._pass(float(self._rng.uniform(0.005, 0.12)))
+        x, y = self._rng.normal(0, 1, 2)
+        tracks = self._tracker.update([Face(Box(20 + x, 15 + y, 60 + x, 55 + y), 0.9)], frame.captured_s)
+        self.record.people += [(frame.captured_s, track.id) for track in tracks if not track.missed]
         self.alert.renew(Signal.NO_MASK, frame.captured_s, [1])
         return Step(frame, True, True, (), (), {}, (), (), Signal.RUNNING, {})
 
@@ -324,7 +332,7 @@ class Simulation(FrameSignal):
 
 def failures_of(drill: Drill, record: DrillRecord) -> list[str]:
     """Return every requirement that a drill did not meet; an empty list if it passed."""
-    found = [*_unnoticed(drill, record), *_false_notifications(drill, record)]
+    found = [*_unnoticed(drill, record), *_false_notifications(drill, record), *_mistaken_people(record)]
     if record.ended != drill.ending:
         found.append(f"ended by {record.ended}, expected {drill.ending}")
     found += [f"{output.name} left on" for output in record.outputs if output.on or not output.closed]
@@ -344,6 +352,12 @@ def _unnoticed(drill: Drill, record: DrillRecord) -> Iterator[str]:
         back = next((h for h in record.healths if not h.blind and noticed and h.since_s > noticed.since_s), None)
         if back is None or back.since_s > fault.until_s + MAX_RECOVERY_S:
             yield f"{fault}: not streaming again in time: {back}"
+
+
+def _mistaken_people(record: DrillRecord) -> Iterator[str]:
+    for (before_s, before), (at_s, person) in pairwise(record.people):
+        if (person == before) is not (at_s - before_s <= OUTAGE_S[1]):
+            yield f"person {before} at {before_s:.2f} is {person} at {at_s:.2f}"
 
 
 def _false_notifications(drill: Drill, record: DrillRecord) -> Iterator[str]:

@@ -11,6 +11,9 @@ person's speed and meets them on the far side.
 
 It may miss them, because the last box was around their hair. Then it continues with the face that appears beside
 another person soon after, at their height and size.
+
+While the camera gives no frames, time stands still for the tracker, for a few seconds. A person who stood before such
+an outage is the same person after it if the face is at the same place and of the same size. All others are new.
 """
 
 from __future__ import annotations
@@ -53,6 +56,16 @@ YOUNG_S = 0.3
 SIZE_SLACK = 1.25
 """Factor by which a tracked face may exceed the limits that it had to meet at first: a box's edges jitter by a few per
 cent, and a person at the limit must not become a new one with every step."""
+OUTAGE_S = (0.8, 6.0)
+"""Shortest and longest time without a frame that is an outage of the camera: of up to 5 s, with a second to reopen it.
+A shorter one is no different from a person who is not seen; after a longer one anybody may stand there."""
+STANDING_SPEED = 1.0
+"""Speed, in face widths per second, up to which a person stands. Who walks is elsewhere after an outage; the boxes of a
+person who stands jitter by a third of this."""
+SAME_PLACE = 0.5
+"""Distance, in face widths, up to which a face is at the same place after an outage."""
+SAME_SIZE = 1.3
+"""Largest factor between the widths of the same face before and after an outage."""
 MAX_SHARED = 0.5
 """Share of the smaller of two boxes above which both are one person."""
 
@@ -66,9 +79,20 @@ class _State:
     seen_s: float
     missed: int = 0
     speed: tuple[float, float] | None = None  # pixels per second; None until a second detection
+    outage_s: float = 0.0  # time since ``seen_s`` in which the camera gave no frames
+
+    def unseen_s(self, now_s: float) -> float:
+        """Return for how long the person was not seen although there were frames."""
+        return now_s - self.seen_s - self.outage_s
+
+    def stands(self) -> bool:
+        """Return whether the person stood when last seen, as far as it is known."""
+        return self.speed is None or math.hypot(*self.speed) <= STANDING_SPEED * self.whole.width
 
     def expected(self, now_s: float) -> Box:
         """Return where the whole face should be at ``now_s``."""
+        if self.outage_s:
+            return self.whole
         speed_x, speed_y = self.speed or (0.0, 0.0)
         x, y = speed_x * (now_s - self.seen_s), speed_y * (now_s - self.seen_s)
         return Box(self.whole.xmin + x, self.whole.ymin + y, self.whole.xmax + x, self.whole.ymax + y)
@@ -93,7 +117,7 @@ class _State:
                 weight_s = after_s if whole else after_s * PARTLY_HIDDEN_WEIGHT
                 self._learn((x - old_x) / after_s, (y - old_y) / after_s, weight_s)
             self.whole = box
-        self.face, self.seen_s, self.missed = face, now_s, 0
+        self.face, self.seen_s, self.missed, self.outage_s = face, now_s, 0, 0.0
 
     def hidden_from(self, face: Face, now_s: float) -> float:
         """Return how far a face that came out is from this person, in face widths; infinite if it is not theirs.
@@ -126,6 +150,7 @@ class Tracker:
         self._min_px, self._max_px = detect.min_face_px, detect.max_face_px or math.inf
         self._states: list[_State] = []
         self._next_id = 1
+        self._frame_s = math.inf
 
     def update(
         self, faces: Sequence[Face], now_s: float, size: tuple[float, float] = (math.inf, math.inf)
@@ -135,11 +160,12 @@ class Tracker:
         ``faces`` are all faces of the frame, ``size`` the picture's width and height in pixels. A face outside
         ``detect.min_face_px`` and ``max_face_px`` starts no track.
         """
+        self._bridge(now_s)
         # Before pairing: a face after a pause that long is a new person, however near. So is one that comes in where
         # another person has just gone out.
         lost_s = self._settings.lost_s
         self._states = [
-            s for s in self._states if now_s - s.seen_s <= lost_s and not (s.missed and s.is_outside(now_s, *size))
+            s for s in self._states if s.unseen_s(now_s) <= lost_s and not (s.missed and s.is_outside(now_s, *size))
         ]
         # Sure faces first: a faint box beside must not take a person from the sure one.
         sure = [face for face in faces if face.score >= self._start_score]
@@ -160,6 +186,7 @@ class Tracker:
 
     def expected(self, now_s: float) -> tuple[Track, ...]:
         """Return the same people where they should be at ``now_s``, without a detection."""
+        self._bridge(now_s)
         return tuple(
             Track(
                 s.id,
@@ -171,6 +198,16 @@ class Tracker:
             )
             for s in self._states
         )
+
+    def _bridge(self, now_s: float) -> None:
+        """After an outage of the camera, let it not count as time unseen for those who stood before it."""
+        gap_s, self._frame_s = now_s - self._frame_s, now_s
+        if not OUTAGE_S[0] <= gap_s <= OUTAGE_S[1]:
+            return
+        for state in self._states:
+            # A second outage may come before the person is seen again.
+            if state.outage_s or state.stands():
+                state.outage_s += gap_s
 
     def _keeps_size(self, whole: Box) -> bool:
         """Return whether a tracked face is still within the limits of ``detect``, with some slack.
@@ -187,7 +224,7 @@ class Tracker:
 
     def _reunite(self, now_s: float) -> None:
         """Give a face that has just come out from behind a person, or turned back, the track of who was hidden."""
-        hidden = [state for state in self._states if state.missed > 1]
+        hidden = [state for state in self._states if state.missed > 1 and not state.outage_s]
         if not hidden:
             return
         for new in [s for s in self._states if not s.missed and now_s - s.entered_s <= YOUNG_S]:
@@ -242,6 +279,10 @@ class Tracker:
 
     def _cost(self, state: _State, expected: Box, face: Face, surely: bool, whole: bool) -> float:
         """Return how badly a face fits a person, infinite if not at all: where ``expected`` is, or where they were."""
+        if state.outage_s:
+            share = face.box.width / max(state.whole.width, 1e-6)
+            same = 1 / SAME_SIZE <= share <= SAME_SIZE
+            return _misfit(state.whole, face.box, SAME_PLACE) if same else math.inf
         reach = self._settings.reach
         if not surely:
             reach *= FAINT_REACH_FACTOR

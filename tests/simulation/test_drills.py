@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulation.drills import EXPECTED_STATES, Drill, DrillTable, run_drill, simulated_outputs_and_systemd
+from simulation.drills import (
+    EXPECTED_STATES,
+    Drill,
+    DrillRecord,
+    DrillTable,
+    failures_of,
+    run_drill,
+    simulated_outputs_and_systemd,
+)
 
 
 @pytest.fixture
@@ -58,3 +66,16 @@ def test_settings_that_hide_a_fault_fail_their_drills(
     seeds = [seed for seed in range(300) if any(fault.kind == kind for fault in Drill.of(seed).faults)]
     failures = [failure for seed in seeds[:8] for failure in run_drill(seed, systemd, **changed)[2]]
     assert any(expected in failure for failure in failures)
+
+
+@pytest.mark.parametrize(
+    ("people", "wanted"),
+    [
+        ([(1.0, 1), (1.1, 1), (5.0, 1), (20.0, 2)], []),
+        ([(1.0, 1), (5.0, 2)], ["person 1 at 1.00 is 2 at 5.00"]),
+        ([(1.0, 1), (9.0, 1)], ["person 1 at 1.00 is 1 at 9.00"]),
+    ],
+)
+def test_a_person_mistaken_after_an_outage_fails_the_drill(people: list[tuple[float, int]], wanted: list[str]) -> None:
+    drill, record = Drill.of(1), DrillRecord(people=people)
+    assert [failure for failure in failures_of(drill, record) if failure.startswith("person")] == wanted
