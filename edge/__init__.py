@@ -23,7 +23,7 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     drivers/         cameras, outputs, runtimes of models, publishers: the only package that imports their libraries
     service/         models, outputs, signals and systemd around the pipeline
     reporting/       listeners of a run: messages, metrics, status file, console lines, annotated pictures
-    record/          the log of events
+    record/          the record: passages, events and sums in a database
     doctor/ flash/   checks of this machine; preparation of an SD card
     commands/        the command line, one file per command
     api.py           the Python API

@@ -195,11 +195,13 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     every_s: Seconds
 
 
-class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keep: bool
     every_s: PositiveSeconds
     mb_a_day: Annotated[float, msgspec.Meta(ge=1, le=10000)]
-    mb_kept: Annotated[float, msgspec.Meta(ge=1, le=1000)]
+    mb_kept: Annotated[float, msgspec.Meta(ge=1, le=10000)]
+    passages_days: Annotated[float, msgspec.Meta(ge=1, le=36500)]
+    hours_years: Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -216,7 +218,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     mqtt: MqttSettings
     metrics: MetricsSettings
     notify: NotifySettings
-    events: EventSettings
+    record: RecordSettings
 
 
 def _files(section: type) -> tuple[str, ...]:
@@ -314,7 +316,9 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
     """Put ``over`` into ``values``, and into ``origins`` the place (``where``) that set each ``section.key``."""
     for section, keys in over.items():
         if section not in values:
-            raise SettingsError(f"{where}: unknown section [{section}]{_did_you_mean(section, values)}")
+            new = migrate.new_section(section)
+            hint = f"; it is now [{new}]" if new else _did_you_mean(section, values)
+            raise SettingsError(f"{where}: unknown section [{section}]{hint}")
         if not isinstance(keys, Mapping):
             shown = addresses.hidden(keys)
             raise SettingsError(

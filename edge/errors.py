@@ -10,6 +10,7 @@
      +- PictureError   OSError        a picture that is too large to decode
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
      |   +- OutputBusyError           another process holds the line
+     +- RecordError    OSError        a record of passages and events that is missing or cannot be read
      +- PublishError   OSError        a message that could not be sent; the outbox tries again
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             the converted model does not agree with its source
@@ -81,6 +82,10 @@ class OutputBusyError(OutputError):
 
 class CardError(FmdError, OSError):
     """A file or folder that is no boot partition of Raspberry Pi OS, or that cannot be prepared."""
+
+
+class RecordError(FmdError, OSError):
+    """A record of passages and events that is missing, damaged, or of another version."""
 
 
 class PublishError(FmdError, OSError):

@@ -74,7 +74,25 @@ def _to_4(values: Values) -> list[str]:
     return changes
 
 
-STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(values: Values) -> list[str]:
+    """Replace the log of events by the record, which keeps more and writes less often."""
+    events = values.pop("events", None)
+    if events is None:
+        return []
+    if not isinstance(events, dict):
+        return ["events is now the section [record]"]
+    record = values.setdefault("record", {})
+    changes = []
+    for key, value in events.items():
+        if key == "mb_kept":
+            changes.append("events.mb_kept is gone: record.mb_kept and record.passages_days limit the record")
+        elif isinstance(record, dict):
+            record.setdefault(key, value)
+            changes.append(f"events.{key} is now record.{key}")
+    return changes
+
+
+STEPS: Mapping[int, Callable[[Values], list[str]]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
 """Version n -> the step to version n + 1, which modifies the given values and returns its changes in words."""
 VERSION = 1 + max(STEPS)
 UNSTATED = 3
@@ -110,3 +128,8 @@ def current(values: Values, where: str) -> Values:
 def new_name(section: str, key: str) -> str | None:
     """Return the present name of a key that an earlier version had, or None."""
     return RENAMED_IN_4.get(section, {}).get(key)
+
+
+def new_section(section: str) -> str | None:
+    """Return the present name of a section that an earlier version had, or None."""
+    return {"events": "record"}.get(section)

@@ -1,4 +1,4 @@
-"""``fmd events``: print the service's log of events."""
+"""``fmd events``: print the events of the service's record."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import json
 from datetime import datetime
 
 from edge import paths
-from edge.commands import common
+from edge.commands import common, periods
 from edge.errors import EXIT_OK
 
 EXAMPLES = """\
 examples:
-  fmd events | tail
+  fmd events --since 2h
+  fmd events --since yesterday --camera hall
   fmd events --json | jq 'select(.event == "decision")'
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd events``."""
+    parser.add_argument("--since", metavar="TIME", help="from then on: 2h, 3d, yesterday, 2027-01-15, 2027-01-15T08:00")
+    parser.add_argument("--camera", metavar="NAME", help="only of this camera, if there are several")
     parser.add_argument("--json", action="store_true", help="print each event as a line of JSON, as it is stored")
     parser.add_argument("--utc", action="store_true", help="print times in UTC (default: local time; --json is UTC)")
     common.add_state_option(parser)
@@ -29,13 +32,16 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.record import events
 
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
-    for event in events.read(folder):
+    since_ms = periods.since_ms(arguments.since, datetime.now().astimezone()) if arguments.since else 0
+    for event in events.read(folder, since_ms, arguments.camera):
         if arguments.json:
             print(json.dumps(event))
-        else:
-            # n is for programs that notice gaps; at and event stand in front.
-            facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event"))
-            print(f"{event['at'] if arguments.utc else local_time(event['at'])}  {event['event']:<9} {facts}")
+            continue
+        # n is for programs that notice gaps; at and event stand in front.
+        facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event", "clock"))
+        unset = "" if event.get("clock", True) else "  (clock not set)"
+        at = event["at"] if arguments.utc else local_time(event["at"])
+        print(f"{at}  {event['event']:<9} {facts}{unset}")
     return EXIT_OK
 
 

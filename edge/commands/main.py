@@ -32,7 +32,7 @@ COMMANDS = (
     Command("demo", "demo", "run everything on a built-in scene"),
     Command("predict", "predict", "write faces and labels of pictures as CSV or JSON"),
     Command("replay", "replay", "compare the decisions on a clip with what you expect"),
-    Command("events", "events", "print the log of decisions and problems"),
+    Command("events", "events", "print decisions and faults from the record"),
     Command("model", "model", "install a model file, list the installed ones, go back"),
     Command("off", "off", "switch LED, buzzer and all other outputs off"),
     Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),
@@ -115,11 +115,8 @@ def _module(command: Command) -> Any:
 
 
 def version_line(command: str) -> str:
-    """Return what ``--version`` of a command prints; fmd may also run from a checkout that is not installed."""
-    try:
-        return f"{command} {importlib.metadata.version('fmd-edge')}"
-    except importlib.metadata.PackageNotFoundError:
-        return f"{command} (not installed: run from a checkout)"
+    """Return what ``--version`` of a command prints."""
+    return f"{command} {common.version()}"
 
 
 if __name__ == "__main__":

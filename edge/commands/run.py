@@ -16,6 +16,7 @@ from edge.errors import EXIT_OK, FmdError
 
 if TYPE_CHECKING:
     from edge.config import Settings
+    from edge.record.rows import RunRow
     from edge.reporting.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
     from edge import drivers
-    from edge.record import events
-    from edge.reporting import console, reporter, sources
+    from edge.record import store
+    from edge.reporting import console, recorder, reporter, sources
     from edge.reporting.status_file import StatusFile
     from edge.service import model_store
     from edge.service import run as service
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     with stop_on_signals(reread) as control, ExitStack() as stack:
         stack.enter_context(logs.native_lines_counted())
         record = stack.enter_context(
-            events.keeping(paths.state_folder(), settings.events, runtime=paths.runtime_folder())
+            store.keeping(paths.state_folder(), settings.record, runtime=paths.runtime_folder())
         )
         note = record.add if record else lambda kind, content=None, camera="": None
         note("started")
@@ -85,13 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
             status = StatusFile(paths.runtime_folder(), reporting.live)
             listeners: list[Listener] = [printer, counts, reporting, status]
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(status.set_hint)]
+            if record:
+                listeners.append(recorder.Recorder(record, _describe_run))
             if arguments.timings:
                 listeners.append(timings)
             if arguments.annotate:
                 listeners.append(_open_video(stack, settings, arguments, live))
             stopped_by = service.run(settings, listeners, control=control)
         except FmdError as error:
-            note("failed", events.Failure(str(error)))
+            note("failed", store.Failure(str(error)))
             raise
         note("stopped")
     log.info("%s", counts)
@@ -115,9 +118,32 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     settings = _settings(arguments)
     # A wrong broker or token must be refused here: the settings in use stay, and their messages go on.
     reporter.check(settings)
-    if settings.events != before.events:
-        log.warning("changed settings under [events] take effect at the next restart")
+    if settings.record != before.record:
+        log.warning("changed settings under [record] take effect at the next restart")
     return settings
+
+
+def _describe_run(settings: Settings) -> RunRow:
+    """Return which models and settings the next passages are of."""
+    import msgspec
+
+    from edge.inference import bundle
+    from edge.record.rows import RunRow
+    from edge.service import models
+
+    deciding = [settings.watch, settings.detect, settings.track, settings.classify, settings.decide]
+    classifier = bundle.unpack(models.model_path(settings.model, "classifier")).contract
+    foreign = models.is_foreign(settings.model)
+    detector = "" if foreign else bundle.unpack(models.model_path(settings.model, "detector")).contract.sha256
+    return RunRow(
+        version=common.version(),
+        classifier=classifier.sha256[:12],
+        detector=detector[:12],
+        settings=bundle.sha256(msgspec.json.encode(deciding))[:12],
+        labels=classifier.worn,
+        compliant=classifier.compliant,
+        confusion=msgspec.json.encode(classifier.confusion).decode() if classifier.confusion else "",
+    )
 
 
 def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace, live: bool) -> Listener:

@@ -1,1 +1,1 @@
-"""What outlasts a restart: the event log."""
+"""The record: passages, events and sums in one database, and what is computed from it."""

@@ -5,7 +5,6 @@ Wants root, `make deb DEB_ARCH=amd64 PYTHONS=3.11` first, and what tests/machine
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import zipfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.record import events as record_events
 from tests.edge.parts import ROOT, write_clip
 
 pytestmark = pytest.mark.slow
@@ -111,7 +111,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     system.wait("systemctl is-active fmd", "active")
     assert process() == first
     # The package does not switch to a version that cannot run here.
-    system.wait("test -s /var/lib/fmd/events.jsonl && echo kept", "kept")
+    system.wait("test -s /var/lib/fmd/record.db && echo kept", "kept")
     kept = events(root)
     assert code("dpkg -i /root/broken.deb") == "1"
     assert (output_of("systemctl is-active fmd"), process()) == ("active", first)
@@ -137,4 +137,4 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
 
 
 def events(root: Path) -> list[int]:
-    return [json.loads(line)["n"] for line in (root / "var/lib/fmd/events.jsonl").read_text().splitlines()]
+    return [event["n"] for event in record_events.read(root / "var/lib/fmd")]

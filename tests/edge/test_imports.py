@@ -28,8 +28,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "camera": BOTTOM,
     "drivers": BOTTOM | {"inference"},
     "pipeline": BOTTOM | {"inference", "stages"},
-    "reporting": BOTTOM | {"inference", "stages", "drivers"},
-    "record": BOTTOM,
+    "reporting": BOTTOM | {"inference", "stages", "drivers", "record"},
+    "record": BOTTOM | {"inference", "stages"},
     # Of reporting the service knows the interface of listeners; the test below enforces it.
     "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "reporting"},
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},

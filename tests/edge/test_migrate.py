@@ -124,3 +124,13 @@ def test_an_old_name_in_a_file_of_the_present_version_gets_the_new_one_as_a_hint
     text = f"version = {migrate.VERSION}\n[alert]\nled_bare = [1.0]\n"
     with pytest.raises(SettingsError, match=r"unknown key alert\.led_bare; it is now led_no_mask"):
         config.load(written(tmp_path, text))
+
+
+def test_the_events_of_version_4_become_the_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    settings = config.load(written(tmp_path, "version = 4\n[events]\nevery_s = 20.0\nmb_kept = 4.0\nkeep = false\n"))
+    assert (settings.record.every_s, settings.record.keep) == (20.0, False)
+    assert settings.record.mb_kept == config.load().record.mb_kept
+    assert "settings of version 4: events.every_s is now record.every_s" in caplog.text
+    assert "record.mb_kept and record.passages_days limit the record" in caplog.text
+    assert not config.load(None, {"events.keep": False}).record.keep

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import random
 import re
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.record import database, events
 from tests.machine import emulator, powercut
 from tests.machine.emulator import Machine
 from tests.machine.place import ProofError, Report, call, need
@@ -28,7 +30,7 @@ EVENTS = """
 [track]
 lost_s = 0.6
 
-[events]
+[record]
 every_s = 0.5
 mb_a_day = 10000.0
 """
@@ -107,10 +109,10 @@ def _record(board: Machine, log: Path) -> list[Acknowledged]:
             if time.monotonic() > until_s:
                 raise ProofError(f"{len(found)} batches in {RECORD_S} s; console:\n{board.console()[-1500:]}")
             time.sleep(POLL_S)
-            events = [int(number) for number in ACKNOWLEDGED.findall(board.console())]
+            kept = [int(number) for number in ACKNOWLEDGED.findall(board.console())]
             # The size is read after the console, so that every event on the console lies before it.
-            if events and (not found or events[-1] > found[-1].event):
-                found.append(Acknowledged(events[-1], log.stat().st_size))
+            if kept and (not found or kept[-1] > found[-1].event):
+                found.append(Acknowledged(kept[-1], log.stat().st_size))
     return found
 
 
@@ -125,26 +127,33 @@ def _check_disk(disk: Path, promised_event: int) -> int:
     call(["cp", "--sparse=always", disk, copy])
     call(["sh", "-c", f"e2fsck -p {copy} || [ $? -eq 1 ]"], words="e2fsck (replaying the journal)")
     call(["e2fsck", "-fn", copy], words="e2fsck (checking for damage)")
-    events = whole_events(call(["debugfs", "-R", f"cat {STATE}/events.jsonl", copy]))
-    kept = events[-1] if events else 0
+    numbers = events_on(copy)
+    kept = numbers[-1] if numbers else 0
     if kept < promised_event:
         raise ProofError(f"acknowledged up to event {promised_event}, the disk holds them up to {kept}")
     return kept
 
 
-def whole_events(text: str) -> list[int]:
-    """Return the numbers of the events in a log.
+def events_on(disk: Path) -> list[int]:
+    """Return the numbers of the events in the record on ``disk``, an ext4 image."""
+    with tempfile.TemporaryDirectory() as name:
+        for file in (database.NAME, f"{database.NAME}-wal"):
+            call(["debugfs", "-R", f"dump {STATE}/{file} {name}/{file}", disk])
+        return whole_events(Path(name))
 
-    Raises ProofError if any but the last line is torn, or if a number is missing.
+
+def whole_events(folder: Path) -> list[int]:
+    """Return the numbers of the events in the record in ``folder``.
+
+    Raises ProofError if the database is damaged or a number is missing.
     """
-    lines = text.splitlines(keepends=True)
-    numbers = []
-    for index, line in enumerate(lines):
-        try:
-            numbers.append(int(json.loads(line)["n"]))
-        except (ValueError, KeyError, TypeError) as error:
-            if index < len(lines) - 1:
-                raise ProofError(f"line {index + 1} of {len(lines)} of the events is torn: {line[:80]!r}") from error
+    if not (folder / database.NAME).exists() or not (folder / database.NAME).stat().st_size:
+        return []
+    connection, problem = database.open_for_writing(folder)
+    connection.close()
+    if problem:
+        raise ProofError(f"the record is damaged: {problem}")
+    numbers = [event["n"] for event in events.read(folder)]
     if numbers != list(range(1, len(numbers) + 1)):
         raise ProofError(f"events are missing: {numbers}")
     return numbers
@@ -168,6 +177,7 @@ def _boot_again(board: Machine, disk: Path, kept: int) -> None:
     with emulator.powered(again):
         again.shell.out("until systemctl is-active --quiet fmd; do sleep 1; done", 900)
         again.wait_for(rf"events kept up to (?!{kept}\b)\d+", 900)
-        numbers = whole_events(again.shell.out(f"cat {STATE}/events.jsonl"))
+        lines = again.shell.out(f"/opt/fmd/bin/fmd events --json --state {STATE}").splitlines()
+        numbers = [json.loads(line)["n"] for line in lines]
         if len(numbers) <= kept:
             raise ProofError(f"it had {kept} events and has {len(numbers)} now")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sqlite3
 import struct
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.edge.record.parts import Clock
 from tests.machine import power, powercut, root
 from tests.machine.emulator import Line, Monitor, Pins, Shell, find_device
 from tests.machine.place import ProofError, Report, call
@@ -167,13 +169,27 @@ class TestPlace:
 
 
 class TestPower:
-    def test_events_are_read_up_to_a_torn_last_line(self) -> None:
-        assert power.whole_events('{"n":1}\n{"n":2}\n{"n"') == [1, 2]
+    def test_the_events_of_a_record_are_counted(self, tmp_path: Path) -> None:
+        assert power.whole_events(tmp_path) == []
+        record = Clock().record(tmp_path)
+        record.add("started")
+        record.add("stopped")
+        record.close()
+        assert power.whole_events(tmp_path) == [1, 2]
 
-    @pytest.mark.parametrize("log", ['{"n":1}\n{"n"\n{"n":3}\n', '{"n":1}\n{"n":3}\n'])
-    def test_a_tear_in_the_middle_or_a_gap_is_reported(self, log: str) -> None:
-        with pytest.raises(ProofError, match=r"torn|missing"):
-            power.whole_events(log)
+    @pytest.mark.parametrize("fault", ["gap", "damage"])
+    def test_a_damaged_record_or_a_gap_is_reported(self, tmp_path: Path, fault: str) -> None:
+        record = Clock().record(tmp_path)
+        for _ in range(3):
+            record.add("started")
+        record.close()
+        if fault == "gap":
+            with sqlite3.connect(tmp_path / "record.db") as connection:
+                connection.execute("DELETE FROM events WHERE n = 2")
+        else:
+            (tmp_path / "record.db").write_bytes(b"torn" * 2000)
+        with pytest.raises(ProofError, match=r"damaged|missing"):
+            power.whole_events(tmp_path)
 
     def test_the_promised_events_are_those_acknowledged_before_the_cut(self) -> None:
         writes = [powercut.Write(0, 1, 0, 512 + 1024 * index) for index in range(4)]

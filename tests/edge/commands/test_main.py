@@ -501,7 +501,7 @@ def test_a_reload_reaches_receivers_and_says_which_settings_it_does_not_reach(tm
         running("run", "--config", settings, NOTIFY_SOCKET=str(tmp_path / "notify")) as process,
     ):
         assert listening.recv(4096).startswith(b"READY=1")
-        settings.write_text(settings.read_text() + f"[events]\nkeep = false\n[metrics]\nport = {port}\n")
+        settings.write_text(settings.read_text() + f"[record]\nkeep = false\n[metrics]\nport = {port}\n")
         process.send_signal(signal.SIGHUP)
         while not listening.recv(4096).startswith(b"READY=1"):
             """The first frame with the new settings."""
@@ -511,5 +511,5 @@ def test_a_reload_reaches_receivers_and_says_which_settings_it_does_not_reach(tm
         while said != b"STOPPING=1":
             said = listening.recv(4096)
         _, errors = process.communicate(timeout=PATIENCE_S)
-    assert "changed settings under [events] take effect at the next restart" in errors
+    assert "changed settings under [record] take effect at the next restart" in errors
     assert "settings read again" in errors

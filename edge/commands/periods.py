@@ -1,0 +1,58 @@
+"""Times and periods as people write them: ``2h``, ``yesterday``, ``2027-01-15``, ``--week``."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, time, timedelta
+
+from edge.errors import SettingsError
+
+AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(m|min|h|d|w)")
+UNITS = {"m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Return the moment that ``text`` names, in the time zone of ``now``.
+
+    A day without a time is its beginning. Raises SettingsError, which lists what is understood.
+    """
+    plain = text.strip().lower()
+    if match := AGO.fullmatch(plain):
+        seconds = float(match[1]) * UNITS[match[2]]
+        if seconds > 86400 * 36500:
+            raise SettingsError(f"{text!r}: longer than a hundred years; give a shorter time")
+        return now - timedelta(seconds=seconds)
+    today = midnight(now)
+    if plain in ("now", "today", "yesterday"):
+        return {"now": now, "today": today, "yesterday": day_after(today, -1)}[plain]
+    if plain[:3] in WEEKDAYS and plain in _names_of(WEEKDAYS.index(plain[:3])):
+        return day_after(today, -((today.weekday() - WEEKDAYS.index(plain[:3])) % 7))
+    try:
+        found = datetime.fromisoformat(text.strip().upper().replace("Z", "+00:00"))
+        # astimezone takes a time without a zone for local time, of summer or winter as that day was.
+        return found.astimezone() if found.tzinfo is None else found.astimezone(now.tzinfo)
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingsError(
+            f"{text!r}: not a time; write 30m, 2h, 3d, today, yesterday, monday, 2027-01-15 or 2027-01-15T08:00"
+        ) from error
+
+
+def since_ms(text: str, now: datetime) -> int:
+    """Return the moment that ``text`` names in milliseconds since 1970. Raises SettingsError."""
+    return round(moment(text, now).timestamp() * 1000)
+
+
+def midnight(day: datetime) -> datetime:
+    """Return the beginning of the local day of ``day``."""
+    return datetime.combine(day.date(), time()).astimezone()
+
+
+def day_after(day: datetime, days: int) -> datetime:
+    """Return the beginning of the local day ``days`` after that of ``day``; a day of summer time may have 23 hours."""
+    return datetime.combine(day.date() + timedelta(days=days), time()).astimezone()
+
+
+def _names_of(weekday: int) -> tuple[str, ...]:
+    full = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")[weekday]
+    return full, full[:3]

@@ -1,0 +1,336 @@
+"""Writer of the record. The loop adds rows in memory; a thread of its own writes them in batches to the database.
+
+Small writes wear SD cards out, so rows wait: up to ``record.every_s``, violations and faults at most a minute. The cost
+of each batch is counted, and at most a day's budget is spent in any 24 hours, however often fmd restarts. A batch that
+is reported as kept survives a power cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from edge.config import RecordSettings
+from edge.record import database, hours
+from edge.record.budget import MB, SPENT, Budget, batch_cost
+from edge.record.rows import PassageRow, RunRow, SpanState
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 2000
+"""Rows that wait in memory; beyond that the oldest are dropped and counted."""
+URGENT_S = 55.0
+"""Longest time that a violation or a fault waits; together with the thread's tick it stays within a minute."""
+JUMP_MS = 5000
+"""Change of the wall clock against the monotonic clock that ends all spans: times before it are of another clock."""
+STOP_S = 3.0
+"""How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
+URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "armed", "disarmed"})
+
+Synchronised = Callable[[], bool]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Content of the event that a run ended with an error."""
+
+    error: str
+
+
+class RecordProblem(msgspec.Struct, frozen=True):
+    """Content of the event that the record itself had a problem."""
+
+    problem: str
+
+
+class _Row(NamedTuple):
+    """A row that waits: its table, its values, and how many bytes they are."""
+
+    table: str
+    values: tuple[Any, ...]
+    size: int
+
+
+class _Span(NamedTuple):
+    id: int
+    state: SpanState
+    began: int
+
+
+class Record:
+    """The record of one state directory. Several threads may add rows; only :meth:`keep` touches the disk.
+
+    ``wall`` gives seconds since 1970, ``clock`` monotonic seconds. ``kept`` is the number of the last event that
+    survives a power cut. ``lost`` counts rows that were dropped; gaps in the numbers of events show them as well.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: RecordSettings,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        synchronised: Synchronised = lambda: True,
+        runtime: Path | None = None,
+    ) -> None:
+        """``runtime`` is the runtime directory, which survives a restart of the service; None outside systemd.
+
+        Reads and writes nothing yet: opening the database may take a second on a card, and the watch must not wait.
+        """
+        self._folder, self._settings = folder, settings
+        self._clock, self._wall, self._synchronised = clock, wall, synchronised
+        now_s = clock()
+        self._budget = Budget(settings.mb_a_day * MB, now_s, runtime / SPENT if runtime else None)
+        self._due_s, self._urgent_s = now_s, float("inf")
+        self._lock = threading.Lock()
+        self._waiting: deque[_Row] = deque()
+        self._spans: dict[str, _Span] = {}
+        self._events = self._span_ids = self._run_ids = 0
+        self._offset_ms = round((wall() - now_s) * 1000)
+        self._clock_right = synchronised()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._base: dict[str, int] = {}
+        self._rolled_ms: int | None = None
+        self._last_warning = ""
+        self.kept = self.lost = 0
+
+    def add(self, kind: str, content: msgspec.Struct | None = None, camera: str = "") -> None:
+        """Record an event; ``content`` holds its fields."""
+        text = "{}" if content is None else database.encoded(content)
+        with self._lock:
+            self._events += 1
+            self._append("events", (self._events, self.now_ms(), kind, camera, self._clock_right, text), len(text) + 30)
+            if kind in URGENT_EVENTS:
+                self._hurry()
+
+    def begin_run(self, run: RunRow) -> None:
+        """Record which models and settings make the passages that follow."""
+        with self._lock:
+            self._run_ids += 1
+            values = (self._run_ids, self.now_ms(), self._clock_right, run.version, run.classifier, run.detector)
+            described = (run.settings, database.encoded(run.labels), run.compliant, run.confusion)
+            self._append("runs", (*values, *described), 300)
+
+    def add_passage(self, row: PassageRow) -> None:
+        """Record a passage, or replace the row of the same id: a violation is recorded before the person leaves."""
+        after = (row.decided, row.alarm, row.cleared, row.ended)
+        times = tuple(None if ms is None else row.entered + ms for ms in after)
+        decision = (row.outcome, row.label, row.violated, row.observations)
+        face = (_short(row.width), _short(row.brightness), _short(row.score, 4), _short(row.sharpness))
+        more = (_short(row.disagreement, 4), *(_short(share, 4) for share in row.place), row.evidence)
+        with self._lock:
+            began = (row.id, self._run_ids, row.camera, self._clock_right, row.entered)
+            self._append("passages", (*began, *times, *decision, *face, *more), 140 + len(row.evidence))
+            if row.violated and row.ended is None:
+                self._hurry()
+
+    def span(self, camera: str, state: SpanState | None) -> None:
+        """Record that a camera is in ``state`` from now on; None if it is no longer watched."""
+        with self._lock:
+            before = self._spans.get(camera)
+            if before is not None and before.state is state:
+                return
+            self._change_span(camera, state, self.now_ms())
+
+    def spans(self) -> dict[str, SpanState]:
+        """Return the present state of every camera."""
+        with self._lock:
+            return {camera: span.state for camera, span in self._spans.items()}
+
+    def now_ms(self) -> int:
+        """Return the wall clock in milliseconds since 1970."""
+        return round(self._wall() * 1000)
+
+    def keep(self, at_once: bool = False) -> bool:
+        """Write waiting rows, if it is time (or ``at_once``) and the budget allows; return whether it did."""
+        now_s = self._clock()
+        self._notice_jumps(now_s)
+        with self._lock:
+            if now_s < min(self._due_s, self._urgent_s) and not at_once:
+                return False
+            # Decided inside the lock, written outside: a card may take seconds, and the loop adds rows meanwhile.
+            taken = self._affordable(now_s)
+            if taken is None:
+                return False
+            for _ in taken:
+                self._waiting.popleft()
+            last = self._events - sum(row.table == "events" for row in self._waiting)
+            spans = [self._span_row(camera, span, self.now_ms()) for camera, span in self._spans.items()]
+            self._due_s, self._urgent_s = now_s + self._settings.every_s, float("inf")
+        # Spent before the write: a write that fails half way has cost the card as much.
+        self._budget.spend(batch_cost(sum(row.size for row in taken)))
+        try:
+            self._write([*taken, *spans])
+        except (OSError, sqlite3.Error) as error:
+            self._failed(error, taken)
+            return False
+        self.kept, self._last_warning = self._base.get("events", 0) + last, ""
+        log.debug("events kept up to %d", self.kept)
+        return True
+
+    def close(self) -> None:
+        """Write what waits, end every span, and close the database."""
+        with self._lock:
+            for camera in list(self._spans):
+                self._change_span(camera, None, self.now_ms())
+        self.keep(at_once=True)
+        self._disconnect()
+
+    def _append(self, table: str, values: tuple[Any, ...], size: int) -> None:
+        self._waiting.append(_Row(table, values, size))
+        while len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+            self.lost += 1
+
+    def _hurry(self) -> None:
+        self._urgent_s = min(self._urgent_s, self._clock() + URGENT_S)
+
+    def _change_span(self, camera: str, state: SpanState | None, now_ms: int) -> None:
+        before = self._spans.pop(camera, None)
+        if before is not None and now_ms > before.began:
+            self._waiting.append(self._span_row(camera, before, now_ms))
+        if state is not None:
+            self._span_ids += 1
+            self._spans[camera] = _Span(self._span_ids, state, now_ms)
+
+    def _span_row(self, camera: str, span: _Span, now_ms: int) -> _Row:
+        ended = max(span.began, now_ms)
+        return _Row("spans", (span.id, camera, span.state.value, span.began, ended, self._clock_right), 40)
+
+    def _notice_jumps(self, now_s: float) -> None:
+        """End all spans where the wall clock jumps or becomes right, so that no span mixes two clocks."""
+        right, offset_ms = self._synchronised(), round((self._wall() - now_s) * 1000)
+        with self._lock:
+            jump_ms = offset_ms - self._offset_ms
+            if right == self._clock_right and abs(jump_ms) < JUMP_MS:
+                return
+            for camera, span in list(self._spans.items()):
+                self._change_span(camera, None, self.now_ms() - jump_ms)
+                self._clock_right, before = right, self._clock_right
+                self._change_span(camera, span.state, self.now_ms())
+                self._clock_right = before
+            self._clock_right, self._offset_ms = right, offset_ms
+
+    def _affordable(self, now_s: float) -> list[_Row] | None:
+        """Return the rows to write now: all, or the oldest if they exceed even a full budget; None if none may be."""
+        taken: list[_Row] = []
+        left, total = self._budget.left(now_s), 0
+        if batch_cost(0) > left:
+            return None
+        for row in self._waiting:
+            total += row.size
+            if batch_cost(total) > left:
+                # One row that no budget can ever hold would block all that follow it.
+                return taken or [row] if self._budget.full else None
+            taken.append(row)
+        return taken
+
+    def _write(self, rows: list[_Row]) -> None:
+        connection = self._connected()
+        with database.transaction(connection):
+            for row in rows:
+                values = (row.values[0] + self._base[row.table], *row.values[1:])
+                if row.table == "passages":
+                    values = (values[0], values[1] + self._base["runs"], *values[2:])
+                marks = ",".join("?" * len(values))
+                connection.execute(f"INSERT OR REPLACE INTO {row.table} VALUES({marks})", values)
+            if self._clock_right:
+                self._rolled_ms = hours.roll_up(connection, self.now_ms(), self._rolled_ms, self._settings)
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the open database; open it again if its file was deleted or replaced under the service."""
+        path = self._folder / database.NAME
+        if self._connection is not None:
+            if path.exists() and path.stat().st_ino == self._inode:
+                return self._connection
+            log.warning("%s: another program has removed it; a new record begins", path)
+            self._disconnect()
+        self._connection, problem = database.open_for_writing(self._folder)
+        self._inode, self._rolled_ms = path.stat().st_ino, None
+        query = "SELECT coalesce(max({}), 0) FROM {}"
+        keys = {"events": "n", "passages": "id", "spans": "id", "runs": "id"}
+        # Only once: rows keep the numbers that this process gave them, also in a database that begins in its middle.
+        self._base = self._base or {
+            table: self._connection.execute(query.format(key, table)).fetchone()[0] for table, key in keys.items()
+        }
+        hours.close_open_passages(self._connection)
+        if problem:
+            self.add("record", RecordProblem(problem))
+        return self._connection
+
+    def _failed(self, error: OSError | sqlite3.Error, taken: list[_Row]) -> None:
+        """Put the rows back, report the failure once, and set a damaged database aside."""
+        with self._lock:
+            self._waiting.extendleft(reversed(taken))
+            while len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
+                self.lost += 1
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        warning = f"{self._folder / database.NAME}: {reason}; the rows wait in memory"
+        if warning != self._last_warning:
+            self._last_warning = warning
+            log.warning("%s", warning)
+        self._disconnect()
+        if isinstance(error, sqlite3.Error) and database.is_damage(error):
+            try:
+                aside = database.set_aside(self._folder)
+            except OSError:
+                return  # reported already; the next batch tries again
+            problem = f"{self._folder / database.NAME}: {reason}; it is now {aside.name}, and a new record begins"
+            log.warning("%s", problem)
+            self.add("record", RecordProblem(problem))
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error as error:
+                log.warning("%s: closing: %s", self._folder / database.NAME, error)
+
+
+def _short(value: float, digits: int = 1) -> float:
+    return round(float(value), digits)
+
+
+@contextmanager
+def keeping(
+    folder: Path | None,
+    settings: RecordSettings,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+    synchronised: Synchronised = lambda: True,
+    runtime: Path | None = None,
+) -> Iterator[Record | None]:
+    """Open the record and write it in a thread of its own: a card may take seconds for a sync, and the loop must not
+    wait.
+
+    Yields None if the settings keep no record.
+    """
+    if folder is None or not settings.keep:
+        yield None
+        return
+    record = Record(folder, settings, clock, wall, synchronised, runtime)
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(1.0):
+            record.keep()
+        record.close()
+
+    thread = threading.Thread(target=work, name="record", daemon=True)
+    thread.start()
+    try:
+        yield record
+    finally:
+        done.set()
+        thread.join(STOP_S)

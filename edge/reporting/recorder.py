@@ -1,0 +1,198 @@
+"""Steps, decisions and health of a run -> rows of the record. Costs the loop microseconds for each observation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge import config
+from edge.config import Settings
+from edge.contracts import (
+    Box,
+    CameraState,
+    Change,
+    Decision,
+    Delivery,
+    Frame,
+    Health,
+    Observation,
+    Outcome,
+    Step,
+    Track,
+)
+from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
+from edge.record.evidence import MOST, Weighed, packed
+from edge.record.rows import PassageRow, RunRow, SpanState
+from edge.record.store import Record
+from edge.reporting.listener import Listener
+from edge.stages.classify import CROP_MARGIN, crop_face, sharpness_of
+from edge.stages.decide import SURE_FACE
+
+CROP = (96, 96)
+"""Size, (height, width) in pixels, of the crop whose sharpness is recorded: one scale for every model."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A person who is in view: what their row will hold."""
+
+    id: int
+    entered_s: float
+    observations: list[Weighed] = field(default_factory=list)
+    count: int = 0
+    score_sum: float = 0.0
+    last_wrong: float | None = None
+    differences: float = 0.0
+    decided_s: float | None = None
+    alarm_s: float | None = None
+    cleared_s: float | None = None
+    width: float = 0.0
+    brightness: float = 0.0
+    sharpness: float = 0.0
+    place: tuple[float, float] = (0.0, 0.0)
+
+
+class Recorder(Listener):
+    """Records each passage with an outcome, and what each camera did at each time.
+
+    ``describe`` returns the row of a run with these settings.
+    """
+
+    def __init__(self, record: Record, describe: Callable[[Settings], RunRow]) -> None:
+        self._record, self._describe = record, describe
+        self._open: dict[tuple[str, int], _Open] = {}
+        self._run = RunRow()
+        self._passages = 0
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin a run: later passages are of these models and settings."""
+        self._open.clear()
+        self._run = self._describe(settings)
+        self._record.begin_run(self._run)
+        for camera in self._record.spans().keys() - config.cameras(settings.camera).keys():
+            self._record.span(camera, None)
+
+    def on_health(self, health: Health) -> None:
+        """Record whether the camera sees anything from now on."""
+        state = SpanState.WATCHING
+        if health.state is CameraState.DARK:
+            state = SpanState.DARK
+        elif health.blind:
+            state = SpanState.BLIND
+        self._record.span(health.camera, state)
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Collect the observations of this frame, and forget people who left without an outcome."""
+        if not step.tracks and not self._open:
+            return
+        for track in step.tracks:
+            if (observation := step.observations.get(track.id)) is not None:
+                person = self._person(step.camera, track.id, track.entered_s)
+                self._observe(person, track, observation, step.frame.captured_s)
+        for decision in step.decisions:
+            self._describe_face(decision, step)
+        present = {passage.id for passage in step.passages}
+        for key in [key for key in self._open if key[0] == step.camera and key[1] not in present]:
+            del self._open[key]
+
+    def on_decision(self, decision: Decision) -> None:
+        """Record the end of a passage; one that ends with the source has no step of its own."""
+        at_s, passage = decision.at_s, decision.passage
+        person = self._person(decision.camera, passage.id, passage.entered_s)
+        if decision.change is Change.LEFT:
+            self._add(person, decision, passage.seen_s)
+            del self._open[decision.camera, passage.id]
+            return
+        if person.decided_s is None and passage.outcome is not Outcome.UNSURE:
+            person.decided_s = at_s
+        if passage.outcome is Outcome.VIOLATION and person.alarm_s is None:
+            person.alarm_s = at_s
+        person.cleared_s = at_s if passage.outcome is Outcome.COMPLIANT and passage.violated else None
+
+    def _person(self, camera: str, id_: int, entered_s: float) -> _Open:
+        person = self._open.get((camera, id_))
+        if person is None:
+            self._passages += 1
+            person = self._open[camera, id_] = _Open(self._passages, entered_s)
+        return person
+
+    def _observe(self, person: _Open, track: Track, observation: Observation, at_s: float) -> None:
+        if not is_face(track.score, observation.background, MIN_LOG_ODDS_AT_DOOR):
+            return  # the decider does not weigh it either
+        shares = tuple(observation.probabilities.get(label, 0.0) for label in self._labels(observation))
+        if len(person.observations) < MOST:
+            sure = track.score >= SURE_FACE
+            person.observations.append(Weighed(at_s - person.entered_s, observation.quality, sure, shares))
+        wrong = 1 - observation.probabilities.get(self._run.compliant, 0.0)
+        if person.last_wrong is not None:
+            person.differences += abs(wrong - person.last_wrong)
+        person.last_wrong = wrong
+        person.count += 1
+        person.score_sum += track.score
+
+    def _labels(self, observation: Observation) -> tuple[str, ...]:
+        return self._run.labels or tuple(observation.probabilities)
+
+    def _describe_face(self, decision: Decision, step: Step) -> None:
+        """Measure the face of a person who was decided in this frame, and record a violation before they leave."""
+        person = self._open.get((decision.camera, decision.passage.id))
+        track = next((t for t in step.tracks if t.id == decision.passage.id), None)
+        if person is None or track is None or decision.change is Change.LEFT:
+            return
+        height, width = step.frame.image.shape[:2]
+        x, y = track.box.centre
+        person.width, person.place = track.box.width, (x / width, y / height)
+        person.brightness = _brightness(step.frame, track.box)
+        person.sharpness = sharpness_of(crop_face(step.frame.image, track.box, CROP_MARGIN, CROP), CROP_MARGIN)
+        if decision.passage.outcome is Outcome.VIOLATION:
+            self._add(person, decision, None)
+
+    def _add(self, person: _Open, decision: Decision, left_s: float | None) -> None:
+        passage = decision.passage
+        # Frames have monotonic times, or a clip's: in both, the passage began as long ago as it has lasted.
+        age_s, count = decision.at_s - person.entered_s, person.count
+        self._record.add_passage(
+            PassageRow(
+                id=person.id,
+                camera=decision.camera,
+                entered=self._record.now_ms() - _ms(age_s),
+                decided=_since(person, person.decided_s),
+                alarm=_since(person, person.alarm_s),
+                cleared=_since(person, person.cleared_s),
+                ended=_since(person, left_s),
+                outcome=passage.outcome.value,
+                label=passage.label,
+                violated=passage.violated,
+                observations=passage.observations,
+                width=person.width,
+                brightness=person.brightness,
+                score=person.score_sum / max(1, count),
+                sharpness=person.sharpness,
+                disagreement=person.differences / max(1, count - 1),
+                place=person.place,
+                evidence=packed(person.observations) if left_s is not None else b"",
+            )
+        )
+
+
+def _since(person: _Open, at_s: float | None) -> int | None:
+    return None if at_s is None else _ms(at_s - person.entered_s)
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
+
+
+def _brightness(frame: Frame, box: Box) -> float:
+    """Return the mean brightness 0..255 of a face, from the small brightness plane."""
+    luma = frame.luma
+    height, width = luma.shape
+    full_height, full_width = frame.image.shape[:2]
+    x, y = width / full_width, height / full_height
+    part = luma[
+        max(0, int(box.ymin * y)) : max(1, int(box.ymax * y) + 1),
+        max(0, int(box.xmin * x)) : max(1, int(box.xmax * x) + 1),
+    ]
+    return float(np.mean(part)) if part.size else 0.0

@@ -1,0 +1,98 @@
+"""From a run to the rows of its record, through the real pipeline and the real command."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge import config
+from edge.contracts import CameraState, Health
+from edge.record import database, replay
+from edge.record.rows import RunRow
+from edge.reporting.recorder import Recorder
+from tests.edge.parts import fmd
+from tests.edge.record.parts import Clock
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the state directory of a run of the built-in scene: one person, without and then with a mask."""
+    pytest.importorskip("skimage", reason="scikit-image is not installed: it has the scene's portrait")
+    folder = tmp_path_factory.mktemp("state")
+    found = fmd("run", "--source", "doorway", "--set", "alert.driver=console", STATE_DIRECTORY=str(folder))
+    assert found.returncode == 0, found.stderr
+    return folder
+
+
+def row(folder: Path) -> dict[str, object]:
+    with closing(sqlite3.connect(folder / database.NAME)) as connection:
+        connection.row_factory = sqlite3.Row
+        [found] = connection.execute("SELECT * FROM passages").fetchall()
+        return dict(found)
+
+
+def test_a_passage_is_recorded_with_what_led_to_its_decision(state: Path) -> None:
+    found = row(state)
+    assert (found["outcome"], found["violated"], found["label"]) == ("compliant", 1, "with_mask")
+    assert found["entered"] < found["decided"] == found["alarm"] < found["cleared"] < found["ended"]
+    assert found["observations"] > 10
+    assert 24 < found["width"] < 640
+    assert 20 < found["brightness"] < 235
+    assert 0.25 < found["score"] <= 1
+    assert found["sharpness"] > 1
+    assert 0 <= found["disagreement"] < 0.5
+    assert 0 < found["place_x"] < 1
+    assert 0 < len(found["evidence"]) < 1000
+
+
+def test_the_record_knows_models_settings_and_labels(state: Path) -> None:
+    with closing(sqlite3.connect(state / database.NAME)) as connection:
+        [(classifier, detector, settings, labels, compliant)] = connection.execute(
+            "SELECT classifier, detector, settings, labels, compliant FROM runs"
+        ).fetchall()
+    assert [len(each) for each in (classifier, detector, settings)] == [12, 12, 12]
+    assert compliant == "with_mask"
+    assert "without_mask" in labels
+
+
+def test_the_recorded_evidence_gives_the_recorded_decision_again(state: Path) -> None:
+    with closing(database.open_for_reading(state)) as connection:
+        [passage] = replay.recorded(connection, 0, 1 << 60)
+    again, settings = replay.replay(passage, config.load().decide), config.load().decide
+    assert (again.outcome.value, again.violated) == (passage.outcome, passage.violated)
+    assert again.observations == passage.observations
+    assert again.alarm_s == pytest.approx((passage.alarm - passage.entered) / 1000, abs=0.0015)
+    # A stricter target decides later, from the same evidence.
+    strict = replay.replay(passage, config.load(None, {"decide.error_rate": 1e-6}).decide)
+    assert strict.alarm_s > again.alarm_s
+    assert settings.error_rate > 1e-6
+
+
+def test_nothing_in_the_record_identifies_a_person(state: Path) -> None:
+    """Every column is listed here, so that none is added without a thought about privacy."""
+    with closing(sqlite3.connect(state / database.NAME)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert tables == {"runs", "passages", "events", "spans", "hours", "notes"}
+        columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(passages)")]
+    row_columns = "id run camera clock entered decided alarm cleared ended outcome label violated observations"
+    face_columns = "width brightness score sharpness disagreement place_x place_y evidence"
+    assert " ".join(columns) == f"{row_columns} {face_columns}"
+    # Evidence holds times, qualities and probabilities; a picture or a template of a face would not fit.
+    assert len(row(state)["evidence"]) < 10 * row(state)["observations"]
+
+
+def test_health_becomes_spans(tmp_path: Path) -> None:
+    clock = Clock()
+    record = clock.record(tmp_path)
+    recorder = Recorder(record, lambda settings: RunRow())
+    recorder.on_settings(config.load())
+    for state in (CameraState.STARTING, CameraState.STREAMING, CameraState.DARK, CameraState.LOST):
+        recorder.on_health(Health("", state, clock.now_s))
+        clock.forward(10)
+    record.close()
+    with closing(sqlite3.connect(tmp_path / database.NAME)) as connection:
+        found = connection.execute("SELECT state, ended - began FROM spans ORDER BY id").fetchall()
+    assert found == [("blind", 10000), ("watching", 10000), ("dark", 10000), ("blind", 10000)]
