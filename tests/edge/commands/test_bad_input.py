@@ -129,7 +129,7 @@ CASES = {
         "model install cut.tflite --state s",
         "cut.tflite: a TFLite file without a readable contract",
     ),
-    "no earlier model": ("model rollback --state s", "s/models: no earlier classifier to go back to"),
+    "no earlier model": ("model rollback --state empty", "empty/models: no earlier classifier to go back to"),
     "outputs that no settings name": ("off --config typo.toml", "typo.toml: unknown key alert.led_pni"),
     "a card that is not there": ("flash nowhere --package x.deb", "nowhere: No such file or directory"),
     "a file where the demo should go": ("demo --out notes.txt", "notes.txt: a file, expected a folder"),
