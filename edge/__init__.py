@@ -7,6 +7,8 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     config.py        typed settings; default.toml holds every default, migrate.py accepts earlier names
     errors.py        every error that fmd reports, as one tree, and the exit codes
     messages.py      content of messages and recorded events, one typed struct per kind
+    control.py       requests to a running fmd and their replies; the client of its control socket
+    weekly.py        weekly windows in local time
     paths.py         where fmd's files are
     files.py         atomic writes
     state_file.py    small JSON files exchanged between processes

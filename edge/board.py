@@ -5,7 +5,11 @@ Read from files under /proc and /sys only. The unit's sandbox leaves these reada
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +25,12 @@ THROTTLED = {
 }
 """Bits of the firmware's get_throttled (raspberrypi.com/documentation, vcgencmd)."""
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
+
+
+TIME_SYNCHRONIZED = "run/systemd/timesync/synchronized"
+"""systemd-timesyncd makes this file when it has set the clock; /run is empty after every boot."""
+TIME_ERROR = 5
+"""Result of adjtimex(2) while no program has set the clock from the network (STA_UNSYNC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,45 @@ def model(root: Path = Path("/")) -> str:
 def is_pc(root: Path = Path("/")) -> bool:
     """Return whether this machine is a PC: every board with pins for fmd names itself in a device tree or /etc."""
     return not model(root) and not (root / "etc/nv_tegra_release").exists()
+
+
+def boot_id(root: Path = Path("/")) -> str:
+    """Return what identifies this boot; a new id at every call if the kernel has none."""
+    return text(root / "proc/sys/kernel/random/boot_id") or uuid.uuid4().hex
+
+
+def clock_state() -> int:
+    """Return the result of adjtimex(2); -1 if the unit's sandbox forbids the call, which could also set the clock."""
+    try:
+        # Modes 0, the first field of struct timex, only reads. The buffer is larger than the struct on any machine.
+        return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(1024)))
+    except (OSError, AttributeError):  # another C library
+        return -1
+
+
+def asked_timedated() -> bool:
+    """Return what systemd-timedated says, which reads the same state outside the sandbox."""
+    command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10.0, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() == b"yes"
+
+
+def is_clock_synchronized(
+    root: Path = Path("/"), state: Callable[[], int] = clock_state, ask: Callable[[], bool] | None = asked_timedated
+) -> bool:
+    """Return whether a program has set the clock from the network since boot. ``ask`` may take seconds; None does not.
+
+    A Raspberry Pi has no battery clock: before that, its time is the one of the last shutdown.
+    """
+    if (root / TIME_SYNCHRONIZED).exists():
+        return True
+    found = state()
+    if found >= 0:
+        return found != TIME_ERROR
+    return ask is not None and ask()
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:

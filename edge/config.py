@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
-from edge import addresses, faults, migrate
+from edge import addresses, faults, migrate, weekly
 from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
@@ -143,6 +143,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     led_incorrect: Pattern
     led_unsure: Pattern
     led_blind: Pattern
+    led_disarmed: Pattern
     led_running: Pattern
     buzzer_no_mask: Pattern
     buzzer_incorrect: Pattern
@@ -153,6 +154,15 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     busy_s: Annotated[float, msgspec.Meta(ge=0, le=10)]
     lease_s: Annotated[float, msgspec.Meta(ge=0.3, le=60)]
     longest_s: PositiveSeconds
+
+
+class ArmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    schedule: tuple[str, ...]
+    time_zone: str
+    trust_clock: bool
+    pin: Pin
+    contact: Literal["button", "key"]
+    pull: Literal["up", "down", "none"]
 
 
 class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -176,6 +186,7 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     password_file: NamedFile
     tls: bool
     ca_file: NamedFile
+    commands: bool
     topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
     discovery: bool
     discovery_topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
@@ -213,6 +224,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     classify: ClassifySettings
     decide: DecideSettings
     alert: AlertSettings
+    arm: ArmSettings
     voice: VoiceSettings
     publish: PublishSettings
     mqtt: MqttSettings
@@ -382,16 +394,23 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         raise SettingsError(f"{_origin(origins, 'camera.simulate')}: {error}") from error
     # A pin that two outputs share would follow the one that was switched last.
     taken: dict[int | str, str] = {}
-    for key in PINS:
-        pin = getattr(settings.alert, key)
+    pins = {**{f"alert.{key}": getattr(settings.alert, key) for key in PINS}, "arm.pin": settings.arm.pin}
+    for key, pin in pins.items():
         if pin in taken:
             raise SettingsError(
-                f"{_origin(origins, f'alert.{key}', f'alert.{taken[pin]}')}: alert.{key}: the same pin as "
-                f"alert.{taken[pin]} ({pin}), expected another"
+                f"{_origin(origins, key, taken[pin])}: {key}: the same pin as {taken[pin]} ({pin}), expected another"
             )
         if pin != "":
             taken[pin] = key
             _check_pin(settings.alert.driver, key, pin, origins)
+    for key, check in (
+        ("arm.time_zone", lambda: weekly.zone_of(settings.arm.time_zone)),
+        ("arm.schedule", lambda: weekly.Weekly(settings.arm.schedule, None)),
+    ):
+        try:
+            check()
+        except SettingsError as error:
+            raise SettingsError(f"{_origin(origins, key)}: {key}: {error}") from error
     if settings.detect.start_score < settings.detect.min_score:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
@@ -419,7 +438,7 @@ def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str
 
 
 def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]) -> None:
-    """Raise SettingsError for a pin that the driver would misread: a BCM number as an offset drives another line."""
+    """Raise SettingsError for a pin that the driver would misread: a BCM number as an offset is another line."""
     by_name = isinstance(pin, str) and not pin.isdigit()
     wanted = {"gpiod": by_name, "gpiozero": not isinstance(pin, str), "auto": by_name or not isinstance(pin, str)}
     if is_file(pin) or wanted.get(driver, True):
@@ -430,8 +449,7 @@ def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]
         "auto": "a BCM number without quotes, or a line's name",
     }[driver]
     raise SettingsError(
-        f"{_origin(origins, f'alert.{key}', 'alert.driver')}: alert.{key}: got {pin!r}, expected {expected} "
-        f"for alert.driver {driver!r}"
+        f"{_origin(origins, key, 'alert.driver')}: {key}: got {pin!r}, expected {expected} for alert.driver {driver!r}"
     )
 
 

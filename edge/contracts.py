@@ -234,14 +234,16 @@ class Signal(IntEnum):
     """What the outputs show; a higher value is more urgent.
 
     REMINDER and INCORRECT_MASK both stand for a badly worn mask. REMINDER is no alarm: the settings only show it.
+    DISARMED takes the place of all signals for people; a blind camera is still shown.
     """
 
     RUNNING = 0
     UNSURE = 1
     REMINDER = 2
-    BLIND = 3
-    INCORRECT_MASK = 4
-    NO_MASK = 5
+    DISARMED = 3
+    BLIND = 4
+    INCORRECT_MASK = 5
+    NO_MASK = 6
 
     @property
     def alarming(self) -> bool:
@@ -428,6 +430,16 @@ class Output(Protocol):
     def close(self) -> None: ...
 
 
+class Input(Protocol):
+    """A contact at the door, such as a button; :mod:`edge.drivers` implements it."""
+
+    def closed(self) -> bool:
+        """Return whether the contact is closed now, without debouncing. Raises :class:`edge.errors.OutputError`."""
+
+    def close(self) -> None:
+        """Release the line. Safe to call twice."""
+
+
 class MessageKind(Enum):
     """What a message is about; :mod:`edge.messages` defines the content of each kind."""
 
@@ -435,6 +447,7 @@ class MessageKind(Enum):
     DECISION = "decision"
     HEALTH = "health"
     METRICS = "metrics"
+    ARMING = "arming"
     REMOVED = "removed"
     """The camera is no longer watched: what was published about it alone must be removed."""
 

@@ -12,6 +12,7 @@
      |   +- OutputBusyError           another process holds the line
      +- RecordError    OSError        a record of passages and events that is missing or cannot be read
      +- PublishError   OSError        a message that could not be sent; the outbox tries again
+     +- ControlError   OSError        a running fmd that cannot be asked, or that refuses
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             the converted model does not agree with its source
      +- CardError      OSError        a boot partition or image file that cannot be prepared
@@ -90,6 +91,10 @@ class RecordError(FmdError, OSError):
 
 class PublishError(FmdError, OSError):
     """A message that could not be sent."""
+
+
+class ControlError(FmdError, OSError):
+    """A running fmd that cannot be asked through its control socket, or that refuses a request."""
 
 
 class ConversionError(FmdError, ValueError):

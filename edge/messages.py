@@ -5,6 +5,8 @@ MQTT, notifications, the event log and metrics all use these. The field names ar
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from edge.contracts import Decision, Health
@@ -42,6 +44,21 @@ class HealthMessage(msgspec.Struct, frozen=True):
     slow: str
 
 
+class ArmingMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether fmd gives alarms, and why.
+
+    ``source`` is what decided it: default (nothing disarms), schedule, clock (it is not synchronised, so the schedule
+    is ignored), end (a requested time is over), command, pin or mqtt. ``by`` names the user or the contact. ``until``
+    is when it ends by itself, and ``muted_until`` until when buzzer and voice are silent: UTC, empty for none.
+    """
+
+    armed: bool
+    source: str
+    by: str = ""
+    until: str = ""
+    muted_until: str = ""
+
+
 class MetricsMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counters since the start over all cameras, and what the board measures; fields it cannot measure are left out."""
 
@@ -66,6 +83,27 @@ class MetricsMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     frequency_capped_occurred: bool | None = None
     throttled_occurred: bool | None = None
     soft_temperature_limit_occurred: bool | None = None
+
+
+SOURCES = {
+    "default": "",
+    "schedule": "by the schedule",
+    "clock": "because the clock is not synchronised",
+    "end": "because the requested time is over",
+    "mqtt": "by MQTT",
+}
+"""Source of an arming state -> words; a command and a pin are named by who gave them."""
+
+
+def arming_in_words(arming: ArmingMessage) -> str:
+    """Return a state in words, with local times: "disarmed by pi (uid 1000) until 2026-11-30 18:00"."""
+    why = SOURCES.get(arming.source, f"by {arming.by or arming.source}")
+    text = f"{'armed' if arming.armed else 'disarmed'}{why and f' {why}'}{_until(arming.until)}"
+    return f"{text}, muted{_until(arming.muted_until)}" if arming.muted_until else text
+
+
+def _until(at: str) -> str:
+    return f" until {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
 
 
 def decision_message(decision: Decision, started_at: float) -> DecisionMessage:

@@ -70,6 +70,13 @@ def engine_folder(state: Path | None = None) -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmd" / ENGINES
 
 
+def use(runtime: Path | None = None, state: Path | None = None) -> None:
+    """Make these the runtime and the state directory of this process, as systemd does; None changes nothing."""
+    for variable, folder in (("RUNTIME_DIRECTORY", runtime), ("STATE_DIRECTORY", state)):
+        if folder is not None:
+            os.environ[variable] = str(folder)
+
+
 def shipped_model(task: str) -> Path:
     """Return the path of the model that fmd ships for ``task`` ("detector" or "classifier"); it may not exist.
 

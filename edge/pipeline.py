@@ -59,7 +59,8 @@ class Pipeline:
             # An empty doorway: the alert hears that the loop is alive, and no further stage costs anything.
             self._alert.renew(Signal.RUNNING, now_s, camera=self._camera)
             self._lap("alert")
-            return Step(frame, False, False, (), (), {}, (), (), Signal.RUNNING, self._timings_s, self._camera)
+            signal = Signal.RUNNING if self._alert.armed else Signal.DISARMED
+            return Step(frame, False, False, (), (), {}, (), (), signal, self._timings_s, self._camera)
         # Between detections people move on at their last speed, so that their passages and the alarm go on.
         height, width = frame.image.shape[:2]
         self._tracks = (
@@ -70,7 +71,8 @@ class Pipeline:
             observations = self._observe(frame)
             self._lap("classify")
         # In every frame, also without observations: passages end and people become unsure by time alone.
-        found = self._decider.update(self._tracks, observations, now_s)
+        armed = self._alert.armed
+        found = self._decider.update(self._tracks, observations, now_s, armed)
         self._passages = {passage.id: passage for passage in found.passages}
         self._lap("decide")
         self._alert.renew(found.signal, now_s, found.offenders, found.cleared, self._camera)
@@ -84,7 +86,7 @@ class Pipeline:
             observations,
             found.passages,
             found.decisions,
-            found.signal,
+            found.signal if armed else Signal.DISARMED,
             self._timings_s,
             self._camera,
         )

@@ -18,6 +18,7 @@ MEANINGS: Mapping[str, str] = dict(
             "person without a mask",
             "badly worn mask",
             "camera gives no usable picture",
+            "disarmed",
             "person who cannot be judged",
             "no alarm",
         ),
@@ -35,7 +36,7 @@ LEFT = 250
 def picture() -> str:
     """Draw one lane for each pattern, the LED above, the buzzer below it."""
     settings = config.load().alert
-    sheet = Sheet(920, 400, "Patterns of LED and buzzer")
+    sheet = Sheet(920, 458, "Patterns of LED and buzzer")
     sheet.words(20, 28, "Patterns of LED and buzzer", 17, bold=True)
     sheet.words(LEFT + 80, 28, "LED", 12, colour=LED, bold=True)
     sheet.words(LEFT + 125, 28, "buzzer", 12, colour=BUZZER, bold=True)
@@ -43,15 +44,16 @@ def picture() -> str:
     for row, (signal, meaning) in enumerate(MEANINGS.items()):
         y = 62.0 + 58 * row
         sheet.words(20, y + 14, meaning, 13)
-        sheet.words(20, y + 30, f"alert.led_{signal}, alert.buzzer_{signal}", 10, colour=FAINT)
+        keys = ", ".join(f"alert.{key}" for key in (f"led_{signal}", f"buzzer_{signal}") if hasattr(settings, key))
+        sheet.words(20, y + 30, keys, 10, colour=FAINT)
         _lane(sheet, y, getattr(settings, f"led_{signal}"), LED)
-        _lane(sheet, y + 20, getattr(settings, f"buzzer_{signal}"), BUZZER)
-    sheet.words(20, 362, "heartbeat LED, if wired", 13)
-    _lane(sheet, 350, HEARTBEAT, BEAT)
+        _lane(sheet, y + 20, getattr(settings, f"buzzer_{signal}", ()), BUZZER)
+    sheet.words(20, 420, "heartbeat LED, if wired", 13)
+    _lane(sheet, 408, HEARTBEAT, BEAT)
     for second in range(int(SPAN_S) + 1):
         x = LEFT + WIDTH_S * second
-        sheet.line([(x, 48), (x, 376)], FAINT, 0.5, "2 4")
-        sheet.words(x, 392, f"{second} s", 11, "middle", FAINT)
+        sheet.line([(x, 48), (x, 434)], FAINT, 0.5, "2 4")
+        sheet.words(x, 450, f"{second} s", 11, "middle", FAINT)
     return sheet.svg()
 
 
@@ -83,7 +85,7 @@ def table() -> str:
     settings = config.load().alert
     rows = ["| signal | LED | buzzer |", "| --- | --- | --- |"]
     for signal, meaning in MEANINGS.items():
-        led, buzzer = getattr(settings, f"led_{signal}"), getattr(settings, f"buzzer_{signal}")
+        led, buzzer = getattr(settings, f"led_{signal}"), getattr(settings, f"buzzer_{signal}", ())
         rows.append(f"| {meaning} | {words(led)} | {words(buzzer)} |")
     return "\n".join(rows) + "\n"
 

@@ -46,6 +46,16 @@ def existing_state(folder: Path) -> Path:
     return folder
 
 
+def add_runtime_option(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--runtime``."""
+    parser.add_argument(
+        "--runtime",
+        type=Path,
+        metavar="DIR",
+        help="the service's runtime directory (default: $RUNTIME_DIRECTORY, /run/fmd)",
+    )
+
+
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Accept ``--verbose`` after a command as well; its own help is that of ``fmd``."""
     # Without a default, which would undo the option before the command.

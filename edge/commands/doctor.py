@@ -119,6 +119,7 @@ def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> 
     yield from models(facts, probe, loaded)
     yield from devices.cameras(facts, loaded, probe)
     yield from devices.pins(facts, loaded)
+    yield from schedule(facts, loaded)
     yield from extras(probe)
     yield from metrics(facts, loaded, probe)
     if try_outputs:
@@ -135,6 +136,19 @@ def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
     return found
+
+
+def schedule(facts: Facts, loaded: Loaded) -> Iterator[Finding]:
+    """Check whether the clock lets a schedule apply."""
+    arm = loaded["settings"].get("arm", {})
+    if not arm.get("schedule") or arm.get("trust_clock"):
+        return
+    if any(finding.status is not Status.OK for finding in machine.clock(facts)):
+        yield warn(
+            "arming",
+            "fmd stays armed and ignores arm.schedule until the clock is set from the network",
+            "sudo timedatectl set-ntp true; for a board with a battery clock: arm.trust_clock = true",
+        )
 
 
 def models(facts: Facts, probe: Probe, loaded: Loaded) -> Iterator[Finding]:

@@ -30,6 +30,9 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("run", "run", "watch a door and drive its LED and buzzer"),
     Command("demo", "demo", "run everything on a built-in scene"),
+    Command("arm", "arm", "have the running fmd give alarms"),
+    Command("disarm", "disarm", "have the running fmd give no alarms, for a time or until armed"),
+    Command("mute", "mute", "silence buzzer and voice of the running fmd for a time"),
     Command("predict", "predict", "write faces and labels of pictures as CSV or JSON"),
     Command("replay", "replay", "compare the decisions on a clip with what you expect"),
     Command("events", "events", "print decisions and faults from the record"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge import paths, process
 from edge.commands import common, logs
-from edge.errors import EXIT_OK, FmdError
+from edge.errors import EXIT_OK, FmdError, SettingsError
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -45,6 +45,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotate", type=Path, metavar="MP4", help="write a video of the run with blurred faces")
     parser.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     parser.add_argument("--timings", action="store_true", help="print how long each stage took, at the end")
+    parser.add_argument(
+        "--runtime", type=Path, metavar="DIR", help="folder for the control socket, without systemd (in memory)"
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="folder for events and what must survive a restart, without systemd"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.record import store
     from edge.reporting import console, recorder, reporter, sources
     from edge.reporting.status_file import StatusFile
-    from edge.service import model_store
+    from edge.service import arming_control, control_server, model_store
     from edge.service import run as service
     from edge.service.signals import stop_on_signals
 
@@ -64,26 +70,38 @@ def run(arguments: argparse.Namespace) -> int:
         reporter.check(settings)
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
-    # A model that was installed and never reached its first frame is taken back before it can fail again.
-    model_store.ModelStore().settle()
+    for folder in (arguments.runtime, arguments.state):
+        if folder is not None and not folder.is_dir():
+            raise SettingsError(f"{folder}: no such folder; make it first")
+    paths.use(arguments.runtime, arguments.state)
+    runtime, state = paths.runtime_folder(), paths.state_folder()
     counts, timings = console.PassageCounts(), console.Timings()
     # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
     reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
     # Around everything: until the last event is on the card, a second signal must not end the process.
     with stop_on_signals(reread) as control, ExitStack() as stack:
+        # Before anything is written there.
+        stack.enter_context(control_server.claimed(runtime))
+        # A model that was installed and never reached its first frame is taken back before it can fail again.
+        model_store.ModelStore().settle()
         stack.enter_context(logs.native_lines_counted())
+        clock = arming_control.BoardClock(runtime, trusted=settings.arm.trust_clock)
         record = stack.enter_context(
-            store.keeping(paths.state_folder(), settings.record, runtime=paths.runtime_folder())
+            store.keeping(state, settings.record, synchronised=lambda: clock.known, runtime=runtime)
         )
         note = record.add if record else lambda kind, content=None, camera="": None
         note("started")
-        reporting = stack.enter_context(reporter.open_reporting(settings, note))
+        arming = arming_control.ArmingControl(settings, clock, state and state / arming_control.NAME, note)
+        reporting = stack.enter_context(reporter.open_reporting(settings, note, command=arming.command))
+        stack.enter_context(clock.checking())
+        stack.enter_context(arming.working())
+        stack.enter_context(control_server.serving(runtime, control_server.table(arming, control.hang_up)))
         try:
             # A missing clip is reported here, before outputs are opened that this machine may not have.
             live = drivers.all_live(settings)
             printer = console.DecisionPrinter(time.time if live else None)
             # The console comes first: what a slow disk behind it holds up is at most its own line.
-            status = StatusFile(paths.runtime_folder(), reporting.live)
+            status = StatusFile(runtime, reporting.live)
             listeners: list[Listener] = [printer, counts, reporting, status]
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(status.set_hint)]
             if record:
@@ -92,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
                 listeners.append(timings)
             if arguments.annotate:
                 listeners.append(_open_video(stack, settings, arguments, live))
-            stopped_by = service.run(settings, listeners, control=control)
+            stopped_by = service.run(settings, listeners, control=control, arming=arming)
         except FmdError as error:
             note("failed", store.Failure(str(error)))
             raise

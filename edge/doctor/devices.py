@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -97,6 +98,19 @@ def pins(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:
     for name, path, kind in wired:
         if kind == "file" and not accessible(facts, path):
             yield fail("pins", f"{name}: {path} cannot be written", "give it to the group gpio with a udev rule")
+    if settings.get("contact"):
+        yield from _contact(facts, *settings["contact"])
+
+
+def _contact(facts: Facts, pin: int | str, kind: str) -> Iterator[Finding]:
+    """Check the pin of ``arm.pin``. fmd watches without it, armed unless a command or the schedule disarms it."""
+    if kind == "file":
+        if not os.access(facts.root / str(pin).lstrip("/"), os.R_OK):
+            yield warn("pins", f"arm.pin: {pin} cannot be read", "make it readable for the user fmd")
+    elif kind != "console" and not may_have(pin, facts.root):
+        yield note("pins", f"a PC cannot read arm.pin ({pin}): fmd is armed and disarmed by commands and schedule only")
+    elif kind != "console" and any((facts.root / "dev").glob("gpiochip*")):
+        yield from _held(facts, [("arm.pin", pin)])
 
 
 def _chips(facts: Facts) -> Iterator[Finding]:

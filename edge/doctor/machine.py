@@ -156,7 +156,10 @@ def service(facts: Facts, probe: Callable[..., Ran]) -> Iterator[Finding]:
         yield note("service", "fmd.service is not installed; fmd runs only if a user starts it")
     else:
         running = state in ("active", "activating")
-        yield _service_state(state, unit.get("Result", ""), _status(probe) if running else {})
+        status = _status(probe) if running else {}
+        yield _service_state(state, unit.get("Result", ""), status)
+        if status.get("disarmed"):
+            yield note("service", status["disarmed"], "to arm it: sudo fmd arm; to end a mute: sudo fmd mute off")
     # Also for a service that runs now: it may fail once an hour.
     if restarts.isdigit() and int(restarts) > 0:
         yield warn("service", f"systemd has restarted it {restarts} times", "to find the reason: journalctl -u fmd")

@@ -26,6 +26,7 @@ from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
 from edge.contracts import Box, CameraState, Face, Frame, Interpreter, View
 from edge.errors import CameraError, exit_code_of
+from edge.messages import arming_in_words
 from edge.reporting import reporter
 from edge.reporting.status_file import read_status
 from edge.service import models as model_selection
@@ -40,14 +41,16 @@ SHOWN_S = 0.5
 
 
 def settings(loaded: Settings) -> dict[str, Any]:
-    """Return the settings as plain values, the cameras, and name, pin and driver of each wired output."""
+    """Return the settings as plain values, the cameras, name, pin and driver of each wired output, and the contact."""
     wired = [
         [name, pin, drivers.output_kind(drivers.output_settings(loaded, pin).driver, pin)]
         for name, pin in config.wired(loaded.alert)
     ]
     cameras = [_named(name, one) for name, one in config.cameras(loaded.camera).items()]
     plain: dict[str, Any] = msgspec.to_builtins(loaded)
-    return {"settings": plain, "wired": wired, "cameras": cameras}
+    pin = loaded.arm.pin
+    contact = [pin, drivers.output_kind(drivers.output_settings(loaded, pin).driver, pin)] if pin != "" else []
+    return {"settings": plain, "wired": wired, "contact": contact, "cameras": cameras}
 
 
 def _named(name: str, camera: CameraSettings) -> dict[str, Any]:
@@ -145,13 +148,18 @@ def outputs(loaded: Settings) -> dict[str, Any]:
 
 
 def status() -> dict[str, Any]:
-    """Return what the running service reports of its cameras. ``blind`` is true if a person could pass unseen."""
+    """Return what the running service reports of its cameras, and how it is disarmed or muted, if it is.
+
+    ``blind`` is true if a person could pass unseen.
+    """
     reported = read_status(paths.runtime_folder() or paths.RUNTIME)
     if reported is None:
-        return {"watching": False, "cameras": []}
+        return {"watching": False, "cameras": [], "disarmed": ""}
     sighted = (CameraState.STREAMING.value, CameraState.STARTING.value)
     cameras = [{**msgspec.to_builtins(one), "blind": one.state not in sighted} for one in reported.cameras]
-    return {"watching": reported.watching, "cameras": cameras}
+    arming = reported.arming
+    disarmed = arming_in_words(arming) if arming and (not arming.armed or arming.muted_until) else ""
+    return {"watching": reported.watching, "cameras": cameras, "disarmed": disarmed}
 
 
 PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {

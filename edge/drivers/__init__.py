@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 from edge import addresses, faults
 from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind
-from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
+from edge.drivers.table import CAMERAS, DETECTORS, INPUTS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
 from edge.errors import BundleError, CameraError, FmdError, OutputBusyError, OutputError
 
 # Types only: importing them needs msgspec and NumPy, and the tables below this package must import without.
 if TYPE_CHECKING:
     from edge.config import AlertSettings, CameraSettings, Settings, VoiceSettings
-    from edge.contracts import Camera, ConfiguredPublisher, Detector, Interpreter, Output
+    from edge.contracts import Camera, ConfiguredPublisher, Detector, Input, Interpreter, Output
+    from edge.control import Commander
     from edge.drivers.faulty import Paced
     from edge.drivers.server import ConfiguredServer
 
@@ -41,6 +42,7 @@ __all__ = [
     "may_have",
     "open_camera",
     "open_detector",
+    "open_input",
     "open_interpreter",
     "open_output",
     "open_voice",
@@ -233,20 +235,30 @@ def open_output(
         waited_s += RETRY_S
 
 
+def open_input(settings: Settings) -> Input:
+    """Open the contact on ``arm.pin``. Raises OutputError if this machine cannot read it."""
+    driver = output_settings(settings, settings.arm.pin).driver
+    opens = INPUTS[output_kind(driver, settings.arm.pin)].opens
+    return load(opens)(settings.arm.pin, settings.arm.pull)  # type: ignore[no-any-return]
+
+
 def open_voice(settings: VoiceSettings, file: Path) -> Output:
     """Open the output that plays ``file`` (WAV) while it is on. Raises OutputError if this machine cannot play it."""
     return load(VOICE.opens)(settings, file)  # type: ignore[no-any-return]
 
 
-def publishers(settings: Settings, runtime: Path | None = None) -> Iterator[ConfiguredPublisher]:
+def publishers(
+    settings: Settings, runtime: Path | None = None, command: Commander | None = None
+) -> Iterator[ConfiguredPublisher]:
     """Yield the publishers that the settings enable, not yet opened; no network is waited for.
 
     Publishers that must not repeat a message after a restart keep a state file in ``runtime``, the runtime directory.
+    Publishers that take commands pass them to ``command``.
     Raises SettingsError if a file that the settings name cannot be read.
     """
     for driver in PUBLISHERS.values():
         if is_enabled(driver, lambda key: attrgetter(key)(settings)):
-            yield from load(driver.opens)(settings, runtime)
+            yield from load(driver.opens)(settings, runtime, command)
 
 
 def servers(settings: Settings, snapshot: Callable[[], Any]) -> Iterator[ConfiguredServer]:

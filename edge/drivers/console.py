@@ -1,4 +1,7 @@
-"""An output without hardware that writes its changes to the log, for demos, tests and fault rehearsals."""
+"""An output without hardware that writes its changes to the log, and a contact that is never closed.
+
+For demos, tests and fault rehearsals.
+"""
 
 from __future__ import annotations
 
@@ -24,3 +27,17 @@ class ConsoleOutput:
         """Switch off. Safe to call twice."""
         self.set(False)
         self.closed = True
+
+
+class OpenContact:
+    """Contact without hardware: always open, so that it never arms or disarms."""
+
+    def __init__(self, pin: int | str, pull: str) -> None:
+        self.pin, self.pull = pin, pull
+
+    def closed(self) -> bool:
+        """Return false."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""

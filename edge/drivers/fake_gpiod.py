@@ -27,7 +27,15 @@ class Value(Enum):
     ACTIVE = 1
 
 
-line = SimpleNamespace(Direction=Direction, Value=Value)
+class Bias(Enum):
+    """Resistor of a line."""
+
+    AS_IS = "as is"
+    PULL_UP = "up"
+    PULL_DOWN = "down"
+
+
+line = SimpleNamespace(Direction=Direction, Value=Value, Bias=Bias)
 
 NAMES = {"PQ.05": 8, "PQ.06": 9}
 """Name of a line -> its offset."""
@@ -36,14 +44,17 @@ consumers: dict[int, str] = {}
 levels: dict[int, list[int]] = {}
 """Offset of a line -> every electrical level that it has had."""
 
+applied: dict[int, int] = {}
+"""Offset of an input line -> the level that a contact applies to it; the line's bias gives the level of the others."""
 broken: set[int] = set()
-"""Lines that fail when switched."""
+"""Lines that fail when switched or read."""
 elsewhere: set[int] = set()
 """Lines whose pin has another function, as before jetson-io: switching them changes no level."""
 
 
 def reset() -> None:
     """Clear everything, as a reboot does."""
+    applied.clear()
     broken.clear()
     elsewhere.clear()
     consumers.clear()
@@ -57,6 +68,7 @@ class LineSettings:
     direction: Direction = Direction.INPUT
     active_low: bool = False
     output_value: Value = Value.INACTIVE
+    bias: Bias = Bias.AS_IS
 
 
 class Chip:
@@ -88,7 +100,8 @@ class LineRequest:
     def __init__(self, config: Mapping[int, LineSettings]) -> None:
         self._config = config
         for offset, settings in config.items():
-            self.set_value(offset, settings.output_value)
+            if settings.direction is Direction.OUTPUT:
+                self.set_value(offset, settings.output_value)
 
     def set_value(self, offset: int, value: Value) -> None:
         """Switch a line. Raises OSError(EIO) if it is broken."""
@@ -99,7 +112,13 @@ class LineRequest:
         levels.setdefault(offset, []).append(value.value ^ int(self._config[offset].active_low))
 
     def get_value(self, offset: int) -> Value:
-        """Return the present state of a line."""
+        """Return the present state of a line. Raises OSError(EIO) if it is broken."""
+        settings = self._config[offset]
+        if settings.direction is Direction.INPUT:
+            if offset in broken:
+                raise OSError(errno.EIO, "Input/output error")
+            level = applied.get(offset, int(settings.bias is Bias.PULL_UP))
+            return Value(level ^ int(settings.active_low))
         return Value(levels[offset][-1] ^ int(self._config[offset].active_low))
 
     def release(self) -> None:

@@ -1,4 +1,7 @@
-"""Outputs on a Raspberry Pi's header through gpiozero and lgpio, its only pin factory that works on a Pi 5."""
+"""Outputs and contacts on a Raspberry Pi's header through gpiozero.
+
+Of its pin factories, only lgpio works on a Pi 5.
+"""
 
 from __future__ import annotations
 
@@ -16,53 +19,86 @@ class GpioOutput:
     """Output on one pin (BCM number): off when made, off when closed."""
 
     def __init__(self, name: str, pin: int, active_high: bool) -> None:
-        # Without this, gpiozero may fall back from lgpio to libraries that silently drive nothing on a Pi 5. It takes
-        # an empty variable as the name of a factory, hence "or".
-        os.environ["GPIOZERO_PIN_FACTORY"] = os.environ.get("GPIOZERO_PIN_FACTORY") or "lgpio"
-        self._name, self._pin = name, pin
-        self._gpiozero = import_library("gpiozero", f"alert.{name}_pin", pip_extra("pi"), OutputError)
-        with self._explaining():
-            self._device: Any = self._gpiozero.DigitalOutputDevice(pin, active_high=active_high, initial_value=False)
+        self._pin = _Pin(f"alert.{name}_pin", pin)
+        device = self._pin.gpiozero.DigitalOutputDevice
+        with self._pin.explaining("driven"):
+            self._device: Any = device(pin, active_high=active_high, initial_value=False)
 
     def set(self, on: bool) -> None:
         """Switch on or off. Raises OutputError."""
-        with self._explaining():
+        with self._pin.explaining("driven"):
             self._device.on() if on else self._device.off()
 
     def close(self) -> None:
         """Switch off and release the pin."""
         if self._device.closed:
             return
-        with self._explaining():
+        with self._pin.explaining("driven"):
             try:
                 self._device.off()
             finally:
                 self._device.close()
 
+
+class GpioInput:
+    """Contact on one pin (BCM number)."""
+
+    def __init__(self, pin: int, pull: str) -> None:
+        self._pin = _Pin("arm.pin", pin)
+        # With a resistor of the user's, gpiozero must be given the level of the closed contact.
+        pulls: dict[str, dict[str, bool | None]] = {
+            "up": {"pull_up": True},
+            "down": {"pull_up": False},
+            "none": {"pull_up": None, "active_state": False},
+        }
+        with self._pin.explaining("read"):
+            self._device: Any = self._pin.gpiozero.DigitalInputDevice(pin, **pulls[pull])
+
+    def closed(self) -> bool:
+        """Return whether the contact is closed. Raises OutputError."""
+        with self._pin.explaining("read"):
+            return bool(self._device.is_active)
+
+    def close(self) -> None:
+        """Release the pin."""
+        with self._pin.explaining("read"):
+            self._device.close()
+
+
+class _Pin:
+    """A pin of gpiozero, and what its errors mean. ``setting`` names the pin."""
+
+    def __init__(self, setting: str, pin: int) -> None:
+        # Without this, gpiozero may fall back from lgpio to libraries that silently drive nothing on a Pi 5. It takes
+        # an empty variable as the name of a factory, hence "or".
+        os.environ["GPIOZERO_PIN_FACTORY"] = os.environ.get("GPIOZERO_PIN_FACTORY") or "lgpio"
+        self._setting, self._number = setting, pin
+        self.gpiozero = import_library("gpiozero", setting, pip_extra("pi"), OutputError)
+
     @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Raise the errors of gpiozero and lgpio as OutputError."""
+    def explaining(self, done: str) -> Iterator[None]:
+        """Raise the errors of gpiozero and lgpio as OutputError; ``done`` is "driven" or "read"."""
         try:
             yield
         # One each for a wrong pin, no permission, no GPIO chip and a missing library.
-        except (self._gpiozero.GPIOZeroError, OSError, RuntimeError, ImportError) as error:
-            raise self._explained(error) from error
+        except (self.gpiozero.GPIOZeroError, OSError, RuntimeError, ImportError) as error:
+            raise self._explained(error, done) from error
         # lgpio's own error ("GPIO busy", "can not open gpiochip") inherits Exception only, and cannot be imported here
         # if lgpio is missing.
         except Exception as error:
             if type(error).__module__.split(".")[0] != "lgpio":
                 raise
-            raise self._explained(error) from error
+            raise self._explained(error, done) from error
 
-    def _explained(self, error: Exception) -> OutputError:
+    def _explained(self, error: Exception, done: str) -> OutputError:
         message = str(error) or type(error).__name__
-        where = f"alert.{self._name}_pin: GPIO{self._pin}"
+        where = f"{self._setting}: GPIO{self._number}"
         if "busy" in message.lower() or "PinInUse" in type(error).__name__:
-            holder = _holder(self._gpiozero, self._pin)
-            find = f"({message}); to find the process: gpioinfo | grep GPIO{self._pin}"
+            holder = _holder(self.gpiozero, self._number)
+            find = f"({message}); to find the process: gpioinfo | grep GPIO{self._number}"
             return OutputBusyError(f"{where} is in use {f'by {holder}; stop {holder} first' if holder else find}")
         return OutputError(
-            f"{where} cannot be driven ({message}); check that this is a Raspberry Pi, that this user is in the group "
+            f"{where} cannot be {done} ({message}); check that this is a Raspberry Pi, that this user is in the group "
             "gpio, and that python3-lgpio is installed"
         )
 

@@ -18,6 +18,10 @@ from edge.contracts import CameraState, Change, Outcome, Signal
 
 PICTURES, TEMPERATURE, VOLTAGE = "pictures", "temperature", "voltage"
 """Features of a door that some entities need: messages with pictures, and what its board measures."""
+SWITCH, READ_ONLY = "switch", "read only"
+"""Features of a door that may be armed by messages, and of one that may not."""
+COMMANDS = "arming/set"
+"""Topic of commands, below the door's."""
 ALARMING = tuple(signal.state for signal in sorted(Signal, reverse=True) if signal.alarming)
 ALARM = f"{{{{ 'ON' if value_json.state in {ALARMING} else 'OFF' }}}}"
 BLIND = f"{{{{ 'ON' if value_json.state == '{Signal.BLIND.state}' else 'OFF' }}}}"
@@ -68,12 +72,25 @@ _SHARED = {
         }
     ),
 }
+_ARMED = {
+    "name": "Armed",
+    "icon": "mdi:shield",
+    "state_topic": "arming",
+    "value_template": "{{ 'ON' if value_json.armed else 'OFF' }}",
+    "json_attributes_topic": "arming",
+}
 _PICTURE = Entity({"name": "Last violation", "image_topic": "picture"}, PICTURES)
 
 DOOR: Mapping[str, Entity] = {
     **_SHARED,
     "binary_sensor/blind": Entity(
         {"name": "Camera blind", "device_class": "problem", "state_topic": "state", "value_template": BLIND}
+    ),
+    "binary_sensor/armed": Entity(_ARMED, READ_ONLY),
+    "switch/armed": Entity(
+        {**_ARMED, "command_topic": COMMANDS, "payload_on": "ARM", "payload_off": "DISARM", "qos": 1}
+        | {"state_on": "ON", "state_off": "OFF"},
+        SWITCH,
     ),
     "event/violation": Entity(
         {
@@ -176,6 +193,7 @@ def discovery(
     for key in ("configuration_url", "suggested_area"):
         if value := getattr(settings, key):
             device[key] = value
+    features = {*features, SWITCH if settings.commands else READ_ONLY}
     # Pictures are of a camera: of the only one, or of each.
     of_door = DOOR if cameras else {**DOOR, "image/picture": _PICTURE}
     topics = _announced(settings, name, "", device, of_door, features)

@@ -43,6 +43,10 @@ class SnapshotLike(Protocol):
     def frame_age_s(self) -> Mapping[str, float]: ...
     @property
     def outboxes(self) -> Mapping[str, Mapping[str, int]]: ...
+    @property
+    def armed(self) -> bool: ...
+    @property
+    def muted(self) -> bool: ...
 
 
 def configured(settings: Settings, snapshot: Callable[[], SnapshotLike]) -> Iterator[ConfiguredServer]:
@@ -193,6 +197,8 @@ class _Collector:
 
     def _board(self, now: SnapshotLike) -> Iterator[Any]:
         gauge = self._core.GaugeMetricFamily
+        yield gauge("fmd_armed", "1 while people lead to alarms, 0 while disarmed", value=float(now.armed))
+        yield gauge("fmd_muted", "1 while buzzer and voice are silent by command", value=float(now.muted))
         yield gauge("fmd_uptime_seconds", "Time since fmd started", value=now.uptime_s)
         if now.board.memory_bytes is not None:
             yield gauge("fmd_resident_memory_bytes", "Memory of this process", value=now.board.memory_bytes)

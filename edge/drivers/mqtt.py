@@ -27,7 +27,8 @@ from typing import Any
 from edge import board
 from edge.config import MqttSettings, Settings, door_name
 from edge.contracts import ConfiguredPublisher, Message, MessageKind
-from edge.drivers.home_assistant import PICTURES, device_id, discovery, measured
+from edge.control import Commander
+from edge.drivers.home_assistant import COMMANDS, PICTURES, device_id, discovery, measured
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.mqtt_client import MAX_PACKET, guarded, safely
 from edge.drivers.secret_file import read_secret
@@ -48,7 +49,7 @@ SLOW_RETRY_S = 30
 REFUSED = "the broker refuses"
 BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 """Files that identify a board. The serial number comes first: copies of a card share the machine id."""
-RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS})
+RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS, MessageKind.ARMING})
 RETAINED_TOPICS = ("status", "state", "state/+", "health", "health/+", "metrics", "picture", "picture/+", "figures")
 """All topics below the door's own to which fmd subscribes while it connects, to learn what the broker retains."""
 MAX_CLEARED = 100
@@ -59,14 +60,16 @@ FORMER_TOPICS = ("figures",)
 """Topics that earlier versions retained: the broker would keep their last message for ever."""
 
 
-def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
+def configured(
+    settings: Settings, runtime: Path | None, command: Commander | None = None
+) -> Iterator[ConfiguredPublisher]:
     """Yield the publisher that the section ``[mqtt]`` configures."""
     del runtime  # the broker itself retains what must survive a restart
     mqtt, name = settings.mqtt, door_name(settings.publish)
     features = measured(board.read()) | ({PICTURES} if settings.publish.pictures != "none" else set())
     cameras = tuple(settings.camera.sources)
     wanted = (mqtt, name, features, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
-    yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, features, cameras))
+    yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, features, cameras, command=command))
 
 
 def _version_of(path: str) -> tuple[int, int] | None:
@@ -82,6 +85,7 @@ class MqttPublisher:
     """Publisher for one broker.
 
     ``features`` are those of :mod:`edge.drivers.home_assistant`. ``cameras`` is empty for a single camera.
+    ``command`` carries out messages to ``arming/set``, if ``mqtt.commands`` allows them.
     """
 
     kinds = frozenset(MessageKind)
@@ -93,13 +97,15 @@ class MqttPublisher:
         features: Collection[str] = (),
         cameras: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
+        command: Commander | None = None,
     ) -> None:
         mqtt = import_library("paho.mqtt.client", "mqtt.host", pip_extra("mqtt"))
         self._settings, self._name = settings, name
+        self._command = command if settings.commands else None
         self._announced = discovery(settings, name, features, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
         self._cameras = cameras or [""]
-        self._published = {f"{self._base}/{what}" for what in ("status", "state", "metrics")}
+        self._published = {f"{self._base}/{what}" for what in ("status", "state", "arming", "metrics")}
         self._published |= {
             topic for camera in self._cameras for topic in self._topics_of(camera, PICTURES in features)
         }
@@ -234,13 +240,17 @@ class MqttPublisher:
         if listen:
             client.subscribe([(topic, 1) for topic in self._retained])
         client.publish(f"{self._base}/status", "online", qos=1, retain=True)
+        if self._command is not None and listen:
+            client.subscribe(f"{self._base}/{COMMANDS}", 1)
         if self._settings.discovery:
             if listen:
                 client.subscribe(f"{self._settings.discovery_topic}/status")
             self._announce()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
-        if message.topic == f"{self._settings.discovery_topic}/status":
+        if message.topic == f"{self._base}/{COMMANDS}":
+            self._obey(message)
+        elif message.topic == f"{self._settings.discovery_topic}/status":
             # Home Assistant has started and has no entities yet.
             if message.payload == b"online":
                 self._announce()
@@ -250,6 +260,14 @@ class MqttPublisher:
             # Our own "online", sent after the subscription: every retained message has arrived before it, and all
             # further messages on these topics are our own.
             client.unsubscribe(self._retained)
+
+    def _obey(self, message: Any) -> None:
+        """Carry out a command. A retained one is an old one, which the broker repeats at every connection."""
+        if self._command is None:
+            return
+        refused = "it is retained; publish it without retain" if message.retain else ""
+        if refused := refused or self._command(message.payload, "mqtt"):
+            log.warning("mqtt: a command was not carried out: %s", refused)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         # A broker that refuses states the reason and then disconnects; only the reason helps the user.

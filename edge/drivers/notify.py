@@ -20,6 +20,7 @@ import msgspec
 from edge import state_file
 from edge.config import NotifySettings, Settings, door_name
 from edge.contracts import CameraState, ConfiguredPublisher, Message, MessageKind, Outcome, Signal
+from edge.control import Commander
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
 from edge.errors import PublishError, SettingsError
@@ -37,11 +38,14 @@ EVENTS = {
 """Values of ``notify.on``, and Apprise's type of notification for each."""
 
 
-def configured(settings: Settings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
+def configured(
+    settings: Settings, runtime: Path | None, command: Commander | None = None
+) -> Iterator[ConfiguredPublisher]:
     """Yield one publisher per URL of the section ``[notify]``; ``runtime`` holds their state files.
 
     Raises SettingsError if ``notify.urls_file`` cannot be read.
     """
+    del command  # a notification is one-way
     notify, name = settings.notify, door_name(settings.publish)
     for number, url in enumerate(urls_of(notify), 1):
         history = runtime / f"notify-{number}.json" if runtime else None

@@ -53,7 +53,7 @@ def _named_camera(source: str) -> tuple[str, str] | None:
 
 
 def output_kind(driver: str, pin: int | str) -> str:
-    """Return the key in OUTPUTS of the driver for ``pin``, given ``alert.driver``.
+    """Return the key in OUTPUTS and INPUTS of the driver for ``pin``, given ``alert.driver``.
 
     A path goes to the driver of files whatever the settings name, unless they name one that takes any pin.
     """

@@ -53,6 +53,13 @@ class RuntimeDriver(Driver):
 
 
 @dataclass(frozen=True, slots=True)
+class InputDriver(Driver):
+    """A contact, opened with ``(pin, pull)``; ``pins`` as for an output."""
+
+    pins: str = "any"
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorDriver(Driver):
     """A face detector with a file format of its own, opened with ``(path, min_score)``."""
 
@@ -93,6 +100,14 @@ OUTPUTS: dict[str, OutputDriver] = {
 }
 """By ``alert.driver``."""
 
+INPUTS: dict[str, InputDriver] = {
+    "gpiozero": InputDriver("edge.drivers.gpio:GpioInput", pins="number"),
+    "gpiod": InputDriver("edge.drivers.gpio_line:GpioLineInput", pins="name"),
+    "file": InputDriver("edge.drivers.contact_file:ContactFile", pins="path"),
+    "console": InputDriver("edge.drivers.console:OpenContact"),
+}
+"""By ``alert.driver``, which selects the driver of ``arm.pin`` as well."""
+
 VOICE = Driver("edge.drivers.voice:VoiceOutput")
 """The output of the section ``[voice]``, opened with ``(settings, file)``; it has no pin."""
 
@@ -122,11 +137,12 @@ PUBLISHERS: dict[str, NetworkDriver] = {
         enabled_by=("notify.urls", "notify.urls_file"),
     ),
 }
-"""By section. Each entry names a function ``(settings, runtime_folder)`` that yields ConfiguredPublisher objects."""
+"""By section. Each entry names a function ``(settings, runtime_folder, command)`` that yields ConfiguredPublisher
+objects; ``command`` is a :data:`edge.control.Commander`."""
 
 SERVERS: dict[str, NetworkDriver] = {
     "metrics": NetworkDriver("edge.drivers.metrics:configured", network=True, enabled_by=("metrics.port",)),
 }
 """By section. Each entry names a function ``(settings, snapshot)`` that yields ConfiguredServer objects."""
 
-TABLES = (CAMERAS, OUTPUTS, {"voice": VOICE}, RUNTIMES, DETECTORS, PUBLISHERS, SERVERS)
+TABLES = (CAMERAS, OUTPUTS, INPUTS, {"voice": VOICE}, RUNTIMES, DETECTORS, PUBLISHERS, SERVERS)

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Delivery, Outcome, Passage, Signal, Step
+from edge.messages import ArmingMessage, arming_in_words
 from edge.reporting.listener import Listener
 from edge.reporting.live_state import VIOLATED
 
@@ -53,11 +54,22 @@ class DecisionPrinter(Listener):
     def __init__(self, wall: Callable[[], float] | None = None) -> None:
         self._wall = wall
         self._last_error = ""
+        self._arming = ArmingMessage(armed=True, source="default")
+
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """Print a change."""
+        if arming != self._arming:
+            self._arming = arming
+            self._print(f"{self._now()}  -----  {arming_in_words(arming)}")
 
     def on_decision(self, decision: Decision) -> None:
+        """Print the decision."""
+        self._print(decision_line(decision, self._now() if self._wall else f"{decision.at_s:8.2f} s"))
+
+    def _print(self, line: str) -> None:
         """Print, if possible. A reader that has gone away (``| head``) ends the run, as it ends every command."""
         try:
-            print(decision_line(decision, self._when(decision)), flush=True)
+            print(line, flush=True)
             self._last_error = ""
         except BrokenPipeError:
             raise
@@ -66,10 +78,8 @@ class DecisionPrinter(Listener):
                 log.warning("standard output: %s; watching goes on without it", error.strerror)
             self._last_error = str(error)
 
-    def _when(self, decision: Decision) -> str:
-        if self._wall is None:
-            return f"{decision.at_s:8.2f} s"
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._wall()))
+    def _now(self) -> str:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime((self._wall or time.time)()))
 
 
 class PassageCounts(Listener):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from edge.config import Settings
 from edge.contracts import Decision, Delivery, Health, Step
+from edge.messages import ArmingMessage
 
 
 class Listener(Protocol):
@@ -26,6 +27,10 @@ class Listener(Protocol):
 
     def on_health(self, health: Health) -> None:
         """The state of a camera has changed, or whether the board keeps up with it."""
+        return
+
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """A run begins in this state, or it has changed: armed or disarmed, by whom and until when, and muted."""
         return
 
     def on_settings(self, settings: Settings) -> None:
@@ -63,6 +68,11 @@ class Listeners(Listener):
         """See :class:`Listener`."""
         for listener in self._listeners:
             listener.on_health(health)
+
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_arming(arming)
 
     def on_settings(self, settings: Settings) -> None:
         """See :class:`Listener`."""

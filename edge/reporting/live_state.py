@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.config import Settings
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, Signal, Step
+from edge.messages import ArmingMessage
 from edge.reporting.listener import Listener
 
 OFF = "off"
@@ -86,6 +87,7 @@ class LiveState(Listener):
         self._healths: dict[str, Health] = {}
         self._steps: dict[str, Step] = {}
         self._states: dict[str, str] = {}
+        self.arming = ArmingMessage(armed=True, source="default")
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """See :class:`edge.reporting.listener.Listener`."""
@@ -109,6 +111,10 @@ class LiveState(Listener):
             self._healths[health.camera] = health
             if health.blind:
                 self._states[health.camera] = Signal.BLIND.state
+
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        self.arming = arming
 
     def on_settings(self, settings: Settings) -> None:
         """Forget healths and steps, as all cameras start again; counters and shown states go on over a reload."""

@@ -23,6 +23,8 @@ class MetricsSnapshot:
     uptime_s: float
     frame_age_s: Mapping[str, float]
     outboxes: Mapping[str, Mapping[str, int]]
+    armed: bool
+    muted: bool
 
 
 class Metrics:
@@ -48,7 +50,9 @@ class Metrics:
             box.name: {"sent": box.sent, "failed": box.failed, "dropped": box.dropped, "waiting": box.waiting}
             for box in self._outboxes
         }
-        return MetricsSnapshot(cameras, self.read_board(), now_s - self._started_s, ages, outboxes)
+        arming = self._live.arming
+        armed, muted = arming.armed, bool(arming.muted_until)
+        return MetricsSnapshot(cameras, self.read_board(), now_s - self._started_s, ages, outboxes, armed, muted)
 
 
 def metrics_message(snapshot: MetricsSnapshot) -> MetricsMessage:

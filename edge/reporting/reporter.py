@@ -21,8 +21,9 @@ import msgspec
 from edge import config, drivers, paths
 from edge.config import PublishSettings, Settings
 from edge.contracts import Change, ConfiguredPublisher, Decision, Delivery, Health, Message, MessageKind, Step
+from edge.control import Commander
 from edge.errors import FmdError
-from edge.messages import DecisionMessage, StateMessage, decision_message, health_message
+from edge.messages import ArmingMessage, DecisionMessage, StateMessage, decision_message, health_message
 from edge.reporting import annotate
 from edge.reporting.listener import Listener, Listeners
 from edge.reporting.live_state import LiveState
@@ -32,7 +33,7 @@ from edge.reporting.servers import Servers
 
 log = logging.getLogger(__name__)
 
-RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH})
+RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.ARMING})
 """Retained state: a new publisher gets the newest message of these kinds, for each camera."""
 
 CLOSE_S = 1.0
@@ -97,6 +98,12 @@ class Reporter(Listener):
         self._note("camera", message, health.camera)
         if health.blind:
             self._publish_state(health.camera)
+
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """Publish whether fmd is armed; whatever changed it has recorded it."""
+        newest = self._newest.get((MessageKind.ARMING, ""))
+        if newest is None or newest.content != arming:
+            self._post(MessageKind.ARMING, "", arming)
 
     def on_settings(self, settings: Settings) -> None:
         """Forget cameras that the new settings no longer name. The run before is over: publish what is left of it."""
@@ -208,17 +215,23 @@ class Reporting(Listeners):
     """Everything that publishes: live state, reporter and servers, which follow the settings of each run."""
 
     def __init__(
-        self, live: LiveState, metrics: Metrics, reporter: Reporter, outboxes: Outboxes, servers: Servers
+        self,
+        live: LiveState,
+        metrics: Metrics,
+        reporter: Reporter,
+        outboxes: Outboxes,
+        servers: Servers,
+        command: Commander | None = None,
     ) -> None:
         super().__init__((live, reporter))
         self.live, self.metrics = live, metrics
-        self._reporter, self._outboxes, self._servers = reporter, outboxes, servers
+        self._reporter, self._outboxes, self._servers, self._command = reporter, outboxes, servers, command
 
     def on_settings(self, settings: Settings) -> None:
         """Publish where these settings say, from now on. If they cannot be opened, the publishers before stay."""
         fresh: Iterable[Outbox] = ()
         try:
-            fresh = self._outboxes.follow(_publishers(settings), settings.publish.queue)
+            fresh = self._outboxes.follow(_publishers(settings, self._command), settings.publish.queue)
         except FmdError as error:
             log.error("the publishers of the settings before stay: %s", error)
         self.live.on_settings(settings)
@@ -229,24 +242,27 @@ class Reporting(Listeners):
 
 @contextmanager
 def open_reporting(
-    settings: Settings, note: Note = lambda kind, content, camera: None, clock: Clock = time.monotonic
+    settings: Settings,
+    note: Note = lambda kind, content, camera: None,
+    clock: Clock = time.monotonic,
+    command: Commander | None = None,
 ) -> Iterator[Reporting]:
     """Open all publishers and servers; no network is waited for, now or later.
 
-    ``note`` is the :class:`Reporter`'s. Raises SettingsError or RuntimeMissingError if a publisher cannot even be
-    tried.
+    ``note`` is the :class:`Reporter`'s; ``command`` carries out commands that come as messages. Raises SettingsError or
+    RuntimeMissingError if a publisher cannot even be tried.
     """
     with ExitStack() as stack:
         outboxes, live = Outboxes(), LiveState(clock)
         stack.callback(outboxes.close)
-        outboxes.follow(_publishers(settings), settings.publish.queue)
+        outboxes.follow(_publishers(settings, command), settings.publish.queue)
         metrics = Metrics(live, outboxes, clock)
         reporter = Reporter(settings.publish, live, metrics, outboxes, note=note)
         servers = Servers(metrics.snapshot)
         stack.callback(servers.close)
         servers.begin(settings)
         stack.callback(reporter.close)
-        yield Reporting(live, metrics, reporter, outboxes, servers)
+        yield Reporting(live, metrics, reporter, outboxes, servers, command)
 
 
 def check(settings: Settings) -> None:
@@ -257,5 +273,5 @@ def check(settings: Settings) -> None:
         pass
 
 
-def _publishers(settings: Settings) -> Iterable[ConfiguredPublisher]:
-    return drivers.publishers(settings, paths.runtime_folder())
+def _publishers(settings: Settings, command: Commander | None = None) -> Iterable[ConfiguredPublisher]:
+    return drivers.publishers(settings, paths.runtime_folder(), command)

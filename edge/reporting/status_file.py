@@ -14,6 +14,7 @@ import msgspec
 from edge import config, state_file
 from edge.config import Settings
 from edge.contracts import CameraState, Delivery, Health, Step
+from edge.messages import ArmingMessage
 from edge.reporting.listener import Listener
 from edge.reporting.live_state import LiveState
 
@@ -37,11 +38,15 @@ class CameraStatus(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """What a running service reports. ``watching`` is true while frames of every camera pass all stages."""
+    """What a running service reports. ``watching`` is true while frames of every camera pass all stages.
+
+    ``arming`` is None if an earlier version wrote the file.
+    """
 
     pid: int
     watching: bool
     cameras: tuple[CameraStatus, ...]
+    arming: ArmingMessage | None = None
 
 
 class StatusFile(Listener):
@@ -72,6 +77,10 @@ class StatusFile(Listener):
         """See :class:`edge.reporting.listener.Listener`."""
         self._write()
 
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        self._write()
+
     def set_hint(self, camera: str, hint: str) -> None:
         """Set the hint about a camera; an empty one removes it."""
         self._hints[camera] = hint
@@ -86,7 +95,8 @@ class StatusFile(Listener):
         passing = CameraState.STREAMING.value, CameraState.STARTING.value
         watching = all(self._live.latest(one.camera) is not None and one.state in passing for one in cameras)
         try:
-            state_file.write_state(self._file, ServiceStatus(os.getpid(), watching, cameras), for_all=True)
+            status = ServiceStatus(os.getpid(), watching, cameras, self._live.arming)
+            state_file.write_state(self._file, status, for_all=True)
         except OSError as error:
             log.warning("%s: %s; fmd doctor will not know the state of the cameras", self._file, error.strerror)
 

@@ -7,6 +7,8 @@ model_store    models installed on this board
 shadow_run     a new model beside the current one
 outputs        outputs of a run; outputs_off switches them off after a kill
 signals        SIGTERM, SIGINT, SIGHUP
+arming         whether fmd is armed: commands, schedule and clock; arming_control keeps it
+control_server requests to a running fmd through its control socket
 systemd        ready, watchdog and status
 runtime        clock and threads, which drills replace
 """

@@ -20,6 +20,7 @@ from edge.paths import TASKS
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Listener, Listeners, report_step
 from edge.service import cameras, model_store, systemd
+from edge.service.arming_control import ArmingControl
 from edge.service.model_store import ModelStore
 from edge.service.models import OpenInterpreter, Shadow, begin_shadow_run, model_path, open_classifier, open_detector
 from edge.service.outputs import open_alert, open_voice
@@ -51,12 +52,13 @@ def run(
     runtime: Runtime | None = None,
     reread: Callable[[], Settings] | None = None,
     control: RunControl | None = None,
+    arming: ArmingControl | None = None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; return that signal.
 
     SIGHUP calls ``reread`` and restarts the run with the settings it returns. If it raises, or those settings cannot
     run, the run goes on with the present ones. A caller that handles signals itself gives its ``control`` instead
-    (:func:`edge.service.signals.stop_on_signals`).
+    (:func:`edge.service.signals.stop_on_signals`). Without ``arming`` fmd is always armed.
 
     Whatever is raised, the outputs are off and released first. Raises CameraError if a camera cannot be opened at all,
     or has been blind for ``camera.give_up_s``: another process may do better. That next process waits up to PATIENCE_S
@@ -64,7 +66,7 @@ def run(
     """
     with stop_on_signals(reread) if control is None else nullcontext(control) as control:
         try:
-            _run_until_stopped(settings, control, _Run(runtime or Runtime(), Listeners(listeners), build))
+            _run_until_stopped(settings, control, _Run(runtime or Runtime(), Listeners(listeners), build, arming))
         finally:
             control.closing = True
             systemd.notify("STOPPING=1")
@@ -116,6 +118,7 @@ class _Run:
     runtime: Runtime
     listeners: Listener
     build: Build | None
+    arming: ArmingControl | None
 
 
 def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> None:
@@ -183,12 +186,21 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
     def stopped() -> bool:
         _reload_if_asked(control, notifier, run.runtime.clock())
         control.closing = control.signal is not None
+        if run.arming is not None and (changed := run.arming.take()) is not None:
+            notifier.set_arming(changed)
+            run.listeners.on_arming(changed)
         return control.asked()
 
     with open_alert(settings, run.runtime.clock) as alert:
+        if run.arming is not None:
+            run.arming.follow(settings)
+            run.arming.attach(alert)
         pipelines = {name: build(settings, alert, name) for name in config.cameras(settings.camera)}
         # After outputs and models, so that listeners never hear of settings that cannot run.
         run.listeners.on_settings(settings)
+        if run.arming is not None:
+            notifier.set_arming(run.arming.message)
+            run.listeners.on_arming(run.arming.message)
         if drivers.all_live(settings):
             cameras.watch(settings, pipelines, alert, run.runtime, run.listeners, notifier, stopped, patience_s)
         else:

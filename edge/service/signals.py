@@ -15,6 +15,7 @@ from types import FrameType
 
 from edge import process
 from edge.config import Settings
+from edge.errors import ControlError
 
 
 @dataclass
@@ -29,6 +30,12 @@ class RunControl:
     hung_up: bool = False
     following: Settings | None = None
     closing: bool = False
+
+    def hang_up(self) -> None:
+        """Ask to read the settings again. Raises ControlError for a run in a terminal, which SIGHUP stops."""
+        if self.reread is None:
+            raise ControlError("fmd runs in a terminal, where it does not read its settings again; restart it")
+        self.hung_up = True
 
     def asked(self) -> bool:
         """Return whether the present run shall end; a signal may come at any moment."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from edge.contracts import CameraState, Health
 from edge.errors import FmdError
+from edge.messages import ArmingMessage, arming_in_words
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,21 @@ class SystemdNotifier:
         self.ready, self.began = False, False
         self._on_first_frame, self._patient = on_first_frame, patient
         self._fed_s = float("-inf")
-        self._status = self._sent_status = "watching"
+        self._cameras = self._status = self._sent_status = "watching"
+        self._arming = ""
 
     def update(self, healths: Sequence[Health]) -> None:
         """Send a changed state of the cameras."""
-        self._status = "; ".join(map(_in_words, healths))
+        self._cameras = "; ".join(map(_in_words, healths))
+        self._send_if_changed()
+
+    def set_arming(self, arming: ArmingMessage) -> None:
+        """Send whether fmd is disarmed or muted."""
+        self._arming = "" if arming.armed and not arming.muted_until else f"; {arming_in_words(arming)}"
+        self._send_if_changed()
+
+    def _send_if_changed(self) -> None:
+        self._status = f"{self._cameras}{self._arming}"
         if self.ready and self._status != self._sent_status:
             self._send_status("")
 

@@ -86,9 +86,9 @@ class _Lease:
         self.renewed_s = now_s
         return now_s + max(lease_s, min(LEASE_FACTOR * self.longest_wait_s, MAX_LEASE_S))
 
-    def shown(self, now_s: float) -> Signal | None:
+    def shown(self, now_s: float, armed: bool) -> Signal | None:
         """Return the most urgent signal leased at ``now_s``, or None."""
-        leased = [(Signal.BLIND, self.blind_until_s), (self.signal, self.until_s)]
+        leased = [(Signal.BLIND, self.blind_until_s), (self.signal if armed else Signal.DISARMED, self.until_s)]
         return max((signal for signal, until_s in leased if now_s < until_s), default=None)
 
     def progressing(self, now_s: float) -> bool:
@@ -163,6 +163,7 @@ class Alert:
         wired = {"led": led, "buzzer": buzzer, "relay": relay, "heartbeat": heartbeat, "voice": voice}
         self._outputs = {name: output for name, output in wired.items() if output is not None}
         self._patterns = {(name, s): _pattern(settings, name, s) for name in ("led", "buzzer") for s in Signal}
+        self._armed, self._muted = True, False
         self._lock = threading.Lock()
         self._leases: dict[str, _Lease] = {}
         self._now_s = self._open_until_s = float("-inf")
@@ -174,6 +175,21 @@ class Alert:
         self._budgets = {True: _NoiseBudget(), False: _NoiseBudget()}
         self._closed = False
         self._last_error = ""
+
+    @property
+    def armed(self) -> bool:
+        """Whether people lead to signals."""
+        return self._armed
+
+    def switch(self, armed: bool, muted: bool) -> None:
+        """Arm or disarm, and mute buzzer and voice or not, from the next renewal or tick on.
+
+        Disarmed, only a blind camera is shown, and a strike opens as before. An alarm that arming finds begins then.
+        """
+        with self._lock:
+            if armed and not self._armed:
+                self._budgets = {True: _NoiseBudget(), False: _NoiseBudget()}
+            self._armed, self._muted = armed, muted
 
     def renew(
         self, signal: Signal, now_s: float, offenders: Collection[int] = (), cleared: bool = False, camera: str = ""
@@ -194,7 +210,8 @@ class Alert:
                 lease.signal, lease.until_s, lease.progress_until_s = signal, until_s, until_s
             if cleared:
                 self._open_until_s = self._now_s + self._settings.strike_s
-            self._budgets[signal.alarming].request(self._now_s, {(camera, id_) for id_ in offenders}, signal)
+            if self._armed or signal is Signal.BLIND:
+                self._budgets[signal.alarming].request(self._now_s, {(camera, id_) for id_ in offenders}, signal)
             self._drive()
 
     def hold(self, now_s: float, camera: str) -> None:
@@ -266,25 +283,31 @@ class Alert:
     def _wanted(self) -> Mapping[str, bool]:
         """Return the state of every output as of now."""
         now_s, settings = self._now_s, self._settings
-        leased = [lease.shown(now_s) for lease in self._leases.values()]
-        shown = max((signal for signal in leased if signal is not None), default=None)
+        shown = self._leased(self._armed)
         if shown is not self._shown:
             self._shown, self._shown_s = shown, now_s
         alarming = shown is not None and shown.alarming
         in_time = self._budgets[alarming].since(now_s) < settings.longest_s
-        for_s = now_s - self._shown_s
+        for_s, noisy = now_s - self._shown_s, in_time and not self._muted
+        # As if it were armed: a door that stays closed for a person without a mask does not open when fmd is disarmed.
+        asked = shown if self._armed else self._leased(armed=True)
         relay = {
             "siren": alarming and in_time,
             "hold": alarming,
-            "strike": shown is not None and shown < Signal.BLIND and now_s < self._open_until_s,
+            "strike": asked is not None and asked < Signal.BLIND and now_s < self._open_until_s,
         }
         return {
             "led": shown is not None and lit(self._patterns["led", shown], for_s),
-            "buzzer": shown is not None and in_time and lit(self._patterns["buzzer", shown], for_s),
+            "buzzer": shown is not None and noisy and lit(self._patterns["buzzer", shown], for_s),
             "relay": relay[settings.relay],
             "heartbeat": self._progressing() and lit(HEARTBEAT, now_s),
-            "voice": alarming and in_time,
+            "voice": alarming and noisy,
         }
+
+    def _leased(self, armed: bool) -> Signal | None:
+        """Return the most urgent signal of all cameras, or None if no lease lasts."""
+        leased = [lease.shown(self._now_s, armed) for lease in self._leases.values()]
+        return max((signal for signal in leased if signal is not None), default=None)
 
     def _progressing(self) -> bool:
         leases = self._leases.values()
@@ -314,5 +337,7 @@ class _NoiseBudget:
 
 
 def _pattern(settings: AlertSettings, output: str, signal: Signal) -> Sequence[float]:
+    if (output, signal) == ("buzzer", Signal.DISARMED):
+        return ()
     pattern: Sequence[float] = getattr(settings, f"{output}_{signal.pattern}")
     return pattern

@@ -63,6 +63,7 @@ class _State:
     violated: bool = False
     badly_worn: float = 0.0  # log odds of a badly worn mask against no mask at all
     signal: Signal = Signal.RUNNING
+    reported: tuple[Outcome, bool] | None = None  # outcome, and whether it gives an alarm, of the last decision
     weights: dict[str, float] = field(default_factory=dict)  # label -> recent weight, which gives the passage's label
 
 
@@ -78,15 +79,22 @@ class Decider:
         self._threshold = math.log((1 - settings.error_rate) / settings.error_rate)
         self._states: dict[int, _State] = {}
 
-    def update(self, tracks: Sequence[Track], observations: Mapping[int, Observation], now_s: float) -> Assessment:
-        """Weigh this frame's ``observations`` (by track id) and return what follows for everybody present."""
+    def update(
+        self, tracks: Sequence[Track], observations: Mapping[int, Observation], now_s: float, armed: bool = True
+    ) -> Assessment:
+        """Weigh this frame's ``observations`` (by track id) and return what follows for everybody present.
+
+        While fmd is not ``armed``, no decision is reported. Those of people who are still present follow when it is.
+        """
         decisions: list[Decision] = []
+        cleared = False
         for track in tracks:
             state = self._states.setdefault(track.id, _State(track.id, track.entered_s, now_s, track.seen_s))
             state.seen_s = track.seen_s
             if track.id in observations and _of_a_face(observations[track.id], track):
                 self._weigh(state, observations[track.id], track.score >= SURE_FACE, now_s)
-            if change := self._decide(state, now_s):
+            cleared |= self._decide(state, now_s) and state.signal is Signal.RUNNING
+            if armed and (change := _to_report(state)):
                 decisions.append(self._decision(change, state, now_s))
         decisions += self._departures({track.id for track in tracks}, now_s)
         passages = tuple(map(self._passage, self._states.values()))
@@ -97,7 +105,7 @@ class Decider:
             signal,
             # A reminder for one person is not renewed by the alarm for another: only those of the same urgency count.
             tuple(p.id for p in passages if p.signal and p.signal.alarming is signal.alarming),
-            any(d.change is not Change.LEFT and d.passage.signal is Signal.RUNNING for d in decisions),
+            cleared,
         )
 
     def closing(self, now_s: float) -> tuple[Decision, ...]:
@@ -171,18 +179,17 @@ class Decider:
     def _bounded(self, evidence: float, to_clear: float) -> float:
         return max(-to_clear, min(self._threshold, evidence))
 
-    def _decide(self, state: _State, now_s: float) -> Change | None:
-        """Set the outcome and signal that the evidence gives; return the change that a decision reports, if any."""
+    def _decide(self, state: _State, now_s: float) -> bool:
+        """Set the outcome and signal that the evidence gives; return whether it changed what fmd does."""
         previous, shown = state.outcome, state.signal
         state.outcome = self._outcome(state, now_s)
         # The bound follows the new outcome: a mask taken off is noticed as soon, however much evidence cleared them.
         state.evidence = self._bounded(state.evidence, self._to_clear(state))
         state.signal = self._signal(state, previous)
         if state.outcome is previous and state.signal.alarming is shown.alarming:
-            return None
+            return False
         state.changed_s = now_s
-        state.violated |= state.outcome is Outcome.VIOLATION
-        return Change.DECIDED if previous is Outcome.UNDECIDED else Change.REVISED
+        return True
 
     def _outcome(self, state: _State, now_s: float) -> Outcome:
         # 1e-9: sums of bounded evidence reach the threshold only up to rounding.
@@ -196,11 +203,22 @@ class Decider:
         return state.outcome
 
     def _departures(self, present: Set[int], now_s: float) -> list[Decision]:
-        """Remove people who have left; those never decided give no decision (most were never a person)."""
+        """Remove people who have left; those without a decision give none (most were never a person)."""
         left = [state for id_, state in self._states.items() if id_ not in present]
         for state in left:
             del self._states[state.id]
-        return [self._decision(Change.LEFT, s, now_s) for s in left if s.outcome is not Outcome.UNDECIDED]
+        return [self._decision(Change.LEFT, s, now_s) for s in left if s.reported]
+
+
+def _to_report(state: _State) -> Change | None:
+    """Return the change that a decision reports now, if any, and note that it was reported."""
+    now = (state.outcome, state.signal.alarming)
+    if state.outcome is Outcome.UNDECIDED or now == state.reported:
+        return None
+    change = Change.REVISED if state.reported else Change.DECIDED
+    state.reported = now
+    state.violated |= state.outcome is Outcome.VIOLATION
+    return change
 
 
 def _of_a_face(observation: Observation, track: Track) -> bool:

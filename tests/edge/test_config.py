@@ -67,6 +67,7 @@ OUT_OF_RANGE = {
     "alert.led_incorrect": [1.0, -1.0],
     "alert.led_unsure": 1.0,
     "alert.led_blind": [float("inf")],
+    "alert.led_disarmed": [0.0],
     "alert.led_running": [0.1] * 17,
     "alert.buzzer_no_mask": ["on"],
     "alert.buzzer_incorrect": [True],
@@ -79,6 +80,9 @@ OUT_OF_RANGE = {
     "voice.device": "",
     "voice.every_s": 0.0,
     "publish.name": "front door",
+    "arm.pin": 28,
+    "arm.contact": "lever",
+    "arm.pull": "sideways",
     "publish.every_s": 0.0,
     "publish.pictures": "sharp",
     "publish.queue": 0,
@@ -99,6 +103,10 @@ OUT_OF_RANGE = {
 }
 UNBOUNDED = {
     "record.keep",
+    "arm.schedule",
+    "arm.time_zone",
+    "arm.trust_clock",
+    "mqtt.commands",
     "camera.loop",
     "camera.ca_file",
     "camera.mirror",
@@ -237,6 +245,16 @@ def test_the_tables_of_this_test_cover_every_key() -> None:
         (
             "version = 5\n[decide]\naccept = ['with_incorrect_mask']\n",
             'decide.accept: got with_incorrect_mask, which has a key of its own; set decide.on_incorrect = "admit"',
+        ),
+        ("[arm]\npin = 17\n", "arm.pin: the same pin as alert.led_pin (17), expected another"),
+        ("[arm]\npin = '17'\n", "arm.pin: got '17', expected a BCM number without quotes, or a line's name"),
+        ("[arm]\nschedule = ['mon-fri 7-18']\n", "arm.schedule: got 'mon-fri 7-18', expected days and times, as in "),
+        ("[arm]\nschedule = ['moo 07:00-18:00']\n", "arm.schedule: got 'moo 07:00-18:00', expected days and times"),
+        ("[arm]\nschedule = ['mon 07:00-07:00']\n", "arm.schedule: got 'mon 07:00-07:00', expected days and times"),
+        (
+            "[arm]\ntime_zone = 'Europe/Berlim'\n",
+            "arm.time_zone: got 'Europe/Berlim', which is no time zone of this machine; expected a name as in "
+            '"Europe/Berlin" (timedatectl list-timezones). If it lists none: sudo apt install tzdata',
         ),
         ("[watch]\nstill_s = 2\n", "watch.still_s: got 2, expected less than track.lost_s (1.5)"),
         ("[detect]\nmin_score = 0.9\n", "detect.start_score: got 0.25, expected at least detect.min_score (0.9)"),

@@ -23,7 +23,7 @@ from edge.contracts import CameraState, Health
 from edge.doctor import probes
 from edge.doctor.devices import holder_of
 from edge.doctor.facts import Facts, Python, Ran
-from edge.doctor.findings import Finding, Status
+from edge.doctor.findings import Finding, Status, note
 from edge.drivers.doorway import draw_doorway
 from edge.errors import OutputError
 from edge.reporting.listener import Listeners
@@ -51,6 +51,7 @@ LOADED: dict[str, Any] = {
         "metrics": {"port": 0},
     },
     "wired": [["led", 17, "gpiozero"], ["buzzer", 27, "gpiozero"]],
+    "contact": [],
     "cameras": [{"name": "", "kind": "picamera2", "device": "", "source": "picamera2", "live": True}],
 }
 MODELS = {task: {"source": task, "runtime": "ai-edge-litert 2.3.0", "ms": 20.0} for task in ("detector", "classifier")}
@@ -128,11 +129,11 @@ def with_settings(facts: Facts, **changed: Any) -> Facts:
     return answering(facts, "probes settings", Ran(0, json.dumps(printed)))
 
 
-def reporting(facts: Facts, active: str, **changed: Any) -> Facts:
+def reporting(facts: Facts, active: str, disarmed: str = "", **changed: Any) -> Facts:
     """The same machine, whose unit is in the state ``active`` and whose service reports one camera."""
     unit = f"LoadState=loaded\nActiveState={active}\nResult=success\nNRestarts=0\n"
     camera = {"camera": "", "state": "streaming", "reason": "", "slow": "", "blind": False, **changed}
-    status = {"watching": not camera["blind"], "cameras": [camera]}
+    status = {"watching": not camera["blind"], "cameras": [camera], "disarmed": disarmed}
     return answering(answering(facts, "systemctl show", Ran(0, unit)), "probes status", Ran(0, json.dumps(status)))
 
 
@@ -288,6 +289,21 @@ FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
         lambda m: answering(without(m, "run/systemd/timesync/synchronized"), "timedatectl", Ran(0, "no\n")),
         *("clock", Status.WARNING, "not set from the network", "set-ntp"),
     ),
+    "a schedule without a clock": (
+        lambda m: with_settings(
+            answering(without(m, "run/systemd/timesync/synchronized"), "timedatectl", Ran(0, "no\n")),
+            settings={**LOADED["settings"], "arm": {"schedule": ["daily 07:00-18:00"], "trust_clock": False}},
+        ),
+        *("arming", Status.WARNING, "ignores arm.schedule", "arm.trust_clock = true"),
+    ),
+    "a button on a pin that another program holds": (
+        lambda m: with_settings(m, contact=[22, "gpiozero"]),
+        *("pins", Status.ERROR, "arm.pin: GPIO22 is held by heater relay", "dtoverlay"),
+    ),
+    "a contact in a file that is missing": (
+        lambda m: with_settings(m, contact=["/nowhere/contact", "file"]),
+        *("pins", Status.WARNING, "arm.pin: /nowhere/contact cannot be read", "the user fmd"),
+    ),
     "a service that failed": (
         lambda m: answering(m, "systemctl show", Ran(0, "LoadState=loaded\nActiveState=failed\nResult=watchdog\n")),
         *("service", Status.ERROR, "failed, watchdog", "journalctl"),
@@ -321,6 +337,12 @@ def test_every_fault_is_reported_with_its_fix(pi: Facts, fault: str) -> None:
     found = [f for f in examined(make(pi)) if f.status in (Status.WARNING, Status.ERROR)]
     assert any((f.check, f.status) == (check, status) and said in f.text and fix in f.fix for f in found), found
     assert all(f.fix for f in found)
+
+
+def test_a_disarmed_service_is_noted(pi: Facts) -> None:
+    found = examined(reporting(pi, "active", disarmed="disarmed by pi until 2026-11-30 18:00"))
+    fix = "to arm it: sudo fmd arm; to end a mute: sudo fmd mute off"
+    assert note("service", "disarmed by pi until 2026-11-30 18:00", fix) in found
 
 
 def pc_of(pi: Facts, **changed: Any) -> Facts:
@@ -405,7 +427,7 @@ def test_the_status_of_the_running_service_is_read(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     broken_settings = ["--set", "camera.fps=0"]
     assert probes.main(["status", *broken_settings]) == 0
-    assert json.loads(capsys.readouterr().out) == {"watching": False, "cameras": []}
+    assert json.loads(capsys.readouterr().out) == {"watching": False, "cameras": [], "disarmed": ""}
     live = LiveState(lambda: 0.0)
     file = Listeners([live, StatusFile(tmp_path, live)])
     file.on_settings(config.load(None, {"camera.sources": {"in": "picamera2", "out": "picamera2:1"}}))

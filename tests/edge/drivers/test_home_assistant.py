@@ -24,7 +24,7 @@ from edge.drivers.home_assistant import (
     discovery,
     measured,
 )
-from edge.messages import StateMessage, decision_message
+from edge.messages import ArmingMessage, StateMessage, decision_message
 from edge.reporting.live_state import STATES, LiveState
 from edge.reporting.metrics import Metrics, metrics_message
 
@@ -60,7 +60,8 @@ def decided(signal: Signal, change: Change = Change.DECIDED, camera: str = "") -
 def test_every_entity_has_an_id_of_its_own_and_reads_a_topic_that_fmd_publishes() -> None:
     entities = discovery(settings(), "door", ALL)
     assert entities.pop("homeassistant/image/fmd_door/picture/config")["image_topic"] == "fmd/door/picture"
-    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities) == len(DOOR)
+    # One of two: the switch that arms, or the state that it would show.
+    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities) == len(DOOR) - 1
     for topic, found in entities.items():
         prefix, kind, device, what, end = topic.split("/")
         assert (prefix, device, end) == ("homeassistant", "fmd_door", "config")
@@ -69,6 +70,18 @@ def test_every_entity_has_an_id_of_its_own_and_reads_a_topic_that_fmd_publishes(
         assert found["state_topic"] in {f"fmd/door/{kind.value}" for kind in MessageKind}
         assert found["availability_topic"] == "fmd/door/status"
         assert found["origin"]["name"] == "fmd"
+
+
+def test_arming_is_a_switch_only_where_messages_may_arm() -> None:
+    topics = ("homeassistant/binary_sensor/fmd_door/armed/config", "homeassistant/switch/fmd_door/armed/config")
+    assert [topic in discovery(settings(), "door") for topic in topics] == [True, False]
+    found = discovery(settings(commands=True), "door")
+    assert [topic in found for topic in topics] == [False, True]
+    switch = found[topics[1]]
+    assert (switch["state_topic"], switch["command_topic"]) == ("fmd/door/arming", "fmd/door/arming/set")
+    for armed, shown in ((True, switch["state_on"]), (False, switch["state_off"])):
+        content = msgspec.to_builtins(ArmingMessage(armed=armed, source="mqtt"))
+        assert rendered("binary_sensor/armed", content) == shown
 
 
 def test_the_device_names_its_board_and_what_the_settings_say_of_it() -> None:
@@ -151,6 +164,7 @@ def home_assistant(asked: dict[str, Any]) -> dict[str, Any]:
 def test_home_assistant_accepts_every_message_and_reads_every_value() -> None:
     told = settings(configuration_url="http://door.local:8080/", suggested_area="Entrance")
     messages = discovery(told, "door", ALL) | discovery(told, "two", ALL, ["in", "the-yard"])
+    messages |= discovery(settings(commands=True), "three")
     full = metrics_message(
         Metrics(LiveState(lambda: 0.0), (), lambda: 0.0, lambda: Board(90_000_000, 48.3, {})).snapshot()
     )
@@ -158,6 +172,7 @@ def test_home_assistant_accepts_every_message_and_reads_every_value() -> None:
         "state": [msgspec.to_builtins(StateMessage(state)) for state in STATES],
         "decision": [decided(signal, change) for signal in Signal for change in Change],
         "metrics": [msgspec.to_builtins(full)],
+        "arming": [msgspec.to_builtins(ArmingMessage(armed=armed, source="mqtt")) for armed in (True, False)],
         "health": [{"state": "dark", "reason": "covered", "slow": ""}],
     }
     payloads = {f"fmd/door/{kind}": [json.dumps(each) for each in all_] for kind, all_ in contents.items()}
@@ -165,6 +180,7 @@ def test_home_assistant_accepts_every_message_and_reads_every_value() -> None:
     assert answer["unknown"] == NEWER
     values = {topic.split("/")[3]: found for topic, found in answer["values"].items() if "/fmd_door/" in topic}
     assert values["state"] == list(STATES)
+    assert values["armed"] == ["ON", "OFF"]
     assert set(values["outcome"]) <= set(entity("sensor/outcome")["options"])
     events = [json.loads(event) for event in values["violation"] if event]
     assert [event["event_type"] for event in events] == ["incorrect_mask"] * 2 + ["no_mask"] * 2

@@ -44,7 +44,13 @@ OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2}}
 
 def snapshot(board: Board = BOARD) -> MetricsSnapshot:
     return MetricsSnapshot(
-        {"": COUNTERS, "yard": CameraCounters(frames=7, frame_s=9.5)}, board, 60.0, {"": 1.0, "yard": 0.5}, OUTBOXES
+        {"": COUNTERS, "yard": CameraCounters(frames=7, frame_s=9.5)},
+        board,
+        60.0,
+        {"": 1.0, "yard": 0.5},
+        OUTBOXES,
+        armed=True,
+        muted=False,
     )
 
 
@@ -90,6 +96,8 @@ def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]
         ("fmd_decisions_total", {"camera": "", "outcome": "compliant"}, 5),
         ("fmd_passages_total", {"camera": "", "outcome": "violated"}, 2),
         ("fmd_stage_seconds_total", {"camera": "", "stage": "detect"}, 1.5),
+        ("fmd_armed", {}, 1),
+        ("fmd_muted", {}, 0),
         ("fmd_uptime_seconds", {}, 60),
         ("fmd_resident_memory_bytes", {}, 120_000_000),
         ("fmd_temperature_celsius", {}, 61.5),

@@ -295,7 +295,9 @@ class FakePublisher:
         """Nothing to close."""
 
 
-def configured_pager(settings: ExtendedSettings, runtime: Path | None) -> Iterator[ConfiguredPublisher]:
+def configured_pager(
+    settings: ExtendedSettings, runtime: Path | None, command: object
+) -> Iterator[ConfiguredPublisher]:
     yield ConfiguredPublisher("pager", settings.pager, partial(FakePublisher, settings.pager.number))
 
 

@@ -53,7 +53,7 @@ def test_the_door_has_the_most_urgent_state_of_its_cameras(live: LiveState) -> N
 
 
 def test_states_are_ordered_by_urgency() -> None:
-    assert STATES == ("off", "running", "unsure", "reminder", "blind", "incorrect_mask", "no_mask")
+    assert STATES == ("off", "running", "unsure", "reminder", "disarmed", "blind", "incorrect_mask", "no_mask")
 
 
 def test_a_blind_camera_is_blind_until_it_streams_again(live: LiveState) -> None:

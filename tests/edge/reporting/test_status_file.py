@@ -9,6 +9,7 @@ import pytest
 
 from edge import config, state_file
 from edge.contracts import CameraState, Delivery, Health, Signal, Step
+from edge.messages import ArmingMessage
 from edge.reporting.listener import Listeners
 from edge.reporting.live_state import LiveState
 from edge.reporting.status_file import NAME, CameraStatus, ServiceStatus, StatusFile, read_status
@@ -37,7 +38,10 @@ def test_a_run_is_watching_after_the_first_step_of_every_camera(tmp_path: Path) 
     file = kept(tmp_path)
     file.on_settings(TWO)
     assert read_status(tmp_path) == ServiceStatus(
-        os.getpid(), False, (CameraStatus("in", "starting"), CameraStatus("out", "starting"))
+        os.getpid(),
+        False,
+        (CameraStatus("in", "starting"), CameraStatus("out", "starting")),
+        ArmingMessage(armed=True, source="default"),
     )
     for camera in ("in", "out"):
         assert not watching(tmp_path)
@@ -140,3 +144,14 @@ def test_a_hint_stays_while_the_health_changes_and_can_be_removed(tmp_path: Path
     status = read_status(tmp_path)
     assert status is not None
     assert status.cameras[0].hint == ""
+
+
+def test_disarming_is_written_at_once(tmp_path: Path) -> None:
+    live = LiveState(lambda: 0.0)
+    listeners = Listeners([live, StatusFile(tmp_path, live)])
+    listeners.on_settings(config.load())
+    disarmed = ArmingMessage(armed=False, source="command", by="pi", until="2026-11-30T18:00:00+00:00")
+    listeners.on_arming(disarmed)
+    found = read_status(tmp_path)
+    assert found is not None
+    assert found.arming == disarmed

@@ -164,7 +164,7 @@ def test_a_pattern_is_seconds_on_and_off_over_again(pattern: list[float], expect
     assert "".join("#" if lit(pattern, tenth / 10 + 0.05) else "." for tenth in range(20)) == expected
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", [signal for signal in Signal if signal is not Signal.DISARMED])
 def test_each_signal_is_its_pattern_on_lamp_and_buzzer(signal: Signal) -> None:
     outputs = Outputs(led_running=[0.2, 0.4], buzzer_running=[0.1, 0.4], buzzer_blind=[0.2, 1.0])
     name = signal.pattern
@@ -250,7 +250,7 @@ def test_every_signal_has_its_own_pattern() -> None:
     settings = Outputs().settings
     names = {signal.pattern for signal in Signal}
     # A reminder shares the pattern of the alarm for the same thing.
-    assert names == {"running", "unsure", "incorrect", "blind", "no_mask"}
+    assert names == {"running", "unsure", "incorrect", "disarmed", "blind", "no_mask"}
     assert len({getattr(settings, f"led_{name}") for name in names}) == len(names)
 
 
@@ -610,3 +610,74 @@ def test_hold_ends_the_leases_of_other_cameras_in_time() -> None:
     assert outputs.led.on
     outputs.alert.hold(1.1, "in")
     assert not outputs.led.on
+
+
+def test_disarming_ends_the_alarm_at_the_next_tick_and_shows_its_own_pattern() -> None:
+    outputs = Outputs(relay="hold", led_disarmed=[0.1, 2.9])
+    outputs.alert.renew(Signal.NO_MASK, 1.0, [1])
+    assert all(output.on for output in (outputs.led, outputs.buzzer, outputs.relay, outputs.voice))
+    outputs.alert.switch(armed=False, muted=False)
+    outputs.alert.tick(1.05)
+    assert outputs.on == (True, False)
+    assert not outputs.relay.on
+    assert not outputs.voice.on
+    shown = []
+    for tick in range(120):
+        outputs.alert.renew(Signal.NO_MASK, 1.05 + tick * 0.05, [1])
+        shown.append(outputs.led.on)
+        assert not any(output.on for output in (outputs.buzzer, outputs.relay, outputs.voice))
+    assert sum(shown) == 4, "0.1 s, twice in six seconds"
+    assert True in outputs.heartbeat.states
+
+
+@pytest.mark.parametrize("signal", [Signal.UNSURE, Signal.REMINDER, Signal.INCORRECT_MASK, Signal.NO_MASK])
+def test_arming_finds_who_stands_there_and_the_noise_begins_then(signal: Signal) -> None:
+    """Also after the person has stood there for longer than the buzzer would have sounded."""
+    outputs = Outputs(longest_s=5.0, buzzer_unsure=[1.0])
+    outputs.alert.switch(armed=False, muted=False)
+    for tenth in range(100):
+        outputs.alert.renew(signal, tenth / 10, [1])
+    outputs.alert.switch(armed=True, muted=False)
+    outputs.alert.renew(signal, 10.0, [1])
+    assert outputs.on == (True, True)
+    assert outputs.voice.on is signal.alarming
+
+
+def test_disarmed_a_blind_camera_is_shown_also_behind_an_alarm() -> None:
+    outputs = Outputs(led_blind=[1.0], buzzer_blind=[1.0])
+    outputs.alert.switch(armed=False, muted=False)
+    outputs.alert.renew(Signal.NO_MASK, 1.0, [1])
+    outputs.alert.renew(Signal.BLIND, 1.0)
+    assert outputs.on == (True, True)
+
+
+def test_disarmed_a_hung_loop_still_ends_the_pattern() -> None:
+    outputs = Outputs(led_disarmed=[1.0])
+    outputs.alert.switch(armed=False, muted=False)
+    outputs.alert.renew(Signal.RUNNING, 1.0)
+    assert outputs.led.on
+    outputs.alert.tick(3.0)
+    assert not outputs.led.on
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_strike_opens_for_the_cleared_and_never_beside_a_person_without_a_mask(armed: bool) -> None:
+    outputs = Outputs(relay="strike", strike_s=3.0)
+    outputs.alert.switch(armed=armed, muted=False)
+    outputs.alert.renew(Signal.NO_MASK, 1.0, [1], cleared=True)
+    assert not outputs.relay.on
+    outputs.alert.renew(Signal.RUNNING, 1.5, cleared=True)
+    assert outputs.relay.on
+
+
+def test_a_mute_silences_buzzer_and_voice_only() -> None:
+    outputs = Outputs(relay="siren", buzzer_no_mask=[1.0], buzzer_blind=[1.0])
+    outputs.alert.switch(armed=True, muted=True)
+    outputs.alert.renew(Signal.NO_MASK, 1.0, [1])
+    assert outputs.on == (True, False)
+    assert outputs.relay.on
+    assert not outputs.voice.on
+    outputs.alert.switch(armed=True, muted=False)
+    outputs.alert.tick(1.1)
+    assert outputs.buzzer.on
+    assert outputs.voice.on

@@ -1,0 +1,365 @@
+"""Control socket: a Unix socket in the runtime directory, through which root and the group fmd ask a running fmd.
+
+:mod:`edge.control` defines frames, requests and replies. The table below says which function answers a request, and who
+may send it; a new request is one more row. All connections are served in one thread of their own, which never waits for
+a client: a client that is slow, silent or sends nonsense is disconnected. The loop that watches the door notices none
+of this.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import grp
+import logging
+import os
+import pwd
+import selectors
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Union
+
+import msgspec
+
+from edge.control import (
+    GROUP,
+    HEADER,
+    MAX_REQUEST,
+    PERMISSION,
+    SOCKET,
+    ArmRequest,
+    DisarmRequest,
+    DoneReply,
+    MuteRequest,
+    RefusedReply,
+    ReloadRequest,
+    Reply,
+    StateReply,
+    StateRequest,
+    encoded,
+)
+from edge.errors import ControlError, FmdError
+from edge.service.arming_control import ArmingControl
+
+log = logging.getLogger(__name__)
+
+LOCK = "fmd.lock"
+"""File in the runtime directory that the process which runs there holds locked."""
+MAX_CONNECTIONS = 16
+"""Further clients wait until one of these has ended."""
+FRAME_S, IDLE_S = 2.0, 60.0
+"""Time for a whole frame, in either direction, and between two requests of one connection."""
+PEER_GROUPS = 59
+"""SO_PEERGROUPS of socket(7), which Python's module does not name."""
+CREDENTIALS = struct.Struct("3i")
+
+
+class Peer(NamedTuple):
+    """The process at the other end, as the kernel knows it. ``member`` is true if it belongs to the group fmd."""
+
+    pid: int
+    uid: int
+    member: bool
+
+    @property
+    def name(self) -> str:
+        """Name and number of the user."""
+        try:
+            return f"{pwd.getpwuid(self.uid).pw_name} (uid {self.uid})"
+        except KeyError:
+            return f"uid {self.uid}"
+
+
+class Row(NamedTuple):
+    """Who may send a request, and the function that answers it. It returns within milliseconds."""
+
+    allows: Callable[[Peer], bool]
+    answer: Callable[[Any, Peer], Reply]
+
+
+Table = Mapping[type[msgspec.Struct], Row]
+"""Request -> row."""
+
+
+def is_operator(peer: Peer) -> bool:
+    """Return whether a process may control fmd: root's, the service's own user's, and those of the group fmd."""
+    return peer.member or peer.uid in (0, os.geteuid())
+
+
+def table(arming: ArmingControl, reload: Callable[[], None]) -> Table:
+    """Return the requests of every run. ``reload`` makes fmd read its settings again, or raises ControlError."""
+
+    def state(request: msgspec.Struct, peer: Peer) -> Reply:
+        return StateReply(pid=os.getpid(), arming=arming.message, clock_known=arming.board_clock.known)
+
+    def change(request: ArmRequest | DisarmRequest | MuteRequest, peer: Peer) -> Reply:
+        arming.request(request, "command", peer.name)
+        return state(request, peer)
+
+    def read_settings(request: ReloadRequest, peer: Peer) -> Reply:
+        log.info("%s asks to read the settings again", peer.name)
+        reload()
+        return DoneReply()
+
+    return {
+        StateRequest: Row(is_operator, state),
+        ArmRequest: Row(is_operator, change),
+        DisarmRequest: Row(is_operator, change),
+        MuteRequest: Row(is_operator, change),
+        ReloadRequest: Row(is_operator, read_settings),
+    }
+
+
+@contextmanager
+def claimed(folder: Path | None) -> Iterator[None]:
+    """Make this process the only fmd that runs with this runtime directory; None claims nothing.
+
+    Raises ControlError if another one does. Its end, however it comes, releases the folder.
+    """
+    if folder is None:
+        yield
+        return
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ControlError(f"{folder}: cannot be used as the runtime directory: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.read(handle, 20).decode(errors="replace").strip()
+            raise ControlError(
+                f"{folder}: another fmd (process {pid or 'unknown'}) runs with this runtime directory; stop it first, "
+                "or name another folder with --runtime"
+            ) from error
+        os.truncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def serving(folder: Path | None, table: Table, group: int | None = None) -> Iterator[None]:
+    """Serve the socket in ``folder``, which this process has claimed; None serves nothing.
+
+    ``group`` is the number of the group whose members may use it, None for that of the group fmd. A socket that cannot
+    be made is logged: the door is watched without it.
+    """
+    if folder is None:
+        yield
+        return
+    group = _group() if group is None else group
+    try:
+        listener = _listener(folder, group)
+    except OSError as error:
+        log.error("%s: %s; fmd cannot be controlled by commands", folder / SOCKET, error.strerror or error)
+        yield
+        return
+    server = ControlServer(listener, table, group)
+    thread = threading.Thread(target=server.work, name="control", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / SOCKET).unlink()
+        server.stop()
+        thread.join(FRAME_S)
+
+
+def _listener(folder: Path, group: int) -> socket.socket:
+    """Return a socket that listens in ``folder``, in place of one that a killed process left."""
+    unfinished = folder / f"{SOCKET}.part"
+    unfinished.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Under another name until its owner and permissions are set: no other user may connect meanwhile.
+        listener.bind(str(unfinished))
+        unfinished.chmod(0o600)
+        with suppress(OSError):  # a user of their own runs fmd in a terminal, and is not in the group
+            os.chown(unfinished, -1, group)
+            unfinished.chmod(0o660)
+        listener.listen(MAX_CONNECTIONS)
+        listener.setblocking(False)
+        unfinished.replace(folder / SOCKET)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class ControlServer:
+    """Serves the connections of one listening socket until :meth:`stop`. ``group`` is as in :func:`serving`."""
+
+    def __init__(self, listener: socket.socket, table: Table, group: int) -> None:
+        self._listener, self._table, self._group, self._clock = listener, table, group, time.monotonic
+        self._decode = msgspec.msgpack.Decoder(Union[tuple(table)]).decode  # noqa: UP007 - its members are known only here
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._connections: dict[socket.socket, _Connection] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End :meth:`work`."""
+        self._stopped = True
+        with suppress(OSError):
+            self._wake.send(b"x")
+
+    def work(self) -> None:
+        """Serve until stopped."""
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        try:
+            while not self._stopped:
+                self._listen()
+                for key, _ in self._selector.select(self._patience_s()):
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif key.fileobj is not self._woken:
+                        self._serve(key.fileobj)  # type: ignore[arg-type]
+                self._drop_late()
+        finally:
+            for each in (*self._connections, self._listener, self._wake, self._woken):
+                each.close()
+            self._selector.close()
+
+    def _listen(self) -> None:
+        """Listen for new clients as long as there is room."""
+        room, listens = len(self._connections) < MAX_CONNECTIONS, self._listener in self._selector.get_map()
+        if room and not listens:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        elif listens and not room:
+            self._selector.unregister(self._listener)
+
+    def _patience_s(self) -> float | None:
+        if not self._connections:
+            return None
+        first_s = min(connection.until_s for connection in self._connections.values())
+        return max(0.0, first_s - self._clock())
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+            client.setblocking(False)
+            peer = _peer_of(client, self._group)
+        except OSError as error:
+            log.debug("a client of the control socket: %s", error)
+            return
+        self._connections[client] = _Connection(client, peer, partial(self._answer, peer), self._clock() + FRAME_S)
+        self._selector.register(client, selectors.EVENT_READ)
+
+    def _serve(self, client: socket.socket) -> None:
+        connection = self._connections[client]
+        try:
+            lasts = connection.serve(self._clock())
+        except OSError as error:
+            log.debug("%s at the control socket: %s", connection.peer.name, error)
+            lasts = False
+        if lasts:
+            self._selector.modify(client, selectors.EVENT_WRITE if connection.writing else selectors.EVENT_READ)
+        else:
+            self._drop(client)
+
+    def _drop_late(self) -> None:
+        now_s = self._clock()
+        for client in [client for client, connection in self._connections.items() if now_s >= connection.until_s]:
+            self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        del self._connections[client]
+        client.close()
+
+    def _answer(self, peer: Peer, content: bytes) -> tuple[Reply, bool]:
+        """Return the reply to a request, and whether the connection goes on."""
+        try:
+            request = self._decode(content)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            return RefusedReply(reason=f"not a request of this fmd: {error}"), False
+        row = self._table[type(request)]
+        if not row.allows(peer):
+            return RefusedReply(reason=f"{peer.name} may not do this; {PERMISSION}"), False
+        try:
+            return row.answer(request, peer), True
+        except FmdError as error:
+            return RefusedReply(reason=str(error)), True
+        except Exception as error:  # a bug in an answer must not end the thread that serves all clients
+            log.exception("control socket: %s failed", type(request).__name__)
+            return RefusedReply(reason=f"unexpected error, please report it: {type(error).__name__}: {error}"), True
+
+
+class _Connection:
+    """One client. It sends a frame, gets the reply, and may go on; the next frame is not read before that."""
+
+    def __init__(
+        self, client: socket.socket, peer: Peer, answer: Callable[[bytes], tuple[Reply, bool]], until_s: float
+    ) -> None:
+        self.peer, self.until_s = peer, until_s
+        self._client, self._answer = client, answer
+        self._incoming, self._outgoing = bytearray(), b""
+        self._lasts = True
+
+    @property
+    def writing(self) -> bool:
+        """Whether a reply waits to be taken."""
+        return bool(self._outgoing)
+
+    def serve(self, now_s: float) -> bool:
+        """Read or write what is possible now; return whether the connection goes on. Raises OSError."""
+        if not self._outgoing:
+            piece = self._client.recv(HEADER.size + MAX_REQUEST)
+            if not piece:
+                return False
+            if not self._incoming:
+                self.until_s = now_s + FRAME_S
+            self._incoming += piece
+        while not self._outgoing and (content := self._next_frame()) is not None:
+            reply, self._lasts = self._answer(content)
+            self._outgoing, self.until_s = encoded(reply), now_s + FRAME_S
+            self._write()
+            if not self._outgoing and not self._incoming:
+                self.until_s = now_s + IDLE_S
+        if self._outgoing:
+            self._write()
+        return self._lasts or bool(self._outgoing)
+
+    def _next_frame(self) -> bytes | None:
+        """Remove and return the first whole frame. Raises OSError for one that is too long."""
+        if not self._lasts or len(self._incoming) < HEADER.size:
+            return None
+        (size,) = HEADER.unpack_from(self._incoming)
+        if size > MAX_REQUEST:
+            raise OSError(f"a request of {size} bytes, expected at most {MAX_REQUEST}")
+        end = HEADER.size + size
+        if len(self._incoming) < end:
+            return None
+        content = bytes(self._incoming[HEADER.size : end])
+        del self._incoming[:end]
+        return content
+
+    def _write(self) -> None:
+        with suppress(BlockingIOError):
+            self._outgoing = self._outgoing[self._client.send(self._outgoing) :]
+
+
+def _peer_of(client: socket.socket, group: int) -> Peer:
+    """Return who is at the other end, and whether it belongs to ``group``. Raises OSError."""
+    pid, uid, gid = CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    groups: frozenset[int] = frozenset()
+    with suppress(OSError):  # a user of hundreds of groups
+        found = client.getsockopt(socket.SOL_SOCKET, PEER_GROUPS, 1024)
+        groups = frozenset(number for (number,) in struct.iter_unpack("I", found))
+    return Peer(pid, uid, group in groups | {gid})
+
+
+def _group() -> int:
+    """Return the number of the group fmd, or -1, which is the number of no group."""
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return -1
