@@ -16,7 +16,16 @@ LAST_TFLITE_RUNTIME = (3, 11)
 MIN_GLIBC = (2, 27)
 """Oldest C library of ai-edge-litert's wheels (manylinux_2_27)."""
 REINSTALL = "install fmd again; by hand: pip install -c systemd/constraints.txt '.[pi]'"
-OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+CLASHING = {
+    (
+        "opencv-python",
+        "opencv-contrib-python",
+        "opencv-python-headless",
+        "opencv-contrib-python-headless",
+    ): "pip install 'opencv-python-headless>=4.10,<6'",
+    ("onnxruntime", "onnxruntime-gpu"): "then install the one for this board (docs/jetson-gpu.md)",
+}
+"""Distributions of the same package -> what to install after all of them were removed."""
 
 
 def python(facts: Facts) -> Iterator[Finding]:
@@ -111,10 +120,10 @@ GPIOD = Library(
 
 
 def libraries(facts: Facts, wanted: Collection[Library]) -> Iterator[Finding]:
-    """Import each library in a process of its own, and find installations of OpenCV that overwrite each other."""
+    """Import each library in a process of its own, and find installations that overwrite each other."""
     for library in wanted:
         yield imported(library, facts.probe(library.code))
-    yield from _two_opencvs()
+    yield from _clashing()
 
 
 def imported(library: Library, ran: Ran) -> Finding:
@@ -131,15 +140,13 @@ def how_it_ended(ran: Ran) -> str:
     return ran.last_line.removeprefix("error: ") or f"exit code {ran.code}"
 
 
-def _two_opencvs() -> Iterator[Finding]:
-    # All four distributions install the same package cv2.
-    found = [name for name in OPENCVS if _is_installed(name)]
-    if len(found) > 1:
-        yield warn(
-            "libraries",
-            f"{' and '.join(found)} are both installed and overwrite each other's files",
-            f"pip uninstall -y {' '.join(found)}; pip install 'opencv-python-headless>=4.10,<6'",
-        )
+def _clashing() -> Iterator[Finding]:
+    """Report distributions that install the same package, so that the files of one are those of the other."""
+    for names, fix in CLASHING.items():
+        found = [name for name in names if _is_installed(name)]
+        if len(found) > 1:
+            text = f"{' and '.join(found)} are both installed and overwrite each other's files"
+            yield warn("libraries", text, f"pip uninstall -y {' '.join(found)}; {fix}")
 
 
 def _is_installed(distribution: str) -> bool:

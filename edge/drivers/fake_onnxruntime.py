@@ -4,9 +4,9 @@ For tests and rehearsals on machines without a GPU:
 
     FMD_FAKE_PROVIDERS='tensorrt=engine cuda=memory' fmd doctor --set model.runtime=fake-onnxruntime ...
 
-A provider that the variable leaves out works. ``auto`` never selects this runtime. The messages for a missing library,
-another CUDA version and a missing driver are those of onnxruntime-gpu 1.31.1 on a machine without a GPU; the others are
-from reports in its issue tracker, because they need a GPU.
+A provider that the variable leaves out works. ``auto`` never selects this runtime. The messages are those of
+onnxruntime-gpu 1.31.1 without CUDA, with another CUDA, and with a driver's library that refuses to work. Those of
+``kernel``, ``engine`` and ``run`` are from reports in its issue tracker, because they need a GPU.
 """
 
 from __future__ import annotations
@@ -45,13 +45,15 @@ UNLOADED = (
     "cuDNN 9.* and CUDA 13.*. Please install all dependencies as mentioned in the GPU requirements page.\x1b[m\n"
 )
 """Printed where a provider's library does not load; onnxruntime then goes on without the provider."""
+CUDA_CALL = (
+    "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 onnxruntime::CudaCall CUDA failure {failure} ; "
+    "GPU=-1 ; hostname=board ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; "
+    "line=355 ; expr=cudaSetDevice(info_.device_id); "
+)
 RAISED = {
-    "device": "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; "
-    "file=cuda_execution_provider.cc ; expr=cudaSetDevice(info_.device_id);",
-    "driver": "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 35: CUDA driver version is insufficient for CUDA runtime "
-    "version ; GPU=-1 ; expr=cudaSetDevice(info_.device_id);",
-    "memory": "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: bfc_arena.cc:376 "
-    "onnxruntime::BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 16777216",
+    "device": CUDA_CALL.format(failure="100: no CUDA-capable device is detected"),
+    "driver": CUDA_CALL.format(failure="35: CUDA driver version is insufficient for CUDA runtime version"),
+    "memory": CUDA_CALL.format(failure="2: out of memory"),
     "engine": "[ONNXRuntimeError] : 11 : EP_FAIL : TensorRT EP could not deserialize engine from cache: {engine}",
 }
 PRINTED = {

@@ -146,4 +146,6 @@ def shortened(messages: list[str]) -> str:
     """Return the first message without the colours, times and places of C++ code in front of it."""
     text = next((message for message in messages if message.strip()), "no reason was given")
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    if reason := re.search(r"CUDA failure \d+: [^;]+|Failed to allocate memory [\w ]+", text):
+        return reason.group().strip()
     return re.sub(r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(text.split()))[:300]

@@ -14,8 +14,11 @@ from tests.edge.parts import LABELS, SIZE, contract, texture
 WEIGHTS = np.array([[8, -4, -4], [-4, 8, -4], [-4, -4, 8]], np.float32) / 100
 
 
-def graph(*extra_nodes: Any, **more: Any) -> Any:
-    """Return the graph: mean of each channel, a layer, softmax. ``more`` are further arguments of make_graph."""
+def graph(*extra_nodes: Any, outputs: tuple[str, ...] = (), **more: Any) -> Any:
+    """Return the graph: mean of each channel, a layer, softmax.
+
+    ``outputs`` name further outputs, of extra nodes; ``more`` are further arguments of make_graph.
+    """
     onnx = pytest.importorskip("onnx", reason="pip install '.[onnx]'")
     from onnx import TensorProto, helper, numpy_helper
 
@@ -30,7 +33,10 @@ def graph(*extra_nodes: Any, **more: Any) -> Any:
         nodes,
         "colours",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 3])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 3]),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs),
+        ],
         [numpy_helper.from_array(WEIGHTS, "weights")],
         **more,
     )

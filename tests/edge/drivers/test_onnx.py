@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge import drivers, paths
-from edge.drivers.fake_onnxruntime import ENGINE, FAILURES, FakeNvidia, FakeOnnxruntime, plan_of
+from edge.drivers.fake_onnxruntime import CUDA_CALL, ENGINE, FAILURES, FakeNvidia, FakeOnnxruntime, plan_of
 from edge.drivers.nvidia import KINDS, Nvidia, explained
 from edge.drivers.onnx import OnnxInterpreter
 from edge.drivers.table import RUNTIMES
@@ -221,6 +221,8 @@ def test_a_message_that_is_unknown_is_passed_on_without_its_decoration() -> None
     line = "\x1b[1;31m2026-01-01 [E:onnxruntime:Default, a.cc:1 f] [ONNXRuntimeError] : 1 : FAIL : it rains\x1b[m"
     found = explained("CUDA", [line], FakeNvidia())
     assert (found.kind, found.text) == ("other", "it rains")
+    unknown = CUDA_CALL.format(failure="999: unknown error")
+    assert explained("CUDA", [unknown], FakeNvidia()).text == "CUDA failure 999: unknown error"
 
 
 # Where engines lie

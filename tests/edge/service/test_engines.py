@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edge import config
 from edge.errors import BundleError
-from edge.service import engines
-from tests.edge.onnx_models import write_bundle
+from edge.inference.bundle import sha256
+from edge.service import engines, model_proof
+from tests.edge.onnx_models import bundle_bytes, graph, proto, write_bundle
 from tests.edge.parts import fmd, write_clip
 
 pytest.importorskip("onnxruntime", reason="pip install '.[onnxruntime]'")
@@ -49,6 +51,29 @@ def test_a_model_that_cannot_be_opened_is_not_installed(tmp_path: Path) -> None:
     wrong = msgspec.structs.replace(FAKE, runtime="ai-edge-litert")
     with pytest.raises(BundleError, match=r"cannot be compiled for this board \(see above\); the current model stays"):
         engines.build(write_bundle(tmp_path), wrong, tmp_path)
+
+
+def test_an_onnx_file_is_proven_on_the_processor_in_a_child_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = write_bundle(tmp_path)
+    found = model_proof.check(path.read_bytes(), path)
+    assert found.runtime.startswith("onnxruntime/cpu")
+    (proven,) = model_proof.recorded(tmp_path / "fmd")
+    assert (proven.sha256, proven.runtime) == (sha256(path.read_bytes()), found.runtime)
+
+
+def test_an_onnx_file_that_asks_for_all_memory_ends_the_child_alone(tmp_path: Path) -> None:
+    from onnx import helper, numpy_helper
+
+    shape = numpy_helper.from_array(np.array([1 << 16, 1 << 16], np.int64), "shape")
+    huge = helper.make_node("Constant", [], ["shape"], value=shape)
+    model = proto(graph(huge, helper.make_node("ConstantOfShape", ["shape"], ["huge"]), outputs=("huge",)))
+    path = tmp_path / "huge.onnx"
+    path.write_bytes(bundle_bytes(model.SerializeToString()))
+    with pytest.raises(BundleError, match=r"huge.onnx: .*memory"):
+        model_proof.check(path.read_bytes(), path)
 
 
 def test_an_onnx_model_is_installed_after_a_shadow_run_over_a_clip(tmp_path: Path) -> None:
