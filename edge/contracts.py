@@ -194,7 +194,8 @@ class Passage(msgspec.Struct, frozen=True):
     ``label`` is the label with the most weight so far, empty before the first observation. ``violated`` stays true once
     the outcome was a violation. ``observations`` counts the observations that were used. ``signal`` is what the
     settings show for this outcome. After ``settled_s`` frequent observations add nothing: it lies in the past for a
-    decided person without contrary evidence, and is infinite while the outcome may still change.
+    decided person without contrary evidence, and is infinite while the outcome may still change. ``suspicion`` is the
+    share, 0..1, of the evidence that raises the alarm for a person without one.
     """
 
     id: int
@@ -207,6 +208,7 @@ class Passage(msgspec.Struct, frozen=True):
     seen_s: float
     signal: Signal
     settled_s: float = float("inf")
+    suspicion: float = 0.0
 
 
 class Change(Enum):

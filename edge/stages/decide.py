@@ -139,7 +139,16 @@ class Decider:
             seen_s=state.seen_s,
             signal=state.signal,
             settled_s=self._settled_s(state),
+            suspicion=self._suspicion(state),
         )
+
+    def _suspicion(self, state: _State) -> float:
+        """Return how much of the way to a violation the evidence has gone, 0..1; 0 for one that is decided."""
+        if state.outcome is Outcome.VIOLATION:
+            return 0.0
+        # The evidence of a cleared person begins at the other threshold.
+        start = -self._threshold if state.outcome is Outcome.COMPLIANT else 0.0
+        return max(0.0, (state.evidence - start) / (self._threshold - start))
 
     def _signal(self, state: _State, previous: Outcome) -> Signal:
         """Return what the outputs show for a person whose outcome was ``previous`` before this frame."""

@@ -74,6 +74,28 @@ def test_a_face_without_a_mask_is_a_violation_within_half_a_second() -> None:
     assert (passage.label, passage.violated) == ("without_mask", True)
 
 
+def test_suspicion_is_the_share_of_the_evidence_that_raises_the_alarm() -> None:
+    door = Door()
+    shares = []
+    while not door.alarm:
+        shares.append(door.passages[0].suspicion if door.passages else 0.0)
+        door.tick({1: BARE})
+    assert shares[0] == 0.0
+    assert shares == sorted(set(shares))
+    assert shares[-1] > 0.5
+    assert door.passages[0].suspicion == 0.0
+
+
+def test_who_is_cleared_becomes_suspicious_again_with_the_first_contrary_observation() -> None:
+    door = Door()
+    door.ticks(3, {1: MASKED})
+    assert door.passages[0].suspicion == 0.0
+    door.ticks(7, {1: MASKED})
+    assert (door.passages[0].outcome, door.passages[0].suspicion) == (Outcome.COMPLIANT, 0.0)
+    door.tick({1: BARE})
+    assert 0.1 < door.passages[0].suspicion < 0.5
+
+
 def test_a_mask_is_compliant_and_raises_no_alarm() -> None:
     door = Door()
     door.ticks(20, {1: MASKED})

@@ -30,6 +30,15 @@ def passages(settled_s: float, ids: Iterable[int] = (1,)) -> dict[int, Passage]:
     }
 
 
+def suspected(**suspicions: float) -> dict[int, Passage]:
+    """Undecided passages of people a, b, c, ... (1, 2, 3, ...) with these suspicions."""
+    return {
+        id_: Passage(id_, Outcome.UNDECIDED, "", 1, False, 0.0, 0.0, 0.0, Signal.RUNNING, suspicion=suspicions[name])
+        for name in suspicions
+        for id_ in [ord(name) - ord("a") + 1]
+    }
+
+
 def times(scheduler: Scheduler, seconds: float, fps: float, known: dict[int, Passage]) -> list[float]:
     """The times at which person 1 is classified."""
     frames = [i / fps for i in range(round(seconds * fps))]
@@ -82,6 +91,27 @@ def test_those_who_waited_longest_come_first() -> None:
     people = [track(id_) for id_ in range(1, 6)]
     order = [list(chosen.select(people, {}, i / 10)) for i in range(5)]
     assert order == [[1, 2], [3, 4], [5, 1], [2, 3], [4, 1]]
+
+
+def test_half_of_the_observations_of_a_crowd_are_of_those_closest_to_an_alarm() -> None:
+    chosen = scheduler(every_s=0.0, at_once=2)
+    people = [track(id_) for id_ in range(1, 7)]
+    known = suspected(a=0.0, b=0.3, c=0.6, d=0.0, e=0.1, f=0.0)
+    order = [list(chosen.select(people, known, i / 10)) for i in range(5)]
+    assert order == [[3, 1], [3, 2], [3, 4], [3, 5], [3, 6]]
+
+
+def test_one_observation_a_frame_goes_to_suspects_in_every_other_frame() -> None:
+    chosen = scheduler(every_s=0.0, at_once=1)
+    people = [track(id_) for id_ in range(1, 4)]
+    order = [list(chosen.select(people, suspected(c=0.5), i / 10)) for i in range(6)]
+    assert order == [[1], [3], [2], [3], [1], [3]]
+
+
+def test_without_a_crowd_suspicion_changes_nothing() -> None:
+    chosen = scheduler(every_s=0.0, at_once=3)
+    people = [track(id_) for id_ in range(1, 4)]
+    assert all(list(chosen.select(people, suspected(c=0.5), i / 10)) == [1, 2, 3] for i in range(3))
 
 
 def test_people_who_left_are_forgotten() -> None:
