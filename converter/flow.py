@@ -30,7 +30,7 @@ from converter.write import check_target, write
 from edge.drivers import open_interpreter
 from edge.drivers.onnx import OnnxInterpreter
 from edge.errors import ConversionError
-from edge.inference.bundle import FORMAT, Bundle, Contract, Golden, InputSpec, Model, pack, sha256
+from edge.inference.bundle import FORMAT, Bundle, Confusion, Contract, Golden, InputSpec, Model, pack, sha256
 from edge.stages.detect import STRIDES
 
 CANDIDATES = 36
@@ -65,7 +65,9 @@ def convert(
     with job.times("time and explain"):
         unrounded = _unrounded(job, attempts)
         milliseconds, layers = _timed(job, attempts, unrounded), _explained(job, attempt, unrounded)
-    contract = msgspec.structs.replace(attempt.contract, parity=attempt.parity.numbers())
+    contract = msgspec.structs.replace(
+        attempt.contract, parity=attempt.parity.numbers(), confusion=_confusion_of(job, attempt)
+    )
     bundle = pack(attempt.flatbuffer, contract, chosen.golden)
     onnx = _onnx_of(job, contract, chosen) if options.onnx else None
     failures = attempt.failures + (onnx.failures if onnx else ())
@@ -219,6 +221,18 @@ def _golden_of(job: Job, attempt: Attempt) -> Chosen:
         candidates = job.pictures.proof.images[:CANDIDATES]
     colour = job.pixels.colour != "GRAY"
     return golden.choose(attempt.model, attempt.steps, candidates, GOLDEN_COUNT[task], job.progress, colour)
+
+
+def _confusion_of(job: Job, attempt: Attempt) -> Confusion | None:
+    """The file's answers to the held-back pictures of known label, counted; None where there are none."""
+    worn = attempt.contract.worn
+    if not worn:
+        return None
+    truth = job.pictures.proof.labels
+    counts = verify.worn_confusion(attempt.parity.tflite_answers, job.names, worn, truth)
+    if not counts.sum():
+        return None
+    return Confusion(labels=worn, observation=tuple(tuple(row) for row in counts.tolist()))
 
 
 def _unrounded(job: Job, attempts: Sequence[Attempt]) -> bytes | None:

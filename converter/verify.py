@@ -119,6 +119,12 @@ def confusion(answers: npt.NDArray[np.intp], labels: Sequence[str], truth: Seque
     return counts
 
 
+def worn_confusion(answers: Floats, labels: Sequence[str], worn: Sequence[str], truth: Sequence[str]) -> Counts:
+    """(worn, worn) counts of probabilities (n, labels), as at the door: what is no face decides nothing there."""
+    columns = [labels.index(label) for label in worn]
+    return confusion(answers[:, columns].argmax(axis=1), worn, truth)
+
+
 def recalls(counts: Counts, labels: Sequence[str]) -> dict[str, float]:
     """Share of each label's pictures that were called so; labels without pictures are left out."""
     return {name: float(counts[i, i] / counts[i].sum()) for i, name in enumerate(labels) if counts[i].sum()}

@@ -42,6 +42,7 @@ from edge.contracts import (
     Step,
 )
 from edge.drivers.doorway import draw_doorway
+from edge.inference import bundle
 from edge.pipeline import Pipeline
 from edge.service import models
 from edge.stages.alert import Alert
@@ -51,7 +52,9 @@ from edge.stages.schedule import Scheduler
 from edge.stages.track import Tracker
 from edge.stages.watch import Watch
 from simulation.outputs import RecordingOutput
+from training.confusion import Matrix
 from training.data import load_faces, of_split
+from training.decision import calibrate_passages
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480
@@ -511,6 +514,19 @@ def summary(results: Sequence[WalkerResult]) -> str:
     return "\n".join(lines)
 
 
+def confusion(results: Sequence[WalkerResult], labels: Sequence[str]) -> Matrix:
+    """Return how decided passages are counted (labels, labels): the person's label down, the decision's label across.
+
+    People who take the mask off have two labels, and people who stay unsure none; both are left out.
+    """
+    counts = np.zeros((len(labels), len(labels)), np.int64)
+    for result in results:
+        if result.person.kind in labels and result.outcome in (Outcome.COMPLIANT.value, Outcome.VIOLATION.value):
+            said = result.decisions[-1][1].passage.label
+            counts[labels.index(result.person.kind), labels.index(said)] += 1
+    return counts
+
+
 def _row(name: str, members: Sequence[WalkerResult]) -> str:
     """Return one line of the table.
 
@@ -600,6 +616,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the passages (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="picture file to plot the results to")
     parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="CLASSIFIER",
+        help="classifier .tflite to run, and to write the passages' confusion matrix into",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -607,7 +629,10 @@ def main() -> None:
         help="a setting, as in fmd run",
     )
     arguments = parser.parse_args()
-    settings = config.load(None, dict(map(config.parse_assignment, arguments.set)))
+    chosen = dict(map(config.parse_assignment, arguments.set))
+    if arguments.write:
+        chosen["model.classifier"] = str(arguments.write)
+    settings = config.load(None, chosen)
     cutouts = cutouts_of(arguments.boxes, arguments.split)
     results, spurious = run_passages(list(passages_of(cutouts, arguments.passages, arguments.seed)), settings)
     print(summary(results))
@@ -617,6 +642,10 @@ def main() -> None:
             person, outcome = result.person, result.outcome
             names = " then ".join(cutout.name for _, cutout in person.cutouts)
             print(f"not right: {result.manner:<6} {person.kind:<20} {outcome:<10} {result.alarms} alarms  {names}")
+    if arguments.write:
+        counts = confusion(results, bundle.unpack(arguments.write).contract.worn)
+        calibrate_passages(arguments.write, counts)
+        print(f"{arguments.write}: wrote the matrix per passage: {counts.tolist()}")
     if arguments.plot:
         plot(results, arguments.plot)
 

@@ -236,10 +236,27 @@ def matrix(labels: Sequence[str], said: Sequence[Mapping[str, float]]) -> tuple[
 def calibrate(path: Path, labels: Sequence[str], counts: confusion.Matrix, fitted_temperature: float) -> None:
     """Write a confusion matrix per observation and a temperature into a model file's contract."""
     old = bundle.unpack(path)
-    measured = bundle.Confusion(labels=tuple(labels), observation=tuple(tuple(row) for row in counts.tolist()))
-    contract = msgspec.structs.replace(
-        old.contract, format=bundle.FORMAT, confusion=measured, temperature=fitted_temperature
-    )
+    measured = bundle.Confusion(labels=tuple(labels), observation=_rows(counts))
+    _write_contract(path, old, confusion=measured, temperature=fitted_temperature)
+
+
+def calibrate_passages(path: Path, counts: confusion.Matrix) -> None:
+    """Write a confusion matrix per passage into a model file's contract, beside the one per observation.
+
+    Raises DataError where the file has none of those.
+    """
+    old = bundle.unpack(path)
+    if old.contract.confusion is None:
+        raise DataError(f"{path}: has no matrix per observation; write that first: fmd-train decision --write")
+    _write_contract(path, old, confusion=msgspec.structs.replace(old.contract.confusion, passage=_rows(counts)))
+
+
+def _rows(counts: confusion.Matrix) -> bundle.Counts:
+    return tuple(tuple(row) for row in counts.tolist())
+
+
+def _write_contract(path: Path, old: bundle.Bundle, **changed: Any) -> None:
+    contract = msgspec.structs.replace(old.contract, format=bundle.FORMAT, **changed)
     write(path, bundle.pack(old.flatbuffer, contract, old.golden))
 
 

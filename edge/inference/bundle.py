@@ -98,7 +98,8 @@ Counts = tuple[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], ...]
 class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Counts on labelled validation pictures: true labels down, the classifier's labels across, as in ``labels``.
 
-    ``observation`` counts single observations, ``passage`` whole passages, empty where those were not measured.
+    ``observation`` counts single observations, ``passage`` decided passages, empty where those were not measured. A row
+    of zeros is a label that no picture had.
     """
 
     labels: tuple[str, ...]
@@ -123,8 +124,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     longer side added on every side before the square crop. ``background`` is the label, if any, of what is no
     face at all: a detector's mistake that the classifier rejects. ``strides`` belong to detectors.
     ``heatmap`` is true if there is a second output (1, h, w, neurons): a class activation map for each neuron.
-    ``scaling`` is None in files of converters that did not record it. ``confusion`` and ``temperature`` (probabilities
-    to the power 1 / temperature are calibrated) are None if the converter had no labelled pictures.
+    ``scaling`` is None in files of converters that did not record it. ``confusion`` is None if the converter had no
+    labelled pictures, ``temperature`` (probabilities to the power 1 / temperature are calibrated) if nobody fitted it.
     """
 
     format: int

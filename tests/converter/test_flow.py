@@ -35,6 +35,17 @@ def test_file_passes_replay_and_says_what_it_is(conversion: Conversion) -> None:
     assert contract.parity["agreement"] == conversion.parity.agreement >= 0.995
 
 
+def test_the_contract_counts_the_answers_to_labelled_pictures(conversion: Conversion) -> None:
+    assert conversion.path is not None
+    found = bundle.unpack(conversion.path).contract.confusion
+    assert found is not None
+    assert found.labels == ("with_mask", "without_mask")
+    assert conversion.parity.tflite_confusion is not None
+    assert [list(row) for row in found.observation] == conversion.parity.tflite_confusion.tolist()
+    assert sum(map(sum, found.observation)) == conversion.parity.pictures
+    assert found.passage == ()
+
+
 def test_folders_of_other_names_count_by_their_meaning(softmax_keras: Path, pictures: Path, tmp_path: Path) -> None:
     options = Options(
         output=tmp_path / "m.tflite", labels=("Mask", "NoMask"), calibration=pictures, pixels="0..255", colour="RGB"

@@ -43,6 +43,7 @@ def test_labels_and_pixels_are_found_and_int8_is_not_chosen(
     assert found.contract.labels == order
     assert (found.pixels.name, found.pixels.colour) == ("0..255", "RGB")
     assert found.contract.quantization == "dynamic"
+    assert found.contract.confusion is None
     assert str(found.notes[0]).startswith("decision needed: ")
     model = bundle.load(tmp_path / "m.tflite", "classifier", open_interpreter)
     images, classes = composed(SIZE, SIZE, 60, 33)

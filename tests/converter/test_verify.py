@@ -15,6 +15,7 @@ from converter.verify import (
     faces_of,
     failures_of,
     shares_of,
+    worn_confusion,
 )
 from edge.contracts import Floats
 from edge.stages.detect import cell_centres
@@ -96,6 +97,12 @@ def test_not_a_number_never_passes(wrong: float) -> None:
     with np.errstate(invalid="ignore"):
         parity = compare_classifier(answers(0.1, 0.9), answers(0.1, wrong), LABELS, LABELS)
     assert failures_of(parity, Gate(), LABELS, "without_mask")
+
+
+def test_the_confusion_of_faces_leaves_out_what_is_no_face() -> None:
+    answers = np.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1], [0.3, 0.3, 0.4]], np.float32)
+    labels, truth = ["with_mask", "without_mask", "not_a_face"], ["without_mask", "with_mask", "not_a_face"]
+    assert worn_confusion(answers, labels, labels[:2], truth).tolist() == [[1, 0], [0, 1]]
 
 
 def test_confusion_has_truth_in_rows_and_leaves_out_the_unknown() -> None:

@@ -21,6 +21,7 @@ from simulation.passages import (
     Cutout,
     Walker,
     WalkerResult,
+    confusion,
     cutouts_of,
     passages_of,
     pausing,
@@ -101,6 +102,11 @@ def test_every_person_is_decided_once_and_right(
     assert [result.alarms for result in results] == [1, 0, 1, 0, 1, 1]
     assert [result.flips for result in results] == [0] * 6
     assert spurious == 0
+
+
+def test_decided_passages_are_counted_by_true_and_decided_label(gated: tuple[list[WalkerResult], int]) -> None:
+    """Who takes the mask off has two labels and does not count."""
+    assert confusion(gated[0], (WITH_MASK, WITHOUT_MASK)).tolist() == [[2, 0], [0, 3]]
 
 
 def test_the_alarm_comes_within_a_second_of_the_first_usable_face(

@@ -126,6 +126,23 @@ def test_calibration_is_written_into_the_model_file(tmp_path: Path) -> None:
     assert after.contract.confusion.observation == ((90, 4, 6), (2, 95, 3), (5, 5, 40))
 
 
+def test_the_matrix_per_passage_joins_the_one_per_observation(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tflite"
+    flatbuffer = b"\x1c\0\0\0TFL3" + bytes(100)
+    golden = {"inputs": np.zeros((1, SIZE, SIZE, 3), np.uint8), "output_0": np.zeros((1, 3), np.float32)}
+    path.write_bytes(bundle.pack(flatbuffer, contract("classifier", sha256=bundle.sha256(flatbuffer)), golden))
+    counts = np.array([[9, 0, 0], [0, 8, 1], [1, 0, 3]])
+    with pytest.raises(DataError, match="fmd-train decision --write"):
+        decision.calibrate_passages(path, counts)
+    decision.calibrate(path, LABELS, 10 * counts, 0.8)
+    decision.calibrate_passages(path, counts)
+    after = bundle.unpack(path).contract
+    assert after.confusion is not None
+    assert after.confusion.passage == ((9, 0, 0), (0, 8, 1), (1, 0, 3))
+    assert after.confusion.observation == ((90, 0, 0), (0, 80, 10), (10, 0, 30))
+    assert after.temperature == 0.8
+
+
 def test_intervals_hold_what_they_should() -> None:
     low, high = decision.interval(0.9, 47)
     assert (round(low, 3), round(high, 3)) == (0.782, 0.958)
