@@ -374,7 +374,7 @@ class Detector(Protocol):
 
 
 class Interpreter(Protocol):
-    """A loaded TFLite model; :mod:`edge.drivers` implements it."""
+    """A loaded model; :mod:`edge.drivers` implements it."""
 
     @property
     def runtime(self) -> str:

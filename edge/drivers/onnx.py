@@ -64,7 +64,7 @@ class OnnxInterpreter:
         providers: Sequence[str] = tuple(PROVIDERS),
     ) -> None:
         self.failures: tuple[Failure, ...] = ()
-        with captured(lambda line: False):
+        with captured(_of_others):
             self._library: Any = library or import_library("onnxruntime", "model.runtime", INSTALL)
         self._model, self._threads = model, threads
         self._nvidia, self._engines = nvidia or Nvidia(), engines
@@ -117,9 +117,10 @@ class OnnxInterpreter:
         """Return a session that has run the model once on a provider, or None and what libraries said about it."""
         made: Any | None = None
         raised: list[str] = []
-        with captured(lambda line: False) as lines:
+        chosen = self._options(name)
+        with captured(_of_others) as lines:
             try:
-                made = self._made(name)
+                made = self._made(chosen)
                 if made.get_providers()[0] == PROVIDERS[name][0]:
                     made.run(None, {tensor.name: _zeros(tensor) for tensor in made.get_inputs()})
                 else:
@@ -130,16 +131,19 @@ class OnnxInterpreter:
                 made, raised = None, [str(error)]
         return made, [*lines, *raised]
 
-    def _made(self, name: str) -> Any:
+    def _options(self, name: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return onnxruntime's names of a provider, and of those that complete it, with their options."""
+        # TensorRT lacks a few operators.
+        names = ("tensorrt", "cuda") if name == "tensorrt" else (name,)
+        return [(PROVIDERS[one][0], self._options_of(one)) for one in names]
+
+    def _made(self, chosen: list[tuple[str, dict[str, Any]]]) -> Any:
         options = self._library.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         # Threads that spin between two inferences take the processor from camera and decisions.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors
-        chosen = [(PROVIDERS[name][0], self._options_of(name))]
-        if name == "tensorrt":  # for the few operators that TensorRT lacks
-            chosen.append((PROVIDERS["cuda"][0], self._options_of("cuda")))
         # Without enable_fallback=0, onnxruntime prints an error and goes on with another provider.
         return self._library.InferenceSession(
             self._model, options, providers=chosen, enable_fallback=0, read_config_from_model=0
@@ -191,6 +195,11 @@ class OnnxInterpreter:
         return True
 
 
+def _of_others(line: bytes) -> bool:
+    """Return whether a line on standard error is not onnxruntime's: other threads write there as well."""
+    return b":onnxruntime:" not in line and line.strip() not in (b"", b"\x1b[m")
+
+
 def opened(model: bytes, threads: int) -> OnnxInterpreter:
     """Open a model on the installed onnxruntime, with the engines of this user.
 
@@ -208,7 +217,7 @@ def opened_on_processor(model: bytes, threads: int) -> OnnxInterpreter:
 
 def version() -> str:
     """Return name and version of onnxruntime without a GPU, as its interpreters give it."""
-    with captured(lambda line: False):
+    with captured(_of_others):
         return f"onnxruntime/cpu {import_library('onnxruntime', 'model.runtime', INSTALL).__version__}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -144,6 +145,35 @@ def test_no_engine_is_kept_where_its_version_cannot_be_checked(model: bytes, tmp
         "onnxruntime/tensorrt"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_of_other_threads_are_not_lost_while_a_model_loads(
+    model: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Busy(FakeOnnxruntime):
+        def InferenceSession(self, *arguments: Any, **more: Any) -> Any:  # noqa: N802 (the real name)
+            os.write(2, b"WARNING edge.drivers.mqtt: the broker is away\n")
+            return super().InferenceSession(*arguments, **more)
+
+    OnnxInterpreter(model, 1, Busy({"tensorrt": "library"}), FakeNvidia())
+    assert capfd.readouterr().err == "WARNING edge.drivers.mqtt: the broker is away\n" * 2
+
+
+def test_the_long_wait_for_an_engine_is_announced(
+    model: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+
+    class Watched(FakeOnnxruntime):
+        def InferenceSession(self, *arguments: Any, **more: Any) -> Any:  # noqa: N802 (the real name)
+            said.extend(caplog.messages)
+            return super().InferenceSession(*arguments, **more)
+
+    for expected in (["TensorRT builds an engine for this model, once; this takes minutes"], []):
+        said.clear()
+        caplog.clear()
+        OnnxInterpreter(model, 1, Watched({}), FakeNvidia(), tmp_path)
+        assert said == expected
 
 
 def test_a_gpu_that_fails_later_is_an_expected_error(model: bytes) -> None:
