@@ -145,6 +145,7 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     led_blind: Pattern
     led_disarmed: Pattern
     led_running: Pattern
+    led_fallback: Pattern = ()  # what earlier versions recorded as outputs lacks it
     buzzer_no_mask: Pattern
     buzzer_incorrect: Pattern
     buzzer_unsure: Pattern

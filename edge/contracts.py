@@ -349,6 +349,18 @@ class Health:
         return self.state is not CameraState.STREAMING
 
 
+class ModelFallback(NamedTuple):
+    """A task that does not use its installed model: the files' names and why, in one line.
+
+    ``wanted`` is empty if fmd cannot read which model was installed.
+    """
+
+    task: str
+    wanted: str
+    used: str
+    reason: str
+
+
 class Camera(Protocol):
     """A source of frames; :mod:`edge.drivers` implements it."""
 

@@ -5,7 +5,9 @@ A reader finds the whole old file or the whole new one, also after a power cut.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from edge.errors import FmdError
@@ -56,6 +58,23 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: 
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def read_regular(path: str | Path, limit: int, folder: int | None = None) -> bytes:
+    """Return the bytes of a regular file that anyone may have put there.
+
+    ``folder`` is the descriptor of the folder that ``path`` is relative to. Raises OSError for a link, a pipe, a device
+    or a folder, and for a file of more than ``limit`` bytes.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for its writer.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as handle:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = handle.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"has more than {limit} bytes", str(path))
+    return data
 
 
 def sync_folder(folder: Path) -> None:

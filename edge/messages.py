@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from edge.contracts import Decision, Health
+from edge.contracts import Decision, Health, ModelFallback
 
 
 class StateMessage(msgspec.Struct, frozen=True):
@@ -59,6 +59,15 @@ class ArmingMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     muted_until: str = ""
 
 
+class ModelMessage(msgspec.Struct, frozen=True):
+    """A model that is not the installed one: task, file in use, installed file and why (both empty if all is well)."""
+
+    task: str
+    used: str
+    wanted: str
+    reason: str
+
+
 class MetricsMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counters since the start over all cameras, and what the board measures; fields it cannot measure are left out."""
 
@@ -73,6 +82,7 @@ class MetricsMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     passages_violated: int
     passages_compliant: int
     passages_unsure: int
+    model_fallback: bool = False
     memory_mb: float | None = None
     temperature_c: float | None = None
     under_voltage: bool | None = None
@@ -127,3 +137,8 @@ def decision_message(decision: Decision, started_at: float) -> DecisionMessage:
 def health_message(health: Health) -> HealthMessage:
     """Return the message for a camera's health."""
     return HealthMessage(state=health.state.value, reason=health.reason, slow=health.slow)
+
+
+def model_message(fallback: ModelFallback) -> ModelMessage:
+    """Return the message for a task that does not use its installed model."""
+    return ModelMessage(fallback.task, fallback.used, fallback.wanted, fallback.reason)

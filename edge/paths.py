@@ -47,6 +47,14 @@ def proofs_folders() -> list[Path]:
     return [folder for folder in (own, PROOFS) if folder is not None]
 
 
+def model_folder(state: Path | None = None) -> Path:
+    """Return the model store of a state directory (default: this unit's, else the service's): the folder beside it."""
+    of = state or state_folder() or STATE
+    if of.name in ("", ".."):  # such as "."
+        of = Path(os.path.abspath(of))  # noqa: PTH100 (resolve() would follow links)
+    return of.with_name(f"{of.name}-models")
+
+
 def is_root() -> bool:
     """Return whether this process runs as root; Windows has none."""
     return hasattr(os, "geteuid") and os.geteuid() == 0

@@ -162,6 +162,9 @@ def models(facts: Facts, probe: Probe, loaded: Loaded) -> Iterator[Finding]:
     failures = found.pop("failures", [])
     for task, model in found.items():
         yield ok("models", f"{task}: golden inputs match on {model['runtime']}, {model['ms']:.1f} ms")
+        if model.get("fallback"):
+            fix = f"sudo fmd model install FILE, or: sudo fmd model rollback {task}"
+            yield warn("models", f"{task}: not the installed one, because {model['fallback']}", fix)
     yield from gpu(facts, [model["runtime"] for model in found.values()], failures)
     every_s = loaded["settings"]["detect"].get("every_s", 0.0)
     # Detection cannot run more often than frames arrive.

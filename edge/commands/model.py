@@ -69,9 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.commands import model_install
     from edge.service.model_store import ModelStore
 
-    if arguments.state and arguments.what != "install":  # which makes the folder
-        common.existing_state(arguments.state)
     store = ModelStore(arguments.state)
+    if arguments.state and arguments.what != "install" and not store.folder.is_dir():  # install makes the folder
+        common.existing_state(arguments.state)
     {"install": model_install.install, "list": _list, "rollback": _roll_back}[arguments.what](arguments, store)
     return EXIT_OK
 
@@ -79,11 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace, store: ModelStore) -> None:
     """Print the current and the previous model of each task, and all installed files."""
     from edge.inference import bundle
-    from edge.service.model_store import SHIPPED
 
     for task in TASKS:
-        chosen = store.chosen(task)
-        print(f"{task}: current {chosen.name if chosen else SHIPPED}, previous {store.previous(task) or 'none'}")
+        choice, problem = store.read(task)
+        print(f"{task}: current {choice.current}, previous {choice.previous or 'none'}")
+        if problem:
+            print(f"  {problem}")
         for path in store.files(task):
             try:
                 about = bundle.unpack(path).contract.name
@@ -95,11 +96,12 @@ def _list(arguments: argparse.Namespace, store: ModelStore) -> None:
 
 def _roll_back(arguments: argparse.Namespace, store: ModelStore) -> None:
     """Switch to the previous model, and have a running service reload."""
-    from edge.commands.model_install import hang_up
-    from edge.service import model_store
+    from edge.service import serving
+    from edge.service.model_installer import Request, ask
 
-    name = store.roll_back(arguments.task)
-    running = model_store.in_use(arguments.runtime or paths.RUNTIME)
+    name = ask(store, Request("rollback", arguments.task)).name
+    runtime = arguments.runtime or paths.RUNTIME
+    running = serving.is_served(runtime)
     if running:
-        hang_up(running)
+        serving.reload(runtime)
     print(f"{arguments.task}: back to {name}" + ("" if running else "; fmd is not running"))

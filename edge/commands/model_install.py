@@ -1,16 +1,15 @@
-"""``fmd model install``: check a model file, run it in the shadow of the current one, switch to it."""
+"""``fmd model install``: have a file checked and stored, run it in the shadow of the current model, switch to it."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
-import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -18,9 +17,9 @@ from edge import config, drivers, paths
 from edge.config import Settings
 from edge.errors import BundleError, SettingsError
 from edge.inference import bundle
-from edge.inference.bundle import Bundle
-from edge.service import engines, model_store, shadow_run
+from edge.service import engines, model_store, serving, shadow_run
 from edge.service import run as service
+from edge.service.model_installer import Request, Result, ask
 from edge.service.model_proof import proving
 from edge.service.model_store import ModelsInUse, ModelStore
 from edge.service.models import Shadow
@@ -37,31 +36,43 @@ T = TypeVar("T")
 
 
 def install(arguments: argparse.Namespace, store: ModelStore) -> None:
-    """Check ``arguments.file``, compare it with the current model, and switch to it if it agrees.
+    """Have ``arguments.file`` checked and installed, compare it with the current model, and switch to it if it agrees.
 
-    Raises BundleError, with the current model still or again in use, if it differs too much or the service refuses it.
+    This process, which may be root's, opens no model that was not checked. Raises BundleError, with the current model
+    still or again in use, if the file is refused, differs too much, or the service does not take it.
     """
-    data, checked = arguments.file.read_bytes(), bundle.unpack(arguments.file)
-    task = checked.contract.task
-    settings = _settings(arguments, task)
-    # Everything that a start would check, golden inputs included, before anything is written.
-    service.check(_with_model(settings, task, arguments.file))
     # Stored before the comparison, as the service reads it from there; it is not in use until the switch.
-    path = store.add(data, checked)
-    if checked.suffix == bundle.ONNX_SUFFIX:
+    added = ask(store, Request("install"), bundle.read(arguments.file), str(arguments.file))
+    task, path = added.task, store.folder / added.name
+    settings = _settings(arguments, task)
+    _check_labels(settings, added)
+    if path.suffix == bundle.ONNX_SUFFIX:
         print("preparing the model for this board; with TensorRT this takes minutes ...", flush=True)
-        print(f"it runs on {engines.build(path, settings.model, store.folder.parent)}")
-    running = model_store.in_use(paths.RUNTIME if arguments.runtime is None else arguments.runtime)
-    if result := _shadowed(arguments, settings, store, checked, path, running):
+        state = arguments.state or paths.state_folder() or paths.STATE
+        print(f"it runs on {engines.build(path, settings.model, state)}")
+    runtime = arguments.runtime or paths.RUNTIME
+    running = serving.is_served(runtime)
+    if result := _shadowed(arguments, settings, store, task, path, running):
         _judge(result, arguments.allow)
-    store.switch(task, path.name)
-    if running is None:
-        # No first frame will prove it now, and the next start must not take it back as unproven.
-        store.prove(task)
+    ask(store, _request("switch", task, path.name))
+    if not running:
         print(f"{task} {path.name} is installed; fmd is not running and uses it from its next start")
         return
-    _reload_onto(arguments, store, task, path, running)
+    _reload_onto(store, task, path, runtime)
     print(f"{task} {path.name} is installed and in use; to undo this: fmd model rollback {task}")
+
+
+def _request(action: Literal["switch", "rollback", "withdraw"], task: str, name: str = "") -> Request:
+    return msgspec.convert({"action": action, "task": task, "name": name}, Request)
+
+
+def _check_labels(settings: Settings, added: Result) -> None:
+    # A misspelt label in the settings would never be accepted, and the reload or the next start would refuse the model.
+    unknown = set(settings.decide.accept) - set(added.labels)
+    if added.task == "classifier" and unknown:
+        raise BundleError(
+            f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(added.labels)}; change the setting"
+        )
 
 
 def _settings(arguments: argparse.Namespace, task: str) -> Settings:
@@ -75,26 +86,17 @@ def _settings(arguments: argparse.Namespace, task: str) -> Settings:
     return settings
 
 
-def _with_model(settings: Settings, task: str, file: Path) -> Settings:
-    return msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, **{task: str(file)}))
-
-
 def _shadowed(
-    arguments: argparse.Namespace,
-    settings: Settings,
-    store: ModelStore,
-    checked: Bundle,
-    path: Path,
-    running: ModelsInUse | None,
+    arguments: argparse.Namespace, settings: Settings, store: ModelStore, task: str, path: Path, running: bool
 ) -> ShadowResult | None:
     """Return how the new model compares with the current one, or None where the options ask for no comparison."""
-    request = ShadowRequest(str(path), checked.contract.task, arguments.seconds)
+    request = ShadowRequest(str(path), task, arguments.seconds)
     if arguments.source:
         return _over_a_clip(settings, request, arguments.source)
-    if running is None or not arguments.seconds:
-        log.info("no shadow run: %s", "fmd is not running" if running is None else "--seconds 0")
+    if not running or not arguments.seconds:
+        log.info("no shadow run: %s", "--seconds 0" if running else "fmd is not running")
         return None
-    return _beside(arguments, store, request, running)
+    return _beside(arguments, store, request)
 
 
 def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> ShadowResult:
@@ -114,24 +116,32 @@ def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> Sha
     return begun.result
 
 
-def _beside(
-    arguments: argparse.Namespace, store: ModelStore, request: ShadowRequest, running: ModelsInUse
-) -> ShadowResult:
+def _beside(arguments: argparse.Namespace, store: ModelStore, request: ShadowRequest) -> ShadowResult:
     """Ask the running service for a shadow run on its live frames, and return the result."""
-    answer = (arguments.runtime or paths.RUNTIME) / shadow_run.RESULT
-    # The result of an earlier shadow run must not be taken for this one's.
-    answer.unlink(missing_ok=True)
-    shadow_run.write_request(store.folder, request)
-    hang_up(running)
-    print(f"shadow run beside the current model for {request.seconds:g} s of live frames ...", flush=True)
-    found = _wait(lambda: shadow_run.read_result(answer), RELOAD_S)
-    if found is None:
-        # Withdrawn, or the next reload would begin it without anyone who waits.
-        shadow_run.take_request(store.folder)
-        raise BundleError("the running fmd did not begin the shadow run; for the reason see: journalctl -u fmd")
-    # The service reports only when a face was classified: behind an empty doorway this wait has to end by itself.
-    ended = _wait(lambda: _ended(answer), request.seconds + POLL_S)
-    return ended or shadow_run.read_result(answer) or found
+    runtime = arguments.runtime or paths.RUNTIME
+    answer = runtime / shadow_run.RESULT
+    before = shadow_run.read_result(answer)
+    asked = {"action": "shadow", "task": request.task, "name": Path(request.file).name, "seconds": request.seconds}
+    ask(store, msgspec.convert(asked, Request))
+    try:
+        serving.reload(runtime)
+        print(f"shadow run beside the current model for {request.seconds:g} s of live frames ...", flush=True)
+
+        def begun() -> ShadowResult | None:
+            result = shadow_run.read_result(answer)
+            # The result of an earlier shadow run must not be taken for this one's.
+            new = result is not None and (before is None or result.number != before.number)
+            return result if new and result is not None and result.file == request.file else None
+
+        found = _wait(begun, RELOAD_S)
+        if found is None:
+            raise BundleError("the running fmd did not begin the shadow run; for the reason see: journalctl -u fmd")
+        # The service reports only when a face was classified: behind an empty doorway this wait has to end by itself.
+        ended = _wait(lambda: _ended(answer), request.seconds + POLL_S)
+        return ended or shadow_run.read_result(answer) or found
+    finally:
+        # Withdrawn, or a reload in the far future would begin it again.
+        ask(store, _request("withdraw", request.task))
 
 
 def _ended(answer: Path) -> ShadowResult | None:
@@ -156,30 +166,25 @@ def _judge(result: ShadowResult, allow: float) -> None:
         )
 
 
-def _reload_onto(arguments: argparse.Namespace, store: ModelStore, task: str, path: Path, running: ModelsInUse) -> None:
+def _reload_onto(store: ModelStore, task: str, path: Path, runtime: Path) -> None:
     """Ask the service to load the new file, and wait until it has; otherwise switch back and raise BundleError."""
-    hang_up(running)
-    folder = arguments.runtime or paths.RUNTIME
 
     def taken() -> ModelsInUse | None:
-        now = model_store.in_use(folder)
+        now = model_store.in_use(runtime)
         return now if now and Path(getattr(now, task)).name == path.name else None
 
-    if _wait(taken, RELOAD_S):
-        return
-    name = store.roll_back(task)
-    # Whatever it runs by now, perhaps in a new process.
-    if now := model_store.in_use(folder):
-        hang_up(now)
-    raise BundleError(f"{path}: the running fmd did not load it; back to {name}. For the reason see: journalctl -u fmd")
-
-
-def hang_up(running: ModelsInUse) -> None:
-    """Send SIGHUP to the running service, which then reads settings and models again."""
+    reason = "the running fmd did not load it"
     try:
-        os.kill(running.pid, signal.SIGHUP)
-    except PermissionError as error:
-        raise SettingsError(f"fmd runs as another user (process {running.pid}); use sudo") from error
+        serving.reload(runtime)
+        if _wait(taken, RELOAD_S):
+            return
+    except SettingsError as error:
+        reason = str(error)
+    name = ask(store, _request("rollback", task)).name
+    # Whatever it runs by now, perhaps in a new process.
+    with suppress(SettingsError):
+        serving.reload(runtime)
+    raise BundleError(f"{path}: {reason}; back to {name}. For the reason see: journalctl -u fmd")
 
 
 def _wait(ask: Callable[[], T | None], seconds: float) -> T | None:

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from edge.config import Settings
     from edge.record.rows import RunRow
     from edge.reporting.listener import Listener
+    from edge.service.model_choice import ModelChooser
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.record import store
     from edge.reporting import console, recorder, reporter, sources
     from edge.reporting.status_file import StatusFile
-    from edge.service import arming_control, control_server, model_store
+    from edge.service import arming_control, control_server
     from edge.service import run as service
+    from edge.service.model_choice import ModelChooser, TrialRecord
     from edge.service.signals import stop_on_signals
 
     process.take_hangups()  # the settings are read after it
@@ -82,8 +85,6 @@ def run(arguments: argparse.Namespace) -> int:
     with stop_on_signals(reread) as control, ExitStack() as stack:
         # Before anything is written there.
         stack.enter_context(control_server.claimed(runtime))
-        # A model that was installed and never reached its first frame is taken back before it can fail again.
-        model_store.ModelStore().settle()
         stack.enter_context(logs.native_lines_counted())
         clock = arming_control.BoardClock(runtime, trusted=settings.arm.trust_clock)
         record = stack.enter_context(
@@ -91,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         note = record.add if record else lambda kind, content=None, camera="": None
         note("started")
+        chooser = ModelChooser(record=TrialRecord(state, runtime))
         arming = arming_control.ArmingControl(settings, clock, state and state / arming_control.NAME, note)
         reporting = stack.enter_context(reporter.open_reporting(settings, note, command=arming.command))
         stack.enter_context(clock.checking())
@@ -105,12 +107,12 @@ def run(arguments: argparse.Namespace) -> int:
             listeners: list[Listener] = [printer, counts, reporting, status]
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(status.set_hint)]
             if record:
-                listeners.append(recorder.Recorder(record, _describe_run))
+                listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
             if arguments.timings:
                 listeners.append(timings)
             if arguments.annotate:
                 listeners.append(_open_video(stack, settings, arguments, live))
-            stopped_by = service.run(settings, listeners, control=control, arming=arming)
+            stopped_by = service.run(settings, listeners, control=control, arming=arming, chooser=chooser)
         except FmdError as error:
             note("failed", store.Failure(str(error)))
             raise
@@ -141,7 +143,7 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     return settings
 
 
-def _describe_run(settings: Settings) -> RunRow:
+def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:
     """Return which models and settings the next passages are of."""
     import msgspec
 
@@ -150,9 +152,9 @@ def _describe_run(settings: Settings) -> RunRow:
     from edge.service import models
 
     deciding = [settings.watch, settings.detect, settings.track, settings.classify, settings.decide]
-    classifier = bundle.unpack(models.model_path(settings.model, "classifier")).contract
+    classifier = bundle.unpack(models.path_in_use(settings.model, "classifier", chooser)).contract
     foreign = models.is_foreign(settings.model)
-    detector = "" if foreign else bundle.unpack(models.model_path(settings.model, "detector")).contract.sha256
+    detector = "" if foreign else bundle.unpack(models.path_in_use(settings.model, "detector", chooser)).contract.sha256
     return RunRow(
         version=common.version(),
         classifier=classifier.sha256[:12],

@@ -171,6 +171,10 @@ def _service_state(state: str, result: str, status: Mapping[str, Any]) -> Findin
     if any(camera["blind"] for camera in cameras):
         fix = "check its cable and power, the lens, and the light; fmd watches again within a second of its return"
         return fail("service", f"{state}: {lines}", fix)
+    if fallbacks := status.get("fallbacks"):
+        lines = "; ".join([lines, *(f"{one['task']} {one['used']}, because {one['reason']}" for one in fallbacks)])
+        fix = f"sudo fmd model install FILE, or: sudo fmd model rollback {fallbacks[0]['task']}"
+        return warn("service", f"{state}: {lines}", fix)
     if state != "active":
         return fail("service", f"{state}, {result}", "journalctl -u fmd -n 50; sudo systemctl restart fmd")
     if any(camera["slow"] for camera in cameras):

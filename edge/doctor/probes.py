@@ -31,6 +31,7 @@ from edge.reporting import reporter
 from edge.reporting.status_file import read_status
 from edge.service import models as model_selection
 from edge.service import outputs as service_outputs
+from edge.service.model_choice import ModelChooser, TrialRecord
 from edge.stages.classify import MaskClassifier
 from edge.stages.detect import FaceDetector
 
@@ -64,7 +65,8 @@ def models(loaded: Settings) -> dict[str, Any]:
 
     ``failures`` are the providers of onnxruntime that were tried before and failed.
 
-    The detector runs on a picture of the camera's size, the classifier on a face in it.
+    ``fallback`` is why a model replaces the installed one, and empty otherwise. The detector runs on a picture of the
+    camera's size, the classifier on a face in it.
     """
     width, height = loaded.camera.width, loaded.camera.height
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -76,19 +78,30 @@ def models(loaded: Settings) -> dict[str, Any]:
         interpreters.append(drivers.open_interpreter(network, threads, runtime))
         return interpreters[-1]
 
+    folders = paths.state_folder() or paths.STATE, paths.runtime_folder() or paths.RUNTIME
+    chooser = ModelChooser(record=TrialRecord(*folders, read_only=True))
     if kind := drivers.detector_kind(loaded.model.detector):
         detector = model_selection.open_detector(loaded)
         runtime = str(getattr(detector, "runtime", kind))
     else:
-        model = model_selection.load_model(loaded.model, "detector", opened)
+        model = model_selection.load_model(loaded.model, "detector", opened, chooser)
         detector, runtime = FaceDetector(model, loaded.detect.min_score), model.runtime
-    model = model_selection.load_model(loaded.model, "classifier", opened)
+    model = model_selection.load_model(loaded.model, "classifier", opened, chooser)
     classifier = MaskClassifier(model)
     # Both models fail alike, as a rule; each failure counts once.
     failures = dict.fromkeys(failure for one in interpreters for failure in getattr(one, "failures", ()))
+    reasons = {task: fallback.reason for task, fallback in chooser.fallbacks.items()}
     return {
-        "detector": {"runtime": runtime, "ms": _milliseconds(lambda: detector.detect(frame))},
-        "classifier": {"runtime": model.runtime, "ms": _milliseconds(lambda: classifier.classify(frame, [view]))},
+        "detector": {
+            "runtime": runtime,
+            "ms": _milliseconds(lambda: detector.detect(frame)),
+            "fallback": reasons.get("detector", ""),
+        },
+        "classifier": {
+            "runtime": model.runtime,
+            "ms": _milliseconds(lambda: classifier.classify(frame, [view])),
+            "fallback": reasons.get("classifier", ""),
+        },
         "failures": [failure._asdict() for failure in failures],
     }
 
@@ -159,7 +172,8 @@ def status() -> dict[str, Any]:
     cameras = [{**msgspec.to_builtins(one), "blind": one.state not in sighted} for one in reported.cameras]
     arming = reported.arming
     disarmed = arming_in_words(arming) if arming and (not arming.armed or arming.muted_until) else ""
-    return {"watching": reported.watching, "cameras": cameras, "disarmed": disarmed}
+    more = {"fallbacks": [msgspec.to_builtins(one) for one in reported.fallbacks]} if reported.fallbacks else {}
+    return {"watching": reported.watching, "cameras": cameras, "disarmed": disarmed, **more}
 
 
 PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {

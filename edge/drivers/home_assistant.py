@@ -150,6 +150,14 @@ DOOR: Mapping[str, Entity] = {
         },
         VOLTAGE,
     ),
+    "binary_sensor/model_fallback": Entity(
+        {
+            **_DIAGNOSTIC,
+            "name": "Not the installed model",
+            "device_class": "problem",
+            "value_template": _problem("model_fallback"),
+        }
+    ),
     "binary_sensor/too_slow": Entity(
         {**_DIAGNOSTIC, "name": "Too slow", "device_class": "problem", "value_template": _problem("too_slow")}
     ),

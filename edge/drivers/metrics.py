@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import accumulate
@@ -20,9 +20,11 @@ from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from edge.config import MetricsSettings, Settings
+from edge.contracts import ModelFallback
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError
+from edge.paths import TASKS
 
 REQUEST_S = 2.0
 """Time limit of a request."""
@@ -47,6 +49,8 @@ class SnapshotLike(Protocol):
     def armed(self) -> bool: ...
     @property
     def muted(self) -> bool: ...
+    @property
+    def fallbacks(self) -> Sequence[ModelFallback]: ...
 
 
 def configured(settings: Settings, snapshot: Callable[[], SnapshotLike]) -> Iterator[ConfiguredServer]:
@@ -200,6 +204,10 @@ class _Collector:
         yield gauge("fmd_armed", "1 while people lead to alarms, 0 while disarmed", value=float(now.armed))
         yield gauge("fmd_muted", "1 while buzzer and voice are silent by command", value=float(now.muted))
         yield gauge("fmd_uptime_seconds", "Time since fmd started", value=now.uptime_s)
+        family = gauge("fmd_model_fallback", "1 if another model than the installed one is in use", labels=["task"])
+        for task in TASKS:
+            family.add_metric([task], float(any(fallback.task == task for fallback in now.fallbacks)))
+        yield family
         if now.board.memory_bytes is not None:
             yield gauge("fmd_resident_memory_bytes", "Memory of this process", value=now.board.memory_bytes)
         if now.board.temperature_c is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from edge.config import Settings
-from edge.contracts import Decision, Delivery, Health, Step
+from edge.contracts import Decision, Delivery, Health, ModelFallback, Step
 from edge.messages import ArmingMessage
 
 
@@ -35,6 +35,10 @@ class Listener(Protocol):
 
     def on_settings(self, settings: Settings) -> None:
         """A run begins with these settings: at the start and after every reload."""
+        return
+
+    def on_models(self, fallbacks: Sequence[ModelFallback]) -> None:
+        """The models of this run are open; these are the tasks whose installed model is not used. After settings."""
         return
 
 
@@ -78,6 +82,11 @@ class Listeners(Listener):
         """See :class:`Listener`."""
         for listener in self._listeners:
             listener.on_settings(settings)
+
+    def on_models(self, fallbacks: Sequence[ModelFallback]) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_models(fallbacks)
 
 
 class Callbacks(Listener):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 from edge.config import Settings
-from edge.contracts import CameraState, Change, Decision, Delivery, Health, Signal, Step
+from edge.contracts import CameraState, Change, Decision, Delivery, Health, ModelFallback, Signal, Step
 from edge.messages import ArmingMessage
 from edge.reporting.listener import Listener
 
@@ -88,6 +88,7 @@ class LiveState(Listener):
         self._steps: dict[str, Step] = {}
         self._states: dict[str, str] = {}
         self.arming = ArmingMessage(armed=True, source="default")
+        self._fallbacks: tuple[ModelFallback, ...] = ()
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """See :class:`edge.reporting.listener.Listener`."""
@@ -121,6 +122,16 @@ class LiveState(Listener):
         with self._lock:
             self._healths.clear()
             self._steps.clear()
+
+    def on_models(self, fallbacks: Sequence[ModelFallback]) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        with self._lock:
+            self._fallbacks = tuple(fallbacks)
+
+    def fallbacks(self) -> tuple[ModelFallback, ...]:
+        """Return the tasks that do not use their installed model."""
+        with self._lock:
+            return self._fallbacks
 
     def state(self, camera: str) -> str:
         """Return what one camera leads to, one of :data:`STATES`."""

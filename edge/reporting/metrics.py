@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge import board
 from edge.board import Board
-from edge.contracts import Outcome
+from edge.contracts import ModelFallback, Outcome
 from edge.messages import MetricsMessage
 from edge.reporting.live_state import VIOLATED, CameraCounters, LiveState
 from edge.reporting.outbox import Outbox
@@ -25,6 +25,7 @@ class MetricsSnapshot:
     outboxes: Mapping[str, Mapping[str, int]]
     armed: bool
     muted: bool
+    fallbacks: tuple[ModelFallback, ...] = ()
 
 
 class Metrics:
@@ -52,7 +53,8 @@ class Metrics:
         }
         arming = self._live.arming
         armed, muted = arming.armed, bool(arming.muted_until)
-        return MetricsSnapshot(cameras, self.read_board(), now_s - self._started_s, ages, outboxes, armed, muted)
+        uptime_s, fallbacks = now_s - self._started_s, self._live.fallbacks()
+        return MetricsSnapshot(cameras, self.read_board(), uptime_s, ages, outboxes, armed, muted, fallbacks)
 
 
 def metrics_message(snapshot: MetricsSnapshot) -> MetricsMessage:
@@ -74,6 +76,7 @@ def metrics_message(snapshot: MetricsSnapshot) -> MetricsMessage:
         passages_violated=passages(VIOLATED),
         passages_compliant=passages(Outcome.COMPLIANT.value),
         passages_unsure=passages(Outcome.UNSURE.value),
+        model_fallback=bool(snapshot.fallbacks),
         memory_mb=None if board_now.memory_bytes is None else round(board_now.memory_bytes / 1e6, 1),
         temperature_c=None if board_now.temperature_c is None else round(board_now.temperature_c, 1),
         **(board_now.throttled or {}),

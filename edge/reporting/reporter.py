@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -20,10 +20,28 @@ import msgspec
 
 from edge import config, drivers, paths
 from edge.config import PublishSettings, Settings
-from edge.contracts import Change, ConfiguredPublisher, Decision, Delivery, Health, Message, MessageKind, Step
+from edge.contracts import (
+    Change,
+    ConfiguredPublisher,
+    Decision,
+    Delivery,
+    Health,
+    Message,
+    MessageKind,
+    ModelFallback,
+    Step,
+)
 from edge.control import Commander
 from edge.errors import FmdError
-from edge.messages import ArmingMessage, DecisionMessage, StateMessage, decision_message, health_message
+from edge.messages import (
+    ArmingMessage,
+    DecisionMessage,
+    ModelMessage,
+    StateMessage,
+    decision_message,
+    health_message,
+    model_message,
+)
 from edge.reporting import annotate
 from edge.reporting.listener import Listener, Listeners
 from edge.reporting.live_state import LiveState
@@ -71,6 +89,7 @@ class Reporter(Listener):
         self._published_states: dict[str, str] = {}
         self._unpublished: list[tuple[Decision, DecisionMessage]] = []
         self._newest: dict[tuple[MessageKind, str], Message] = {}
+        self._fallbacks: dict[str, ModelMessage] = {}
         self._started_at = wall()
         self._done, self._metrics_due = False, threading.Event()
         self._thread = threading.Thread(target=self._publish_metrics, name="metrics", daemon=True)
@@ -113,6 +132,16 @@ class Reporter(Listener):
             if camera not in config.cameras(settings.camera):
                 self._forget(camera)
         self._settings, self._started_at = settings.publish, self._wall()
+        self._metrics_due.set()
+
+    def on_models(self, fallbacks: Sequence[ModelFallback]) -> None:
+        """Record each model that replaces the installed one, once for each reason, and the return to that one."""
+        now = {fallback.task: model_message(fallback) for fallback in fallbacks}
+        for task in sorted(now.keys() | self._fallbacks.keys()):
+            message = now.get(task, ModelMessage(task, "", "", ""))
+            if message != self._fallbacks.get(task):
+                self._note("model", message, "")
+        self._fallbacks = now
         self._metrics_due.set()
 
     def retain(self, fresh: Iterable[Outbox]) -> None:

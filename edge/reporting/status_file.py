@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from edge import config, state_file
 from edge.config import Settings
-from edge.contracts import CameraState, Delivery, Health, Step
-from edge.messages import ArmingMessage
+from edge.contracts import CameraState, Delivery, Health, ModelFallback, Step
+from edge.messages import ArmingMessage, ModelMessage, model_message
 from edge.reporting.listener import Listener
 from edge.reporting.live_state import LiveState
 
@@ -40,13 +41,15 @@ class CameraStatus(msgspec.Struct, frozen=True):
 class ServiceStatus(msgspec.Struct, frozen=True):
     """What a running service reports. ``watching`` is true while frames of every camera pass all stages.
 
-    ``arming`` is None if an earlier version wrote the file.
+    ``arming`` is None if an earlier version wrote the file. ``fallbacks`` are the tasks that do not use their installed
+    model.
     """
 
     pid: int
     watching: bool
     cameras: tuple[CameraStatus, ...]
     arming: ArmingMessage | None = None
+    fallbacks: tuple[ModelMessage, ...] = ()
 
 
 class StatusFile(Listener):
@@ -60,11 +63,17 @@ class StatusFile(Listener):
         self._names: tuple[str, ...] = ()
         self._stepped: set[str] = set()
         self._hints: dict[str, str] = {}
+        self._fallbacks: tuple[ModelMessage, ...] = ()
 
     def on_settings(self, settings: Settings) -> None:
         """Begin again with the cameras of these settings."""
         self._names, self._stepped = tuple(config.cameras(settings.camera)), set()
         self._hints = {}
+        self._write()
+
+    def on_models(self, fallbacks: Sequence[ModelFallback]) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        self._fallbacks = tuple(map(model_message, fallbacks))
         self._write()
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
@@ -95,7 +104,7 @@ class StatusFile(Listener):
         passing = CameraState.STREAMING.value, CameraState.STARTING.value
         watching = all(self._live.latest(one.camera) is not None and one.state in passing for one in cameras)
         try:
-            status = ServiceStatus(os.getpid(), watching, cameras, self._live.arming)
+            status = ServiceStatus(os.getpid(), watching, cameras, self._live.arming, self._fallbacks)
             state_file.write_state(self._file, status, for_all=True)
         except OSError as error:
             log.warning("%s: %s; fmd doctor will not know the state of the cameras", self._file, error.strerror)

@@ -18,7 +18,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -59,10 +59,15 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """Result of the child: the largest difference from the golden outputs, as a share of what is allowed."""
+    """Result of the child: what the file is, and the largest difference from its golden outputs.
+
+    ``worst`` is a share of what is allowed.
+    """
 
     worst: float
     runtime: str
+    task: Literal["classifier", "detector"]
+    labels: tuple[str, ...]
 
 
 def proving(runtime: str = "auto", threads: int = 1) -> Prove:
@@ -119,7 +124,9 @@ def open_model(request: Mapping[str, Any], folder: Path, progress: PipeProgress)
         raise BundleError(f"{path}: {error}") from error
     model = Model(checked, interpreter, str(path))
     progress.say("replaying its golden inputs")
-    return {"worst": model.replay(), "runtime": model.runtime}
+    contract = checked.contract
+    about = {"task": contract.task, "labels": contract.labels}
+    return {"worst": model.replay(), "runtime": model.runtime, **about}
 
 
 def machine() -> str:

@@ -1,78 +1,132 @@
-"""Model store: the model files that ``fmd model install`` has put into the state directory, and which are in use.
+"""Model store: the model files that were installed on this board, and which of them to use.
 
-    models/classifier-0123456789ab.tflite     a model, named by its task and the beginning of its hash
-    models/classifier.tflite                  link to the model in use; without it, fmd uses the shipped one
-    models/classifier.previous                link to the model before ("shipped" if it was the shipped one)
-    models/classifier.unproven                exists from a switch until the first frame has passed all stages
+    classifier-0123456789ab.tflite    a model, named by its task and the beginning of its SHA-256
+    classifier.json                   the models in use and before; without it, fmd uses the shipped one
+    shadow-run.json                   request of a shadow run
+    incoming/, results/               see :mod:`edge.service.model_installer`
 
-Links are replaced by renaming, so that a power cut leaves the old link or the new one.
+The store of a board belongs to root and lies outside of the service's state directory. The service's user could
+otherwise exchange a model, or lead root to another folder with a link. :mod:`edge.service.model_choice` records how a
+model did, in folders of the service.
+
+A file appears and changes only by renaming, so that a power cut leaves the old one or the new one.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import stat
+import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from edge import paths, state_file
 from edge.errors import SettingsError
-from edge.files import sync_folder, write_atomically
-from edge.inference import bundle
-from edge.inference.bundle import Bundle
-from edge.paths import TASKS
+from edge.files import read_regular, sync_folder, write_atomically
+from edge.inference.bundle import ONNX_SUFFIX, TFLITE_SUFFIX, is_tflite
 
 log = logging.getLogger(__name__)
 
 SHIPPED = "shipped"
 IN_USE = "in-use.json"
 """State file in the runtime directory, written after the first frame."""
+NAME = re.compile(r"(classifier|detector)-[0-9a-f]{12}\.(tflite|onnx)")
+MAX_CHOICE = 4096
+"""Bytes of the largest file that states a choice."""
+KEPT = 5
+"""Installed files of a task that are kept, the newest; the models in use and before stay in any case."""
+
+
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Models of one task: file names in the store, or "shipped". ``previous`` is empty if there was no switch yet.
+
+    Every switch has its own ``switch``, so that a model that failed can be installed and tried again. ``proven`` is
+    true for models that an earlier version of fmd has used.
+    """
+
+    current: str = SHIPPED
+    previous: str = ""
+    switch: str = ""
+    proven: bool = False
+
+
+class Chosen(NamedTuple):
+    """A choice, and why it is not the one that was stored (empty if it is)."""
+
+    choice: Choice
+    problem: str = ""
 
 
 class ModelStore:
-    """The models of one state directory (default: the service's)."""
+    """The models beside one state directory (default: the service's)."""
 
     def __init__(self, state: Path | None = None) -> None:
-        self.folder = (state or paths.state_folder() or paths.STATE) / "models"
+        self.folder = paths.model_folder(state)
+
+    def read(self, task: str) -> Chosen:
+        """Return the stored choice, or the shipped model if none is stored or it cannot be read. It raises nothing."""
+        file = self._choice(task)
+        try:
+            choice = msgspec.json.decode(read_regular(file, MAX_CHOICE), type=Choice)
+        except FileNotFoundError:
+            # A store that ever had a model has a choice as well.
+            return Chosen(Choice(), f"{file}: missing, although models are installed" if self.files(task) else "")
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            return Chosen(Choice(), f"{file}: {said}")
+        for name in (choice.current, choice.previous):
+            if name not in (SHIPPED, "") and not self.is_name(name, task):
+                return Chosen(Choice(), f"{file}: names {name!r}, expected a {task} of this folder")
+        return Chosen(choice)
+
+    def is_name(self, name: str, task: str) -> bool:
+        """Return whether ``name`` is that of an installed file for ``task``."""
+        match = NAME.fullmatch(name)
+        return match is not None and match[1] == task
 
     def chosen(self, task: str) -> Path | None:
-        """Return the installed model in use, or None if the shipped one is in use."""
-        link = self._link(task)
-        try:
-            return self.folder / link.readlink()
-        except OSError:  # no link, or no permission to read it: a run by hand uses the shipped model
-            return None
+        """Return the installed model to use, or None for the shipped one."""
+        current = self.read(task).choice.current
+        return None if current == SHIPPED else self.folder / current
 
     def previous(self, task: str) -> str | None:
         """Return the name of the model in use before, "shipped", or None if there was no switch yet."""
-        try:
-            return str(self._previous(task).readlink())
-        except OSError:
-            return None
+        return self.read(task).choice.previous or None
 
-    def add(self, data: bytes, checked: Bundle) -> Path:
-        """Put a checked model file into the store and return its path. Raises OSError."""
+    def files(self, task: str) -> list[Path]:
+        """Return the installed files, in use or not."""
+        return sorted(path for path in self.folder.glob(f"{task}-*") if self.is_name(path.name, task))
+
+    def create(self) -> None:
+        """Create the folder. Raises SettingsError where another user could exchange what root puts there."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        above = self.folder.parent.stat()
-        if os.geteuid() == 0:  # the service, which is not root, changes links here
-            # Not through a link: the service's user could have put one here, to be given any folder of the system.
-            os.chown(self.folder, above.st_uid, above.st_gid, follow_symlinks=False)
-        path = self.folder / f"{checked.contract.task}-{bundle.sha256(data)[:12]}{checked.suffix}"
+        check_own(self.folder)
+
+    def add(self, data: bytes, task: str, sha256: str) -> Path:
+        """Put a checked model file into the store and return its path. Raises OSError and SettingsError."""
+        self.create()
+        if not self._choice(task).exists():
+            self.store(task, Choice())
+        suffix = TFLITE_SUFFIX if is_tflite(data) else ONNX_SUFFIX
+        path = self.folder / f"{task}-{sha256[:12]}{suffix}"
         write_atomically(path, data, mode=0o644, durable=True)
         return path
 
-    def switch(self, task: str, name: str) -> None:
-        """Use the model ``name`` (or "shipped") from the next start or reload on. Raises OSError."""
-        # The link back comes first: a power cut in between leaves the old model in use and a way back to it.
-        now = self.chosen(task)
-        self._point(self._previous(task), now.name if now else SHIPPED)
-        self._unproven(task).touch()
-        if name == SHIPPED:
-            self._link(task).unlink(missing_ok=True)
-        else:
-            self._point(self._link(task), name)
-        sync_folder(self.folder)
+    def switch(self, task: str, name: str) -> Choice:
+        """Use the model ``name`` (or "shipped") from the next start or reload on. Raises OSError and SettingsError."""
+        before = self.read(task).choice
+        previous = before.previous if before.current == name else before.current
+        return self.store(task, Choice(name, previous, uuid.uuid4().hex))
+
+    def store(self, task: str, choice: Choice) -> Choice:
+        """Store a choice. Raises OSError and SettingsError."""
+        self.create()
+        write_atomically(self._choice(task), msgspec.json.encode(choice), mode=0o644, durable=True)
+        return choice
 
     def roll_back(self, task: str) -> str:
         """Use the model that was in use before and return its name.
@@ -85,42 +139,36 @@ class ModelStore:
                 f"{self.folder}: no earlier {task} to go back to; fmd model list shows the installed models"
             )
         self.switch(task, name)
-        self.prove(task)
         return name
 
-    def prove(self, task: str) -> None:
-        """Note that a frame has passed all stages with the model in use."""
-        try:
-            self._unproven(task).unlink(missing_ok=True)
-        except OSError as error:  # a read-only card must not stop the watch
-            log.warning("%s: %s", self._unproven(task), error.strerror)
+    def prune(self, task: str) -> None:
+        """Delete the oldest files that are no longer used. Raises OSError."""
+        choice = self.read(task).choice
+        newest = sorted(self.files(task), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in newest[KEPT:]:
+            if path.name not in (choice.current, choice.previous):
+                path.unlink(missing_ok=True)
+        sync_folder(self.folder)
 
-    def settle(self) -> None:
-        """Go back from models with which the previous process did not finish a single frame; call it at the start."""
-        for task in TASKS:
-            if self._unproven(task).exists():
-                log.error("the newly installed %s did not finish a frame; back to %s", task, self.roll_back(task))
+    def _choice(self, task: str) -> Path:
+        return self.folder / f"{task}.json"
 
-    def files(self, task: str) -> list[Path]:
-        """Return the installed files, in use or not."""
-        found = (path for path in self.folder.glob(f"{task}-*") if path.suffix in bundle.SUFFIXES)
-        return sorted(found)
 
-    def _link(self, task: str) -> Path:
-        return self.folder / f"{task}.tflite"
+def check_own(folder: Path) -> None:
+    """Raise SettingsError unless only this user and root can exchange ``folder``, or a folder above it.
 
-    def _previous(self, task: str) -> Path:
-        return self.folder / f"{task}.previous"
-
-    def _unproven(self, task: str) -> Path:
-        return self.folder / f"{task}.unproven"
-
-    def _point(self, link: Path, target: str) -> None:
-        # A link cannot be replaced in place; renaming a new one over it is atomic.
-        new = link.with_name(f"{link.name}.new")
-        new.unlink(missing_ok=True)
-        new.symlink_to(target)
-        new.replace(link)
+    Otherwise root would write where that other user leads it to.
+    """
+    if not paths.is_root():
+        return
+    for each in (folder, *folder.absolute().parents):
+        about = each.lstat()
+        shared = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not about.st_mode & stat.S_ISVTX
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != 0 or shared:
+            raise SettingsError(
+                f"{folder}: user {about.st_uid} can exchange {each}, and root writes only where no other user can; "
+                "choose a --state of which root owns all folders"
+            )
 
 
 class ModelsInUse(msgspec.Struct, frozen=True):

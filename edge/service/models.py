@@ -15,6 +15,8 @@ from edge.files import native_name
 from edge.inference import bundle, resize
 from edge.inference.bundle import Model
 from edge.service import shadow_run
+from edge.service.model_choice import ModelChooser
+from edge.service.model_choice import shipped_model as shipped_model
 from edge.service.model_proof import proving
 from edge.service.model_store import ModelStore
 from edge.service.shadow_run import ShadowedClassifier, ShadowedDetector, ShadowRun
@@ -34,30 +36,40 @@ class Shadow(NamedTuple):
     run: ShadowRun
 
 
-def load_model(settings: ModelSettings, task: str, opened: OpenInterpreter = drivers.open_interpreter) -> Model:
+def load_model(
+    settings: ModelSettings,
+    task: str,
+    opened: OpenInterpreter = drivers.open_interpreter,
+    chooser: ModelChooser | None = None,
+    strict: bool = False,
+) -> Model:
     """Return the model for ``task`` ("detector" or "classifier"), after replaying its golden inputs.
 
-    Raises :class:`edge.errors.BundleError` or GoldenError if the model must not be trusted on this machine.
+    It is the one that the settings name, else the one that ``chooser`` chooses (default: the installed one); ``strict``
+    is of :meth:`ModelChooser.open`. Raises :class:`edge.errors.BundleError` or GoldenError if no model can be trusted
+    on this machine.
     """
-    # Loaded before it is logged: a name in the log means that this file answers correctly on this board.
-    path = model_path(settings, task)
-    model = _open(path, task, settings, opened)
-    log.info("%s %s on %s: golden inputs give the recorded answers", task, path, model.runtime)
-    return model
+
+    def open_one(path: Path) -> Model:
+        # Opened before it is logged: a name in the log means that this file answers correctly on this board.
+        model = _open(path, task, settings, opened)
+        log.info("%s %s on %s: golden inputs give the recorded answers", task, path, model.runtime)
+        return model
+
+    if named := named_model(settings, task):
+        return open_one(Path(native_name(named, BundleError)))
+    return (chooser or ModelChooser()).open(task, open_one, strict)
 
 
-def model_path(settings: ModelSettings, task: str) -> Path:
-    """Return the file for ``task``: the one that the settings name, else the installed one, else the shipped one."""
-    named = settings.detector if task == "detector" else settings.classifier
-    return Path(native_name(named, BundleError)) if named else ModelStore().chosen(task) or shipped_model(task)
+def named_model(settings: ModelSettings, task: str) -> str:
+    """Return the model file that the settings name for ``task``, or an empty text."""
+    return settings.detector if task == "detector" else settings.classifier
 
 
-def shipped_model(task: str) -> Path:
-    """Return the path of the model for ``task`` that fmd ships. Raises BundleError if it is missing."""
-    path = paths.shipped_model(task)
-    if not path.is_file():
-        raise BundleError(f"{path}: the shipped {task} is missing; install fmd again, or name one in model.{task}")
-    return path
+def path_in_use(settings: ModelSettings, task: str, chooser: ModelChooser) -> Path:
+    """Return the model file that this process uses for ``task``; :func:`load_model` has opened it."""
+    named = named_model(settings, task)
+    return Path(named) if named else chooser.used.get(task, Path())
 
 
 def is_foreign(settings: ModelSettings) -> bool:
@@ -66,13 +78,17 @@ def is_foreign(settings: ModelSettings) -> bool:
 
 
 def open_detector(
-    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, shadow: Shadow | None = None
+    settings: Settings,
+    opened: OpenInterpreter = drivers.open_interpreter,
+    shadow: Shadow | None = None,
+    chooser: ModelChooser | None = None,
+    strict: bool = False,
 ) -> Detector:
     """Return the detector that the settings name: one of fmd's model files, or YuNet's ONNX file."""
     if is_foreign(settings.model):
         return drivers.open_detector(Path(settings.model.detector), settings.detect.min_score)
     resize.without_pool()  # YuNet needs OpenCV's threads; for our small resizes they cost more than they save
-    model, min_score = load_model(settings.model, "detector", opened), settings.detect.min_score
+    model, min_score = load_model(settings.model, "detector", opened, chooser, strict), settings.detect.min_score
     if shadow is None or shadow.model.contract.task != "detector":
         return FaceDetector(model, min_score)
     new = FaceDetector(shadow.model, min_score)
@@ -80,17 +96,27 @@ def open_detector(
 
 
 def open_classifier(
-    settings: Settings, opened: OpenInterpreter = drivers.open_interpreter, shadow: Shadow | None = None
+    settings: Settings,
+    opened: OpenInterpreter = drivers.open_interpreter,
+    shadow: Shadow | None = None,
+    chooser: ModelChooser | None = None,
+    strict: bool = False,
 ) -> MaskClassifier:
     """Return the classifier that the settings name. Raises BundleError if it lacks a label that they accept."""
-    model = load_model(settings.model, "classifier", opened)
+    chooser = chooser or ModelChooser()
+    model = load_model(settings.model, "classifier", opened, chooser, strict)
     if shadow is None or shadow.model.contract.task != "classifier":
         classifier = MaskClassifier(model)
     else:
         classifier = ShadowedClassifier(model, MaskClassifier(shadow.model), shadow.run)
     # A misspelt label in the settings would never be accepted, and raise an alarm for everybody who wears it.
     unknown = set(settings.decide.accept) - set(classifier.labels)
-    if unknown:
+    if unknown and "classifier" in chooser.fallbacks:
+        # The settings are of the installed model; without its label the one in use gives an alarm too many.
+        log.warning(
+            "decide.accept: %s: no label of the model in use, which replaces the installed one", sorted(unknown)
+        )
+    elif unknown:
         raise BundleError(f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(classifier.labels)}")
     return classifier
 
@@ -100,10 +126,15 @@ def begin_shadow_run(settings: Settings, opened: OpenInterpreter = drivers.open_
 
     A model that cannot be opened ends its shadow run at once; the door is watched with the current model.
     """
-    request, folder = shadow_run.take_request(ModelStore().folder), paths.runtime_folder()
+    folder = paths.runtime_folder()
+    if folder is None:  # no place for the result
+        return None
+    request = shadow_run.open_request(ModelStore().folder, folder / shadow_run.RESULT)
     if request is None:
         return None
-    run = ShadowRun(request, folder / shadow_run.RESULT if folder else None)
+    run = ShadowRun(request, folder / shadow_run.RESULT)
+    if not run.reported:  # it would be taken again after a crash
+        return None
     try:
         model = _open(Path(request.file), request.task, settings.model, opened)
     except FmdError as error:

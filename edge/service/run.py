@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from edge import config, drivers, paths
-from edge.config import ModelSettings, Settings
+from edge.config import Settings
 from edge.contracts import Delivery
 from edge.errors import CameraError, FmdError, StopRequestedError
 from edge.paths import TASKS
@@ -21,8 +21,15 @@ from edge.pipeline import Pipeline
 from edge.reporting.listener import Listener, Listeners, report_step
 from edge.service import cameras, model_store, systemd
 from edge.service.arming_control import ArmingControl
-from edge.service.model_store import ModelStore
-from edge.service.models import OpenInterpreter, Shadow, begin_shadow_run, model_path, open_classifier, open_detector
+from edge.service.model_choice import ModelChooser, TrialRecord
+from edge.service.models import (
+    OpenInterpreter,
+    Shadow,
+    begin_shadow_run,
+    open_classifier,
+    open_detector,
+    path_in_use,
+)
 from edge.service.outputs import open_alert, open_voice
 from edge.service.runtime import Runtime
 from edge.service.signals import RunControl, stop_on_signals
@@ -53,20 +60,29 @@ def run(
     reread: Callable[[], Settings] | None = None,
     control: RunControl | None = None,
     arming: ArmingControl | None = None,
+    chooser: ModelChooser | None = None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; return that signal.
 
     SIGHUP calls ``reread`` and restarts the run with the settings it returns. If it raises, or those settings cannot
     run, the run goes on with the present ones. A caller that handles signals itself gives its ``control`` instead
-    (:func:`edge.service.signals.stop_on_signals`). Without ``arming`` fmd is always armed.
+    (:func:`edge.service.signals.stop_on_signals`). Without ``arming`` fmd is always armed. ``chooser``
+    chooses among the installed models.
 
     Whatever is raised, the outputs are off and released first. Raises CameraError if a camera cannot be opened at all,
     or has been blind for ``camera.give_up_s``: another process may do better. That next process waits up to PATIENCE_S
     for its first picture, blind and not ready, because systemd started it and no person waits for an answer.
     """
+    chooser = chooser or ModelChooser(record=TrialRecord(paths.state_folder(), paths.runtime_folder()))
     with stop_on_signals(reread) if control is None else nullcontext(control) as control:
         try:
-            _run_until_stopped(settings, control, _Run(runtime or Runtime(), Listeners(listeners), build, arming))
+            of_all = _Run(runtime or Runtime(), Listeners(listeners), build, chooser, arming)
+            _run_until_stopped(settings, control, of_all)
+        except FmdError as error:
+            chooser.release(error)
+            raise
+        else:
+            chooser.release(None)
         finally:
             control.closing = True
             systemd.notify("STOPPING=1")
@@ -74,8 +90,11 @@ def run(
     return control.signal
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings, chooser: ModelChooser | None = None) -> None:
     """Check everything about ``settings`` that needs no device; a service may run beside it.
+
+    ``chooser`` is the run's, if this is the process of a run. An installed model that was fit and no longer is
+    fails the check: what runs at present has a good one.
 
     Raises what :func:`run` would: BundleError and GoldenError for the models, CameraError for a source that does not
     exist; and OutputError for a voice that cannot be played, which a run only warns of.
@@ -85,8 +104,10 @@ def check(settings: Settings) -> None:
         drivers.check_camera(camera)
     if settings.voice.enabled:
         open_voice(settings).close()
-    open_detector(settings)
-    open_classifier(settings)
+    if chooser is None:
+        chooser = ModelChooser(record=TrialRecord(paths.state_folder(), paths.runtime_folder(), read_only=True))
+    open_detector(settings, chooser=chooser, strict=True)
+    open_classifier(settings, chooser=chooser, strict=True)
 
 
 def build_pipeline(
@@ -95,13 +116,18 @@ def build_pipeline(
     camera: str = "",
     opened: OpenInterpreter = drivers.open_interpreter,
     shadow: Shadow | None = None,
+    chooser: ModelChooser | None = None,
 ) -> Pipeline:
-    """Return the stages that the settings describe, joined, for one camera; a shadow run takes part if there is one."""
+    """Return the stages that the settings describe, joined, for one camera; a shadow run takes part if there is one.
+
+    ``chooser`` chooses among the installed models (default: the installed ones, without a record of trials).
+    """
+    chooser = chooser or ModelChooser()
     shadow = shadow or begin_shadow_run(settings, opened)
-    classifier = open_classifier(settings, opened, shadow)
+    classifier = open_classifier(settings, opened, shadow, chooser)
     return Pipeline(
         Watch(settings.watch, settings.detect),
-        open_detector(settings, opened, shadow),
+        open_detector(settings, opened, shadow, chooser),
         Tracker(settings.track, settings.detect),
         Scheduler(settings.classify),
         classifier,
@@ -118,6 +144,7 @@ class _Run:
     runtime: Runtime
     listeners: Listener
     build: Build | None
+    chooser: ModelChooser
     arming: ArmingControl | None
 
 
@@ -129,7 +156,7 @@ def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> No
     while control.signal is None:
         # Only the first run of a process waits: after a reload the previous settings are the better choice.
         patience_s = PATIENCE_S if away.is_set and before is None else 0.0
-        notifier = SystemdNotifier(partial(_prove, settings.model, away), patience_s > 0)
+        notifier = SystemdNotifier(partial(_prove, settings, run.chooser, away), patience_s > 0)
         try:
             _run_once(settings, control, run, notifier, patience_s)
         except StopRequestedError:
@@ -170,21 +197,21 @@ class CameraAwayMarker:
             log.warning("%s: %s", self._file, error.strerror)
 
 
-def _prove(settings: ModelSettings, away: CameraAwayMarker) -> None:
+def _prove(settings: Settings, chooser: ModelChooser, away: CameraAwayMarker) -> None:
     """Note after the first frame that the models in use work, and which they are."""
     away.set(False)
-    for task in TASKS:
-        ModelStore().prove(task)
-    model_store.write_in_use(paths.runtime_folder(), *(model_path(settings, task) for task in TASKS))
+    chooser.prove()
+    used = (path_in_use(settings.model, task, chooser) for task in TASKS)
+    model_store.write_in_use(paths.runtime_folder(), *used)
 
 
 def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: SystemdNotifier, patience_s: float) -> None:
     """Open everything, watch until the source ends or a signal has come, close everything."""
     # Several cameras take turns in one thread, so one copy of each model serves all.
-    build = run.build or partial(build_pipeline, opened=cache(drivers.open_interpreter))
+    build = run.build or partial(build_pipeline, opened=cache(drivers.open_interpreter), chooser=run.chooser)
 
     def stopped() -> bool:
-        _reload_if_asked(control, notifier, run.runtime.clock())
+        _reload_if_asked(control, notifier, run)
         control.closing = control.signal is not None
         if run.arming is not None and (changed := run.arming.take()) is not None:
             notifier.set_arming(changed)
@@ -201,6 +228,10 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
         if run.arming is not None:
             notifier.set_arming(run.arming.message)
             run.listeners.on_arming(run.arming.message)
+        fallbacks = tuple(run.chooser.fallbacks.values())
+        run.listeners.on_models(fallbacks)
+        alert.set_fallback(bool(fallbacks))
+        notifier.set_fallbacks(fallbacks)
         if drivers.all_live(settings):
             cameras.watch(settings, pipelines, alert, run.runtime, run.listeners, notifier, stopped, patience_s)
         else:
@@ -221,16 +252,16 @@ def _play(
         run.listeners.on_decision(decision)
 
 
-def _reload_if_asked(control: RunControl, notifier: SystemdNotifier, now_s: float) -> None:
+def _reload_if_asked(control: RunControl, notifier: SystemdNotifier, run: _Run) -> None:
     """Read the settings again after SIGHUP; invalid ones change nothing."""
     if not control.hung_up or control.reread is None:
         return
     control.hung_up = False
-    notifier.reloading(now_s)
+    notifier.reloading(run.runtime.clock())
     try:
         settings = control.reread()
         # While the present run goes on: a reload of settings that cannot work must not leave the door unwatched.
-        check(settings)
+        check(settings, run.chooser)
     except FmdError as error:
         log.error("reload refused, going on as before: %s", error)
         notifier.refused(error)

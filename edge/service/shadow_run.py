@@ -1,8 +1,9 @@
 """Shadow run: a new model runs beside the current one on the same live frames, and disagreements are counted.
 
 The new model decides nothing. ``fmd model install`` requests the run by a file in the model store and a reload; the
-service writes the result to its runtime directory, which is in memory and spares the card. A request is taken once:
-if the new model crashes the process, the next start runs without it.
+service writes the result to its runtime directory, which is in memory and spares the card. A request is taken once,
+in the boot in which it was made: if the new model crashes the process, the next start runs without it. The result
+states which request was taken, because the service cannot delete it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge import state_file
+from edge import board, state_file
 from edge.contracts import Face, Frame, Observation, View
 from edge.inference.bundle import Model
 from edge.stages.classify import MaskClassifier
@@ -31,11 +32,16 @@ WRITE_S = 1.0
 
 
 class ShadowRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Model file to run in the shadow, its task, and for how many seconds of frames."""
+    """Model file to run in the shadow, its task, and for how many seconds of frames.
+
+    ``number`` is unique, and ``boot`` is the boot in which the request holds.
+    """
 
     file: str
     task: str
     seconds: float
+    number: str = ""
+    boot: str = msgspec.field(default_factory=board.boot_id)
 
 
 class ShadowResult(msgspec.Struct):
@@ -47,6 +53,7 @@ class ShadowResult(msgspec.Struct):
     file: str
     task: str
     seconds: float
+    number: str = ""
     ran_s: float = 0.0
     frames: int = 0
     observations: int = 0
@@ -72,9 +79,10 @@ class ShadowRun:
     """The comparison of two models over time. ``file`` receives the result; None writes nothing."""
 
     def __init__(self, request: ShadowRequest, file: Path | None) -> None:
-        self.result = ShadowResult(request.file, request.task, request.seconds)
+        self.result = ShadowResult(request.file, request.task, request.seconds, request.number)
         self._file, self._began_s, self._written_s = file, float("nan"), float("-inf")
-        self.write()
+        self.reported = self.write()
+        """Whether the result could be written."""
 
     def due(self, now_s: float) -> bool:
         """Return whether the run goes on at this frame's time."""
@@ -99,14 +107,16 @@ class ShadowRun:
         log.error("the shadow run failed: %s", self.result.error)
         self.write()
 
-    def write(self) -> None:
-        """Write the result, if there is a file for it."""
+    def write(self) -> bool:
+        """Write the result, if there is a file for it; return whether that worked."""
         if self._file is None:
-            return
+            return True
         try:
             state_file.write_state(self._file, self.result, for_all=True)
         except OSError as error:
             log.warning("%s: %s", self._file, error.strerror)
+            return False
+        return True
 
 
 class ShadowedClassifier(MaskClassifier):
@@ -169,14 +179,18 @@ def write_request(folder: Path, request: ShadowRequest) -> None:
     state_file.write_state(folder / REQUEST, request, for_all=True)
 
 
-def take_request(folder: Path) -> ShadowRequest | None:
-    """Return the request in the model store and remove it; None if there is none."""
-    try:
-        data = (folder / REQUEST).read_bytes()
-        (folder / REQUEST).unlink()
-        return msgspec.json.decode(data, type=ShadowRequest)
-    except (OSError, msgspec.MsgspecError):
+def withdraw_request(folder: Path) -> None:
+    """Remove the request from the model store. Raises OSError."""
+    (folder / REQUEST).unlink(missing_ok=True)
+
+
+def open_request(folder: Path, result: Path) -> ShadowRequest | None:
+    """Return the request in the model store, None if there is none or a run has taken it; ``result`` says which."""
+    request = state_file.read_state(folder / REQUEST, ShadowRequest)
+    if request is None or request.boot != board.boot_id():
         return None
+    taken = read_result(result)
+    return None if taken is not None and taken.number == request.number else request
 
 
 def read_result(file: Path) -> ShadowResult | None:

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from edge.contracts import CameraState, Health
+from edge.contracts import CameraState, Health, ModelFallback
 from edge.errors import FmdError
 from edge.messages import ArmingMessage, arming_in_words
 
@@ -38,7 +38,7 @@ class SystemdNotifier:
         self._on_first_frame, self._patient = on_first_frame, patient
         self._fed_s = float("-inf")
         self._cameras = self._status = self._sent_status = "watching"
-        self._arming = ""
+        self._arming = self._fallbacks = ""
 
     def update(self, healths: Sequence[Health]) -> None:
         """Send a changed state of the cameras."""
@@ -50,8 +50,13 @@ class SystemdNotifier:
         self._arming = "" if arming.armed and not arming.muted_until else f"; {arming_in_words(arming)}"
         self._send_if_changed()
 
+    def set_fallbacks(self, fallbacks: Sequence[ModelFallback]) -> None:
+        """Send which models replace the installed ones."""
+        self._fallbacks = "".join(f"; {one.task} {one.used} instead of the installed one" for one in fallbacks)
+        self._send_if_changed()
+
     def _send_if_changed(self) -> None:
-        self._status = f"{self._cameras}{self._arming}"
+        self._status = f"{self._cameras}{self._arming}{self._fallbacks}"
         if self.ready and self._status != self._sent_status:
             self._send_status("")
 

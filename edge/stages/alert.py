@@ -173,7 +173,7 @@ class Alert:
         self._shown_s = 0.0
         # Two budgets, for alarms and for all else: a reminder must not use up the time of an alarm that follows it.
         self._budgets = {True: _NoiseBudget(), False: _NoiseBudget()}
-        self._closed = False
+        self._closed = self._fallback = False
         self._last_error = ""
 
     @property
@@ -213,6 +213,11 @@ class Alert:
             if self._armed or signal is Signal.BLIND:
                 self._budgets[signal.alarming].request(self._now_s, {(camera, id_) for id_ in offenders}, signal)
             self._drive()
+
+    def set_fallback(self, fallback: bool) -> None:
+        """Show ``led_fallback`` while there is no other signal: a model replaces the installed one."""
+        with self._lock:
+            self._fallback = fallback
 
     def hold(self, now_s: float, camera: str) -> None:
         """Renew a camera's last signal while its newest frame waits for the frames of other cameras.
@@ -297,7 +302,7 @@ class Alert:
             "strike": asked is not None and asked < Signal.BLIND and now_s < self._open_until_s,
         }
         return {
-            "led": shown is not None and lit(self._patterns["led", shown], for_s),
+            "led": shown is not None and lit(self._led(shown), for_s),
             "buzzer": shown is not None and noisy and lit(self._patterns["buzzer", shown], for_s),
             "relay": relay[settings.relay],
             "heartbeat": self._progressing() and lit(HEARTBEAT, now_s),
@@ -308,6 +313,11 @@ class Alert:
         """Return the most urgent signal of all cameras, or None if no lease lasts."""
         leased = [lease.shown(self._now_s, armed) for lease in self._leases.values()]
         return max((signal for signal in leased if signal is not None), default=None)
+
+    def _led(self, shown: Signal) -> Sequence[float]:
+        if self._fallback and shown is Signal.RUNNING:
+            return self._settings.led_fallback
+        return self._patterns["led", shown]
 
     def _progressing(self) -> bool:
         leases = self._leases.values()

@@ -69,6 +69,7 @@ OUT_OF_RANGE = {
     "alert.led_blind": [float("inf")],
     "alert.led_disarmed": [0.0],
     "alert.led_running": [0.1] * 17,
+    "alert.led_fallback": [-0.1],
     "alert.buzzer_no_mask": ["on"],
     "alert.buzzer_incorrect": [True],
     "alert.buzzer_unsure": [61.0],

@@ -124,12 +124,15 @@ CASES = {
         "events --state nowhere",
         "nowhere: no such folder; name the state directory",
     ),
-    "a model to install that is not there": ("model install nowhere.tflite --state s", "nowhere.tflite: No such file"),
+    "a model to install that is not there": (
+        "model install nowhere.tflite --state s",
+        "nowhere.tflite: cannot read the model file: No such file",
+    ),
     "a model to install that is cut short": (
         "model install cut.tflite --state s",
         "cut.tflite: a TFLite file without a readable contract",
     ),
-    "no earlier model": ("model rollback --state empty", "empty/models: no earlier classifier to go back to"),
+    "no earlier model": ("model rollback --state empty", "empty-models: no earlier classifier to go back to"),
     "outputs that no settings name": ("off --config typo.toml", "typo.toml: unknown key alert.led_pni"),
     "a card that is not there": ("flash nowhere --package x.deb", "nowhere: No such file or directory"),
     "a file where the demo should go": ("demo --out notes.txt", "notes.txt: a file, expected a folder"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -45,7 +46,8 @@ def renamed(source: Path, folder: Path, name: str, **changed: Any) -> Path:
 
 
 def added(store: ModelStore, path: Path) -> str:
-    return store.add(path.read_bytes(), bundle.unpack(path)).name
+    data = path.read_bytes()
+    return store.add(data, bundle.unpack(path).contract.task, bundle.sha256(data)).name
 
 
 @pytest.fixture
@@ -77,34 +79,39 @@ def test_a_switch_and_back(store: ModelStore, classifier_path: Path, tmp_path: P
 def test_the_installed_model_is_the_one_that_runs(
     store: ModelStore, classifier_path: Path, tmp_path: Path, settings: Any
 ) -> None:
-    assert models.model_path(settings.model, "classifier") == classifier_path
+    def opened(settings: Any) -> str:
+        return models.load_model(settings.model, "classifier").contract.name
+
+    assert opened(settings) == bundle.unpack(classifier_path).contract.name
+    store.switch("classifier", added(store, renamed(classifier_path, tmp_path, "mine")))
+    assert opened(settings) == "mine"
+    other = renamed(classifier_path, tmp_path, "other")
+    named = msgspec.structs.replace(settings.model, classifier=str(other))
+    assert opened(msgspec.structs.replace(settings, model=named)) == "other"
+
+
+def test_a_model_that_is_installed_again_keeps_the_way_back(
+    store: ModelStore, classifier_path: Path, tmp_path: Path
+) -> None:
     name = added(store, renamed(classifier_path, tmp_path, "mine"))
     store.switch("classifier", name)
-    assert models.model_path(settings.model, "classifier") == store.folder / name
-    named = msgspec.structs.replace(settings.model, classifier="/other.tflite")
-    assert models.model_path(named, "classifier") == Path("/other.tflite")
+    store.switch("classifier", name)
+    assert (store.read("classifier").choice.current, store.previous("classifier")) == (name, SHIPPED)
+
+
+def test_old_files_are_deleted_but_not_those_in_use(store: ModelStore) -> None:
+    names = [store.add(bytes([i]), "classifier", f"{i:064x}"[::-1]).name for i in range(1, 10)]
+    for i, name in enumerate(names):
+        os.utime(store.folder / name, (i, i))
+    store.switch("classifier", names[0])
+    store.switch("classifier", names[1])
+    store.prune("classifier")
+    assert {path.name for path in store.files("classifier")} == {*names[:2], *names[-model_store.KEPT :]}
 
 
 def test_nothing_to_go_back_to_is_said(store: ModelStore) -> None:
     with pytest.raises(SettingsError, match="no earlier classifier to go back to"):
         store.roll_back("classifier")
-
-
-def test_a_model_that_got_no_frame_through_is_left_at_the_next_start(
-    store: ModelStore, classifier_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As after a crash in its first inference: systemd starts fmd again, and that must not go on for ever."""
-    good, bad = (added(store, renamed(classifier_path, tmp_path, name)) for name in ("good", "bad"))
-    store.switch("classifier", good)
-    store.prove("classifier")
-    store.settle()
-    assert store.chosen("classifier") == store.folder / good
-    store.switch("classifier", bad)
-    store.settle()
-    assert store.chosen("classifier") == store.folder / good
-    assert "did not finish a frame; back to" in caplog.text
-    store.settle()
-    assert store.chosen("classifier") == store.folder / good
 
 
 def frames(count: int) -> Iterator[Frame]:
@@ -152,10 +159,18 @@ def test_a_new_model_that_breaks_does_not_take_the_old_one_with_it(tmp_path: Pat
     assert (told.error, told.observations) == ("ZeroDivisionError: a defect", 0)
 
 
-def test_a_request_is_taken_up_once(tmp_path: Path) -> None:
-    request = ShadowRequest("new.tflite", "classifier", 10.0)
+def test_a_request_is_taken_once_and_only_in_its_boot(tmp_path: Path) -> None:
+    request, result = ShadowRequest("new.tflite", "classifier", 10.0, "1"), tmp_path / "result.json"
     shadow_run.write_request(tmp_path, request)
-    assert [shadow_run.take_request(tmp_path), shadow_run.take_request(tmp_path)] == [request, None]
+    assert shadow_run.open_request(tmp_path, result) == request
+    assert ShadowRun(request, result).reported
+    assert shadow_run.open_request(tmp_path, result) is None
+    shadow_run.write_request(tmp_path, msgspec.structs.replace(request, number="2"))
+    assert shadow_run.open_request(tmp_path, result) is not None
+    shadow_run.write_request(tmp_path, msgspec.structs.replace(request, number="3", boot="earlier"))
+    assert shadow_run.open_request(tmp_path, result) is None
+    shadow_run.withdraw_request(tmp_path)
+    shadow_run.withdraw_request(tmp_path)
 
 
 @contextmanager
@@ -201,7 +216,7 @@ def test_a_running_service_tries_a_model_takes_it_up_and_goes_back(
         now = model_store.in_use(tmp_path / "run")
         assert now is not None
         assert now.pid == process.pid
-        assert Path(now.classifier).parent == tmp_path / "state/models"
+        assert Path(now.classifier).parent == tmp_path / "state-models"
         assert "classifier: current classifier-" in model(capsys, "list", *options)[1]
         assert model(capsys, "rollback", *options)[1] == "classifier: back to shipped\n"
         assert process.poll() is None
@@ -228,7 +243,8 @@ def test_what_fails_its_check_is_not_installed(
     code, _, err = model(capsys, "install", path, "--state", tmp_path / "state", "--runtime", tmp_path)
     assert code == 1
     assert "golden input 0 gives an answer" in err
-    assert not list((tmp_path / "state").iterdir())
+    assert not ModelStore(tmp_path / "state").files("classifier")
+    assert ModelStore(tmp_path / "state").chosen("classifier") is None
 
 
 def test_over_a_clip_without_a_service(
@@ -240,4 +256,4 @@ def test_over_a_clip_without_a_service(
     code, out, err = model(capsys, "install", new, "--source", clip, *options)
     assert code == 0, err
     assert out.splitlines()[-1].endswith("is installed; fmd is not running and uses it from its next start")
-    assert (tmp_path / "state/models/classifier.tflite").is_symlink()
+    assert (tmp_path / "state-models/classifier.json").is_file()
