@@ -3,8 +3,9 @@
     python -m simulation.drills --drills 10000            # the table; exit code 1 if one failed
     python -m simulation.drills --seed 4711 --verbose     # one drill again, event by event
 
-A drill is a run with one to three camera faults at random times. It ends in a random way: a signal, an exception in the
-pipeline, or a camera that stays away. No drill waits: each wait advances the simulated clock instead.
+A drill is a run with one to three camera faults at random times. Meanwhile someone arms, disarms and mutes, and the
+board's clock jumps. It ends in a random way: a signal, an exception in the pipeline, or a camera that stays away. No
+drill waits: each wait advances the simulated clock instead.
 
 A drill passes if all of this holds:
 
@@ -12,6 +13,8 @@ A drill passes if all of this holds:
 * a person who stands there is the same one after an outage of up to 5 s, and a new one after a long outage;
 * systemd is never sent "watching" for a blind camera;
 * the watchdog is fed no longer than ``camera.give_up_s`` without a picture;
+* while it is disarmed, buzzer and relay are off, and while it is muted the buzzer, whatever the clock does;
+* while it is armed, every frame with a person without a mask lights the LED;
 * however the run ends, every output is off and closed.
 """
 
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -34,11 +37,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
 from edge import config
 from edge.config import Settings
 from edge.contracts import Box, CameraState, Decision, Face, Frame, Health, Image, Signal, Step
+from edge.control import ArmingRequest, ArmRequest, DisarmRequest, MuteRequest
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.damage import DamagedPictures
 from edge.drivers.doorway import draw_doorway
@@ -48,6 +53,7 @@ from edge.errors import CameraError
 from edge.faults import Fault, active
 from edge.reporting.listener import Callbacks
 from edge.service import run as service
+from edge.service.arming_control import ArmingControl, BoardClock
 from edge.service.runtime import FrameSignal, Runtime, Ticker
 from edge.stages.alert import Alert
 from edge.stages.track import OUTAGE_S, Tracker
@@ -85,6 +91,28 @@ class StageBrokeError(Exception):
     """Error that a stage of the pipeline raises in some drills."""
 
 
+@dataclass(frozen=True)
+class Intervention:
+    """Someone gives a command at ``at_s``, or the clock jumps by ``jump_s``."""
+
+    at_s: float
+    request: ArmingRequest | None = None
+    jump_s: float = 0.0
+
+
+def _interventions(seed: int, until_s: float) -> tuple[Intervention, ...]:
+    # Numbers of their own: the faults of a seed stay the same.
+    rng = np.random.default_rng([seed, 1])
+    found = []
+    for _ in range(int(rng.integers(0, 7))):
+        at_s, for_s = float(rng.uniform(0.3, until_s)), float(rng.uniform(0.5, 8.0))
+        requests = (ArmRequest(), DisarmRequest(), DisarmRequest(for_s=for_s), MuteRequest(for_s=for_s), None)
+        request = requests[int(rng.integers(0, len(requests)))]
+        jump_s = 0.0 if request else float(rng.choice([-1, 1])) * 10 ** float(rng.uniform(0, 8))
+        found.append(Intervention(at_s, request, jump_s))
+    return tuple(sorted(found, key=lambda one: one.at_s))
+
+
 @dataclass
 class Drill:
     """Plan of a drill, drawn from its seed. Times are simulated seconds."""
@@ -95,6 +123,16 @@ class Drill:
     ends_s: float
     open_s: float
     give_up_s: float
+    interventions: tuple[Intervention, ...] = ()
+
+    def is_armed(self, at_s: float) -> bool:
+        """Return whether fmd must be armed then: the latest command counts, as long as it was meant to."""
+        commands = [one for one in self.interventions if not isinstance(one.request, MuteRequest | None)]
+        return _holds(commands, at_s) is None or isinstance(_holds(commands, at_s), ArmRequest)
+
+    def is_muted(self, at_s: float) -> bool:
+        """Return whether buzzer and voice must be silent then."""
+        return _holds([one for one in self.interventions if isinstance(one.request, MuteRequest)], at_s) is not None
 
     @classmethod
     def of(cls, seed: int) -> Drill:
@@ -111,7 +149,15 @@ class Drill:
         if ending == "gone":
             # A fault without an end: the service must give the camera up.
             faults.append(Fault(str(rng.choice(["stall", "unplug", "freeze"])), at_s, 1e6))
-        return cls(seed, tuple(faults), ending, at_s, float(rng.uniform(0.02, MAX_OPEN_S)), float(rng.uniform(8, 12)))
+        open_s, give_up_s = float(rng.uniform(0.02, MAX_OPEN_S)), float(rng.uniform(8, 12))
+        return cls(seed, tuple(faults), ending, at_s, open_s, give_up_s, _interventions(seed, at_s))
+
+
+def _holds(commands: Sequence[Intervention], at_s: float) -> ArmingRequest | None:
+    """Return the latest of the commands that were given by then, unless its time is over."""
+    given = [one for one in commands if one.at_s <= at_s]
+    for_s = getattr(given[-1].request, "for_s", 0.0) if given else 0.0
+    return given[-1].request if given and not (for_s and at_s >= given[-1].at_s + for_s) else None
 
 
 class SimulatedDevice:
@@ -239,14 +285,22 @@ class RecordedOutput(ConsoleOutput):
 
 @dataclass
 class DrillRecord:
-    """Events of a drill, by simulated time. ``notified`` are the messages to systemd, ``people`` the tracks' ids."""
+    """Events of a drill, by simulated time. ``notified`` are the messages to systemd, ``people`` the tracks' ids.
+
+    ``shown`` are the names of the outputs that are on, and whether a frame has just asked for an alarm.
+    """
 
     healths: list[Health] = field(default_factory=list)
     notified: list[tuple[float, str]] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     people: list[tuple[float, int]] = field(default_factory=list)
     outputs: list[RecordedOutput] = field(default_factory=list)
+    shown: list[tuple[float, frozenset[str], bool]] = field(default_factory=list)
     ended: str = ""
+
+    def show(self, at_s: float, alarm: bool) -> None:
+        """Note which outputs are on."""
+        self.shown.append((at_s, frozenset(output.name for output in self.outputs if output.on), alarm))
 
 
 class Simulation(FrameSignal):
@@ -259,6 +313,10 @@ class Simulation(FrameSignal):
         self._tracker = Tracker(settings.track, settings.detect)
         self._tick: Callable[[float], None] = lambda now_s: None
         self._rng = np.random.default_rng(drill.seed + 1)
+        self._due = list(drill.interventions)
+        self._wall_offset_s = 1.8e9
+        known = BoardClock(None, lambda: True, lambda: True)
+        self._arming = ArmingControl(settings, known, clock=self.clock, wall=self._wall, boot="this one")
 
     def run(self) -> DrillRecord:
         """Run the drill from start to end."""
@@ -266,7 +324,7 @@ class Simulation(FrameSignal):
         runtime = Runtime(self.clock, lambda: self, lambda opener, ring: SimulatedReader(self.device), self._ticking)
         listener = Callbacks(self._on_step, on_health=self.record.healths.append)
         try:
-            stopped_by = service.run(self.settings, [listener], self._build, runtime)
+            stopped_by = service.run(self.settings, [listener], self._build, runtime, arming=self._arming)
             self.record.ended = "signal" if stopped_by == signal.SIGTERM else "source"
         except NoEndError:
             self.record.ended = "nothing"
@@ -294,6 +352,7 @@ class Simulation(FrameSignal):
         tracks = self._tracker.update([Face(Box(20 + x, 15 + y, 60 + x, 55 + y), 0.9)], frame.captured_s)
         self.record.people += [(frame.captured_s, track.id) for track in tracks if not track.missed]
         self.alert.renew(Signal.NO_MASK, frame.captured_s, [1])
+        self.record.show(self.clock(), alarm=True)
         return Step(frame, True, True, (), (), {}, (), (), Signal.RUNNING, {})
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
@@ -315,7 +374,24 @@ class Simulation(FrameSignal):
         # Without this bound a service that never ends would hang the drill.
         if self.clock() > self.drill.ends_s + MAX_OVERRUN_S:
             raise NoEndError
+        self._intervene()
         self._tick(self.clock.now_s)
+        self.record.show(self.clock(), alarm=False)
+
+    def _wall(self) -> float:
+        return self.clock() + self._wall_offset_s
+
+    def _intervene(self) -> None:
+        """Do what is due, as the threads of socket and arming would."""
+        while self._due and self._due[0].at_s <= self.clock():
+            due = self._due.pop(0)
+            self._wall_offset_s += due.jump_s
+            if due.request is not None:
+                # A request for a time counts from when it was planned, so that the plan says when it is over.
+                late_s, for_s = self.clock() - due.at_s, getattr(due.request, "for_s", 0.0)
+                rest = {"for_s": max(0.001, for_s - late_s)} if for_s else {}
+                self._arming.request(msgspec.structs.replace(due.request, **rest), "command", "the drill")
+        self._arming.tick()
 
     def _receive(self) -> None:
         while True:
@@ -333,6 +409,7 @@ class Simulation(FrameSignal):
 def failures_of(drill: Drill, record: DrillRecord) -> list[str]:
     """Return every requirement that a drill did not meet; an empty list if it passed."""
     found = [*_unnoticed(drill, record), *_false_notifications(drill, record), *_mistaken_people(record)]
+    found += list(_disobedience(drill, record))[:3]
     if record.ended != drill.ending:
         found.append(f"ended by {record.ended}, expected {drill.ending}")
     found += [f"{output.name} left on" for output in record.outputs if output.on or not output.closed]
@@ -358,6 +435,17 @@ def _mistaken_people(record: DrillRecord) -> Iterator[str]:
     for (before_s, before), (at_s, person) in pairwise(record.people):
         if (person == before) is not (at_s - before_s <= OUTAGE_S[1]):
             yield f"person {before} at {before_s:.2f} is {person} at {at_s:.2f}"
+
+
+def _disobedience(drill: Drill, record: DrillRecord) -> Iterator[str]:
+    for at_s, on, alarm in record.shown:
+        forbidden = {"buzzer"} if drill.is_muted(at_s) else set()
+        if not drill.is_armed(at_s):
+            forbidden = {"buzzer", "relay"}
+        if on & forbidden:
+            yield f"{', '.join(sorted(on & forbidden))} on at {at_s:.2f}, disarmed or muted"
+        if alarm and drill.is_armed(at_s) and "led" not in on:
+            yield f"no LED for a person without a mask at {at_s:.2f}, armed"
 
 
 def _false_notifications(drill: Drill, record: DrillRecord) -> Iterator[str]:
@@ -394,7 +482,13 @@ def simulated_outputs_and_systemd() -> Iterator[socket.socket]:
             logger.setLevel(level)
 
 
-DRILL_SETTINGS = {"camera.source": "doorway", "camera.live": True, "alert.driver": "console"}
+DRILL_SETTINGS = {
+    "camera.source": "doorway",
+    "camera.live": True,
+    "alert.driver": "console",
+    "alert.relay_pin": 22,
+    "alert.relay": "hold",
+}
 
 
 def run_drill(seed: int, systemd: socket.socket, **changed: Any) -> tuple[Drill, DrillRecord, list[str]]:
@@ -413,6 +507,7 @@ class DrillTable:
     drills: int = 0
     failed: dict[int, list[str]] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
+    interventions: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
     noticed_s: dict[str, list[float]] = field(default_factory=dict)
     back_s: dict[str, list[float]] = field(default_factory=dict)
@@ -423,6 +518,8 @@ class DrillTable:
         self.endings[record.ended] += 1
         if failures:
             self.failed[drill.seed] = failures
+        for one in drill.interventions:
+            self.interventions["clock jump" if one.request is None else type(one.request).__name__] += 1
         for fault in drill.faults:
             self.kinds[fault.kind] += 1
             noticed = next((h for h in record.healths if h.since_s >= fault.at_s and h.blind), None)
@@ -437,6 +534,7 @@ class DrillTable:
         for kind, times in sorted(self.kinds.items()):
             noticed, back = max(self.noticed_s.get(kind, [0.0])), max(self.back_s.get(kind, [0.0]))
             lines.append(f"{kind:<8}{times:>8}{noticed:>20.2f}{back:>20.2f}")
+        lines.append(f"meanwhile {dict(sorted(self.interventions.items()))}")
         lines.append(f"ended by {dict(self.endings)}")
         lines.append(f"{self.drills} drills, {len(self.failed)} failed")
         lines += [f"  --seed {seed}: {'; '.join(failures)}" for seed, failures in list(self.failed.items())[:20]]

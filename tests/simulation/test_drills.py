@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from edge.control import DisarmRequest, MuteRequest
 from simulation.drills import (
     EXPECTED_STATES,
     Drill,
     DrillRecord,
     DrillTable,
+    Intervention,
     failures_of,
     run_drill,
     simulated_outputs_and_systemd,
@@ -34,6 +37,7 @@ def table_of(drills: int, systemd: socket.socket) -> DrillTable:
 def test_hundreds_of_drills_pass(systemd: socket.socket) -> None:
     table = table_of(150, systemd)
     assert set(table.kinds) == set(EXPECTED_STATES)
+    assert set(table.interventions) == {"ArmRequest", "DisarmRequest", "MuteRequest", "clock jump"}
     assert set(table.endings) == {"signal", "exception", "gone"}
     assert table.failed == {}
 
@@ -79,3 +83,25 @@ def test_settings_that_hide_a_fault_fail_their_drills(
 def test_a_person_mistaken_after_an_outage_fails_the_drill(people: list[tuple[float, int]], wanted: list[str]) -> None:
     drill, record = Drill.of(1), DrillRecord(people=people)
     assert [failure for failure in failures_of(drill, record) if failure.startswith("person")] == wanted
+
+
+@pytest.mark.parametrize(
+    ("at_s", "on", "alarm", "wanted"),
+    [
+        (1.0, {"led", "buzzer", "relay"}, True, []),
+        (1.0, set(), True, ["no LED for a person without a mask at 1.00, armed"]),
+        (3.0, {"led", "relay"}, True, ["relay on at 3.00, disarmed or muted"]),
+        (3.0, {"led"}, False, []),
+        (5.0, {"led", "relay"}, True, []),  # the time is over
+        (7.0, {"led", "buzzer"}, True, ["buzzer on at 7.00, disarmed or muted"]),
+        (9.0, {"led", "buzzer"}, True, []),
+    ],
+)
+def test_an_output_that_does_not_obey_fails_the_drill(
+    at_s: float, on: set[str], alarm: bool, wanted: list[str]
+) -> None:
+    given = (Intervention(2.0, DisarmRequest(for_s=2.0)), Intervention(6.0, MuteRequest(for_s=2.0)))
+    drill = replace(Drill.of(1), faults=(), interventions=given)
+    record = DrillRecord(shown=[(at_s, frozenset(on), alarm)])
+    failures = failures_of(drill, record)
+    assert [failure for failure in failures if f"at {at_s:.2f}" in failure] == wanted
