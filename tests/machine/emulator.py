@@ -156,7 +156,7 @@ class Pins:
     """Levels of a board's pins as its chip drives them, with every edge since the machine started."""
 
     def __init__(self, line: Line, device: str) -> None:
-        self._line, self.edges = line, list[Edge]()
+        self._line, self._device, self.edges = line, device, list[Edge]()
         self._changed = threading.Condition()
         self._line.send(f"irq_intercept_out {device}")
         threading.Thread(target=self._listen, name="pins", daemon=True).start()
@@ -176,6 +176,10 @@ class Pins:
 
     def _level(self, pin: int) -> bool:
         return next((edge.high for edge in reversed(self.edges) if edge.pin == pin), False)
+
+    def drive(self, pin: int, high: bool) -> None:
+        """Drive an input pin from outside, as a contact does."""
+        self._line.send(f"set_irq_in {self._device} unnamed-gpio-in {pin} {int(high)}")
 
     def wait(self, pin: int, high: bool, timeout_s: float) -> float:
         """Wait until ``pin`` has that level and return the seconds; raises :class:`ProofError` after ``timeout_s``."""

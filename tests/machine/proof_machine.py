@@ -2,8 +2,8 @@
 
 The board boots Debian's own kernel, and systemd starts fmd. The levels are read from outside the machine. A person
 without a mask in a clip raises the LED's line, and the end of the passage lowers it. Then the proof stops, starts,
-kills and hangs fmd with the alarm on. It lets fmd watch a V4L2 camera of the kernel, stalls that camera, and cuts the
-power during writes.
+kills and hangs fmd with the alarm on. A button on an input pin and a schedule disarm fmd and arm it. The proof lets fmd
+watch a V4L2 camera of the kernel, stalls that camera, and cuts the power during writes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,19 @@ driver = "gpiozero"
 led_pin = {led}
 buzzer_pin = {buzzer}
 """
+CONTACT = 4
+"""Line of the button on virt's chip. A line that nothing drives is high there, as with the resistor of a Pi."""
+BUTTON = f"""
+[arm]
+pin = {CONTACT}
+"""
+SCHEDULE = """
+[arm]
+schedule = ["daily {begin}-{end}"]
+trust_clock = true
+"""
+DISARMED_S = 40
+"""Guest seconds in which a disarmed board must stay silent: several passages of the clip."""
 STATUS = "systemctl show --property=StatusText --value fmd"
 RESTARTS = "systemctl show --property=NRestarts --value fmd"
 MAIN_PID = "systemctl show --property=MainPID --value fmd"
@@ -83,10 +97,10 @@ def _installed(report: Report, work: Path, packages: Path | None) -> Path:
     return tree
 
 
-def settings(kind: str, source: str = PASSAGE) -> str:
-    """Return /etc/fmd/fmd.toml for a machine."""
+def settings(kind: str, source: str = PASSAGE, more: str = "") -> str:
+    """Return /etc/fmd/fmd.toml for a machine, with ``more`` sections."""
     led, buzzer = PINS[kind]
-    return SETTINGS.format(source=source, led=led, buzzer=buzzer)
+    return SETTINGS.format(source=source, led=led, buzzer=buzzer) + more
 
 
 def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = lambda tree: None) -> Machine:
@@ -99,13 +113,15 @@ def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = 
 
 
 def check_board(report: Report, tree: Path, work: Path) -> None:
-    """Check the generic machine as a Pi 4: alarm, stop, kill, hang, camera."""
+    """Check the generic machine as a Pi 4: alarm, stop, kill, hang, button, schedule, camera."""
     with emulator.powered(_board(tree, work, "virt")) as board:
         report.say(f"a shell {board.up_s():.0f} s after the power came on")
         _check_alarm(report, board)
         _check_stop_and_start(report, board)
         _check_kill(report, board, "KILL", "killed (SIGKILL)", 1)
         _check_kill(report, board, "STOP", "hung (SIGSTOP)", 2)
+        _check_button(report, board)
+        _check_schedule(report, board)
         _check_camera(report, board)
 
 
@@ -164,6 +180,58 @@ def _check_kill(report: Report, board: Machine, signal: str, words: str, restart
         _wait_until(board, f'[ "$({RESTARTS})" = {restarts} ]')
         _wait_active(board)
     report.say("journal: " + board.shell.out("journalctl -u fmd --output=cat | grep 'Failed with result' | tail -1"))
+
+
+def _check_button(report: Report, board: Machine) -> None:
+    led, buzzer = PINS[board.kind]
+    with report.step("a button on an input pin, pressed from outside, disarms: the buzzer's line stays low"):
+        board.pins.drive(CONTACT, True)
+        _write_settings(board, settings(board.kind, more=BUTTON))
+        board.shell.out("systemctl restart fmd", STEP_S)
+        board.pins.wait(buzzer, True, STEP_S)
+        _press(board)
+        _wait_until(board, f"{STATUS} | grep -q 'disarmed by button'")
+        _expect_silence(board, buzzer)
+    with report.step("it stays disarmed over a restart, and the LED's line shows it"):
+        board.shell.out("systemctl restart fmd", STEP_S)
+        for high in (True, False, True):
+            board.pins.wait(led, high, STEP_S)
+        _expect_silence(board, buzzer)
+    with report.step("the next press arms: a person without a mask raises both lines"):
+        _press(board)
+        board.pins.wait(buzzer, True, STEP_S)
+    report.say("events: " + board.shell.out("/opt/fmd/bin/fmd events | grep arming | tail -3"))
+
+
+def _check_schedule(report: Report, board: Machine) -> None:
+    _, buzzer = PINS[board.kind]
+    with report.step("outside of its schedule fmd is disarmed; a user may arm and disarm it by command"):
+        begin, end = (board.shell.out(f"date --date='{minutes} minutes' +%H:%M") for minutes in (4, 64))
+        _write_settings(board, settings(board.kind, more=SCHEDULE.format(begin=begin, end=end)))
+        board.shell.out("rm -f /var/lib/fmd/arming.json && systemctl restart fmd", STEP_S)
+        _wait_until(board, f"{STATUS} | grep -q 'disarmed by the schedule'")
+        _expect(board, "/opt/fmd/bin/fmd arm | grep -c '^armed by root (uid 0) until '", "1")
+        _expect(board, "/opt/fmd/bin/fmd disarm | grep -c '^disarmed by root (uid 0) until '", "1")
+        _expect_silence(board, buzzer)
+    with report.step("its schedule begins: fmd is armed, and a person without a mask raises the lines"):
+        _wait_until(board, f"! {STATUS} | grep -q disarmed")
+        board.pins.wait(buzzer, True, STEP_S)
+    report.say("events: " + board.shell.out("/opt/fmd/bin/fmd events | grep arming | tail -3"))
+
+
+def _press(board: Machine) -> None:
+    """Press the button for as long as a hand does, in the guest's time."""
+    board.pins.drive(CONTACT, False)
+    board.shell.out("sleep 0.3")
+    board.pins.drive(CONTACT, True)
+    board.shell.out("sleep 0.3")
+
+
+def _expect_silence(board: Machine, pin: int) -> None:
+    since_s = time.monotonic()
+    board.shell.out(f"sleep {DISARMED_S}", STEP_S)
+    if raised := [edge for edge in board.pins.of(pin, since_s) if edge.high]:
+        raise ProofError(f"pin {pin} went high {len(raised)} times while fmd was disarmed")
 
 
 def _check_camera(report: Report, board: Machine) -> None:
