@@ -27,10 +27,10 @@ BUILD_S = 1800.0
 
 
 def build(path: Path, settings: ModelSettings, state: Path) -> str:
-    """Open an installed ONNX model once as the owner of ``state``, the service's state directory.
+    """Open an installed ONNX model as the owner of ``state``, the service's state directory, and replay it once.
 
     Returns the name of the runtime that it will have. The reasons for a fallback are printed on standard error. Raises
-    BundleError if the model cannot be opened.
+    BundleError if the model cannot be opened, or this board computes it wrongly.
     """
     command = [sys.executable, "-m", __name__, str(path), str(settings.threads), settings.runtime]
     environment = {**os.environ, "STATE_DIRECTORY": str(state)}
@@ -43,7 +43,7 @@ def build(path: Path, settings: ModelSettings, state: Path) -> str:
             f"{path}: not compiled for the GPU after {BUILD_S:.0f} s; try again on an idle board"
         ) from error
     if done.returncode:
-        raise BundleError(f"{path}: cannot be compiled for this board (see above); the current model stays in use")
+        raise BundleError(f"{path}: does not run on this board (see above); the current model stays in use")
     return str(done.stdout).strip()
 
 
@@ -77,8 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
 
     def body() -> int:
-        network = bundle.unpack(arguments.file).flatbuffer
-        print(drivers.open_interpreter(network, arguments.threads, arguments.runtime).runtime)
+        loaded = bundle.unpack(arguments.file)
+        interpreter = drivers.open_interpreter(loaded.flatbuffer, arguments.threads, arguments.runtime)
+        model = bundle.Model(loaded, interpreter, str(arguments.file))
+        # A GPU may round too much for this model: better known before the model is in use.
+        model.replay()
+        print(model.runtime)
         return 0
 
     return exit_code_of(body)

@@ -49,8 +49,17 @@ def test_root_builds_as_the_owner_of_the_state_directory_with_its_groups(tmp_pat
 
 def test_a_model_that_cannot_be_opened_is_not_installed(tmp_path: Path) -> None:
     wrong = msgspec.structs.replace(FAKE, runtime="ai-edge-litert")
-    with pytest.raises(BundleError, match=r"cannot be compiled for this board \(see above\); the current model stays"):
+    with pytest.raises(BundleError, match=r"does not run on this board \(see above\); the current model stays"):
         engines.build(write_bundle(tmp_path), wrong, tmp_path)
+
+
+def test_a_model_that_the_gpu_computes_wrongly_is_not_installed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BundleError, match="does not run on this board"):
+        engines.build(write_bundle(tmp_path, change=0.06), FAKE, tmp_path)
+    assert "on onnxruntime/tensorrt" in (said := capfd.readouterr().err)
+    assert 'set model.runtime = "onnxruntime-cpu"' in said
 
 
 def test_an_onnx_file_is_proven_on_the_processor_in_a_child_process(
