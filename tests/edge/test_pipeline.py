@@ -240,6 +240,27 @@ def test_being_let_in_opens_the_strike_once(
     assert relay.states == ([False, True, False] if opened else [False])
 
 
+def test_disarmed_a_person_without_a_mask_leads_to_nothing_until_it_is_armed() -> None:
+    rig = Rig(alert__led_disarmed=[0.1, 60.0])
+    rig.alert.switch(armed=False, muted=False)
+    steps = [rig.step() for _ in range(30)]
+    assert {step.signal for step in steps} == {Signal.DISARMED}
+    assert not any(step.decisions or step.alarm for step in steps)
+    assert rig.buzzer.states == [False]
+    assert not rig.led.on
+    rig.alert.switch(armed=True, muted=False)
+    step = rig.step()
+    assert step.alarm
+    assert [decision.change for decision in step.decisions] == [Change.DECIDED]
+    assert (rig.led.on, rig.buzzer.on) == (True, True)
+
+
+def test_disarmed_an_empty_view_shows_it_too() -> None:
+    rig = Rig({"detector": detector_of([])}, watch__awake_s=0.0, watch__recheck_s=1000.0)
+    rig.alert.switch(armed=False, muted=False)
+    assert [rig.step().signal for _ in range(3)] == [Signal.DISARMED] * 3
+
+
 class ByPlace:
     """A classifier that knows two people by their place."""
 

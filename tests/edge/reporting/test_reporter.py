@@ -35,6 +35,7 @@ from edge.contracts import (
 )
 from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError, SettingsError
+from edge.messages import ArmingMessage
 from edge.reporting import annotate
 from edge.reporting.listener import Callbacks, Listeners
 from edge.reporting.live_state import LiveState
@@ -111,6 +112,25 @@ def test_a_state_is_told_when_it_changes_and_the_end_is_off(told: Told) -> None:
         wait_for(lambda: told.outbox.waiting == 0)
     states = [values["state"] for values in told.all().values_of(MessageKind.STATE)]
     assert states == ["running", "no_mask", "running", "off"]
+
+
+def test_arming_is_told_when_it_changes_and_kept_for_later_receivers(told: Told) -> None:
+    armed, disarmed = ArmingMessage(armed=True, source="default"), ArmingMessage(armed=False, source="pin", by="key")
+    for arming in (armed, armed, disarmed):
+        told.listener.on_arming(arming)
+    later = RecordingPublisher()
+    outbox = Outbox("later", later, 100)
+    told.reporter.retain([outbox])
+    outbox.close()
+    assert later.values_of(MessageKind.ARMING) == [{"armed": False, "source": "pin", "by": "key"}]
+    told.on_step(step(Signal.DISARMED))
+    publisher = told.all()
+    assert publisher.values_of(MessageKind.ARMING) == [
+        {"armed": True, "source": "default"},
+        {"armed": False, "source": "pin", "by": "key"},
+    ]
+    assert [values["state"] for values in publisher.values_of(MessageKind.STATE)] == ["disarmed", "off"]
+    assert not told.metrics.snapshot().armed
 
 
 def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:

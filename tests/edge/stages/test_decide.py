@@ -29,6 +29,7 @@ class Door:
         self.settings = config.load(None, {f"decide.{key}": value for key, value in changed.items()}).decide
         self.decider = Decider(self.settings, "with_mask")
         self.now_s = 0.0
+        self.armed = True
         self.decisions: list[Decision] = []
         self.passages: tuple[Passage, ...] = ()
 
@@ -43,7 +44,7 @@ class Door:
         self.now_s += after_s
         observations = {id_: Observation(p, quality) for id_, p in observed.items() if p is not None}
         tracks = [track(id_, self.now_s, score=score) for id_ in observed]
-        found = self.decider.update(tracks, observations, self.now_s)
+        found = self.decider.update(tracks, observations, self.now_s, self.armed)
         self.passages = found.passages
         self.decisions += found.decisions
         return found.decisions
@@ -456,3 +457,68 @@ def test_which_violation_it_is_matters_only_if_one_of_them_is_no_alarm(on_incorr
     door.ticks(10, {1: {"with_mask": 0.02, "without_mask": 0.5, "with_incorrect_mask": 0.48}})
     assert door.passages[0].outcome is Outcome.VIOLATION
     assert door.settled(1) is settled
+
+
+def test_a_violation_that_comes_and_goes_while_disarmed_is_reported_by_nothing() -> None:
+    door = Door()
+    door.armed = False
+    door.ticks(20, {1: BARE})
+    door.tick({})
+    assert door.decisions == []
+    door.armed = True
+    door.ticks(5, {})
+    assert door.decisions == []
+
+
+def test_arming_reports_who_is_there_as_they_are_now() -> None:
+    door = Door()
+    door.armed = False
+    door.ticks(20, {1: BARE, 2: MASKED})
+    door.armed = True
+    (one, two) = door.tick({1: None, 2: None})
+    assert [(d.change, d.passage.outcome, d.passage.violated) for d in (one, two)] == [
+        (Change.DECIDED, Outcome.VIOLATION, True),
+        (Change.DECIDED, Outcome.COMPLIANT, False),
+    ]
+    door.ticks(5, {1: BARE, 2: MASKED})
+    assert len(door.decisions) == 2
+
+
+def test_a_person_who_puts_the_mask_on_before_arming_has_violated_nothing() -> None:
+    door = Door()
+    door.armed = False
+    door.ticks(20, {1: BARE})
+    door.ticks(60, {1: MASKED})
+    door.armed = True
+    door.tick({1: MASKED})
+    door.tick({})
+    assert door.changes() == [("decided", "compliant"), ("left", "compliant")]
+    assert not any(decision.passage.violated for decision in door.decisions)
+
+
+def test_a_violation_that_was_reported_ends_with_a_report_also_while_disarmed() -> None:
+    """Counters of passages would lose it otherwise; what changes in between is reported when armed again."""
+    door = Door()
+    door.ticks(20, {1: BARE, 2: BARE})
+    door.armed = False
+    door.ticks(60, {1: MASKED, 2: BARE})
+    assert len(door.decisions) == 2
+    door.tick({1: MASKED})
+    assert door.changes()[2:] == [("left", "violation")]
+    door.armed = True
+    door.tick({1: MASKED})
+    assert door.changes()[3:] == [("revised", "compliant")]
+    assert door.decisions[-1].passage.violated
+
+
+def test_disarmed_who_is_cleared_is_cleared_once() -> None:
+    """A door strike opens as before."""
+    door = Door()
+    cleared = []
+    for tick in range(40):
+        found = door.decider.update(
+            [track(1, tick * TICK_S)], {1: Observation(MASKED, 1.0)}, tick * TICK_S, armed=tick > 30
+        )
+        cleared.append(found.cleared)
+    assert cleared.count(True) == 1
+    assert True in cleared[:30]
