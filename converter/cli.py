@@ -28,6 +28,7 @@ from edge.commands.main import version_line
 from edge.commands.parsing import add_completion_option
 from edge.errors import EXIT_OK, ConversionError, FidelityError, RuntimeMissingError, exit_code_of
 from edge.files import native_name
+from edge.text import escaped
 
 
 def main(argv: Sequence[str] | None = None, isolated: bool = True) -> int:
@@ -139,11 +140,12 @@ def _convert(arguments: argparse.Namespace) -> int:
         request = {"source": _shown(model), "target": str(target), "options": plain(options)}
         done = _work(arguments, "convert", request, Path(name))
         written = _placed(done["files"], Path(name), target)
+    # Names of layers and labels are the model author's.
     for note in done["notes"]:
-        print(note, file=sys.stderr)
-    print(done["summary"])
+        print(escaped(str(note)), file=sys.stderr)
+    print("\n".join(map(escaped, str(done["summary"]).splitlines())))
     for place, loss in done["layers"]:
-        print(f"loses {loss:.2%} at {place}")
+        print(escaped(f"loses {loss:.2%} at {place}"))
     others = [str(path) for path in written if path != target]
     if others:
         print(f"beside it: {' '.join(others)}")

@@ -30,8 +30,9 @@ from converter.write import check_target, write
 from edge.drivers import open_interpreter
 from edge.drivers.onnx import OnnxInterpreter
 from edge.errors import ConversionError
-from edge.inference.bundle import FORMAT, Bundle, Confusion, Contract, Golden, InputSpec, Model, pack, sha256
+from edge.inference.bundle import FORMAT, MAX_TEXT, Bundle, Confusion, Contract, Golden, InputSpec, Model, pack, sha256
 from edge.stages.detect import STRIDES
+from edge.text import MAX_LABEL, escaped, is_label
 
 CANDIDATES = 36
 """Pictures that golden inputs are chosen from."""
@@ -142,26 +143,37 @@ def _begin(path: Path, options: Options, progress: ProgressLine) -> Job:
     with times("identify"):
         evidence = None if source.task == "detector" else evidence_of(pictures, fit, options.seed)
         identified = identify(source, evidence, options)
+    _check_labels(identified.labels.names if identified.labels else ())
     pictures = in_words_of(identified.labels.names if identified.labels else (), pictures, identified.outputs)
     with times("run Keras"):
         floats = source.predict(pictures.proof.images, identified.pixels.of_bytes)
     return Job(source, fit, pictures, identified, floats, options, progress, times)
 
 
+def _check_labels(names: Sequence[str]) -> None:
+    """Raise ConversionError for a label that a model file cannot hold; labels reach terminals, logs and messages."""
+    wrong = next((name for name in names if not is_label(name)), None)
+    if wrong is not None:
+        raise ConversionError(
+            f"label {escaped(repr(wrong), MAX_LABEL)}: got {len(wrong)} characters, expected up to {MAX_LABEL} "
+            "printable ones; name the outputs with --labels"
+        )
+
+
 def _draft(job: Job, target: Path) -> Contract:
     """The contract, as far as it is known before quantizing."""
-    model, labels = job.source, job.identified.labels
+    model, labels, scaling = job.source, job.identified.labels, job.pixels.scaling
     return Contract(
         format=FORMAT,
         task=model.task,
-        name=target.stem,
+        name=escaped(target.stem, MAX_LABEL),
         input=InputSpec(height=model.height, width=model.width, scale=1.0, offset=0.0, colour=job.pixels.colour),
         sha256="",
         source_sha256=model.sha256,
         quantization="",
         reason="",
         versions={
-            "source": model.made_by,
+            "source": escaped(model.made_by, MAX_LABEL),
             "tensorflow": importlib.metadata.version("tensorflow"),
             "keras": importlib.metadata.version("keras"),
             "fmd": importlib.metadata.version("fmd-edge"),
@@ -174,7 +186,7 @@ def _draft(job: Job, target: Path) -> Contract:
         crop_margin=job.options.crop_margin if labels else 0.0,
         strides=() if labels else STRIDES,
         heatmap=job.options.heatmap,
-        scaling=job.pixels.scaling,
+        scaling=msgspec.structs.replace(scaling, why=escaped(scaling.why, MAX_TEXT)),
     )
 
 
@@ -201,7 +213,9 @@ def _attempt_with(job: Job, scheme: str, reason: str, draft: Contract) -> Attemp
         images = job.pixels.ordered(job.pictures.fit.images)
         made = quantize(job.source, job.pixels, images, scheme, job.progress)
     flatbuffer = made.flatbuffer
-    contract = msgspec.structs.replace(draft, sha256=sha256(flatbuffer), quantization=scheme, reason=reason)
+    contract = msgspec.structs.replace(
+        draft, sha256=sha256(flatbuffer), quantization=scheme, reason=escaped(reason, MAX_TEXT)
+    )
     with quiet():  # the runtime greets on stderr
         interpreter = open_interpreter(flatbuffer)
     model = Model(Bundle(flatbuffer, contract, {}), interpreter, str(job.source.path))

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from edge.text import escaped
+
 SHOWN_EVERY_S = 0.2
 """On a terminal a counter is redrawn at most this often; elsewhere it is not shown, only whole lines are."""
 
@@ -36,6 +38,7 @@ class ProgressLine:
     def say(self, line: str) -> None:
         """One whole line."""
         if self._stream is not None:
+            line = escaped(line)
             self._stream.write(f"\r\x1b[K{line}\n" if self._pending else f"{line}\n")
             self._stream.flush()
         self._pending = False

@@ -15,6 +15,7 @@ Read pipeline.py first: it takes one frame through watch, detect, track, schedul
     process.py       where the three commands start: standard streams, signals
     child.py         child process with limits, in which files of strangers are opened
     confine.py       what such a process gives up
+    text.py          text of strangers, made safe for terminals and logs
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse

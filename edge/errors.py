@@ -32,6 +32,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edge.text import escaped
+
 log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_KNOWN, EXIT_USAGE, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -41,8 +43,8 @@ class FmdError(Exception):
     """An expected error. Its ``str()`` is one line for the operator."""
 
     def __str__(self) -> str:
-        """Return the message. Bytes of a file name that are not UTF-8 are escaped: no log or message can hold them."""
-        return super().__str__().encode(errors="backslashreplace").decode()
+        """Return the message as one printable line: names and texts in it may come from a stranger's file."""
+        return escaped(super().__str__())
 
 
 class SettingsError(FmdError, ValueError):
@@ -166,7 +168,7 @@ def _interrupted(error: BaseException) -> bool:
 
 def _report(line: str, code: int) -> int:
     """Print the message in one line, also if a library put line breaks into it."""
-    print(" ".join(line.split()), file=sys.stderr)
+    print(escaped(" ".join(line.split())), file=sys.stderr)
     return code
 
 

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from edge.errors import FmdError
+from edge.text import escaped
 
 MAX_PICTURE_PIXELS = 8192 * 6144
 """Most pixels of a picture file or clip, 50 million as of a good phone. A file of kilobytes can claim far more, and
@@ -30,8 +31,8 @@ def native_name(path: str | Path, error: type[FmdError]) -> str:
 
 
 def printable(path: str | Path) -> str:
-    """Return ``path`` as text that every file and message can hold: bytes that are not UTF-8 are escaped."""
-    return str(path).encode(errors="backslashreplace").decode()
+    """Return ``path`` as one line of text that every file and message can hold; other bytes are escaped."""
+    return escaped(str(path))
 
 
 def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: bool = False) -> None:

@@ -17,6 +17,7 @@ from edge.doctor.findings import Finding, Status, fail, note, ok, warn
 from edge.drivers.selection import is_enabled, may_have
 from edge.drivers.table import SERVERS
 from edge.errors import EXIT_KNOWN, EXIT_OK
+from edge.text import escaped
 
 Probe = Callable[..., Ran]
 Loaded = Mapping[str, Any]
@@ -219,8 +220,8 @@ def _value(settings: Mapping[str, Any], key: str) -> Any:
 
 def line_of(finding: Finding) -> str:
     """Return a finding as one line, followed by a line with its fix."""
-    line = f"{finding.status.value:<9}{finding.check:<13}{finding.text}"
-    return f"{line}\n{'':<22}-> {finding.fix}" if finding.fix else line
+    line = f"{finding.status.value:<9}{finding.check:<13}{escaped(finding.text)}"
+    return f"{line}\n{'':<22}-> {escaped(finding.fix)}" if finding.fix else line
 
 
 def summary(findings: Sequence[Finding], is_pc: bool = False) -> str:

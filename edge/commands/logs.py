@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from edge.text import escaped
+
 log = logging.getLogger(__name__)
 
 WINDOW_S = 60.0
@@ -151,8 +153,23 @@ class _Kind:
     count: int = 0
 
 
+class OneLine(logging.Formatter):
+    """Formats a record as one printable line: a name from a stranger's file must not forge another line of the log.
+
+    Debugging output, such as a traceback, keeps its lines.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        text = super().format(record)
+        if record.levelno > logging.DEBUG:
+            return escaped(text)
+        return "\n".join(map(escaped, text.splitlines()))
+
+
 def start() -> None:
     """Write the log to standard error: standard output is for results, a log line in it would break CSV and JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RepeatFilter())
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    handler.setFormatter(OneLine("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

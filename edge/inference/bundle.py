@@ -18,7 +18,6 @@ import io
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,12 +29,24 @@ import numpy.typing as npt
 
 from edge.contracts import Floats, Image, Interpreter, Stored
 from edge.errors import BundleError, GoldenError
-from edge.inference import onnx_file
+from edge.inference import archive, onnx_file
+from edge.inference.archive import ArchiveError
 from edge.inference.onnx_file import CONTRACT_NAME, GOLDEN_NAME
+from edge.text import MAX_LABEL, escaped, is_label
 
 FORMAT = 2
 READABLE_FORMATS = (1, 2)
 """Formats this fmd reads. Format 1 lacks ``confusion`` and ``temperature``, which are optional."""
+INPUTS, OUTPUT = "inputs", "output_"
+"""Names of the golden arrays; a number follows the second."""
+MAX_CONTRACT, MAX_GOLDEN = 256 << 10, 32 << 20
+"""Bytes of the contract and of the golden data."""
+MAX_GOLDEN_INPUTS, MAX_OUTPUTS = 64, 2
+"""The converter writes eight inputs: each one costs an inference at every start."""
+MAX_LABELS, MAX_TEXT = 32, 2000
+"""Number of labels, and characters of a sentence in a contract."""
+MAX_SHOWN = 300
+"""Characters of a file's own text in a message."""
 MAX_FILE = 256 << 20
 """Bytes of the largest model file: one of this size does not run in the memory of the service's unit."""
 SUFFIXES = TFLITE_SUFFIX, ONNX_SUFFIX = ".tflite", ".onnx"
@@ -55,6 +66,10 @@ GOLDEN_SHARE = {"onnxruntime/tensorrt": 0.05}
 Weights and activations rounded to 16 bits, on a processor, change the shipped models' outputs by up to 0.025 of it."""
 
 
+Factor = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+Labels = Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_LABELS)]
+
+
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Input of a model: ``real = pixel * scale + offset`` for each channel of a pixel 0..255.
 
@@ -64,8 +79,8 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     height: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     width: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-    scale: float
-    offset: float
+    scale: Factor
+    offset: Factor
     colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
 
     @property
@@ -74,7 +89,7 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return 1 if self.colour == "GRAY" else 3
 
 
-Triple = tuple[float, float, float]
+Triple = tuple[Factor, Factor, Factor]
 
 
 class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,7 +107,8 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     guessed: bool
 
 
-Counts = tuple[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], ...]
+Row = Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(max_length=MAX_LABELS)]
+Counts = Annotated[tuple[Row, ...], msgspec.Meta(max_length=MAX_LABELS)]
 
 
 class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -102,7 +118,7 @@ class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     of zeros is a label that no picture had.
     """
 
-    labels: tuple[str, ...]
+    labels: Labels
     observation: Counts
     passage: Counts = ()
 
@@ -136,14 +152,14 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     source_sha256: str
     quantization: str
     reason: str
-    versions: Mapping[str, str]
-    parity: Mapping[str, float]
-    labels: tuple[str, ...] = ()
+    versions: Annotated[Mapping[str, str], msgspec.Meta(max_length=MAX_LABELS)]
+    parity: Annotated[Mapping[str, float], msgspec.Meta(max_length=8 * MAX_LABELS)]
+    labels: Labels = ()
     compliant: str = ""
     background: str | None = None
     output: Literal["softmax", "sigmoid", "anchor-free"] = "softmax"
     crop_margin: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
-    strides: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
+    strides: Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=4096)], ...], msgspec.Meta(max_length=8)] = ()
     heatmap: bool = False
     scaling: Scaling | None = None
     confusion: Confusion | None = None
@@ -218,10 +234,10 @@ def pack(flatbuffer: bytes, contract: Contract, golden: Golden) -> bytes:
         return onnx_file.joined(flatbuffer, contract_json, base64.b64encode(arrays.getvalue()))
     packed = io.BytesIO()
     packed.write(flatbuffer)
-    with zipfile.ZipFile(packed, "a") as archive:
+    with zipfile.ZipFile(packed, "a") as made:
         for name, data in ((CONTRACT_NAME, contract_json), (GOLDEN_NAME, arrays.getvalue())):
             # ZipInfo without a time, so that equal parts give equal bytes; writestr alone would store the clock.
-            archive.writestr(zipfile.ZipInfo(name), data)
+            made.writestr(zipfile.ZipInfo(name), data)
     return packed.getvalue()
 
 
@@ -230,17 +246,17 @@ def read(path: Path) -> bytes:
     try:
         # A pipe without a writer would wait for ever.
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            about = os.fstat(handle.fileno())
+            if not stat.S_ISREG(about.st_mode):
                 raise BundleError(f"{path}: not a file; name a model file made by fmd-convert")
-            data = handle.read(MAX_FILE + 1)
+            if about.st_size > MAX_FILE:
+                raise BundleError(
+                    f"{path}: has {about.st_size >> 20} MB, expected at most {MAX_FILE >> 20}; a board's memory holds "
+                    "no larger model: choose a smaller network"
+                )
+            return handle.read(about.st_size)
     except OSError as error:
         raise BundleError(f"{path}: cannot read the model file: {error.strerror}") from error
-    if len(data) > MAX_FILE:
-        raise BundleError(
-            f"{path}: has more than {MAX_FILE >> 20} MB, the largest model file; a board's memory holds no larger "
-            "model: choose a smaller network"
-        )
-    return data
 
 
 def unpack(path: Path) -> Bundle:
@@ -257,9 +273,8 @@ def parse(data: bytes, path: Path) -> Bundle:
     """
     flatbuffer, contract_json, arrays = _tflite_parts(path, data) if is_tflite(data) else _onnx_parts(path, data)
     try:
-        with np.load(io.BytesIO(arrays), allow_pickle=False) as loaded:
-            golden = {name: loaded[name] for name in loaded.files}
-    except DAMAGED as error:
+        golden = _golden_of(arrays)
+    except ArchiveError as error:
         raise _without_contract(path, "TFLite" if is_tflite(data) else "ONNX", error) from error
     contract = _decode_contract(path, contract_json)
     if sha256(flatbuffer) != contract.sha256:
@@ -271,25 +286,20 @@ def parse(data: bytes, path: Path) -> Bundle:
     return Bundle(flatbuffer, contract, golden)
 
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
-"""Errors of zipfile and NumPy for a damaged archive; NotImplementedError, a RuntimeError, is an unknown compression."""
-
-
 def _tflite_parts(path: Path, data: bytes) -> tuple[bytes, bytes, bytes]:
     """Return flatbuffer, contract and golden arrays of a TFLite file."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # The flatbuffer ends where the first file of the zip begins.
-            flatbuffer = data[: min(info.header_offset for info in archive.infolist())]
-            return flatbuffer, archive.read(CONTRACT_NAME), archive.read(GOLDEN_NAME)
-    except DAMAGED as error:
+        found, end = archive.members(data, {CONTRACT_NAME: MAX_CONTRACT, GOLDEN_NAME: MAX_GOLDEN})
+        # The flatbuffer ends where the first file of the zip begins.
+        return data[:end], found[CONTRACT_NAME], found[GOLDEN_NAME]
+    except (ArchiveError, KeyError) as error:
         raise _without_contract(path, "TFLite", error) from error
 
 
 def _without_contract(path: Path, kind: str, error: Exception) -> BundleError:
     return BundleError(
-        f"{path}: a {kind} file without a readable contract ({error}); it was cut short in copying or not made by "
-        "fmd-convert; copy it again or convert its Keras model with: fmd-convert model.keras"
+        f"{path}: a {kind} file without a readable contract ({escaped(str(error), MAX_SHOWN)}); it was cut short in "
+        "copying or not made by fmd-convert; copy it again or convert its Keras model with: fmd-convert model.keras"
     )
 
 
@@ -303,12 +313,21 @@ def _onnx_parts(path: Path, data: bytes) -> tuple[bytes, bytes, bytes]:
         )
     try:
         onnx_file.check(parts.model)
+        if len(parts.contract) > MAX_CONTRACT or len(parts.golden) > 4 * MAX_GOLDEN // 3 + 4:
+            raise ValueError(f"a contract of {len(parts.contract):,} bytes, golden data of {len(parts.golden):,}")
         return parts.model, parts.contract, base64.b64decode(parts.golden, validate=True)
     except ValueError as error:
         raise BundleError(
-            f"{path}: not an ONNX model that fmd runs: {error}; convert its Keras model with: fmd-convert model.keras "
-            "--also onnx"
+            f"{path}: not an ONNX model that fmd runs: {escaped(str(error), MAX_SHOWN)}; convert its Keras model with: "
+            "fmd-convert model.keras --also onnx"
         ) from error
+
+
+def _golden_of(data: bytes) -> Golden:
+    """Return the golden arrays of an npz file. Raises ArchiveError."""
+    names = (INPUTS, *(f"{OUTPUT}{k}" for k in range(MAX_OUTPUTS)))
+    found, _ = archive.members(data, {f"{name}.npy": MAX_GOLDEN for name in names})
+    return {name.removesuffix(".npy"): archive.array(stored) for name, stored in found.items()}
 
 
 def _decode_contract(path: Path, contract_json: bytes) -> Contract:
@@ -317,26 +336,67 @@ def _decode_contract(path: Path, contract_json: bytes) -> Contract:
         # Before the full decoding: of another format, every field may be another one.
         if found not in READABLE_FORMATS:
             raise BundleError(
-                f"{path}: contract format {found!r}, this fmd reads {', '.join(map(str, READABLE_FORMATS))}; "
-                "update fmd here or convert again"
+                f"{path}: contract format {escaped(repr(found), MAX_SHOWN)}, this fmd reads "
+                f"{', '.join(map(str, READABLE_FORMATS))}; update fmd here or convert again"
             )
-        return msgspec.json.decode(contract_json, type=Contract)
-    except (msgspec.MsgspecError, AttributeError) as error:
-        raise BundleError(f"{path}: its contract cannot be read: {error}; convert the Keras model again") from error
+        contract = msgspec.json.decode(contract_json, type=Contract)
+        check_texts(contract)
+    except BundleError:
+        raise
+    # RecursionError: nested a thousand times. UnicodeDecodeError is a ValueError.
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(
+            f"{path}: its contract cannot be read: {escaped(str(error), MAX_SHOWN)}; convert the Keras model again"
+        ) from error
+    return contract
+
+
+def check_texts(contract: Contract) -> None:
+    """Raise ValueError unless all texts of a contract may be printed: they reach terminals, logs and messages."""
+    labels = (contract.name, *contract.labels, *(contract.confusion.labels if contract.confusion else ()))
+    wrong = next((label for label in labels if not is_label(label)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"a name or label has up to {MAX_LABEL} printable characters, got {escaped(repr(wrong), MAX_LABEL)}"
+        )
+    waiting: list[Any] = [msgspec.to_builtins(contract)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and value and not is_label(value, MAX_TEXT):
+            raise ValueError(f"a text has up to {MAX_TEXT} printable characters, got {escaped(repr(value), MAX_LABEL)}")
+        waiting += [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def _check_golden(path: Path, contract: Contract, golden: Golden) -> None:
     """Raise BundleError unless the golden set fits the contract; an empty one would pass on any runtime."""
-    inputs = golden.get("inputs", np.zeros(0))
-    wanted = (contract.input.height, contract.input.width, 3)
-    outputs = [array for name, array in golden.items() if name.startswith("output_")]
-    if inputs.dtype != np.uint8 or not len(inputs) or inputs.shape[1:] != wanted:
+    inputs = golden.get(INPUTS, np.zeros(0))
+    count, size = len(inputs), (contract.input.height, contract.input.width, 3)
+    if inputs.dtype != np.uint8 or not 0 < count <= MAX_GOLDEN_INPUTS or inputs.shape[1:] != size:
         raise BundleError(
-            f"{path}: golden inputs are {inputs.dtype} {inputs.shape}, expected uint8 {('n', *wanted)}; "
-            "convert its Keras model again"
+            f"{path}: golden inputs are {inputs.dtype} {inputs.shape}, expected uint8 {('n', *size)} with up to "
+            f"{MAX_GOLDEN_INPUTS} of them; convert its Keras model again"
         )
-    if not outputs or any(len(array) != len(inputs) for array in outputs):
-        raise BundleError(f"{path}: golden outputs do not match its golden inputs; convert its Keras model again")
+    outputs = {name: array.shape for name, array in golden.items() if name != INPUTS and array.dtype == np.float32}
+    wanted = [(count, *shape) for shape in _output_shapes(contract)]
+    # A heat map has its own height and width; converters choose the order of a detector's outputs.
+    found = [(*shape[:1], *(None, None), *shape[3:]) if len(shape) == 4 else shape for shape in outputs.values()]
+    if sorted(map(str, found)) != sorted(map(str, wanted)) or set(outputs) != {
+        f"{OUTPUT}{k}" for k in range(len(wanted))
+    }:
+        raise BundleError(
+            f"{path}: golden outputs {list(outputs.values())} do not match its golden inputs and contract, expected "
+            f"{wanted}; convert its Keras model again"
+        )
+
+
+def _output_shapes(contract: Contract) -> list[tuple[int | None, ...]]:
+    """Return the shapes that a contract promises of one picture's outputs; None is any number."""
+    height, width = contract.input.height, contract.input.width
+    if contract.task == "detector":
+        cells = sum(-(-height // stride) * -(-width // stride) for stride in contract.strides)
+        return [(cells, 1), (cells, 4)]
+    neurons = 1 if contract.output == "sigmoid" else len(contract.labels)
+    return [(neurons,), *([(None, None, neurons)] if contract.heatmap else [])]
 
 
 class Model:
@@ -394,14 +454,19 @@ class Model:
         """
         runtime_name = self._interpreter.runtime.split(" ")[0]
         worst = 0.0
-        if len(self.output_shapes) != sum(name.startswith("output_") for name in self._golden):
+        if len(self.output_shapes) != len(self._golden) - 1:
             raise BundleError(
                 f"{self.source}: has {len(self.output_shapes)} outputs, not those of its golden set; convert it again"
             )
-        for i, pixels in enumerate(self._golden["inputs"]):
+        for i, pixels in enumerate(self._golden[INPUTS]):
             for k, got in enumerate(self.run(pixels)):
                 scale = self.outputs[k].scale
-                golden = self._golden[f"output_{k}"]
+                golden = self._golden[f"{OUTPUT}{k}"]
+                if got.shape != (1, *golden.shape[1:]):
+                    raise BundleError(
+                        f"{self.source}: output {k} is {got.shape}, its golden output {golden.shape[1:]}; convert it "
+                        "again"
+                    )
                 allowed = _allowed(runtime_name, scale, golden)
                 difference = float(np.max(np.abs(got[0] - golden[i])))
                 # Not "difference > allowed": NaN compares false with everything, and must not pass.

@@ -67,3 +67,11 @@ def test_the_docstring_draws_the_tree_of_the_classes() -> None:
 def test_a_message_is_text_that_json_can_hold(kind: type[FmdError]) -> None:
     error = kind(f"{os.fsdecode(b'T' + bytes([0xFC]))}: no such file")
     assert str(error).encode() == b"T\\udcfc: no such file"
+
+
+def test_a_message_commands_no_terminal_and_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert str(FmdError("label \x1b]0;pwned\x07\nerror: all is well\u202e")) == (
+        r"label \x1b]0;pwned\x07 error: all is well\u202e"
+    )
+    exit_code_of(raising(ValueError("bug \x1b[2J")))
+    assert r"ValueError: bug \x1b[2J" in capsys.readouterr().err

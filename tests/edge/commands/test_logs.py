@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edge.commands.logs import MAX_EQUAL, MAX_LINES, NativeLines, RepeatFilter
+from edge.commands.logs import MAX_EQUAL, MAX_LINES, NativeLines, OneLine, RepeatFilter
 from tests.edge.parts import ROOT
 
 LIBRARY = """
@@ -117,3 +117,10 @@ def test_the_memory_is_bounded() -> None:
     for _ in range(10):
         log.write("line 0")
     assert log.printed.count("line 0") == 1 + MAX_EQUAL
+
+
+def test_a_line_of_the_log_stays_one_printable_line() -> None:
+    record = logging.LogRecord("fmd", logging.WARNING, "", 0, "label %s", ("a\nNov 30 fmd: all is well\x1b[2J",), None)
+    assert OneLine("%(message)s").format(record) == r"label a Nov 30 fmd: all is well\x1b[2J"
+    record.levelno, record.msg, record.args = logging.DEBUG, "Traceback:\n  in x\x1b[2J", ()
+    assert OneLine("%(message)s").format(record) == "Traceback:\n  in x\\x1b[2J"
