@@ -154,6 +154,16 @@ def original(target: Target, path: str) -> bytes:
     return (target.read(path + KEPT) or b"") if MARK.encode() in now else now
 
 
+def text_of(path: str, data: bytes) -> str:
+    """Return a file of the card as text. Raises CardError for one that is damaged."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CardError(
+            f"{path}: not a text in UTF-8 (byte {error.start}); the card is damaged: write it again"
+        ) from error
+
+
 def without_comments(data: bytes) -> bytes:
     """Return the lines of a YAML file that are neither empty nor comments."""
     return b"\n".join(line for line in data.splitlines() if line.strip() and not line.lstrip().startswith(b"#"))
@@ -178,7 +188,7 @@ def user_data(wanted: Wanted, before: bytes) -> bytes:
     if before.lstrip().lower().startswith((b"content-type:", b"mime-version:")):
         raise CardError("user-data: already an archive of several parts; add fmd's instructions to it by hand")
     archive = MIMEMultipart(boundary="==fmd==")
-    archive.attach(_part(before.decode(), None))
+    archive.attach(_part(text_of("user-data", before), None))
     if values:
         archive.attach(_part(f"#cloud-config\n{MARK}\n{yaml(values)}", "dict(replace)+list()+str()"))
     archive.attach(_part(f"#cloud-config\n{MARK}\n{yaml(lists)}", "dict(no_replace,recurse_list)+list(append)+str()"))
@@ -271,11 +281,11 @@ def _firstrun(target: Target, wanted: Wanted) -> Iterator[FileChange]:
     before = original(target, "firstrun.sh")
     if before:
         yield FileChange(f"firstrun.sh{KEPT}", before, "copy of the file, whose commands stay in force")
-        script = with_lines(before.decode("utf-8-sig"), lines)
+        script = with_lines(text_of("firstrun.sh", before), lines)
     else:
         script = "\n".join(["#!/bin/sh", MARK, "set +e", *lines, *CLEANING_UP, ""])
     yield FileChange("firstrun.sh", script.encode(), "instructions for the first boot")
-    command_line = with_firstrun((target.read("cmdline.txt") or b"").decode())
+    command_line = with_firstrun(text_of("cmdline.txt", target.read("cmdline.txt") or b""))
     yield FileChange("cmdline.txt", command_line.encode(), "makes systemd start firstrun.sh, once")
 
 

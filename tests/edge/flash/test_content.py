@@ -246,3 +246,11 @@ def test_an_unknown_firstrun_is_refused(bookworm: Path) -> None:
     (bookworm / "firstrun.sh").write_text("#!/bin/sh\necho mine\n")
     with pytest.raises(CardError, match=r"firstrun\.sh: not as Raspberry Pi Imager writes it"):
         written(open_target(bookworm), FULL)
+
+
+@pytest.mark.parametrize("name", ["user-data", "cmdline.txt", "firstrun.sh"])
+def test_a_damaged_text_on_the_card_is_refused(trixie: Path, bookworm: Path, name: str) -> None:
+    folder = trixie if name == "user-data" else bookworm
+    (folder / name).write_bytes(b"#cloud-config\nhostname: \xff\xfe\n")
+    with pytest.raises(CardError, match=f"{name}: not a text in UTF-8"):
+        written(open_target(folder), FULL)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
+import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -51,4 +54,37 @@ def test_a_package_of_another_name_is_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"!<arch>\n", b"!<arch>\ndebian-binary", deb_of("x")[:150]])
 def test_a_file_that_is_no_package_is_refused(data: bytes) -> None:
     with pytest.raises(CardError, match=r"x\.deb: not a Debian package"):
+        check(Path("x.deb"), data, "fmd")
+
+
+def member(name: str, size: str, data: bytes = b"") -> bytes:
+    return f"{name:<16}{'0':<12}{'0':<6}{'0':<6}{'100644':<8}{size:<10}`\n".encode() + data
+
+
+@pytest.mark.parametrize("size", ["-60", "-1", "+4", "4e1", "0x10", "", "1_0"])
+def test_a_member_of_a_size_that_is_no_number_ends_the_reading(size: str) -> None:
+    """A size of -60 led back to the same member, without an end."""
+    with pytest.raises(CardError, match="not a Debian package"):
+        check(Path("x.deb"), b"!<arch>\n" + member("debian-binary", size), "fmd")
+
+
+@pytest.mark.parametrize("compression", ["xz", "gz"])
+def test_a_control_archive_that_expands_to_gigabytes_is_cut(compression: str) -> None:
+    tracemalloc.start()
+    bomb = deb_of(CONTROL.format("arm64") + " x" * (6 << 20), compression)
+    tracemalloc.reset_peak()
+    with pytest.raises(CardError, match="not a Debian package"):
+        check(Path("x.deb"), bomb, "fmd")
+    assert tracemalloc.get_traced_memory()[1] < (20 << 20) + 2 * len(bomb)
+    tracemalloc.stop()
+
+
+def test_a_control_file_that_is_a_link_is_refused() -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        link = tarfile.TarInfo("./control")
+        link.type, link.linkname = tarfile.SYMTYPE, "./elsewhere"
+        archive.addfile(link)
+    data = b"!<arch>\n" + member("control.tar", str(len(made.getvalue())), made.getvalue())
+    with pytest.raises(CardError, match="not a Debian package"):
         check(Path("x.deb"), data, "fmd")
