@@ -9,6 +9,7 @@ from datetime import datetime
 from edge import paths
 from edge.commands import common, periods
 from edge.errors import EXIT_OK
+from edge.text import escaped
 
 EXAMPLES = """\
 examples:
@@ -40,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         # n is for programs that notice gaps; at and event stand in front.
         facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event", "clock"))
         unset = "" if event.get("clock", True) else "  (clock not set)"
-        at = event["at"] if arguments.utc else local_time(event["at"])
-        print(f"{at}  {event['event']:<9} {facts}{unset}")
+        at, kind = str(event.get("at", "")), str(event.get("event", ""))
+        print(escaped(f"{at if arguments.utc else local_time(at)}  {kind:<9} {facts}{unset}"))
     return EXIT_OK
 
 

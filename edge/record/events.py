@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from edge.errors import RecordError
 from edge.record import database, old_log
 
 
@@ -25,16 +27,32 @@ def read(folder: Path, since_ms: int = 0, camera: str | None = None) -> Iterator
         yield from old_log.read(folder)
         return
     with closing(database.open_for_reading(folder)) as connection:
-        rows = connection.execute(
-            "SELECT n, at, kind, camera, clock, content FROM events WHERE at >= ? AND (?2 IS NULL OR camera = ?2)"
-            " ORDER BY n",
-            (since_ms, camera),
-        )
-        for number, at, kind, name, clock, content in rows:
-            moment = datetime.fromtimestamp(at / 1000, timezone.utc).isoformat(timespec="milliseconds")
-            event: dict[str, Any] = {"n": number, "at": moment, "event": kind}
-            if name:
-                event["camera"] = name
-            if not clock:
-                event["clock"] = False
-            yield {**event, **msgspec.json.decode(content)}
+        try:
+            rows = connection.execute(
+                "SELECT n, at, kind, camera, clock, content FROM events WHERE at >= ? AND (?2 IS NULL OR camera = ?2)"
+                " ORDER BY n",
+                (since_ms, camera),
+            )
+            yield from filter(None, map(_event_of, rows))
+        # A damaged page may be found only here, and a text that is no UTF-8 as well.
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise RecordError(
+                f"{folder / database.NAME}: cannot be read: {error}; the service sets a damaged record aside when it "
+                "starts"
+            ) from error
+
+
+def _event_of(row: tuple[Any, ...]) -> dict[str, Any] | None:
+    """Return the event of a row; None for a damaged one."""
+    number, at, kind, name, clock, content = row
+    try:
+        moment = datetime.fromtimestamp(at / 1000, timezone.utc).isoformat(timespec="milliseconds")
+        fields = msgspec.json.decode(content, type=dict[str, Any])
+    except (TypeError, ValueError, OverflowError, OSError, RecursionError, msgspec.MsgspecError):
+        return None
+    event: dict[str, Any] = {"n": number, "at": moment, "event": str(kind)}
+    if name:
+        event["camera"] = str(name)
+    if not clock:
+        event["clock"] = False
+    return {**event, **fields}

@@ -6,6 +6,7 @@ expected errors). Everything that a target imports is imported there.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import io
@@ -25,15 +26,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge.errors import BundleError, CameraError, CardError, FmdError, SettingsError
+from edge.errors import BundleError, CameraError, CardError, FmdError, RecordError, SettingsError
 from tests.fuzz import mutate
 
 Make = Callable[[random.Random], bytes]
 Read = Callable[[bytes], None]
 HERE = Path(__file__).parent
 MODELS = HERE.parent / "edge/hostile_models"
-NATIVE_S = 20.0
-"""Time that the child process gives a model file."""
+NATIVE_S = 1
+"""Seconds for a model file; the real child process gives it longer."""
 
 
 class Target(NamedTuple):
@@ -226,7 +227,7 @@ def _in_fork(work: Callable[[], object]) -> None:
         os.close(reading)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(int(NATIVE_S))
+        signal.alarm(NATIVE_S)
         said = ""
         try:
             work()
@@ -311,6 +312,60 @@ accept = ["with_mask"]
     return Target(lambda rng: mutate.of_lines(rng, seeds, tokens), read, (SettingsError,))
 
 
+def events() -> Target:
+    """The record: databases and logs of earlier versions, as a failing card or another program leaves them."""
+    import sqlite3
+
+    from edge.commands import events as commands_events
+    from edge.commands.main import make_parser
+    from edge.record import database, old_log
+
+    folder = Path(tempfile.mkdtemp(prefix="fmd-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    lines = b"".join(
+        json.dumps({"n": n, "at": "2027-01-15T08:00:00.000+00:00", "event": "decision", "person": n}).encode() + b"\n"
+        for n in range(1, 6)
+    )
+    tokens = (b'"n": -1', b'"n": 1e99', b'"at": 5', b"[" * 2000, b"null", b'{"n": 1, "at": "9999-99"}', b"\x00" * 100)
+    with database.transaction(connection := database.open_for_writing(folder)[0]):
+        for n in range(1, 6):
+            connection.execute("INSERT INTO events VALUES(?,?,?,?,?,?)", (n, n * 1000, "decision", "", 1, '{"a": 1}'))
+    connection.close()
+    whole = (folder / database.NAME).read_bytes()
+    texts = (*mutate.TEXTS, None, b"\xff", -1, 2**62, 1e300)
+
+    def make(rng: random.Random) -> bytes:
+        kind = rng.randrange(3)
+        if kind == 0:
+            return b"L" + mutate.of_lines(rng, [lines], tokens)
+        if kind == 1:
+            return b"D" + mutate.of_bytes(rng, [whole], (b"SQLite format 3\x00", b"CREATE TABLE"))
+        # A valid database whose values are another program's.
+        values = [rng.choice(texts) if rng.random() < 0.4 else value for value in (1000, "decision", "", 1, '{"a": 1}')]
+        return b"V" + repr(values).encode()
+
+    def read(data: bytes) -> None:
+        for path in folder.iterdir():
+            path.unlink()
+        if data[:1] == b"L":
+            (folder / old_log.NAMES[1]).write_bytes(data[1:])
+        else:
+            (folder / database.NAME).write_bytes(whole if data[:1] == b"V" else data[1:])
+        if data[:1] == b"V":
+            with contextlib.closing(sqlite3.connect(folder / database.NAME)) as changed:
+                changed.execute("INSERT INTO events VALUES(9,?,?,?,?,?)", ast.literal_eval(data[1:].decode()))
+                changed.commit()
+        arguments = make_parser().parse_args(["events", "--state", str(folder)])
+        printed = io.StringIO()
+        for begun in (False, True):
+            if begun:
+                database.open_for_writing(folder)[0].close()
+            with contextlib.suppress(RecordError), contextlib.redirect_stdout(printed):
+                commands_events.run(arguments)
+        assert all(map(str.isprintable, printed.getvalue().split("\n"))), printed.getvalue()
+
+    return Target(make, read, ())
+
+
 def mqtt() -> Target:
     """Topics and payloads of a hostile broker."""
     import paho.mqtt.client as paho
@@ -362,15 +417,12 @@ def mqtt() -> Target:
 
 def http() -> Target:
     """Requests to the metrics server, over a real connection; after each the server still answers a scrape in time."""
-    from types import SimpleNamespace
-
     from edge import config
     from edge.drivers import metrics
+    from tests.edge.drivers.test_metrics import snapshot
 
-    nothing = SimpleNamespace(memory_bytes=None, temperature_c=None, throttled=None)
-    snapshot = SimpleNamespace(cameras={}, board=nothing, uptime_s=1.0, frame_age_s={}, outboxes={})
     own = config.load(None, {"metrics.address": "127.0.0.1"}).metrics
-    server = metrics.MetricsServer(own, lambda: snapshot)
+    server = metrics.MetricsServer(own, snapshot)
     seeds = [
         b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nAccept-Encoding: gzip\r\n\r\n",
         b"POST /metrics?name[]=fmd_frames HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
@@ -598,6 +650,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "golden": golden,
     "flatbuffer": flatbuffer,
     "settings": settings,
+    "events": events,
     "mqtt": mqtt,
     "http": http,
     "pictures": pictures,
@@ -605,7 +658,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "card": card,
 }
 """Name -> target, in the order of the table."""
-SHARES: dict[str, float] = {"flatbuffer": 0.5, "http": 0.5}
+SHARES: dict[str, float] = {"flatbuffer": 0.5, "http": 0.5, "events": 0.3}
 """Share of cases of targets that are slow, relative to the others."""
 
 
