@@ -1,68 +1,19 @@
-"""SavedModel folder -> one callable signature: without the optimizer, without file operations."""
+"""SavedModel folder -> one callable signature: without the optimizer, with operations of a classifier only."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from converter import operations
 from converter.keras_files import first_line
 from converter.noise import quiet
 from edge.errors import ConversionError
+from edge.text import MAX_LABEL, escaped
 
-FILE_OPERATIONS = frozenset(
-    (
-        "ReadFile",
-        "WriteFile",
-        "MatchingFiles",
-        "PyFunc",
-        "EagerPyFunc",
-        "PyFuncStateless",
-        "PrintV2",
-        "Print",
-        "DebugIdentityV2",
-        "Save",
-        "SaveV2",
-        "SaveSlices",
-        "MergeV2Checkpoints",
-        "ShardedFilename",
-        "Restore",
-        "RestoreV2",
-        "RestoreSlice",
-        "WholeFileReader",
-        "WholeFileReaderV2",
-        "TextLineDataset",
-        "TFRecordDataset",
-        "FixedLengthRecordDataset",
-        "FixedLengthRecordDatasetV2",
-        "TFRecordReader",
-        "TFRecordReaderV2",
-        "TextLineReader",
-        "TextLineReaderV2",
-        "WriteSummary",
-        "CreateSummaryFileWriter",
-        "WriteImageSummary",
-        "SaveDataset",
-        "SaveDatasetV2",
-        "LoadDataset",
-        "SnapshotDataset",
-        "SnapshotDatasetV2",
-        "CacheDataset",
-        "CacheDatasetV2",
-        "InitializeTableFromTextFile",
-        "InitializeTableFromTextFileV2",
-        "LookupTableExportV2",
-        "DataServiceDataset",
-        "RpcCall",
-        "RpcClient",
-        "LMDBDataset",
-        "SqlDataset",
-    )
-)
-"""Operations that touch files, the network, Python or the terminal; no picture classifier needs one."""
-SAVER = ("__inference__traced_save", "__inference__traced_restore")
-"""Functions that every SavedModel carries for its own variables; TensorFlow reads variables without them."""
+MAX_GRAPH = 256 << 20
+"""Bytes of a graph; EfficientNetB7's has 10 MB. Weights lie in other files."""
 
 
 def load_signature(path: Path, allow_code: bool) -> tuple[Any, Any]:
@@ -78,13 +29,15 @@ def load_signature(path: Path, allow_code: bool) -> tuple[Any, Any]:
 
     proto = saved_model_pb2.SavedModel()
     try:
+        if (path / "saved_model.pb").stat().st_size > MAX_GRAPH:
+            raise ValueError(f"it has more than {MAX_GRAPH >> 20} MB")
         proto.ParseFromString((path / "saved_model.pb").read_bytes())
     except Exception as error:
         raise ConversionError(
             f"{path}: saved_model.pb is damaged ({first_line(error)}); copy the folder again"
         ) from error
     if not allow_code:
-        _refuse_file_operations(path, proto)
+        _refuse_operations(path, proto)
     for graph in proto.meta_graphs:
         for node in graph.object_graph_def.nodes:
             del node.slot_variables[:]
@@ -122,31 +75,11 @@ def _takes_a_picture(signature: Any) -> bool:
     return len(inputs) == 1 and len(next(iter(inputs.values())).shape) == 4
 
 
-def _refuse_file_operations(path: Path, proto: Any) -> None:
+def _refuse_operations(path: Path, proto: Any) -> None:
     for graph in proto.meta_graphs:
-        functions = {f.signature.name: f.node_def for f in graph.graph_def.library.function}
-        # The saver's functions are tolerated only as long as nothing else calls them.
-        roots = [nodes for name, nodes in functions.items() if not name.startswith(SAVER)]
-        found = next(iter(_forbidden(roots, functions)), "")
-        if not found and not graph.object_graph_def.nodes:
-            found = next((n.op for n in graph.graph_def.node if n.op in FILE_OPERATIONS and "save/" not in n.name), "")
-        if found:
+        if found := operations.refused(graph):
             raise ConversionError(
-                f"{path}: its graph contains {found}, which reads or writes files or runs code on this machine; if you "
-                "trust its author give --allow-code, else save it as model.save('model.keras') and give that"
+                f"{path}: its graph contains {escaped(found, MAX_LABEL)}, which no picture classifier needs: it may "
+                "read or write files or run code on this machine; if you trust its author give --allow-code, else save "
+                "it as model.save('model.keras') and give that"
             )
-
-
-def _forbidden(roots: Sequence[Any], functions: dict[str, Any]) -> Iterator[str]:
-    waiting = list(roots)
-    seen: set[str] = set()
-    while waiting:
-        for node in waiting.pop():
-            if node.op in FILE_OPERATIONS:
-                yield node.op
-            called = [node.op] if node.op in functions else []
-            for value in node.attr.values():
-                called += [f.name for f in (value.func, *value.list.func) if f.name]
-            for name in set(called) & functions.keys() - seen:
-                seen.add(name)
-                waiting.append(functions[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import struct
 from collections.abc import Sequence
@@ -122,13 +123,14 @@ def _change(rng: random.Random, inside: Any, key: Any, words: Sequence[str]) -> 
     elif kind == 1:
         inside[key] = rng.choice(NUMBERS)
     elif kind == 2:
-        inside[key] = rng.choice(VALUES)
+        inside[key] = copy.deepcopy(rng.choice(VALUES))
     elif kind == 3:
-        inside[key] = nested(rng.choice((10, 100, 900)))
+        inside[key] = nested(rng.choice((10, 100, 150)))
     elif kind == 4:
-        inside[key] = [inside[key]] * rng.choice((2, 33, 1000))
+        # Repetitions of repetitions would be what the fuzzer itself cannot hold.
+        inside[key] = [inside[key]] * (rng.choice((2, 33)) if isinstance(inside[key], (dict, list)) else 1000)
     elif kind == 5 and isinstance(inside, dict):
-        inside[rng.choice(texts)] = inside.pop(key) if rng.random() < 0.5 else rng.choice(VALUES)
+        inside[rng.choice(texts)] = inside.pop(key) if rng.random() < 0.5 else copy.deepcopy(rng.choice(VALUES))
     elif kind == 6 and isinstance(inside, dict):
         del inside[key]
     else:
