@@ -48,6 +48,17 @@ NamedFile = Annotated[str, msgspec.Meta(extra={"file": True})]
 """The path of a file, relative to the settings file that names it; empty for none."""
 
 
+Polygon = tuple[tuple[float, float], ...]
+"""Corners: x and y as shares of the upright picture's width and height."""
+Regions = tuple[Polygon, ...] | dict[CameraName, tuple[Polygon, ...]]
+"""Parts of the picture of the only camera, or of each of several by its name."""
+MAX_POLYGONS, MAX_CORNERS = 16, 32
+MIN_STATIC_S = 10.0
+"""Smallest ``watch.static_s``: within 6 seconds every real face moved, on the clips that the stage was measured on."""
+MIN_AREA = 1e-4
+"""Smallest area of a polygon, as a share of the picture: less is a typing error."""
+
+
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
     sources: dict[CameraName, Source]
@@ -94,6 +105,9 @@ class WatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     awake_s: Seconds
     still_s: PositiveSeconds
     recheck_s: PositiveSeconds
+    ignore: Regions
+    only: Regions
+    static_s: Seconds
 
 
 class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -283,6 +297,15 @@ def stall_s(settings: CameraSettings) -> float:
     return max(settings.stall_s, min(MAX_STALL_S, 2 / settings.fps))
 
 
+def regions(settings: Settings, camera: str) -> tuple[tuple[Polygon, ...], tuple[Polygon, ...]]:
+    """Return ``watch.ignore`` and ``watch.only`` of a camera; the name of a single camera is empty."""
+    ignore, only = (
+        found.get(camera, ()) if isinstance(found, dict) else found
+        for found in (settings.watch.ignore, settings.watch.only)
+    )
+    return ignore, only
+
+
 def door_name(settings: PublishSettings, host: str | None = None) -> str:
     """Return ``publish.name``, or else a name made of ``host``, the name of this board, without its domain."""
     if settings.name:
@@ -422,12 +445,68 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             f"{_origin(origins, 'detect.max_face_px', 'detect.min_face_px')}: detect.max_face_px: got "
             f"{settings.detect.max_face_px}, expected 0 or more than detect.min_face_px ({settings.detect.min_face_px})"
         )
+    for key in ("ignore", "only"):
+        _check_regions(f"watch.{key}", getattr(settings.watch, key), settings.camera, origins)
+    if 0 < settings.watch.static_s < MIN_STATIC_S:
+        raise SettingsError(
+            f"{_origin(origins, 'watch.static_s')}: watch.static_s: got {settings.watch.static_s:g}, expected 0 or at "
+            f"least {MIN_STATIC_S:g}: a person who waits moves little for some seconds"
+        )
     if settings.watch.still_s >= settings.track.lost_s:
         raise SettingsError(
             f"{_origin(origins, 'watch.still_s', 'track.lost_s')}: watch.still_s: got {settings.watch.still_s:g}, "
             f"expected less than track.lost_s ({settings.track.lost_s:g}): the tracker would lose a person who stands "
             "still between two detections"
         )
+
+
+def _check_regions(key: str, found: Regions, camera: CameraSettings, origins: Mapping[str, str]) -> None:
+    """Raise SettingsError for polygons that cannot be meant, or that name no camera."""
+    where = f"{_origin(origins, key)}: {key}"
+    names = list(camera.sources)
+    if names and found and not isinstance(found, dict):
+        raise SettingsError(
+            f"{where}: got polygons without a camera, expected them by its name, as in {{ {names[0]} = [...] }}"
+        )
+    by_camera = found if isinstance(found, dict) else {"": found}
+    for name, polygons in by_camera.items():
+        if name and name not in names:
+            known = f"one of camera.sources ({', '.join(names)})" if names else "a list of polygons for the only camera"
+            raise SettingsError(f"{where}: got the camera {name!r}, expected {known}")
+        if len(polygons) > MAX_POLYGONS:
+            raise SettingsError(f"{where}: got {len(polygons)} polygons, expected at most {MAX_POLYGONS}")
+        for number, polygon in enumerate(polygons, 1):
+            if wrong := _fault_of(polygon):
+                raise SettingsError(f"{where}: {name and f'{name}: '}polygon {number}: {wrong}")
+
+
+def _fault_of(polygon: Polygon) -> str:
+    """Return what is wrong with a polygon, or an empty string."""
+    if not 3 <= len(polygon) <= MAX_CORNERS:
+        return f"got {len(polygon)} corners, expected 3 to {MAX_CORNERS}"
+    for corner in polygon:
+        if not all(0 <= share <= 1 for share in corner):  # also for nan
+            return (
+                f"got the corner [{corner[0]:g}, {corner[1]:g}], expected shares of the picture, 0 to 1: divide pixels "
+                "by its width and height"
+            )
+    pairs = list(zip(polygon, (*polygon[1:], polygon[0]), strict=True))
+    for i, (a, b) in enumerate(pairs):
+        for c, d in pairs[i + 1 :]:
+            if _cross(a, b, c, d):
+                return f"the edge from {list(a)} to {list(b)} crosses the one from {list(c)} to {list(d)}"
+    if abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)) / 2 < MIN_AREA:
+        return "it has no area; name its corners in order"
+    return ""
+
+
+def _cross(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float], d: tuple[float, float]) -> bool:
+    """Return whether two edges cross inside both; edges that only touch do not."""
+
+    def side(p: tuple[float, float], q: tuple[float, float], r: tuple[float, float]) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
 
 
 def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str]) -> None:

@@ -217,6 +217,12 @@ class Change(Enum):
     DECIDED = "decided"
     REVISED = "revised"
     LEFT = "left"
+    PICTURE = "picture"
+    """The face does not move (``watch.static_s``): this was no passage of a person."""
+
+
+ENDS = frozenset({Change.LEFT, Change.PICTURE})
+"""Changes that end a passage, and give no signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +289,8 @@ class Step:
 
     ``awake`` is false if the gate skipped the frame. ``detected`` is false if the detector did not run: then ``faces``
     is empty and ``tracks`` are where people are expected. ``observations`` are by track id. ``timings_s`` maps the name
-    of each stage that ran to its seconds. ``camera`` is empty if there is only one.
+    of each stage that ran to its seconds. ``camera`` is empty if there is only one. ``ignored`` are further faces,
+    outside the regions that are watched; ``pictures`` are tracks that count as pictures, not people.
     """
 
     frame: Frame
@@ -297,6 +304,8 @@ class Step:
     signal: Signal
     timings_s: Mapping[str, float]
     camera: str = ""
+    ignored: tuple[Face, ...] = ()
+    pictures: tuple[Track, ...] = ()
 
     @property
     def alarm(self) -> bool:

@@ -37,11 +37,15 @@ class DecisionMessage(msgspec.Struct, frozen=True):
 
 
 class HealthMessage(msgspec.Struct, frozen=True):
-    """State of a camera, why it is blind, and why it is processed too rarely (both empty if all is well)."""
+    """State of a camera, why it is blind, why it is processed too rarely, and what else its user may want to change.
+
+    The last three are empty if all is well.
+    """
 
     state: str
     reason: str
     slow: str
+    hint: str = ""
 
 
 class ArmingMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -134,9 +138,9 @@ def decision_message(decision: Decision, started_at: float) -> DecisionMessage:
     )
 
 
-def health_message(health: Health) -> HealthMessage:
+def health_message(health: Health, hint: str = "") -> HealthMessage:
     """Return the message for a camera's health."""
-    return HealthMessage(state=health.state.value, reason=health.reason, slow=health.slow)
+    return HealthMessage(state=health.state.value, reason=health.reason, slow=health.slow, hint=hint)
 
 
 def model_message(fallback: ModelFallback) -> ModelMessage:

@@ -15,7 +15,9 @@ from edge.contracts import Decision, Detector, Face, Frame, Observation, Passage
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
 from edge.stages.decide import Decider
+from edge.stages.regions import Regions
 from edge.stages.schedule import Scheduler
+from edge.stages.static import StaticFaces
 from edge.stages.track import Tracker
 from edge.stages.watch import Watch
 
@@ -34,10 +36,13 @@ class Pipeline:
         alert: Alert,
         camera: str = "",
         stopwatch: Callable[[], float] = time.perf_counter,
+        regions: Regions | None = None,
+        static: StaticFaces | None = None,
     ) -> None:
         self._watch, self._detector, self._tracker, self._scheduler = watch, detector, tracker, scheduler
         self._classifier, self._decider, self._alert = classifier, decider, alert
         self._camera, self._stopwatch = camera, stopwatch
+        self._regions, self._static = regions or Regions(), static or StaticFaces(0)
         self._tracks: tuple[Track, ...] = ()
         self._passages: Mapping[int, Passage] = {}
         self._timings_s: dict[str, float] = {}
@@ -49,11 +54,13 @@ class Pipeline:
         # The frame's own time, not the clock's: a recording is decided as it would have been live.
         now_s = frame.captured_s
         faces: tuple[Face, ...] = ()
+        ignored: tuple[Face, ...] = ()
         observations: Mapping[int, Observation] = {}
         detected = self._watch.due(frame, self._scheduler.presence(self._tracks, self._passages, now_s))
         self._lap("watch")
+        height, width = frame.image.shape[:2]
         if detected:
-            faces = self._detector.detect(frame)
+            faces, ignored = self._regions.split(self._detector.detect(frame), (width, height))
             self._lap("detect")
         elif not self._tracks:
             # An empty doorway: the alert hears that the loop is alive, and no further stage costs anything.
@@ -62,17 +69,15 @@ class Pipeline:
             signal = Signal.RUNNING if self._alert.armed else Signal.DISARMED
             return Step(frame, False, False, (), (), {}, (), (), signal, self._timings_s, self._camera)
         # Between detections people move on at their last speed, so that their passages and the alarm go on.
-        height, width = frame.image.shape[:2]
-        self._tracks = (
-            self._tracker.update(faces, now_s, (width, height)) if detected else self._tracker.expected(now_s)
-        )
+        tracks = self._tracker.update(faces, now_s, (width, height)) if detected else self._tracker.expected(now_s)
+        self._tracks, pictures = self._static.split(tracks, frame, detected)
         self._lap("track")
         if detected:
             observations = self._observe(frame)
             self._lap("classify")
         # In every frame, also without observations: passages end and people become unsure by time alone.
-        armed = self._alert.armed
-        found = self._decider.update(self._tracks, observations, now_s, armed)
+        armed, unreal = self._alert.armed, {track.id for track in pictures}
+        found = self._decider.update(self._tracks, observations, now_s, armed, unreal)
         self._passages = {passage.id: passage for passage in found.passages}
         self._lap("decide")
         self._alert.renew(found.signal, now_s, found.offenders, found.cleared, self._camera)
@@ -89,6 +94,8 @@ class Pipeline:
             found.signal if armed else Signal.DISARMED,
             self._timings_s,
             self._camera,
+            ignored,
+            pictures,
         )
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:

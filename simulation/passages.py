@@ -28,11 +28,11 @@ from converter.tables import LabelledFace, Picture, read_boxes
 from edge import config
 from edge.config import Settings
 from edge.contracts import (
+    ENDS,
     WITH_INCORRECT_MASK,
     WITH_MASK,
     WITHOUT_MASK,
     Box,
-    Change,
     Decision,
     Detector,
     Floats,
@@ -461,7 +461,7 @@ class Door:
         for at_s, image in frames:
             step = self.pipeline.step(Frame(image, None, self._index / FPS, self._index))
             self._index += 1
-            decisions += [(at_s, d) for d in step.decisions if d.change is not Change.LEFT]
+            decisions += [(at_s, d) for d in step.decisions if d.change not in ENDS]
             _count_owners(step, passage, at_s, owners)
             for result in results:
                 if at_s >= 0 and result.usable_s == math.inf and _usable_now(result.person, at_s):

@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge import drivers
     from edge.record import store
     from edge.reporting import console, recorder, reporter, sources
+    from edge.reporting.listener import Listeners
     from edge.reporting.status_file import StatusFile
     from edge.service import arming_control, control_server
     from edge.service import run as service
@@ -105,7 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
             # The console comes first: what a slow disk behind it holds up is at most its own line.
             status = StatusFile(runtime, reporting.live)
             listeners: list[Listener] = [printer, counts, reporting, status]
-            listeners += [sources.SourceLog(), sources.FaceSizeMonitor(status.set_hint)]
+            hinted = Listeners([reporting, status])
+            listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
+            listeners += [sources.PictureReport(hinted.on_hint)] if settings.watch.static_s else []
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
             if arguments.timings:
@@ -179,4 +182,5 @@ def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namesp
         common.check_spares("--annotate", file, *common.files_read(arguments, settings))
     # A clip's frames are evenly apart; a live camera's video needs the settings' rate to keep real time.
     fps = settings.camera.fps if live else None
-    return stack.enter_context(annotate.StepVideos(files, fps, arguments.show_faces))
+    regions = {name: config.regions(settings, name) for name in cameras}
+    return stack.enter_context(annotate.StepVideos(files, fps, arguments.show_faces, regions))

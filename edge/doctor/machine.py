@@ -181,9 +181,7 @@ def _service_state(state: str, result: str, status: Mapping[str, Any]) -> Findin
         fix = "fewer cameras in camera.sources, cooling, a faster board, or a larger detect.every_s"
         return warn("service", f"active: {lines}", fix)
     if any(camera.get("hint") for camera in cameras):
-        return warn(
-            "service", f"active: {lines}", "mount the camera closer, or increase camera.width and camera.height"
-        )
+        return warn("service", f"active: {lines}", "what the message names; docs/mounting.md explains it")
     return ok("service", f"active: {lines or 'no status yet'}")
 
 

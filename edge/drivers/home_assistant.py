@@ -14,7 +14,7 @@ from typing import Any
 from edge import board
 from edge.board import Board
 from edge.config import MqttSettings
-from edge.contracts import CameraState, Change, Outcome, Signal
+from edge.contracts import ENDS, CameraState, Outcome, Signal
 
 PICTURES, TEMPERATURE, VOLTAGE = "pictures", "temperature", "voltage"
 """Features of a door that some entities need: messages with pictures, and what its board measures."""
@@ -28,7 +28,7 @@ BLIND = f"{{{{ 'ON' if value_json.state == '{Signal.BLIND.state}' else 'OFF' }}}
 NOT_STREAMING = f"{{{{ 'OFF' if value_json.state == '{CameraState.STREAMING.value}' else 'ON' }}}}"
 """Templates of Home Assistant (Jinja): a problem is a camera that gives no pictures."""
 VIOLATION = (
-    f"{{% if value_json.change != '{Change.LEFT.value}' and value_json.signal in {ALARMING} %}}"
+    f"{{% if value_json.change not in {tuple(change.value for change in ENDS)} and value_json.signal in {ALARMING} %}}"
     "{{ {'event_type': value_json.signal, 'person': value_json.person, 'label': value_json.label, "
     "'camera': value_json.camera | default('')} | to_json }}{% endif %}"
 )

@@ -19,7 +19,7 @@ import msgspec
 
 from edge import state_file
 from edge.config import NotifySettings, Settings, door_name
-from edge.contracts import CameraState, ConfiguredPublisher, Message, MessageKind, Outcome, Signal
+from edge.contracts import ENDS, CameraState, ConfiguredPublisher, Message, MessageKind, Outcome, Signal
 from edge.control import Commander
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
@@ -188,7 +188,7 @@ def event_of(message: Message) -> str:
         return {CameraState.STREAMING.value: "recovered", CameraState.STARTING.value: ""}.get(
             str(values["state"]), "blind"
         )
-    if values["change"] == "left":
+    if values["change"] in {change.value for change in ENDS}:
         return ""
     signal = Signal[str(values["signal"]).upper()]
     if signal.alarming:  # also for an unsure outcome, with decide.on_unsure = "alarm"

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from edge.config import RecordSettings
-from edge.contracts import WITH_INCORRECT_MASK
+from edge.contracts import WITH_INCORRECT_MASK, Change
 from edge.record.budget import MB
 from edge.record.rows import SpanState
 
@@ -87,6 +87,7 @@ def sums_between(connection: sqlite3.Connection, began: int, ended: int) -> dict
     query = (
         "SELECT p.camera, coalesce(r.classifier, ''), p.outcome, p.label, p.violated, p.alarm, p.cleared"
         " FROM passages p LEFT JOIN runs r ON r.id = p.run WHERE p.ended >= ? AND p.ended < ? AND p.clock"
+        f" AND p.outcome <> '{Change.PICTURE.value}'"
     )
     for camera, classifier, outcome, label, violated, alarm, cleared in connection.execute(query, (began, ended)):
         sums = found[camera, classifier]

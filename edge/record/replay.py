@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from edge.config import DecideSettings
-from edge.contracts import Box, Change, Decision, Observation, Outcome, Signal, Track
+from edge.contracts import ENDS, Box, Decision, Observation, Outcome, Signal, Track
 from edge.inference.evidence import MIN_SCORE_ALONE
 from edge.record.evidence import Weighed, unpacked
 from edge.stages.decide import SURE_FACE, Decider
@@ -82,7 +82,7 @@ def replay(passage: Recorded, settings: DecideSettings) -> Replayed:
     decisions += decider.closing(end_s)
     last = decisions[-1].passage if decisions else None
     # Unsure is no decision: later evidence may still decide.
-    sure = [d for d in decisions if d.change is not Change.LEFT and d.passage.outcome is not Outcome.UNSURE]
+    sure = [d for d in decisions if d.change not in ENDS and d.passage.outcome is not Outcome.UNSURE]
     alarms = [d.at_s for d in sure if d.passage.outcome is Outcome.VIOLATION]
     return Replayed(
         last.outcome if last else Outcome.UNDECIDED,

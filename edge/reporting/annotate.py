@@ -15,6 +15,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from edge.config import Polygon
 from edge.contracts import Box, Delivery, Floats, Heat, Image, Outcome, Step
 from edge.errors import OutputError
 from edge.files import native_name
@@ -29,13 +30,22 @@ COLOURS = {
     Outcome.UNSURE: (230, 170, 30),
 }
 """Colours of boxes, RGB."""
+IGNORED, WATCHED = (120, 120, 120), (40, 120, 220)
+"""Colours of the regions that are ignored and watched, RGB."""
+HATCH = 12
+"""Distance of the lines in an ignored region, pixels."""
+Outlines = tuple[Sequence[Polygon], Sequence[Polygon]]
+"""Polygons to ignore and the only ones to watch; corners are shares of the picture's width and height."""
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 HEAT_SHARE = 0.45
 """Share of the heat map where it lies over the picture; at a half or more the face under it is hard to see."""
 
 
-def annotate(step: Step, show_faces: bool) -> Image:
-    """Return a copy of the step's picture with a box and state per person, and a border during an alarm."""
+def annotate(step: Step, show_faces: bool, regions: Outlines = ((), ())) -> Image:
+    """Return a copy of the step's picture with a box and state per person, and a border during an alarm.
+
+    ``regions`` are the polygons to ignore and the only ones to watch, which are drawn as well.
+    """
     # A copy: the frame is still on its way to other listeners.
     picture = step.frame.image.copy()
     if not show_faces:
@@ -43,6 +53,9 @@ def annotate(step: Step, show_faces: bool) -> Image:
     for observation in step.observations.values():
         if observation.heat:
             draw_heat(picture, observation.heat)
+    draw_regions(picture, *regions)
+    for track in step.pictures:
+        draw_box(picture, track.box, "picture", COLOURS[Outcome.UNDECIDED])
     passages = {passage.id: passage for passage in step.passages}
     everything = Box(0, 0, picture.shape[1], picture.shape[0])
     for track in step.tracks:
@@ -61,7 +74,8 @@ def _blur_faces(picture: Image, step: Step) -> None:
         # No detection ran on this frame, so a face may be anywhere in it.
         height, width = picture.shape[:2]
         pixelate(picture, (width // 40, height // 40))
-    for box in [face.box for face in step.faces] + [track.box for track in step.tracks]:
+    faces, tracks = (*step.faces, *step.ignored), (*step.tracks, *step.pictures)
+    for box in [face.box for face in faces] + [track.box for track in tracks]:
         blur_face(picture, box)
 
 
@@ -103,6 +117,21 @@ def heat_colours(values: Floats, width: int, height: int) -> Image:
     smooth = cv2.resize(values / span, (width, height), interpolation=cv2.INTER_CUBIC)
     grey = np.clip((smooth + 1) * 127.5, 0, 255).astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def draw_regions(picture: Image, ignore: Sequence[Polygon], only: Sequence[Polygon]) -> None:
+    """Hatch the polygons to ignore, and outline the only ones to watch, in (H, W, 3) RGB, in place."""
+    if not ignore and not only:
+        return
+    height, width = picture.shape[:2]
+    plane = np.zeros((height, width), np.uint8)
+    for outlines, colour in ((ignore, IGNORED), (only, WATCHED)):
+        corners = [np.rint(np.array(outline) * (width, height)).astype(np.int32) for outline in outlines]
+        cv2.polylines(picture, corners, True, colour, 2, cv2.LINE_AA)
+        if outlines is ignore:
+            cv2.fillPoly(plane, corners, 1)
+    rows, columns = np.ogrid[:height, :width]
+    picture[(plane > 0) & ((rows + columns) % HATCH < 2)] = IGNORED
 
 
 def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:
@@ -255,15 +284,22 @@ class VideoFile:
 class StepVideos(Listener):
     """Annotated videos of a run, one file per camera, as a context; ``files`` maps a camera's name to its file.
 
-    ``fps`` is that of :class:`VideoFile`. Faces are blurred unless ``show_faces`` is set.
+    ``fps`` is that of :class:`VideoFile`. Faces are blurred unless ``show_faces`` is set. ``regions``
+    are the polygons of each camera, which :func:`annotate` draws.
     """
 
-    def __init__(self, files: Mapping[str, Path], fps: float | None, show_faces: bool) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        fps: float | None,
+        show_faces: bool,
+        regions: Mapping[str, Outlines] | None = None,
+    ) -> None:
         for path in files.values():
             if not path.parent.is_dir():
                 raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
             native_name(path, OutputError)
-        self._files, self._fps, self._show_faces = files, fps, show_faces
+        self._files, self._fps, self._show_faces, self._regions = files, fps, show_faces, regions or {}
         self._stack = ExitStack()
         self._videos: dict[str, VideoFile] = {}
         self._shown: dict[str, Image] = {}
@@ -283,5 +319,5 @@ class StepVideos(Listener):
             self._videos[name] = self._stack.enter_context(VideoFile(self._files[name], self._fps))
         # In a frame without detection all of the picture would have to be blurred: repeat the last one with detection.
         if name not in self._shown or step.detected or self._show_faces:
-            self._shown[name] = annotate(step, self._show_faces)
+            self._shown[name] = annotate(step, self._show_faces, self._regions.get(name, ((), ())))
         self._videos[name].write(self._shown[name], step.frame.captured_s)

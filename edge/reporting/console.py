@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from edge.contracts import WITH_INCORRECT_MASK, Change, Decision, Delivery, Outcome, Passage, Signal, Step
+from edge.contracts import ENDS, WITH_INCORRECT_MASK, Change, Decision, Delivery, Outcome, Passage, Signal, Step
 from edge.messages import ArmingMessage, arming_in_words
 from edge.reporting.listener import Listener
 from edge.reporting.live_state import VIOLATED
@@ -35,9 +35,10 @@ def decision_line(decision: Decision, when: str) -> str:
     words = {
         Change.DECIDED: state_of(passage),
         Change.REVISED: f"now {state_of(passage)}",
+        Change.PICTURE: f"does not move: a picture, no longer judged ({state_of(passage)} before)",
         Change.LEFT: f"left, {state_of(passage)}{' after a violation' if cleared else ''}",
     }[decision.change]
-    mark = "ALARM" if passage.signal.alarming and decision.change is not Change.LEFT else "-----"
+    mark = "ALARM" if passage.signal.alarming and decision.change not in ENDS else "-----"
     return (
         f"{when}  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {words} "
         f"({passage.label}, {passage.observations} observations, {passage.seen_s - passage.entered_s:.1f} s)"

@@ -33,6 +33,10 @@ class Listener(Protocol):
         """A run begins in this state, or it has changed: armed or disarmed, by whom and until when, and muted."""
         return
 
+    def on_hint(self, camera: str, kind: str, hint: str) -> None:
+        """A camera works, but not as its user wants, as ``hint`` explains; an empty one ends the hint of this kind."""
+        return
+
     def on_settings(self, settings: Settings) -> None:
         """A run begins with these settings: at the start and after every reload."""
         return
@@ -77,6 +81,11 @@ class Listeners(Listener):
         """See :class:`Listener`."""
         for listener in self._listeners:
             listener.on_arming(arming)
+
+    def on_hint(self, camera: str, kind: str, hint: str) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_hint(camera, kind, hint)
 
     def on_settings(self, settings: Settings) -> None:
         """See :class:`Listener`."""

@@ -66,7 +66,7 @@ class CameraCounters:
         passage = decision.passage
         if decision.change is Change.LEFT:
             self.passages[VIOLATED if passage.violated else passage.outcome.value] += 1
-        else:
+        elif decision.change is not Change.PICTURE:
             self.decisions[passage.outcome.value] += 1
 
     def add_health(self, health: Health) -> None:
@@ -89,6 +89,7 @@ class LiveState(Listener):
         self._states: dict[str, str] = {}
         self.arming = ArmingMessage(armed=True, source="default")
         self._fallbacks: tuple[ModelFallback, ...] = ()
+        self._hints: dict[tuple[str, str], str] = {}  # by camera and kind
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """See :class:`edge.reporting.listener.Listener`."""
@@ -117,9 +118,15 @@ class LiveState(Listener):
         """See :class:`edge.reporting.listener.Listener`."""
         self.arming = arming
 
+    def on_hint(self, camera: str, kind: str, hint: str) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        with self._lock:
+            self._hints[camera, kind] = hint
+
     def on_settings(self, settings: Settings) -> None:
         """Forget healths and steps, as all cameras start again; counters and shown states go on over a reload."""
         with self._lock:
+            self._hints.clear()
             self._healths.clear()
             self._steps.clear()
 
@@ -158,6 +165,11 @@ class LiveState(Listener):
         """Return the latest health of every live camera that has reported one."""
         with self._lock:
             return list(self._healths.values())
+
+    def hint(self, camera: str) -> str:
+        """Return all hints about a camera, empty if there is none."""
+        with self._lock:
+            return "; ".join(hint for (of, _), hint in self._hints.items() if of == camera and hint)
 
     def latest(self, camera: str) -> Step | None:
         """Return the newest step of a camera, None before the first."""

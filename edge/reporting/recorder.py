@@ -10,6 +10,7 @@ import numpy as np
 from edge import config
 from edge.config import Settings
 from edge.contracts import (
+    ENDS,
     Box,
     CameraState,
     Change,
@@ -101,7 +102,7 @@ class Recorder(Listener):
         """Record the end of a passage; one that ends with the source has no step of its own."""
         at_s, passage = decision.at_s, decision.passage
         person = self._person(decision.camera, passage.id, passage.entered_s)
-        if decision.change is Change.LEFT:
+        if decision.change in ENDS:
             self._add(person, decision, passage.seen_s)
             del self._open[decision.camera, passage.id]
             return
@@ -139,7 +140,7 @@ class Recorder(Listener):
         """Measure the face of a person who was decided in this frame, and record a violation before they leave."""
         person = self._open.get((decision.camera, decision.passage.id))
         track = next((t for t in step.tracks if t.id == decision.passage.id), None)
-        if person is None or track is None or decision.change is Change.LEFT:
+        if person is None or track is None or decision.change in ENDS:
             return
         height, width = step.frame.image.shape[:2]
         x, y = track.box.centre
@@ -153,6 +154,8 @@ class Recorder(Listener):
         passage = decision.passage
         # Frames have monotonic times, or a clip's: in both, the passage began as long ago as it has lasted.
         age_s, count = decision.at_s - person.entered_s, person.count
+        # What turned out to be a picture was no passage: it counts nowhere, and its evidence is of no use.
+        real = decision.change is not Change.PICTURE
         self._record.add_passage(
             PassageRow(
                 id=person.id,
@@ -162,9 +165,9 @@ class Recorder(Listener):
                 alarm=_since(person, person.alarm_s),
                 cleared=_since(person, person.cleared_s),
                 ended=_since(person, left_s),
-                outcome=passage.outcome.value,
+                outcome=passage.outcome.value if real else Change.PICTURE.value,
                 label=passage.label,
-                violated=passage.violated,
+                violated=passage.violated and real,
                 observations=passage.observations,
                 width=person.width,
                 brightness=person.brightness,
@@ -172,7 +175,7 @@ class Recorder(Listener):
                 sharpness=person.sharpness,
                 disagreement=person.differences / max(1, count - 1),
                 place=person.place,
-                evidence=packed(person.observations) if left_s is not None else b"",
+                evidence=packed(person.observations) if left_s is not None and real else b"",
             )
         )
 

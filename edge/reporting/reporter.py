@@ -21,7 +21,7 @@ import msgspec
 from edge import config, drivers, paths
 from edge.config import PublishSettings, Settings
 from edge.contracts import (
-    Change,
+    ENDS,
     ConfiguredPublisher,
     Decision,
     Delivery,
@@ -36,6 +36,7 @@ from edge.errors import FmdError
 from edge.messages import (
     ArmingMessage,
     DecisionMessage,
+    HealthMessage,
     ModelMessage,
     StateMessage,
     decision_message,
@@ -109,7 +110,7 @@ class Reporter(Listener):
 
     def on_health(self, health: Health) -> None:
         """Publish and record the state of a camera."""
-        message = health_message(health)
+        message = health_message(health, self._live.hint(health.camera))
         newest = self._newest.get((MessageKind.HEALTH, health.camera))
         if newest is None or newest.content != message:
             self._post(MessageKind.HEALTH, health.camera, message)
@@ -123,6 +124,13 @@ class Reporter(Listener):
         newest = self._newest.get((MessageKind.ARMING, ""))
         if newest is None or newest.content != arming:
             self._post(MessageKind.ARMING, "", arming)
+
+    def on_hint(self, camera: str, kind: str, hint: str) -> None:
+        """Publish the health of a camera again, with what may be wrong with it."""
+        newest = self._newest.get((MessageKind.HEALTH, camera))
+        if newest is not None and isinstance(newest.content, HealthMessage):
+            content = msgspec.structs.replace(newest.content, hint=self._live.hint(camera))
+            self._post(MessageKind.HEALTH, camera, content)
 
     def on_settings(self, settings: Settings) -> None:
         """Forget cameras that the new settings no longer name. The run before is over: publish what is left of it."""
@@ -237,7 +245,7 @@ def _jpeg(step: Step) -> bytes:
 
 
 def _is_violation(decision: Decision) -> bool:
-    return decision.change is not Change.LEFT and decision.passage.signal.alarming
+    return decision.change not in ENDS and decision.passage.signal.alarming
 
 
 class Reporting(Listeners):

@@ -1,6 +1,6 @@
-"""What the first frames say of a camera: size and rate in the log, and a hint if every face is too small.
+"""What frames say of a camera: size and rate in the log, and hints if every face is too small or one is a picture.
 
-Both are what a user needs to see once after mounting a camera, and neither changes what fmd does.
+All are what a user needs to see once after mounting a camera, and none changes what fmd does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from edge import addresses, config
 from edge.config import CameraSettings, DetectSettings, Settings
-from edge.contracts import Box, Delivery, Frame, Step
+from edge.contracts import Box, Change, Delivery, Frame, Step
 from edge.reporting.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,10 @@ HINT_DETECTIONS = 50
 far away. A person who walks up to the door is small in about 20 detections."""
 MIN_MOVE = 0.25
 """Distance in face widths from which a face has moved. A poster on the wall stays, and is no badly mounted camera."""
+
+
+Report = Callable[[str, str, str], object]
+"""Reports a hint: :meth:`edge.reporting.listener.Listener.on_hint`."""
 
 
 class SourceLog(Listener):
@@ -70,10 +74,11 @@ class SourceLog(Listener):
 class FaceSizeMonitor(Listener):
     """Hints that a camera is too far away: people pass, and the faces of all are below ``detect.min_face_px``.
 
-    The hint is logged once. ``report`` gets the camera's name and the hint, and an empty text once a person is tracked.
+    The hint is logged once. ``report`` gets the camera's name, the hint's kind, and the hint: empty once a person is
+    tracked.
     """
 
-    def __init__(self, report: Callable[[str, str], object]) -> None:
+    def __init__(self, report: Report) -> None:
         self._report = report
         self._detect: DetectSettings  # of on_settings, which comes before any step
         self._counts: dict[str, int] = {}
@@ -113,14 +118,59 @@ class FaceSizeMonitor(Listener):
         if not self._logged:
             log.warning("camera%s: %s", camera and f" {camera}", hint)
         self._logged = True
-        self._report(camera, hint)
+        self._report(camera, "size", hint)
 
     def _clear(self, camera: str) -> None:
         self._counts.pop(camera, None)
         self._last.pop(camera, None)
         if camera in self._hinted:
             self._hinted.discard(camera)
-            self._report(camera, "")
+            self._report(camera, "size", "")
+
+
+class PictureReport(Listener):
+    """Reports faces that count as pictures (``watch.static_s``): where each is, in the log once and as a hint."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._places: dict[str, dict[int, str]] = {}
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin again: every face is judged at first."""
+        self._places = {}
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Add the pictures that this step found, and remove the ones that have moved."""
+        places = self._places.setdefault(step.camera, {})
+        moved = places.keys() & {track.id for track in step.tracks} if places else ()
+        found = {decision.passage.id for decision in step.decisions if decision.change is Change.PICTURE}
+        for id_ in moved:
+            del places[id_]
+        for track in step.pictures:
+            if track.id in found:
+                places[track.id] = _place(track.box, step.frame)
+                log.info(
+                    "camera%s: the face at %s does not move: it counts as a picture, and gives no alarm until it moves",
+                    step.camera and f" {step.camera}",
+                    places[track.id],
+                )
+        if moved or found:
+            self._report(step.camera, "picture", _hint(list(dict.fromkeys(places.values()))))
+
+
+def _place(box: Box, frame: Frame) -> str:
+    """Return the centre of a box as a corner in ``watch.ignore``: shares of the picture's width and height."""
+    (x, y), (height, width) = box.centre, frame.image.shape[:2]
+    return f"[{x / width:.2f}, {y / height:.2f}]"
+
+
+def _hint(places: list[str]) -> str:
+    """Return the hint about the pictures at ``places``, empty if there is none."""
+    if not places:
+        return ""
+    one = "a face that does not move counts as a picture"
+    what = one if len(places) == 1 else "faces that do not move count as pictures"
+    return f"{what}, at {', '.join(places)}; to leave them out for good, cover them or use watch.ignore"
 
 
 def _moved(before: Box, now: Box) -> bool:

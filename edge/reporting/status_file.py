@@ -62,13 +62,11 @@ class StatusFile(Listener):
         self._file, self._live = folder / NAME if folder else None, live
         self._names: tuple[str, ...] = ()
         self._stepped: set[str] = set()
-        self._hints: dict[str, str] = {}
         self._fallbacks: tuple[ModelMessage, ...] = ()
 
     def on_settings(self, settings: Settings) -> None:
         """Begin again with the cameras of these settings."""
         self._names, self._stepped = tuple(config.cameras(settings.camera)), set()
-        self._hints = {}
         self._write()
 
     def on_models(self, fallbacks: Sequence[ModelFallback]) -> None:
@@ -90,16 +88,15 @@ class StatusFile(Listener):
         """See :class:`edge.reporting.listener.Listener`."""
         self._write()
 
-    def set_hint(self, camera: str, hint: str) -> None:
-        """Set the hint about a camera; an empty one removes it."""
-        self._hints[camera] = hint
+    def on_hint(self, camera: str, kind: str, hint: str) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
         self._write()
 
     def _write(self) -> None:
         if self._file is None:
             return
         healths = {health.camera: health for health in self._live.healths()}
-        cameras = tuple(_status_of(name, healths.get(name), self._hints.get(name, "")) for name in self._names)
+        cameras = tuple(_status_of(name, healths.get(name), self._live.hint(name)) for name in self._names)
         # A recording has no health: it is watched as soon as its first frame has passed.
         passing = CameraState.STREAMING.value, CameraState.STARTING.value
         watching = all(self._live.latest(one.camera) is not None and one.state in passing for one in cameras)

@@ -36,9 +36,11 @@ from edge.service.signals import RunControl, stop_on_signals
 from edge.service.systemd import SystemdNotifier
 from edge.stages.alert import Alert
 from edge.stages.decide import Decider
+from edge.stages.regions import Regions
 from edge.stages.schedule import Scheduler
+from edge.stages.static import StaticFaces
 from edge.stages.track import Tracker
-from edge.stages.watch import Watch
+from edge.stages.watch import COLUMNS, ROWS, Watch
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +102,9 @@ def check(settings: Settings, chooser: ModelChooser | None = None) -> None:
     exist; and OutputError for a voice that cannot be played, which a run only warns of.
     """
     # Cheap checks first: models take seconds on a Pi.
-    for camera in config.cameras(settings.camera).values():
+    for name, camera in config.cameras(settings.camera).items():
         drivers.check_camera(camera)
+        Regions(*config.regions(settings, name))
     if settings.voice.enabled:
         open_voice(settings).close()
     if chooser is None:
@@ -125,8 +128,9 @@ def build_pipeline(
     chooser = chooser or ModelChooser()
     shadow = shadow or begin_shadow_run(settings, opened)
     classifier = open_classifier(settings, opened, shadow, chooser)
+    regions = Regions(*config.regions(settings, camera))
     return Pipeline(
-        Watch(settings.watch, settings.detect),
+        Watch(settings.watch, settings.detect, regions.cells(COLUMNS, ROWS)),
         open_detector(settings, opened, shadow, chooser),
         Tracker(settings.track, settings.detect),
         Scheduler(settings.classify),
@@ -134,6 +138,8 @@ def build_pipeline(
         Decider(settings.decide, classifier.compliant, camera),
         alert,
         camera,
+        regions=regions,
+        static=StaticFaces(settings.watch.static_s),
     )
 
 

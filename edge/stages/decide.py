@@ -10,7 +10,7 @@ decision.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from edge.config import DecideSettings
@@ -80,11 +80,17 @@ class Decider:
         self._states: dict[int, _State] = {}
 
     def update(
-        self, tracks: Sequence[Track], observations: Mapping[int, Observation], now_s: float, armed: bool = True
+        self,
+        tracks: Sequence[Track],
+        observations: Mapping[int, Observation],
+        now_s: float,
+        armed: bool = True,
+        pictures: Collection[int] = (),
     ) -> Assessment:
         """Weigh this frame's ``observations`` (by track id) and return what follows for everybody present.
 
         While fmd is not ``armed``, no decision is reported. Those of people who are still present follow when it is.
+        ``pictures`` are the ids of tracks that turned out to be no people; they are not among ``tracks``.
         """
         decisions: list[Decision] = []
         cleared = False
@@ -96,7 +102,7 @@ class Decider:
             cleared |= self._decide(state, now_s) and state.signal is Signal.RUNNING
             if armed and (change := _to_report(state)):
                 decisions.append(self._decision(change, state, now_s))
-        decisions += self._departures({track.id for track in tracks}, now_s)
+        decisions += self._departures({track.id for track in tracks}, now_s, pictures)
         passages = tuple(map(self._passage, self._states.values()))
         signal = max((passage.signal for passage in passages), default=Signal.RUNNING)
         return Assessment(
@@ -211,12 +217,14 @@ class Decider:
             return Outcome.UNSURE
         return state.outcome
 
-    def _departures(self, present: Set[int], now_s: float) -> list[Decision]:
+    def _departures(self, present: Set[int], now_s: float, pictures: Collection[int] = ()) -> list[Decision]:
         """Remove people who have left; those without a decision give none (most were never a person)."""
         left = [state for id_, state in self._states.items() if id_ not in present]
         for state in left:
             del self._states[state.id]
-        return [self._decision(Change.LEFT, s, now_s) for s in left if s.reported]
+        return [
+            self._decision(Change.PICTURE if s.id in pictures else Change.LEFT, s, now_s) for s in left if s.reported
+        ]
 
 
 def _to_report(state: _State) -> Change | None:

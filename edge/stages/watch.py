@@ -11,6 +11,7 @@ import math
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.config import DetectSettings, WatchSettings
 from edge.contracts import Floats, Frame, Image, Presence
@@ -32,8 +33,11 @@ SLACK_S = 0.005
 class Watch:
     """Decides for every frame whether the detector inspects it: see :meth:`due`."""
 
-    def __init__(self, watch: WatchSettings, detect: DetectSettings) -> None:
-        self._settings, self._detect = watch, detect
+    def __init__(
+        self, watch: WatchSettings, detect: DetectSettings, watched: npt.NDArray[np.bool_] | None = None
+    ) -> None:
+        """``watched`` are the spots (ROWS, COLUMNS) in which a change matters, None for all."""
+        self._settings, self._detect, self._watched = watch, detect, watched
         self._last: Floats | None = None
         self._detected: Frame | None = None  # the last frame that the detector inspected
         self._detected_spots: Floats | None = None  # its spots, once a comparison needed them
@@ -67,7 +71,7 @@ class Watch:
 
     def _changed(self, frame: Frame) -> bool:
         """Return whether the view differs from the last one that the detector inspected."""
-        spots, before, since_s = _spots(frame.luma), self._last, frame.captured_s - self._compared_s
+        spots, before, since_s = self._spots(frame), self._last, frame.captured_s - self._compared_s
         self._last, self._compared_s = spots, frame.captured_s
         if self._detected is None:
             return False  # the first frame is inspected in any case
@@ -76,11 +80,17 @@ class Watch:
         contrast = self._settings.contrast
         wanted = min(max(contrast, NOISE_MARGIN * self._noise), MAX_CONTRAST_FACTOR * contrast)
         if self._detected_spots is None:
-            self._detected_spots = _spots(self._detected.luma)
+            self._detected_spots = self._spots(self._detected)
         change = spots - self._detected_spots
         # A camera that brightens the whole picture a little adjusts its exposure; a large shift may be a person.
         shift = _median(change)
-        return abs(shift) > wanted or bool(np.count_nonzero(np.abs(change - shift) > wanted) >= MIN_CHANGED_SPOTS)
+        changed = np.count_nonzero(np.abs(change - shift) > wanted)
+        return abs(shift) > wanted or bool(changed >= min(MIN_CHANGED_SPOTS, change.size))
+
+    def _spots(self, frame: Frame) -> Floats:
+        """Return the mean brightness of the watched spots: all (ROWS, COLUMNS), or some (n,)."""
+        spots = _spots(frame.luma)
+        return spots if self._watched is None else spots[self._watched]
 
 
 def _spots(luma: Image) -> Floats:
@@ -94,7 +104,7 @@ def _median_change(spots: Floats, before: Floats) -> float:
 
 
 def _median(spots: Floats) -> float:
-    """Return the median of an even number of values; ``np.median`` takes ten times as long."""
-    half = ROWS * COLUMNS // 2
-    low, high = np.partition(spots, (half - 1, half), axis=None)[half - 1 : half + 1].tolist()
-    return float(low + high) / 2
+    """Return the median; ``np.median`` takes ten times as long."""
+    low, high = (spots.size - 1) // 2, spots.size // 2
+    ordered = np.partition(spots, (low, high), axis=None)
+    return float(ordered[low] + ordered[high]) / 2

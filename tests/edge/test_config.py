@@ -39,6 +39,9 @@ OUT_OF_RANGE = {
     "watch.awake_s": -0.1,
     "watch.still_s": 0.0,
     "watch.recheck_s": 0.0,
+    "watch.ignore": [[[0.5]]],
+    "watch.only": [[["left", "top"]]],
+    "watch.static_s": -1.0,
     "detect.every_s": -0.1,
     "detect.undecided_s": -0.1,
     "detect.min_score": -0.1,
@@ -365,3 +368,55 @@ def test_the_largest_face_is_larger_than_the_smallest() -> None:
     ):
         config.load(None, {"detect.max_face_px": 20})
     assert config.load(None, {"detect.max_face_px": 20, "detect.min_face_px": 0}).detect.max_face_px == 20
+
+
+SQUARE = [[0.1, 0.1], [0.4, 0.1], [0.4, 0.4], [0.1, 0.4]]
+
+
+@pytest.mark.parametrize("key", ["watch.ignore", "watch.only"])
+@pytest.mark.parametrize(
+    ("polygon", "said"),
+    [
+        (SQUARE[:2], "polygon 2: got 2 corners, expected 3 to 32"),
+        ([[i / 40, (i % 2) / 2] for i in range(33)], "polygon 2: got 33 corners, expected 3 to 32"),
+        ([[320, 0], [640, 0], [640, 480]], r"polygon 2: got the corner \[320, 0\], expected shares of the picture"),
+        ([[0.1, -0.1], [0.4, 0.1], [0.4, 0.4]], r"polygon 2: got the corner \[0.1, -0.1\]"),
+        ([[float("nan"), 0.1], [0.4, 0.1], [0.4, 0.4]], r"polygon 2: got the corner \[nan, 0.1\]"),
+        ([SQUARE[i] for i in (0, 2, 1, 3)], r"polygon 2: the edge from \[0.1, 0.1\] to \[0.4, 0.4\] crosses the one"),
+        ([[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]], "polygon 2: it has no area"),
+        ([SQUARE[0]] * 4, "polygon 2: it has no area"),
+    ],
+)
+def test_a_polygon_that_cannot_be_meant_is_refused(key: str, polygon: Any, said: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^command line: {key}: {said}"):
+        config.load(None, {key: [SQUARE, polygon]})
+
+
+def test_too_many_polygons_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"watch\.ignore: got 17 polygons, expected at most 16"):
+        config.load(None, {"watch.ignore": [SQUARE] * 17})
+
+
+def test_polygons_of_several_cameras_are_named_by_camera(tmp_path: Path) -> None:
+    several = {"camera.sources": {"door": "picamera2", "hall": "rtsp://x/"}}
+    text = (
+        f'[camera]\nsources = {{ door = "picamera2", hall = "rtsp://x/" }}\n[watch]\nignore = {{ hall = [{SQUARE}] }}\n'
+    )
+    settings = config.load(written(tmp_path, text))
+    square = tuple(map(tuple, SQUARE))
+    assert config.regions(settings, "hall") == ((square,), ())
+    assert config.regions(settings, "door") == ((), ())
+    with pytest.raises(SettingsError, match=r"without a camera, expected them by its name, as in \{ door = "):
+        config.load(None, {**several, "watch.ignore": [SQUARE]})
+    with pytest.raises(SettingsError, match=r"got the camera 'yard', expected one of camera\.sources \(door, hall\)"):
+        config.load(None, {**several, "watch.only": {"yard": [SQUARE]}})
+    with pytest.raises(SettingsError, match=r"got the camera 'hall', expected a list of polygons for the only camera"):
+        config.load(None, {"watch.only": {"hall": [SQUARE]}})
+    one = config.load(None, {"watch.only": [SQUARE], "watch.ignore": [[[0, 0], [1, 0], [1, 1]]]})
+    assert config.regions(one, "") == ((((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),), (square,))
+
+
+def test_a_picture_takes_at_least_ten_seconds() -> None:
+    assert config.load(None, {"watch.static_s": 10}).watch.static_s == 10
+    with pytest.raises(SettingsError, match=r"^command line: watch\.static_s: got 9\.9, expected 0 or at least 10"):
+        config.load(None, {"watch.static_s": 9.9})

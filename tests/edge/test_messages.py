@@ -33,6 +33,7 @@ def test_health_states_why_a_camera_is_blind_or_slow() -> None:
         "state": "lost",
         "reason": "unplugged",
         "slow": "",
+        "hint": "",
     }
     assert health_message(Health("", CameraState.STREAMING, 1.0, slow="too slow")).slow == "too slow"
 

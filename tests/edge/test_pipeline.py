@@ -12,6 +12,8 @@ from edge.config import Settings
 from edge.contracts import Box, Change, Face, Frame, Observation, Outcome, Signal, View
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
+from edge.stages.regions import Regions
+from edge.stages.static import StaticFaces
 from simulation.outputs import RecordingOutput
 from tests.edge.parts import (
     BARE,
@@ -86,6 +88,35 @@ def test_everybody_leaves_and_the_alarm_ends_when_the_source_does() -> None:
     assert (left.passage.outcome, left.at_s) == (Outcome.VIOLATION, 0.7)
     assert not rig.led.on
     assert not rig.buzzer.on
+
+
+LOWER_RIGHT = [(0.6, 0.6), (1.0, 0.6), (1.0, 1.0), (0.6, 1.0)]
+MIDDLE = [(0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6)]
+
+
+def test_a_face_in_an_ignored_region_is_nobody_and_stays_in_the_step_to_be_blurred() -> None:
+    rig = Rig({"regions": Regions(ignore=[MIDDLE])})
+    steps = [rig.step() for _ in range(8)]
+    assert not any(step.alarm or step.tracks or step.faces for step in steps)
+    assert [face.box for face in steps[0].ignored] == [pytest.approx(Box(40, 40, 88, 88), abs=1e-3)]
+    assert rig.led.states == [False]
+    beside = Rig({"regions": Regions(ignore=[LOWER_RIGHT])})
+    assert [beside.step() for _ in range(8)][-1].alarm
+
+
+def test_a_face_that_never_moves_alarms_until_it_is_a_picture() -> None:
+    rig = Rig({"static": StaticFaces(10.0)}, watch__still_s=0.3)
+    steps = [rig.step() for _ in range(160)]
+    decisions = [(decision.change, decision.at_s) for step in steps for decision in step.decisions]
+    assert [change for change, _ in decisions] == [Change.DECIDED, Change.PICTURE]
+    assert 10.0 <= decisions[1][1] <= 11.0
+    found = next(step for step in steps if step.pictures)
+    assert (found.tracks, found.alarm, [track.id for track in found.pictures]) == ((), False, [1])
+    assert not any(step.alarm for step in steps[steps.index(found) :])
+    assert not rig.led.on
+    # The picture alone lets the detector rest as an empty doorway does, and is known again each time.
+    assert sum(step.detected for step in steps[steps.index(found) + 15 :]) <= 2
+    assert [bool(step.pictures) for step in steps if step.detected][-1]
 
 
 class Looks:

@@ -314,7 +314,7 @@ FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
     ),
     "a service whose camera is too far away": (
         lambda m: reporting(m, "active", hint="faces too small: all are narrower"),
-        *("service", Status.WARNING, "active: watching, but faces too small", "closer"),
+        *("service", Status.WARNING, "active: watching, but faces too small", "docs/mounting.md"),
     ),
     "a service whose camera is blind": (
         lambda m: reporting(m, "active", camera="out", state="dark", reason="covered", blind=True),

@@ -290,3 +290,25 @@ def test_where_the_model_looked_is_drawn_over_the_blurred_face_and_lets_nothing_
     shown = inside(annotate(looked, show_faces=False), BOX)
     np.testing.assert_array_equal(shown, inside(blurred, BOX))
     assert shown[:, :20, 0].mean() > shown[:, :20, 2].mean()
+
+
+LEFT, MIDDLE = [(0.0, 0.0), (0.3, 0.0), (0.3, 1.0), (0.0, 1.0)], [(0.4, 0.2), (0.9, 0.2), (0.9, 0.9), (0.4, 0.9)]
+
+
+def test_regions_are_drawn_where_they_are() -> None:
+    grey = np.full((200, 200, 3), 200, np.uint8)
+    drawn = annotate(step_of(grey), show_faces=True, regions=([LEFT], [MIDDLE]))
+    changed = (drawn != grey).any(axis=2)
+    assert 0.1 < changed[2:165, 2:58].mean() < 0.5  # hatched, so that the picture is visible
+    assert not changed[2:35, 65:195].any()
+    assert changed[40, 85:175].all()
+    assert not changed[45:165, 85:175].any()
+    assert not (annotate(step_of(grey), show_faces=True) != grey)[2:165].any()
+
+
+def test_faces_in_ignored_regions_and_on_pictures_are_blurred_as_well() -> None:
+    picture = texture(200, 200)
+    ignored = dataclasses.replace(step_of(picture), ignored=(Face(BOX, 0.9),))
+    assert colours(inside(annotate(ignored, show_faces=False), BOX)) <= 36
+    poster = dataclasses.replace(step_of(picture), pictures=(Track(1, BOX, 0.9, 0, 0, 0),))
+    assert colours(annotate(poster, show_faces=False)[60:120, 70:110]) <= 36

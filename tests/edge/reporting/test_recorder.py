@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge import config
-from edge.contracts import CameraState, Health
-from edge.record import database, replay
+from edge.contracts import Box, CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step, Track
+from edge.record import database, hours, replay
 from edge.record.rows import RunRow
 from edge.reporting.recorder import Recorder
-from tests.edge.parts import fmd
+from tests.edge.parts import fmd, frame_of, texture
 from tests.edge.record.parts import Clock
 
 
@@ -96,3 +96,30 @@ def test_health_becomes_spans(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / database.NAME)) as connection:
         found = connection.execute("SELECT state, ended - began FROM spans ORDER BY id").fetchall()
     assert found == [("blind", 10000), ("watching", 10000), ("dark", 10000), ("blind", 10000)]
+
+
+def test_a_picture_is_no_passage_of_a_person(tmp_path: Path) -> None:
+    clock = Clock()
+    record = clock.record(tmp_path)
+    recorder = Recorder(record, lambda settings: RunRow(classifier="abc", labels=("without_mask",)))
+    recorder.on_settings(config.load())
+    person = Track(1, Box(2, 2, 40, 40), 0.9, 0.0, 0.0, 0)
+    passage = Passage(1, Outcome.VIOLATION, "without_mask", 5, True, 0.0, 1.0, 20.0, Signal.NO_MASK)
+    for change, at_s in ((Change.DECIDED, 1.0), (Change.PICTURE, 20.0)):
+        decision = Decision(change, passage, at_s)
+        recorder.on_decision(decision)
+        left = change is Change.PICTURE
+        tracks, passages = ((), ()) if left else ((person,), (passage,))
+        step = Step(
+            frame_of(texture(48, 64), at_s), True, True, (), tracks, {}, passages, (decision,), Signal.RUNNING, {}
+        )
+        recorder.on_step(step, Delivery())
+    clock.forward(30)
+    record.close()
+    found = row(tmp_path)
+    assert (found["outcome"], found["violated"], found["evidence"]) == ("picture", 0, b"")
+    assert found["ended"] is not None
+    with closing(database.open_for_reading(tmp_path)) as connection:
+        assert list(replay.recorded(connection, 0, 1 << 60)) == []
+        sums = hours.sums_between(connection, 0, 1 << 60)
+    assert sum(one.compliant + one.violated + one.unsure for one in sums.values()) == 0

@@ -162,8 +162,8 @@ def test_blindness_is_told_with_its_reason_and_is_a_state(told: Told) -> None:
     wait_for(lambda: told.outbox.waiting == 0)
     heard = told.all()
     assert heard.values_of(MessageKind.HEALTH) == [
-        {"state": "dark", "reason": "the picture is black", "slow": ""},
-        {"state": "streaming", "reason": "", "slow": ""},
+        {"state": "dark", "reason": "the picture is black", "slow": "", "hint": ""},
+        {"state": "streaming", "reason": "", "slow": "", "hint": ""},
     ]
     assert [values["state"] for values in heard.values_of(MessageKind.STATE)][-3:] == ["blind", "running", "off"]
 
@@ -173,7 +173,8 @@ def test_a_machine_that_does_not_keep_up_is_told_in_figures_and_sees_nothing_aga
         told.listener.on_health(Health("", CameraState.STREAMING, 5.0, slow=slow))
         assert metrics_message(told.metrics.snapshot()).too_slow is bool(slow)
     assert told.all().values_of(MessageKind.HEALTH) == [
-        {"state": "streaming", "reason": "", "slow": slow} for slow in ("", "too slow: 2 looks a second", "")
+        {"state": "streaming", "reason": "", "slow": slow, "hint": ""}
+        for slow in ("", "too slow: 2 looks a second", "")
     ]
 
 
@@ -201,8 +202,8 @@ def test_who_is_new_after_a_reload_is_told_how_things_are(told: Told) -> None:
     fresh.close()
     told.all()
     assert {(m.kind, m.camera, *m.values.values()) for m in other.got} == {
-        (MessageKind.HEALTH, "in", "streaming", "", ""),
-        (MessageKind.HEALTH, "out", "dark", "the picture is black", ""),
+        (MessageKind.HEALTH, "in", "streaming", "", "", ""),
+        (MessageKind.HEALTH, "out", "dark", "the picture is black", "", ""),
         (MessageKind.STATE, "in", "no_mask"),
         (MessageKind.STATE, "out", "blind"),
         (MessageKind.STATE, "", "no_mask"),
@@ -602,3 +603,18 @@ def test_a_run_whose_receivers_are_dead_and_silent_decides_the_same(tmp_path: Pa
     assert beside == lines_of([], clip)
     assert beside
     assert [outbox.sent for outbox in outboxes] == [0, 0, 0]
+
+
+def test_a_hint_is_published_with_the_health_of_its_camera(told: Told) -> None:
+    told.listener.on_hint("", "size", "faces too small")  # of a recording, which has no health
+    told.listener.on_health(Health("", CameraState.STREAMING, 1.0))
+    told.listener.on_hint("", "picture", "a picture")
+    told.listener.on_hint("", "size", "")
+    told.listener.on_health(Health("", CameraState.LOST, 2.0, "unplugged"))
+    healths = told.all().values_of(MessageKind.HEALTH)
+    assert [(one["state"], one["hint"]) for one in healths] == [
+        ("streaming", "faces too small"),
+        ("streaming", "faces too small; a picture"),
+        ("streaming", "a picture"),
+        ("lost", "a picture"),
+    ]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from edge import config
-from edge.contracts import Delivery, Face, Signal, Step, Track
-from edge.reporting.sources import HINT_DETECTIONS, FaceSizeMonitor, SourceLog
+from edge.contracts import Change, Decision, Delivery, Face, Outcome, Passage, Signal, Step, Track
+from edge.reporting.sources import HINT_DETECTIONS, FaceSizeMonitor, PictureReport, SourceLog
 from tests.edge.parts import face, frame_of, texture
 
 LIVE = Delivery(0, 0.01)
@@ -78,7 +78,7 @@ class Passing:
 
     def __init__(self) -> None:
         self.hints: list[tuple[str, str]] = []
-        self.monitor = FaceSizeMonitor(lambda camera, hint: self.hints.append((camera, hint)))
+        self.monitor = FaceSizeMonitor(lambda camera, kind, hint: self.hints.append((camera, hint)))
         self.monitor.on_settings(config.load())
         self.index = 0
 
@@ -118,3 +118,45 @@ def test_a_poster_and_a_doubtful_face_are_no_people_who_pass(why: dict[str, floa
     passing = Passing()
     passing.pass_by(3 * HINT_DETECTIONS, **why)
     assert passing.hints == []
+
+
+class Poster:
+    """A report about pictures, and what it reported."""
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[str, str, str]] = []
+        self.report = PictureReport(lambda *hint: self.hints.append(hint))
+        self.report.on_settings(config.load())
+
+    def step(self, new: Sequence[int] = (), pictures: Sequence[int] = (), people: Sequence[int] = ()) -> None:
+        """A step in which ``new`` are found to be pictures; each face is at 10 times its number."""
+        passages = [Passage(i, Outcome.VIOLATION, "without_mask", 5, True, 0, 0, 0, Signal.NO_MASK) for i in new]
+        decisions = tuple(Decision(Change.PICTURE, passage, 1.0, "hall") for passage in passages)
+        seen = tuple(track(i) for i in (*new, *pictures))
+        tracks = tuple(track(i) for i in people)
+        frame = frame_of(texture(48, 64))
+        self.report.on_step(
+            Step(frame, True, True, (), tracks, {}, (), decisions, Signal.RUNNING, {}, "hall", (), seen), LIVE
+        )
+
+
+def track(id_: int) -> Track:
+    return Track(id_, face(10.0 * id_, 12, 8).box, 0.9, 0.0, 0.0, 0)
+
+
+def test_a_picture_is_reported_where_it_is_until_it_moves(caplog: pytest.LogCaptureFixture) -> None:
+    poster = Poster()
+    poster.step(people=[1, 2])
+    poster.step(new=[1], people=[2])
+    poster.step(pictures=[1], people=[2])
+    poster.step(pictures=[7])  # hidden for a while, and known again
+    poster.step(new=[2], pictures=[7])
+    assert [hint[:2] for hint in poster.hints] == [("hall", "picture")] * 2
+    assert poster.hints[0][2].startswith("a face that does not move counts as a picture, at [0.16, 0.25]; to leave")
+    assert poster.hints[1][2].startswith("faces that do not move count as pictures, at [0.16, 0.25], [0.31, 0.25]; to")
+    poster.step(people=[1, 2])
+    assert poster.hints[-1] == ("hall", "picture", "")
+    assert lines(caplog) == [
+        f"camera hall: the face at {place} does not move: it counts as a picture, and gives no alarm until it moves"
+        for place in ("[0.16, 0.25]", "[0.31, 0.25]")
+    ]

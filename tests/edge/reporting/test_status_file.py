@@ -135,12 +135,12 @@ def test_a_hint_stays_while_the_health_changes_and_can_be_removed(tmp_path: Path
     file = StatusFile(tmp_path, live)
     listeners = Listeners([live, file])
     listeners.on_settings(config.load())
-    file.set_hint("", "faces too small")
+    listeners.on_hint("", "size", "faces too small")
     listeners.on_health(Health("", CameraState.STREAMING, 1.0))
     status = read_status(tmp_path)
     assert status is not None
     assert (status.cameras[0].state, status.cameras[0].hint) == ("streaming", "faces too small")
-    file.set_hint("", "")
+    listeners.on_hint("", "size", "")
     status = read_status(tmp_path)
     assert status is not None
     assert status.cameras[0].hint == ""

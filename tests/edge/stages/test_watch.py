@@ -9,7 +9,8 @@ import pytest
 
 from edge import config
 from edge.contracts import Frame, Image, Presence
-from edge.stages.watch import Watch
+from edge.stages.regions import Regions
+from edge.stages.watch import COLUMNS, ROWS, Watch
 
 FPS = 15.0
 
@@ -125,3 +126,36 @@ def test_a_person_is_noticed_if_they_differ_by_the_configured_contrast(contrast:
     """They differ by 60 levels from the wall, and a quiet picture must not raise the limit."""
     watch = settled(watch__contrast=contrast, **NEVER)
     assert bool(detections(watch, room(3.0, from_s=5.0, person=15))) is noticed
+
+
+def left_half_ignored() -> Watch:
+    settings = config.load(None, {"watch.recheck_s": 10_000.0})
+    cells = Regions(ignore=[[(0, 0), (0.5, 0), (0.5, 1), (0, 1)]]).cells(COLUMNS, ROWS)
+    watch = Watch(settings.watch, settings.detect, cells)
+    detections(watch, room(5.0))
+    return watch
+
+
+def street(seconds: float, from_s: float, right: bool) -> Iterator[Frame]:
+    """A room in whose left or right half people walk all the time."""
+    for frame in room(seconds, from_s, person=12):
+        luma = frame.luma.copy()
+        luma[:, 80:] = luma[:, :80] if right else 100
+        luma[:, :80] = 100 if right else luma[:, :80]
+        yield Frame(EMPTY, luma, frame.captured_s, frame.index)
+
+
+def test_people_behind_glass_do_not_wake_the_detector() -> None:
+    assert detections(left_half_ignored(), street(4.0, 5.0, right=False)) == []
+    assert len(detections(left_half_ignored(), street(4.0, 5.0, right=True))) > 10
+    assert len(detections(settled(), street(4.0, 5.0, right=False))) > 10
+
+
+def test_one_watched_spot_is_enough_to_wake_the_detector() -> None:
+    settings = config.load()
+    small = Regions(only=[[(0.5, 0.5), (0.52, 0.5), (0.52, 0.53), (0.5, 0.53)]]).cells(COLUMNS, ROWS)
+    assert small is not None
+    assert 1 <= small.sum() <= 4
+    watch = Watch(settings.watch, settings.detect, small)
+    detections(watch, room(2.0, noise=0.5))
+    assert detections(watch, (Frame(EMPTY, np.full((120, 160), 160, np.uint8), 3 + i / FPS, i) for i in range(5)))
