@@ -1,6 +1,6 @@
 """The page to read first: what happens to one frame, top to bottom.
 
-    camera -> watch -> detect -> track -> schedule -> classify -> decide -> alert -> outputs
+    camera -> watch -> detect -> regions -> track -> static -> schedule -> classify -> decide -> alert -> outputs
 
 Each stage is one file in :mod:`edge.stages`. Stages know only :mod:`edge.contracts`; the pipeline knows the stages; the
 service knows the pipeline.

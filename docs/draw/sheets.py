@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.draw import mounting, signals, structure, wiring
+from docs.draw import mounting, regions, signals, structure, wiring
 
 FOLDER = Path(__file__).parents[1]
 DRAWINGS: Mapping[str, Callable[[], str]] = {
@@ -15,6 +15,7 @@ DRAWINGS: Mapping[str, Callable[[], str]] = {
     "signals.svg": signals.picture,
     "mounting-side.svg": mounting.side_picture,
     "face-size.svg": mounting.sizes_picture,
+    "regions.svg": regions.picture,
     "structure.svg": structure.picture,
 }
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -22,6 +23,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "face-sizes": mounting.sizes_table,
     "resolutions": mounting.resolution_table,
     "angles": mounting.angles_table,
+    "regions": regions.example,
 }
 
 

@@ -10,7 +10,9 @@ STAGES: Sequence[tuple[str, str]] = (
     ("camera", "newest frame"),
     ("watch", "has the view changed?"),
     ("detect", "find faces"),
+    ("regions", "leave out parts"),
     ("track", "follow each person"),
+    ("static", "leave out pictures"),
     ("schedule", "select faces"),
     ("classify", "judge a face"),
     ("decide", "sum the evidence"),
@@ -44,11 +46,12 @@ def picture() -> str:
     _box(sheet, 305, 55, 370, 55, "service/", "settings, signals, systemd, models, outputs", WIRING)
     _box(sheet, 695, 55, 270, 55, "commands/, doctor/, flash/", "command line, checks, card", WIRING)
     _box(sheet, 305, 165, 660, 130, "pipeline.py and stages/", "", WIRING)
+    step = 650 / len(STAGES)
     for index, (name, what) in enumerate(STAGES):
-        x = 312 + 81 * index
-        _box(sheet, x, 205, 77, 60, name, "", STAGE)
+        x = 310 + step * index
+        _box(sheet, x, 205, step - 4, 60, name, "", STAGE)
         for line, part in enumerate(_halves(what)):
-            sheet.words(x + 38.5, 243 + 12 * line, part, 9.5, "middle", FAINT)
+            sheet.words(x + step / 2 - 2, 243 + 12 * line, part, 9.5, "middle", FAINT)
         if index:
             sheet.line([(x - 4, 235), (x, 235)])
     _arrow(sheet, (490, 110), (490, 165), "")
@@ -72,7 +75,7 @@ def _frame(sheet: Sheet, x: float, y: float, width: float, height: float, label:
 def _box(sheet: Sheet, x: float, y: float, width: float, height: float, name: str, what: str, fill: str) -> None:
     sheet.box(x, y, width, height, fill=fill)
     if name:
-        sheet.words(x + width / 2, y + 22, name, 14, "middle", bold=True)
+        sheet.words(x + width / 2, y + 22, name, 14 if width > 70 else 12, "middle", bold=True)
     for line, part in enumerate(_halves(what) if len(what) * 5.6 > width else [what]):
         if part:
             sheet.words(x + width / 2, y + 40 + 14 * line, part, 11, "middle", FAINT)

@@ -1,4 +1,5 @@
-"""Stages of the pipeline, one per file: watch, detect, track, schedule, classify, decide, alert.
+"""Stages of the pipeline, one per file: watch, detect, regions, track, static, schedule, classify, decide,
+alert.
 
 A stage imports contracts, settings and :mod:`edge.inference`, and no other stage. Time comes with the frame.
 """

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from edge import config
 from edge.contracts import Box, Frame, Image, Track
+from edge.service.models import open_detector
 from edge.stages.static import MAX_PLACES, StaticFaces
+from edge.stages.track import Tracker
 from tests.edge.parts import texture
 
 STATIC_S, FPS = 20.0, 4.0
@@ -74,6 +80,36 @@ def test_a_person_who_sways_by_a_few_pixels_is_never_a_picture() -> None:
     scene = Scene()
     sway = [(2.5 * np.sin(i / FPS), 1.2 * np.sin(0.7 * i / FPS)) for i in range(int(60 * FPS))]
     assert not any(scene.step(dx=dx, dy=dy) for dx, dy in sway)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "is_painting"),
+    [("four_people_put_masks_on", (440, 90, 520, 160)), ("empty_room_then_people", None), ("two_heads_tilting", None)],
+)
+def test_no_real_person_stays_still_for_half_of_the_shortest_setting(
+    data: Path, name: str, is_painting: tuple[int, int, int, int] | None
+) -> None:
+    """Of all real faces in the clips, none is taken for a picture within 5 s; a painting behind them may be."""
+    settings = config.load(None, {"alert.driver": "console"})
+    detector, tracker = open_detector(settings), Tracker(settings.track, settings.detect)
+    stage, clip = StaticFaces(5.0), cv2.VideoCapture(str(data / "video" / f"{name}.mp4"))
+    fps, pictures, seen = clip.get(cv2.CAP_PROP_FPS), [], 0
+    for index in itertools.count():
+        if not clip.grab():
+            break
+        if index % max(1, round(fps / 10)):
+            continue
+        frame = Frame(np.asarray(clip.retrieve()[1], np.uint8)[:, :, ::-1], None, index / fps, index)
+        height, width = frame.image.shape[:2]
+        tracks = tracker.update(detector.detect(frame), frame.captured_s, (width, height))
+        seen += len(tracks)
+        pictures += [one.box.centre for one in stage.split(tracks, frame, True)[1]]
+    assert seen > 50
+    if is_painting:
+        xmin, ymin, xmax, ymax = is_painting
+        pictures = [(x, y) for x, y in pictures if not (xmin < x < xmax and ymin < y < ymax)]
+    assert pictures == []
 
 
 def test_switched_off_nothing_is_a_picture_and_nothing_is_measured() -> None:
