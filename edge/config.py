@@ -187,6 +187,16 @@ class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     every_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 
 
+class DisplaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    device: Annotated[str, msgspec.Meta(pattern="^(/.+)?$")]
+    thanks: Annotated[str, msgspec.Meta(max_length=80)]
+    please: Annotated[str, msgspec.Meta(max_length=80)]
+    waiting: Annotated[str, msgspec.Meta(max_length=80)]
+    show_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)]
+    blank_s: Seconds
+    font: NamedFile
+
+
 class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{0,64}$")]
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)]
@@ -241,6 +251,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     alert: AlertSettings
     arm: ArmSettings
     voice: VoiceSettings
+    display: DisplaySettings
     publish: PublishSettings
     mqtt: MqttSettings
     metrics: MetricsSettings

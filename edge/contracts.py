@@ -463,6 +463,19 @@ class Input(Protocol):
         """Release the line. Safe to call twice."""
 
 
+class Screen(Protocol):
+    """A screen at the door that shows signs; :mod:`edge.drivers` implements it."""
+
+    def show(self, kind: str, text: str) -> None:
+        """Show a sign of a kind (thanks, please, remind, waiting) with a text; the empty kind is a dark screen.
+
+        Raises :class:`edge.errors.OutputError`.
+        """
+
+    def close(self) -> None:
+        """Leave the screen dark. Safe to call twice."""
+
+
 class MessageKind(Enum):
     """What a message is about; :mod:`edge.messages` defines the content of each kind."""
 

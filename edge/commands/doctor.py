@@ -121,6 +121,7 @@ def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> 
     yield from devices.cameras(facts, loaded, probe)
     yield from devices.pins(facts, loaded)
     yield from schedule(facts, loaded)
+    yield from devices.display(facts, loaded)
     yield from extras(probe)
     yield from metrics(facts, loaded, probe)
     if try_outputs:
@@ -134,6 +135,8 @@ def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     found = [software.LGPIO] if "gpiozero" in kinds else []
     found += [software.GPIOD] if "gpiod" in kinds else []
     cameras = {camera["kind"] for camera in loaded["cameras"]}
+    if loaded["settings"].get("display", {}).get("device"):
+        found.append(software.PILLOW)
     if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
     return found

@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge import drivers
     from edge.record import store
     from edge.reporting import console, recorder, reporter, sources
+    from edge.reporting.door_display import DoorDisplay
     from edge.reporting.listener import Listeners
     from edge.reporting.status_file import StatusFile
     from edge.service import arming_control, control_server
@@ -111,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             listeners += [sources.PictureReport(hinted.on_hint)] if settings.watch.static_s else []
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
+            listeners.append(stack.enter_context(DoorDisplay(time.monotonic)))
             if arguments.timings:
                 listeners.append(timings)
             if arguments.annotate:

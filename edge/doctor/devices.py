@@ -174,3 +174,17 @@ def outputs(probe: Callable[[str], Ran]) -> Iterator[Finding]:
         yield ok("outputs", f"on for a moment each: {shown}; check that you saw and heard them")
     else:
         yield fail("outputs", how_it_ended(ran), "fix the findings about pins")
+
+
+def display(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check the screen at the door, if there is one: the door is watched without it."""
+    device = settings["settings"].get("display", {}).get("device", "")
+    if not device:
+        return
+    if not (facts.root / device.lstrip("/")).exists():
+        fix = "connect the screen before the board starts; on a Raspberry Pi use dtoverlay=vc4-kms-v3d"
+        yield warn("display", f"this machine has no {device}", fix)
+    elif not accessible(facts, device):
+        yield warn("display", f"this user may not open {device}", "sudo adduser $USER video, then log in again")
+    else:
+        yield ok("display", f"signs on {device}")

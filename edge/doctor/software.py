@@ -107,6 +107,12 @@ PICAMERA2 = Library(
     "import numpy, picamera2; print('imported')",
     "sudo apt install python3-picamera2; if the message says that NumPy is incompatible: pip uninstall numpy",
 )
+PILLOW = Library(
+    "Pillow",
+    "import PIL, PIL.ImageDraw, PIL.ImageFont; print(PIL.__version__)",
+    "sudo apt install python3-pil fonts-dejavu-core; fmd watches the door without the display",
+    needed=False,
+)
 LGPIO = Library(
     "gpiozero + lgpio",
     "import gpiozero, lgpio; lgpio.gpiochip_open; print(gpiozero.__version__)",

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from edge import addresses, faults
 from edge.drivers.library import load
 from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind
-from edge.drivers.table import CAMERAS, DETECTORS, INPUTS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
+from edge.drivers.table import CAMERAS, DETECTORS, DISPLAY, INPUTS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
 from edge.errors import BundleError, CameraError, FmdError, OutputBusyError, OutputError
 
 # Types only: importing them needs msgspec and NumPy, and the tables below this package must import without.
 if TYPE_CHECKING:
-    from edge.config import AlertSettings, CameraSettings, Settings, VoiceSettings
-    from edge.contracts import Camera, ConfiguredPublisher, Detector, Input, Interpreter, Output
+    from edge.config import AlertSettings, CameraSettings, DisplaySettings, Settings, VoiceSettings
+    from edge.contracts import Camera, ConfiguredPublisher, Detector, Input, Interpreter, Output, Screen
     from edge.control import Commander
     from edge.drivers.faulty import Paced
     from edge.drivers.server import ConfiguredServer
@@ -45,6 +45,7 @@ __all__ = [
     "open_input",
     "open_interpreter",
     "open_output",
+    "open_screen",
     "open_voice",
     "output_kind",
     "output_settings",
@@ -245,6 +246,11 @@ def open_input(settings: Settings) -> Input:
 def open_voice(settings: VoiceSettings, file: Path) -> Output:
     """Open the output that plays ``file`` (WAV) while it is on. Raises OutputError if this machine cannot play it."""
     return load(VOICE.opens)(settings, file)  # type: ignore[no-any-return]
+
+
+def open_screen(settings: DisplaySettings) -> Screen:
+    """Open the screen of the section ``[display]``. Raises OutputError if it or what draws on it is missing."""
+    return load(DISPLAY.opens)(settings)  # type: ignore[no-any-return]
 
 
 def publishers(

@@ -111,6 +111,9 @@ INPUTS: dict[str, InputDriver] = {
 VOICE = Driver("edge.drivers.voice:VoiceOutput")
 """The output of the section ``[voice]``, opened with ``(settings, file)``; it has no pin."""
 
+DISPLAY = Driver("edge.drivers.display:DoorScreen")
+"""The screen of the section ``[display]``, opened with ``(settings)``."""
+
 RUNTIMES: dict[str, RuntimeDriver] = {
     "ai-edge-litert": RuntimeDriver("ai_edge_litert.interpreter:Interpreter"),
     "tflite-runtime": RuntimeDriver("tflite_runtime.interpreter:Interpreter"),
@@ -145,4 +148,4 @@ SERVERS: dict[str, NetworkDriver] = {
 }
 """By section. Each entry names a function ``(settings, snapshot)`` that yields ConfiguredServer objects."""
 
-TABLES = (CAMERAS, OUTPUTS, INPUTS, {"voice": VOICE}, RUNTIMES, DETECTORS, PUBLISHERS, SERVERS)
+TABLES = (CAMERAS, OUTPUTS, INPUTS, {"voice": VOICE, "display": DISPLAY}, RUNTIMES, DETECTORS, PUBLISHERS, SERVERS)
