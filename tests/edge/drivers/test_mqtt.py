@@ -592,8 +592,7 @@ def test_close_disconnects_even_if_offline_is_not_acknowledged() -> None:
     before, broker = set(threading.enumerate()), Deaf(asks=20)
     publisher = opened(settings_for(broker.port), "m")
     wait_for(lambda: broker.asked)
-    with pytest.raises(ValueError, match="QUEUE_SIZE"):
-        publisher.close()
+    publisher.close()  # too many messages wait for another one
     wait_for(lambda: broker.hung_up)
     assert broker.heard.endswith(b"\xe0\x00")  # DISCONNECT
     assert set(threading.enumerate()) - before <= {broker}
