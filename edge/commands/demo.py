@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  fmd demo                  write demo-out/demo.mp4 and demo-out/contact-sheet.png
+  fmd demo                  write demo-out/demo.webm and demo-out/contact-sheet.png
   fmd demo --out /tmp/demo
 """
 
@@ -50,15 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
             alarm = step.alarm
             print(f"{step.frame.captured_s:8.2f} s  {'ALARM' if alarm else '-----'}  {pins} {'on' if alarm else 'off'}")
         # Unblurred: the portrait is in the public domain.
-        picture = annotate.annotate(step, show_faces=True)
+        picture = annotate.annotate(step, show_faces=True, judged_only=True)
         video.write(picture, step.frame.captured_s)
         # Every 1.1 s of the scene: eleven pictures, which fill three rows.
         if step.frame.index % 17 == 8:
             pictures.append(picture)
 
-    with annotate.VideoFile(folder / "demo.mp4") as video:
+    with annotate.VideoFile(folder / "demo.webm") as video:
         stopped_by = service.run(settings, [console.DecisionPrinter(), Callbacks(on_step)])
     if pictures:
         annotate.save_picture(folder / "contact-sheet.png", annotate.contact_sheet(pictures))
-    print(f"annotated video: {folder / 'demo.mp4'}\ncontact sheet:   {folder / 'contact-sheet.png'}")
+    print(f"annotated video: {folder / 'demo.webm'}\ncontact sheet:   {folder / 'contact-sheet.png'}")
     return common.exit_code(stopped_by)

@@ -30,7 +30,7 @@ reload fmd) reads the settings again.
 examples:
   fmd run --config /etc/fmd/fmd.toml            what the service runs
   fmd run --check --config /etc/fmd/fmd.toml    beside a running service
-  fmd run --source clip.mp4 --annotate seen.mp4
+  fmd run --source clip.mp4 --annotate seen.webm
 """
 
 
@@ -44,7 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--check", action="store_true", help="check settings and models, open no device, and exit")
     parser.add_argument("--simulate", metavar="FAULTS", help="rehearse camera faults, as in stall@30,unplug@60+5")
-    parser.add_argument("--annotate", type=Path, metavar="MP4", help="write a video of the run with blurred faces")
+    parser.add_argument(
+        "--annotate", type=Path, metavar="FILE.webm", help="write a video of the run with blurred faces"
+    )
     parser.add_argument("--show-faces", action="store_true", help="do not blur faces in --annotate")
     parser.add_argument("--timings", action="store_true", help="print how long each stage took, at the end")
     parser.add_argument(

@@ -6,11 +6,17 @@ before it draws: a heat map or a box that was drawn first would be blurred as we
 
 from __future__ import annotations
 
+import logging
+import queue
+import statistics
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +28,8 @@ from edge.files import native_name
 from edge.inference.picture_file import write_rgb
 from edge.reporting.listener import Listener
 from edge.stages.detect import letterbox
+
+log = logging.getLogger(__name__)
 
 COLOURS = {
     Outcome.UNDECIDED: (160, 160, 160),
@@ -37,14 +45,18 @@ HATCH = 12
 Outlines = tuple[Sequence[Polygon], Sequence[Polygon]]
 """Polygons to ignore and the only ones to watch; corners are shares of the picture's width and height."""
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+TEXT_SCALE = 0.42
+MAX_LABEL_STEPS = 6
+"""Number of label heights by which a label may lie away from its box, where a crowd's labels would cover each other."""
 HEAT_SHARE = 0.45
 """Share of the heat map where it lies over the picture; at a half or more the face under it is hard to see."""
 
 
-def annotate(step: Step, show_faces: bool, regions: Outlines = ((), ())) -> Image:
+def annotate(step: Step, show_faces: bool, regions: Outlines = ((), ()), judged_only: bool = False) -> Image:
     """Return a copy of the step's picture with a box and state per person, and a border during an alarm.
 
-    ``regions`` are the polygons to ignore and the only ones to watch, which are drawn as well.
+    ``regions`` are the polygons to ignore and the only ones to watch, which are drawn as well. ``judged_only`` leaves
+    out what was not judged to be a face so far: most of it never is one.
     """
     # A copy: the frame is still on its way to other listeners.
     picture = step.frame.image.copy()
@@ -54,18 +66,22 @@ def annotate(step: Step, show_faces: bool, regions: Outlines = ((), ())) -> Imag
         if observation.heat:
             draw_heat(picture, observation.heat)
     draw_regions(picture, *regions)
-    for track in step.pictures:
-        draw_box(picture, track.box, "picture", COLOURS[Outcome.UNDECIDED])
     passages = {passage.id: passage for passage in step.passages}
     everything = Box(0, 0, picture.shape[1], picture.shape[0])
+    # At the very edge, so that it covers no face.
+    if step.alarm:
+        cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, picture.shape[0] - 1), COLOURS[Outcome.VIOLATION], 6)
+    marks = [Mark(track.box, "picture", COLOURS[Outcome.UNDECIDED]) for track in step.pictures]
     for track in step.tracks:
+        passage = passages.get(track.id)
         if not track.box.intersection(everything):
             continue  # outside the picture, but not yet given up by the tracker
-        passage = passages.get(track.id)
+        if judged_only and not (passage and passage.observations):
+            continue
         outcome = passage.outcome if passage else Outcome.UNDECIDED
         label = f"{track.id} {outcome.value}" + (f" {passage.label}" if passage and passage.label else "")
-        draw_box(picture, track.box, label, COLOURS[outcome])
-    draw_status(picture, step)
+        marks.append(Mark(track.box, label, COLOURS[outcome]))
+    draw_marks(picture, marks, [draw_status(picture, step)])
     return picture
 
 
@@ -134,28 +150,62 @@ def draw_regions(picture: Image, ignore: Sequence[Polygon], only: Sequence[Polyg
     picture[(plane > 0) & ((rows + columns) % HATCH < 2)] = IGNORED
 
 
-def draw_box(picture: Image, box: Box, text: str, colour: tuple[int, int, int]) -> None:
-    """Draw a rectangle with a line of text on top into (H, W, 3) RGB, in place."""
-    xmin, ymin, xmax, ymax = (round(v) for v in box)
-    cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
-    (width, height), _ = cv2.getTextSize(text, FONT, 0.42, 1)
-    left = max(0, min(xmin, picture.shape[1] - width - 4))
-    # Inside the box where there is no room above it.
-    top = ymin - height - 6 if ymin - height - 6 >= 0 else ymax
-    cv2.rectangle(picture, (left, top), (left + width + 4, top + height + 6), colour, -1)
-    cv2.putText(picture, text, (left + 2, top + height + 2), FONT, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+class Mark(NamedTuple):
+    """A rectangle with a line of text, in full-frame pixels; ``colour`` is RGB."""
+
+    box: Box
+    text: str
+    colour: tuple[int, int, int]
 
 
-def draw_status(picture: Image, step: Step) -> None:
-    """Draw time and alarm state into the corner, and a red border during an alarm, in place."""
-    height, width = picture.shape[:2]
-    # At the very edge, so that it covers no face.
-    if step.alarm:
-        cv2.rectangle(picture, (0, 0), (width - 1, height - 1), COLOURS[Outcome.VIOLATION], 6)
+def draw_marks(picture: Image, marks: Sequence[Mark], taken: Sequence[Box] = ()) -> None:
+    """Draw rectangles and their texts into (H, W, 3) RGB, in place; texts keep clear of each other and of ``taken``."""
+    covered = list(taken)
+    for box, _, colour in marks:
+        xmin, ymin, xmax, ymax = (round(v) for v in box)
+        cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
+    for box, text, colour in marks:
+        covered.append(_draw_label(picture, box, text, colour, covered))
+
+
+def _draw_label(picture: Image, box: Box, text: str, colour: tuple[int, int, int], taken: Sequence[Box]) -> Box:
+    """Draw a line of text near ``box``, inside the picture; return its place."""
+    full_height, full_width = picture.shape[:2]
+    (width, height), _ = cv2.getTextSize(text, FONT, TEXT_SCALE, 1)
+    scale = TEXT_SCALE * min(1.0, max(1, full_width - 4) / width)
+    (width, height), _ = cv2.getTextSize(text, FONT, scale, 1)
+    width, height = min(width + 4, full_width), min(height + 6, full_height)
+    places = label_places(box, width, height, full_width, full_height)
+    # A crowd may leave no place free: then the labels overlap where that hides least.
+    place = min(places, key=lambda place: sum(place.intersection(other) for other in taken))
+    left, top = round(place.xmin), round(place.ymin)
+    cv2.rectangle(picture, (left, top), (left + width - 1, top + height - 1), colour, -1)
+    cv2.putText(picture, text, (left + 2, top + height - 4), FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return place
+
+
+def label_places(box: Box, width: int, height: int, full_width: int, full_height: int) -> list[Box]:
+    """Return places for a label of a box, all inside the picture, the best first: above, below, then further away."""
+    left = max(0, min(round(box.xmin), full_width - width))
+    above, below = round(box.ymin) - height, round(box.ymax) + 1
+    tops = [above, below]
+    for step in range(1, MAX_LABEL_STEPS):
+        tops += [above - step * height, below + step * height]
+    # Inside the box at last: a face that fills the picture has no other place.
+    tops = [top for top in tops if 0 <= top <= full_height - height] or [max(0, min(below, full_height) - height)]
+    lefts = dict.fromkeys([left, max(0, min(round(box.xmax) - width, full_width - width))])
+    return [Box(x, top, x + width, top + height) for top in tops for x in lefts]
+
+
+def draw_status(picture: Image, step: Step) -> Box:
+    """Draw time and alarm state into the lower left corner, in place; return its place."""
+    height = picture.shape[0]
     text = f"{step.frame.captured_s:6.2f} s  {'ALARM' if step.alarm else 'watching' if step.awake else 'asleep'}"
     (text_width, text_height), _ = cv2.getTextSize(text, FONT, 0.45, 1)
+    place = Box(6, height - text_height - 14, text_width + 14, height - 5)
     cv2.rectangle(picture, (6, height - text_height - 14), (text_width + 14, height - 5), (0, 0, 0), -1)
     cv2.putText(picture, text, (10, height - 10), FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return place
 
 
 def blur_face(picture: Image, box: Box) -> None:
@@ -191,63 +241,113 @@ def save_picture(path: Path, picture: Image) -> None:
         raise OutputError(f"{path}: the picture could not be written: {error.strerror}") from error
 
 
-LONGEST_GAP_S = 2.0
-"""Longest time for which a video repeats a picture while a live camera gives none, seconds."""
+LONGEST_GAP_S = (2.0, 60.0)
+"""Longest time for which a video repeats a picture, seconds: of a live camera, and of a recording."""
+MEASURED = 5
+"""Pictures of a recording whose times give the rate of its video."""
+MAX_WAITING = 8
+"""Largest number of pictures of a live camera that wait to be written; the next one is left out."""
+FORMATS = {".webm": "VP80", ".mkv": "VP80", ".avi": "MJPG", ".mp4": "mp4v"}
+"""Suffix -> codec. VP8 plays in every browser, and OpenCV's wheels contain it. A killed run leaves all readable but
+MP4, whose index is written last. H.264 needs encoders under the GPL."""
+
+
+def check_video(path: Path) -> None:
+    """Raise OutputError if a video cannot be written to ``path``, as far as its name and folder show it."""
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
+    native_name(path, OutputError)
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(
+            f"{path}: the video cannot be written: expected a name that ends in .webm, or in .mkv, .avi or .mp4"
+        )
 
 
 class VideoFile:
-    """MP4 file of RGB frames, as a context.
+    """Video of RGB frames, as a context; the suffix gives the format (:data:`FORMATS`).
 
-    Without ``fps``, every frame is written once, at the rate of the first two: for recordings, whose frames are evenly
-    apart. With ``fps``, the video keeps real time: a picture is repeated until the next one is due, the later of two
-    that are due together is left out, and a gap lasts at most LONGEST_GAP_S, as writing it delays the loop.
+    A picture is repeated until the next one is due; the later of two that are due together is left out. So the video
+    keeps the frames' own time. Gaps last at most LONGEST_GAP_S. Without ``fps``, the first frames give the rate: for
+    recordings. With ``fps``, for live cameras, a thread writes, because encoding takes longer than a frame may.
 
     On a full disk FFmpeg drops frames without an error. The end of the context therefore counts the frames in the file
     and raises OutputError where some are missing.
     """
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
+        check_video(path)
         self._path, self._native = path, native_name(path, OutputError)
-        # Kept until the second picture arrives: a writer needs the rate when it is opened.
-        self._first: tuple[Image, float] | None = None
+        if path.suffix.lower() == ".mp4":
+            log.warning("%s: no browser plays this format, and no player after a killed run; .webm does", path)
+        # Kept until enough pictures have arrived: a writer needs the rate when it is opened.
+        self._first: list[tuple[Image, float]] = []
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._frames, self._fps = 0, fps
+        self._frames, self._fps, self._live = 0, fps, fps is not None
         self._last: Image | None = None
         self._last_s = self._until_s = 0.0
+        self._waiting: queue.Queue[tuple[Image, float] | None] = queue.Queue(MAX_WAITING)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._write_waiting, name="video", daemon=True) if self._live else None
 
     def __enter__(self) -> VideoFile:
+        if self._thread is not None:
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is None and self._writer is None and self._first is not None:
-            self._append(self._open(self._first[0], fps=1.0), self._first[0])
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+        if kind is None and self._writer is None and self._first:
+            self._begin()
         if self._writer is not None:
             self._writer.release()
         if kind is None:  # an error that is already on its way matters more
+            if self._error is not None:
+                raise self._error
             self._check()
 
     def write(self, picture: Image, captured_s: float) -> None:
         """Append (H, W, 3) RGB, fitted to the size of the first picture. Raises OutputError where writing fails."""
-        if self._fps is not None:
-            self._keep_time(picture, captured_s, self._fps)
-        elif self._writer is not None:
-            self._append(self._writer, picture)
-        elif self._first is None:
-            self._first = (picture, captured_s)
-        else:
-            first, first_s = self._first
-            writer = self._open(first, 1 / max(1e-3, captured_s - first_s))
-            self._append(writer, first)
-            self._append(writer, picture)
+        if self._error is not None:
+            raise self._error
+        if self._thread is None:
+            self._write(picture, captured_s)
+            return
+        with suppress(queue.Full):  # the one before is repeated instead
+            self._waiting.put_nowait((picture, captured_s))
 
-    def _keep_time(self, picture: Image, captured_s: float, fps: float) -> None:
+    def _write_waiting(self) -> None:
+        """Write what waits until None comes; after an error, take the rest and write nothing."""
+        while (one := self._waiting.get()) is not None:
+            try:
+                if self._error is None:
+                    self._write(*one)
+            except OutputError as error:
+                self._error = error
+
+    def _write(self, picture: Image, captured_s: float) -> None:
+        if self._writer is not None and self._fps is not None:
+            self._keep_time(self._writer, picture, captured_s, self._fps)
+            return
+        self._first.append((picture, captured_s))
+        if self._live or len(self._first) == MEASURED:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Open the file and write the first pictures."""
+        gaps = [after_s - before_s for (_, before_s), (_, after_s) in pairwise(self._first)]
+        fps = self._fps or 1 / max(1e-3, statistics.median(gaps) if gaps else 1.0)
+        writer, self._fps = self._open(self._first[0][0], fps), fps
+        for picture, captured_s in self._first:
+            self._keep_time(writer, picture, captured_s, fps)
+        self._first.clear()
+
+    def _keep_time(self, writer: cv2.VideoWriter, picture: Image, captured_s: float, fps: float) -> None:
         """Append ``picture``, after the previous one as often as it was shown for longer than a frame."""
-        writer = self._writer or self._open(picture, fps)
         if self._last is not None:
-            self._until_s += min(LONGEST_GAP_S, max(0.0, captured_s - self._last_s))
+            self._until_s += min(LONGEST_GAP_S[not self._live], max(0.0, captured_s - self._last_s))
             for _ in range(round(self._until_s * fps) - self._frames):
                 self._append(writer, self._last)
         self._last, self._last_s = picture, captured_s
@@ -257,8 +357,11 @@ class VideoFile:
     def _check(self) -> None:
         if not self._frames:
             return
-        found = cv2.VideoCapture(self._native, cv2.CAP_FFMPEG)
-        readable = int(found.get(cv2.CAP_PROP_FRAME_COUNT)) if found.isOpened() else 0
+        # Packets without decoding: Matroska does not state their number.
+        found = cv2.VideoCapture(self._native, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        readable = 0
+        while readable < self._frames and found.grab():
+            readable += 1
         found.release()
         if readable < self._frames:
             raise OutputError(
@@ -267,9 +370,10 @@ class VideoFile:
 
     def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
         self._size = (picture.shape[1], picture.shape[0])
-        self._writer = cv2.VideoWriter(self._native, cv2.VideoWriter.fourcc(*"mp4v"), fps, self._size)
+        codec = cv2.VideoWriter.fourcc(*FORMATS[self._path.suffix.lower()])
+        self._writer = cv2.VideoWriter(self._native, cv2.CAP_FFMPEG, codec, fps, self._size)
         if not self._writer.isOpened():
-            raise OutputError(f"{self._path}: the video cannot be written; is it a writable file that ends in .mp4?")
+            raise OutputError(f"{self._path}: the video cannot be written; is it a file that this user may write?")
         return self._writer
 
     def _append(self, writer: cv2.VideoWriter, picture: Image) -> None:
@@ -296,9 +400,7 @@ class StepVideos(Listener):
         regions: Mapping[str, Outlines] | None = None,
     ) -> None:
         for path in files.values():
-            if not path.parent.is_dir():
-                raise OutputError(f"{path}: the video cannot be written: no folder {path.parent}")
-            native_name(path, OutputError)
+            check_video(path)
         self._files, self._fps, self._show_faces, self._regions = files, fps, show_faces, regions or {}
         self._stack = ExitStack()
         self._videos: dict[str, VideoFile] = {}

@@ -22,7 +22,7 @@ from edge.drivers import clip, folder
 from edge.errors import CameraError, DataError
 from edge.files import native_name
 from edge.inference.evidence import is_face
-from edge.reporting.annotate import COLOURS, blur_face, draw_box, draw_heat
+from edge.reporting.annotate import COLOURS, Mark, blur_face, draw_heat, draw_marks
 from edge.stages.classify import MaskClassifier
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "score", "label")
@@ -101,10 +101,12 @@ class Predictor:
         for _, observation in observed:
             if observation.heat:
                 draw_heat(picture, observation.heat)
+        marks = []
         for box, observation in observed:
             good = observation.label == self._classifier.compliant
             colour = COLOURS[Outcome.COMPLIANT if good else Outcome.VIOLATION]
-            draw_box(picture, box, f"{observation.label} {observation.score:.2f}", colour)
+            marks.append(Mark(box, f"{observation.label} {observation.score:.2f}", colour))
+        draw_marks(picture, marks)
         return picture
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import queue
 import re
 import signal
+import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import cv2
 import pytest
@@ -156,6 +161,61 @@ def test_the_demo_command_prints_it_and_writes_video_and_contact_sheet(tmp_path:
     assert "person 1: left, mask after a violation" in shown[4]
     readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert [without_numbers(line) for line in readme if " s  " in line] == [without_numbers(line) for line in lines]
-    video = cv2.VideoCapture(str(tmp_path / "out" / "demo.mp4"))
+    video = cv2.VideoCapture(str(tmp_path / "out" / "demo.webm"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(doorway.ENDS_S * doorway.FPS, abs=1)
     assert cv2.imread(str(tmp_path / "out" / "contact-sheet.png")).shape[1] == 4 * 320
+
+
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+PAGE = b"""<video src="demo.webm" muted autoplay></video><script>
+const video = document.querySelector("video"), report = text => fetch("/report?" + text);
+video.onerror = () => report("error " + video.error.message);
+video.ontimeupdate = () => {
+    if (video.currentTime < 1) return;
+    video.ontimeupdate = null;
+    report([video.videoWidth, video.videoHeight, Math.round(video.duration)].join("x"));
+};
+</script>"""
+
+
+@pytest.mark.slow
+def test_chromium_plays_the_video_of_the_demo(tmp_path: Path) -> None:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("needs apt's chromium")
+    assert fmd("demo", "--out", tmp_path).returncode == 0
+    reports: queue.Queue[str] = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/report?"):
+                reports.put(unquote(self.path.partition("?")[2]))
+            is_video = self.path == "/demo.webm"
+            body = (tmp_path / "demo.webm").read_bytes() if is_video else PAGE
+            self.send_response(200)
+            self.send_header("Content-Type", "video/webm" if is_video else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/"
+    browser = subprocess.Popen(
+        [CHROMIUM, *OPTIONS.split(), f"--user-data-dir={tmp_path / 'profile'}", address],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert reports.get(timeout=60) == f"640x480x{doorway.ENDS_S:.0f}"
+    finally:
+        browser.kill()
+        browser.wait()
+        server.shutdown()
+        server.server_close()

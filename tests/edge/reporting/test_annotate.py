@@ -2,26 +2,33 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge import config
 from edge.contracts import Box, Face, Heat, Image, Observation, Outcome, Passage, Signal, Step, Track
+from edge.drivers.clip import Clip
 from edge.errors import OutputError
 from edge.reporting.annotate import (
+    Mark,
     StepVideos,
     VideoFile,
     annotate,
     blur_face,
     contact_sheet,
-    draw_box,
     draw_heat,
+    draw_marks,
+    label_places,
     pixelate,
     save_picture,
 )
-from tests.edge.parts import frame_of, texture
+from tests.edge.parts import ROOT, frame_of, texture
 
 BOX = Box(60, 50, 120, 130)
 
@@ -112,8 +119,43 @@ def test_the_alarm_has_a_red_border() -> None:
 @pytest.mark.parametrize("box", [Box(-50, -50, 10, 10), Box(290, 190, 400, 300), Box(0, 0, 300, 200)])
 def test_labels_of_boxes_over_the_border_are_drawn_all_the_same(box: Box) -> None:
     picture = np.zeros((200, 300, 3), np.uint8)
-    draw_box(picture, box, "1 violation without_mask", (220, 40, 40))
-    assert picture.any()
+    draw_marks(picture, [Mark(box, "1 violation without_mask", (220, 40, 40))])
+    assert (picture == (220, 40, 40)).all(axis=2).sum() > 1000  # the background of the text
+
+
+def crowd(rng: np.random.Generator, count: int) -> list[Box]:
+    corners = rng.uniform((-40, -40), (620, 440), (count, 2))
+    return [Box(x, y, x + side, y + side) for (x, y), side in zip(corners, rng.uniform(16, 300, count), strict=True)]
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (64, 64), (20, 500)])
+def test_labels_stay_inside_the_picture(shape: tuple[int, int]) -> None:
+    height, width = shape
+    for box in crowd(np.random.default_rng(3), 200):
+        for place in label_places(box, min(150, width), min(16, height), width, height):
+            assert place.xmin >= 0 <= place.ymin
+            assert place.xmax <= width
+            assert place.ymax <= height
+        draw_marks(np.zeros((*shape, 3), np.uint8), [Mark(box, "12 violation with_incorrect_mask", (220, 40, 40))])
+
+
+@pytest.mark.parametrize("gap", [0, 5, 30, 60])
+def test_labels_of_neighbours_keep_clear_of_each_other_and_of_the_status(gap: int) -> None:
+    picture = np.zeros((480, 640, 3), np.uint8)
+    boxes = [Box(60 + gap * i, 300 + 20 * (i % 2), 140 + gap * i, 400 + 20 * (i % 2)) for i in range(5)]
+    boxes.append(Box(-10, 440, 60, 520))  # its label would cover the status
+    status = Box(6, 450, 200, 475)
+    colours_ = [(10 + i, 200, 30) for i in range(len(boxes))]
+    draw_marks(
+        picture,
+        [Mark(b, f"{i} violation without_mask", c) for i, (b, c) in enumerate(zip(boxes, colours_, strict=True))],
+        [status],
+    )
+    areas = [int((picture == colour).all(axis=2).sum()) for colour in colours_]
+    alone = np.zeros_like(picture)
+    draw_marks(alone, [Mark(Box(300, 200, 301, 201), "0 violation without_mask", (10, 200, 30))])
+    whole = int((alone == (10, 200, 30)).all(axis=2).sum())
+    assert min(areas) > 0.9 * whole  # no text is covered by another
 
 
 def test_pixels_become_the_means_of_their_cells() -> None:
@@ -154,7 +196,7 @@ def read_back(path: Path) -> tuple[list[Image], float]:
 
 
 def test_a_video_reads_back_with_its_frames_colours_and_speed(tmp_path: Path) -> None:
-    path = tmp_path / "seen.mp4"
+    path = tmp_path / "seen.webm"
     picture = np.full((48, 64, 3), (200, 40, 30), np.uint8)
     with VideoFile(path) as video:
         for i in range(5):
@@ -177,11 +219,12 @@ def shades(path: Path) -> list[int]:
         ([0, 0.04, 0.1, 0.14, 0.2], [1, 3, 5]),  # faster than the video
         ([0, 0.3, 0.4], [1, 1, 1, 2, 3]),  # slower
         ([5, 65, 65.1], [1] * 20 + [2, 3]),  # a minute without pictures
+        ([0, 0.1], [1, 2]),
         ([9, 3, 3.1], [1, 3]),  # a time that runs back is no gap
     ],
 )
 def test_a_live_cameras_video_keeps_the_frames_own_time(tmp_path: Path, times_s: list[float], seen: list[int]) -> None:
-    path = tmp_path / "seen.mp4"
+    path = tmp_path / "seen.webm"
     with VideoFile(path, fps=10.0) as video:
         for number, at_s in enumerate(times_s, 1):
             video.write(np.full((48, 64, 3), 10 * number, np.uint8), at_s)
@@ -189,23 +232,99 @@ def test_a_live_cameras_video_keeps_the_frames_own_time(tmp_path: Path, times_s:
     assert read_back(path)[1] == pytest.approx(10)
 
 
+@pytest.mark.parametrize(
+    ("times_s", "seen", "fps"),
+    [
+        (np.arange(8) / 30, [1, 2, 3, 4, 5, 6, 7, 8], 30),
+        ([0, 0.1, 0.2, 0.3, 0.4, 0.9, 1.0], [1, 2, 3, 4, 5, 5, 5, 5, 5, 6, 7], 10),  # a gap
+        ([0, 0.101, 0.199, 0.302, 0.398, 0.501, 0.6], [1, 2, 3, 4, 5, 6, 7], 10),  # uneven, as of a phone
+        ([0, 0.5], [1, 2], 2),
+    ],
+)
+def test_a_recordings_video_keeps_its_time(tmp_path: Path, times_s: list[float], seen: list[int], fps: float) -> None:
+    path = tmp_path / "seen.webm"
+    with VideoFile(path) as video:
+        for number, at_s in enumerate(times_s, 1):
+            video.write(np.full((48, 64, 3), 10 * number, np.uint8), at_s)
+    assert shades(path) == seen
+    assert read_back(path)[1] == pytest.approx(fps, rel=0.03)
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".WEBM", ".mkv", ".avi", ".mp4"])
+def test_a_video_has_the_format_of_its_suffix(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / f"seen{suffix}"
+    with VideoFile(path) as video:
+        for i in range(6):
+            video.write(np.full((48, 64, 3), 10 * i + 10, np.uint8), i / 10)
+    assert shades(path) == [1, 2, 3, 4, 5, 6]
+    assert ("no browser plays this format" in caplog.text) is (suffix == ".mp4")
+
+
+@pytest.mark.parametrize("name", ["seen", "seen.gif", "seen.mov", ".webm"])
+def test_a_video_of_an_unknown_format_is_refused_before_the_first_frame(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"expected a name that ends in \.webm, or in \.mkv, \.avi or \.mp4"):
+        StepVideos({"": tmp_path / name}, None, show_faces=False)
+
+
+def test_a_live_cameras_video_never_holds_up_the_loop(tmp_path: Path) -> None:
+    """Pictures for which there is no time are left out, and the video still has its duration."""
+    path = tmp_path / "seen.webm"
+    pictures = [texture(240, 320, seed) for seed in range(4)]
+    with VideoFile(path, fps=10.0) as video:
+        began_s = time.thread_time()
+        for i in range(24):
+            video.write(pictures[i % 4], i / 10)
+        assert time.thread_time() - began_s < 0.1  # encoding these takes seconds
+    frames, _ = read_back(path)
+    assert len(frames) >= 8
+
+
+KILLED = """
+import sys
+import numpy as np
+from pathlib import Path
+from edge.reporting.annotate import VideoFile
+with VideoFile(Path(sys.argv[1]), fps=10.0 if sys.argv[2] == "live" else None) as video:
+    rng = np.random.default_rng(0)
+    for i in range(100_000):
+        video.write(rng.integers(0, 255, (96, 128, 3), np.uint8), i / 10)
+        if i == 150:
+            print("written", flush=True)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv", ".avi"])
+def test_a_video_of_a_killed_run_stays_playable(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"seen{suffix}"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, path, "clip"], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.communicate()
+    frames, _ = read_back(path)
+    assert len(frames) >= 60  # of 150: the last seconds are missing
+    settings = config.load(None, {"camera.source": str(path)}).camera
+    camera = Clip(settings, str(path), lambda: 0.0)
+    assert len(list(iter(camera.read, None))) == len(frames)
+
+
 def test_a_video_of_one_frame_is_written_too(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "one.mp4") as video:
+    with VideoFile(tmp_path / "one.webm") as video:
         video.write(texture(48, 64), 0.0)
-    assert len(read_back(tmp_path / "one.mp4")[0]) == 1
+    assert len(read_back(tmp_path / "one.webm")[0]) == 1
 
 
 def test_a_video_of_nothing_is_no_error(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "none.mp4"):
+    with VideoFile(tmp_path / "none.webm"):
         pass
-    assert not (tmp_path / "none.mp4").exists()
+    assert not (tmp_path / "none.webm").exists()
 
 
 def test_pictures_of_another_size_are_fitted_into_the_video(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "sizes.mp4") as video:
+    with VideoFile(tmp_path / "sizes.webm") as video:
         for i, size in enumerate([(48, 64), (96, 64), (33, 47)]):
             video.write(texture(*size), i / 10)
-    frames, _ = read_back(tmp_path / "sizes.mp4")
+    frames, _ = read_back(tmp_path / "sizes.webm")
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3
 
 
@@ -226,7 +345,7 @@ def test_a_video_whose_name_is_not_utf_8_is_refused_and_a_picture_is_written(tmp
 
 def test_a_video_that_lost_frames_is_told_at_its_end(tmp_path: Path) -> None:
     """As after a full disk, where the file ends early."""
-    path = tmp_path / "seen.mp4"
+    path = tmp_path / "seen.webm"
 
     def record() -> None:
         with VideoFile(path) as video:
@@ -241,7 +360,7 @@ def test_a_video_that_lost_frames_is_told_at_its_end(tmp_path: Path) -> None:
 
 def test_another_error_is_not_hidden_behind_a_lost_video(tmp_path: Path) -> None:
     def record() -> None:
-        with VideoFile(tmp_path / "seen.mp4") as video:
+        with VideoFile(tmp_path / "seen.webm") as video:
             video.write(texture(48, 64), 0.0)
             raise KeyError("the real trouble")
 
