@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import shutil
+import struct
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,14 @@ from edge.errors import ConversionError
 MAX_CONFIG = 32 << 20
 """Bytes of a model's own description; EfficientNetB7's takes 1 MB."""
 MAX_EXPANDED = 4 << 30
+MAX_MEMBERS, MAX_DIRECTORY = 2000, 1 << 20
+"""Files in an archive, and bytes of its directory."""
+MAX_OBJECTS = 100_000
+"""Groups and data sets of an HDF5 file; EfficientNetB7 has 3,000."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+FILTERS = frozenset((1, 2, 3, 32000))
+"""HDF5's numbers of deflate, shuffle, checksum and LZF, which h5py contains; others are programs that HDF5 loads."""
+CONFIG, METADATA = "config.json", "metadata.json"
 MAX_NOTES = 1 << 20
 NOTES_NAME = "fmd.json"
 """Entry that fmd-train adds to a .keras archive: labels and pixel scaling. Keras ignores entries of other names."""
@@ -42,34 +53,64 @@ def config_of(path: Path, kind: str) -> tuple[Any, str]:
 
 
 def _zip_config(path: Path) -> tuple[Any, str]:
+    check_directory(path)
     with zipfile.ZipFile(path) as archive:
-        config_size = archive.getinfo("config.json").file_size
-        config_size += sum(info.file_size for info in archive.infolist() if info.filename == "metadata.json")
+        config_size = archive.getinfo(CONFIG).file_size
+        config_size += sum(info.file_size for info in archive.infolist() if info.filename == METADATA)
         expanded = sum(info.file_size for info in archive.infolist())
         if config_size > MAX_CONFIG or expanded > MAX_EXPANDED:
             raise ConversionError(
                 f"{path}: expands to {expanded:,} bytes (config.json {config_size:,}), expected at most "
                 f"{MAX_EXPANDED:,} ({MAX_CONFIG:,}); such a file is no mask classifier"
             )
+        for info in archive.infolist():
+            # Deflate adds a thousandth at worst. What is longer compressed expands to more than the directory states.
+            if info.compress_type not in METHODS or info.compress_size > info.file_size * 1.001 + 1024:
+                raise ConversionError(
+                    f"{path}: {info.filename!r} does not expand to the {info.file_size:,} bytes that the archive "
+                    "states; do not trust this file"
+                )
         broken = archive.testzip()
         if broken:
             raise zipfile.BadZipFile(f"bad checksum of {broken}")
-        config = json.loads(archive.read("config.json"))
-        metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
+        config = json.loads(archive.read(CONFIG))
+        metadata = json.loads(archive.read(METADATA)) if METADATA in archive.namelist() else {}
         for info in archive.infolist():
             if info.filename.endswith(".h5"):
-                import h5py  # type: ignore[import-untyped, unused-ignore]
-
-                with h5py.File(io.BytesIO(archive.read(info)), "r") as file:
-                    _refuse_links(path, file)
+                _check_weights(path, archive, info)
     return config, str(metadata.get("keras_version", ""))
+
+
+def check_directory(path: Path) -> None:
+    """Raise BadZipFile for an archive with more files than a model has, before zipfile reads its directory."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - (1 << 16)))
+        tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise zipfile.BadZipFile("it has no directory at its end")
+    entries, length = struct.unpack_from("<HL", tail, at + 10)
+    if entries > MAX_MEMBERS or length > MAX_DIRECTORY or tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
+        raise zipfile.BadZipFile(f"it lists {entries:,} files in {length:,} bytes")
+
+
+def _check_weights(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Check the HDF5 file inside an archive, from a copy on the disk: it may have the size of all memory."""
+    import h5py  # type: ignore[import-untyped, unused-ignore]
+
+    with tempfile.TemporaryFile() as copy, archive.open(info) as member:
+        shutil.copyfileobj(member, copy)
+        copy.seek(0)
+        with h5py.File(copy, "r") as file:
+            refuse_foreign_data(path, file)
 
 
 def _hdf5_config(path: Path) -> tuple[Any, str]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        _refuse_links(path, file)
+        refuse_foreign_data(path, file)
         text = file.attrs["model_config"]
         if len(text) > MAX_CONFIG:
             raise ConversionError(f"{path}: its description has {len(text):,} bytes, expected at most {MAX_CONFIG:,}")
@@ -77,23 +118,56 @@ def _hdf5_config(path: Path) -> tuple[Any, str]:
         return json.loads(text), version.decode() if isinstance(version, bytes) else str(version)
 
 
-def _refuse_links(path: Path, group: Any) -> None:
-    """Refuse HDF5 that reads other files of this machine: external links, external storage, virtual data sets."""
-    import h5py
+def refuse_foreign_data(path: Path, file: Any) -> None:
+    """Raise ConversionError for HDF5 that reads other files or loads programs of this machine, or grows without bound.
 
-    for name in group:
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
+    Links are read and never followed: only a hard link stays in its file. ``file`` is an open h5py.File.
+    """
+    from h5py import h5d, h5g, h5l, h5o
+
+    if file.userblock_size:
+        raise ConversionError(f"{path}: holds {file.userblock_size} foreign bytes before its data; do not trust it")
+    waiting, seen, total = [h5g.open(file.id, b"/")], set[tuple[int, int]](), 0
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            if group.links.get_info(name).type != h5l.TYPE_HARD:
+                raise ConversionError(
+                    f"{path}: {name!r} is a link to another file or place; a model has no need of one: do not trust "
+                    "this file"
+                )
+            item = h5o.open(group, name)
+            about = h5o.get_info(item)
+            # A hard link to a parent would never end.
+            if (about.fileno, about.addr) in seen:
+                continue
+            seen.add((about.fileno, about.addr))
+            if len(seen) > MAX_OBJECTS:
+                raise ConversionError(
+                    f"{path}: holds more than {MAX_OBJECTS:,} objects; such a file is no mask classifier"
+                )
+            if isinstance(item, h5g.GroupID):
+                waiting.append(item)
+            elif isinstance(item, h5d.DatasetID):
+                _refuse_storage(path, name, item)
+                total += item.get_space().get_simple_extent_npoints() * item.get_type().get_size()
+        if total > MAX_EXPANDED:
             raise ConversionError(
-                f"{path}: {name!r} is a link to another file ({link.filename!r}); a model has no need of one: do not "
-                "trust this file"
+                f"{path}: its weights expand to {total:,} bytes, expected at most {MAX_EXPANDED:,}; such a file is no "
+                "mask classifier"
             )
-        item = group[name]
-        if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-            raise ConversionError(f"{path}: {item.name!r} is stored in another file; do not trust this file")
-        # A hard link to a parent would never end.
-        if isinstance(item, h5py.Group) and isinstance(link, h5py.HardLink) and item.name.count("/") < 30:
-            _refuse_links(path, item)
+
+
+def _refuse_storage(path: Path, name: bytes, dataset: Any) -> None:
+    """Raise ConversionError for a data set whose values lie elsewhere, or that a plugin has to unpack."""
+    from h5py import h5d
+
+    how = dataset.get_create_plist()
+    if how.get_external_count() or how.get_layout() == h5d.VIRTUAL:
+        raise ConversionError(f"{path}: {name!r} is stored in another file; do not trust this file")
+    foreign = {how.get_filter(k)[0] for k in range(how.get_nfilters())} - FILTERS
+    if foreign:
+        raise ConversionError(f"{path}: {name!r} needs the HDF5 plugin {min(foreign)}, which no Keras model does")
 
 
 def notes_of(path: Path) -> dict[str, Any]:

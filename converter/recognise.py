@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from converter.keras_files import check_directory
 from converter.options import typed
 from edge.errors import ConversionError
 
@@ -75,6 +76,7 @@ def _kind_of_folder(path: Path) -> Kind:
 
 def _kind_of_zip(path: Path) -> Kind:
     try:
+        check_directory(path)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:

@@ -196,7 +196,9 @@ def flatbuffer() -> Target:
     arrays = arrays_of(8, labels=2, count=1)
 
     def make(rng: random.Random) -> bytes:
-        data = mutate.of_bytes(rng, seeds, most=1 << 16)
+        # An endless loop costs a second: a few show that it ends.
+        chosen = seeds if rng.random() < 0.02 else [seeds[0], seeds[2]]
+        data = mutate.of_bytes(rng, chosen, most=1 << 16)
         contract = contract_of(data, 8, labels=["a", "b"], compliant="a", confusion=None)
         return file_of(data, json.dumps(contract).encode(), arrays)
 
