@@ -81,7 +81,7 @@ def ask(store: ModelStore, request: Request, data: bytes = b"", shown: str = "")
     OSError.
     """
     request = msgspec.structs.replace(request, sha256=hashlib.sha256(data).hexdigest() if data else "")
-    result = _staged(store, request, data) if _is_served(store) else perform(store, request, data, shown or STAGED)
+    result = staged(store, request, data) if _is_served(store) else perform(store, request, data, shown or STAGED)
     if result.error:
         error = result.error.replace(STAGED, shown or STAGED)
         raise (BundleError if request.action == "install" else SettingsError)(error)
@@ -222,8 +222,17 @@ def _is_served(store: ModelStore) -> bool:
     return subprocess.run(["systemctl", "is-active", "--quiet", UNIT], check=False).returncode == 0
 
 
-def _staged(store: ModelStore, request: Request, data: bytes) -> Result:
-    """Stage a request, wait for its result and return it."""
+def staged(
+    store: ModelStore,
+    request: Request,
+    data: bytes,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Result:
+    """Stage a request for the unit, wait for its result and return it.
+
+    Raises SettingsError without an answer, BundleError if another file than ``data`` was installed, and OSError.
+    """
     number, incoming = uuid.uuid4().hex, store.folder / INCOMING
     try:
         if data:
@@ -231,15 +240,15 @@ def _staged(store: ModelStore, request: Request, data: bytes) -> Result:
         state_file.write_state(incoming / f"{number}.json", request, for_all=True)
     except PermissionError as error:
         raise SettingsError(f"{incoming}: only root and the group fmd may install models; use sudo") from error
-    answer, until_s = store.folder / RESULTS / f"{number}.json", time.monotonic() + ANSWER_S
+    answer, until_s = store.folder / RESULTS / f"{number}.json", clock() + ANSWER_S
     while (result := state_file.read_state(answer, Result)) is None:
-        if time.monotonic() > until_s:
+        if clock() > until_s:
             for suffix in ("json", "model"):
                 (incoming / f"{number}.{suffix}").unlink(missing_ok=True)
             raise SettingsError(
                 f"no answer within {ANSWER_S:.0f} s; the disk may be full: journalctl -u fmd-model, df {store.folder}"
             )
-        time.sleep(POLL_S)
+        sleep(POLL_S)
     # Whoever may write to ``incoming`` could have put other requests there; the name states which bytes were installed.
     if request.action == "install" and not result.error and request.sha256[:12] not in result.name:
         raise BundleError("another file was installed instead; see: journalctl -u fmd-model")

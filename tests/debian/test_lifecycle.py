@@ -8,11 +8,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from edge import paths
+from edge.inference import bundle
 from edge.record import events as record_events
 from tests.edge.parts import ROOT, write_clip
 
@@ -110,6 +114,8 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     system.wait("journalctl -u fmd | grep -c 'settings read again'", "1")
     system.wait("systemctl is-active fmd", "active")
     assert process() == first
+    check_the_model_store(system, root, output_of, code)
+    first = process()
     # The package does not switch to a version that cannot run here.
     system.wait("test -s /var/lib/fmd/record.db && echo kept", "kept")
     kept = events(root)
@@ -126,6 +132,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert (root / "etc/fmd/fmd.toml").read_text() == SETTINGS + "led_pin = 4\n"
     assert events(root)[: len(kept)] == kept
     assert len(list((root / "opt/fmd/releases").iterdir())) == 1
+    assert "mine" in output_of("fmd model list")
     # After a removal the settings stay; after a purge nothing does.
     assert code("dpkg --remove fmd") == "0"
     assert (root / "etc/fmd/fmd.toml").exists()
@@ -134,6 +141,47 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     left = output_of("find / -xdev -name '*fmd*' -not -path '/proc/*' -not -path '/var/log/*'")
     assert left == "", left
     assert (code("getent passwd fmd"), code("getent group fmd"), code("getent group gpio")) == ("2", "2", "2")
+
+
+def check_the_model_store(system: Any, root: Path, output_of: Callable[[str], str], code: Callable[[str], str]) -> None:
+    """A model goes through the installer's unit into a store that only root can change."""
+    loaded = bundle.unpack(paths.shipped_model("classifier"))
+    contract = msgspec.structs.replace(loaded.contract, name="mine")
+    (root / "root/mine.tflite").write_bytes(bundle.pack(loaded.flatbuffer, contract, loaded.golden))
+    shutil.copy(ROOT / "tests/edge/hostile_models/crash.tflite", root / "root/crash.tflite")
+    install = "fmd model install /root/mine.tflite --seconds 1"
+    assert code(install) == "0", output_of(f"{install}; journalctl -u fmd-model -u fmd | tail -40")
+    assert "classifier-" in output_of("cat /run/fmd/in-use.json")
+    listed = output_of("fmd model list")
+    # A hostile file is refused in one line, and changes nothing.
+    refused = output_of("fmd model install /root/crash.tflite")
+    assert refused.startswith("error: /root/crash.tflite: "), refused
+    assert len(refused.splitlines()) == 1
+    assert output_of("fmd model list") == listed
+    assert output_of("systemctl is-active fmd-model.path") == "active"
+    assert output_of("systemctl is-failed fmd-model.service") == "inactive"
+    # User fmd can stage, and change nothing else.
+    assert output_of("find /var/lib/fmd-models ! -user root") == ""
+    as_fmd = "setpriv --reuid=fmd --regid=fmd --init-groups sh -c"
+    for attack in ("touch x", "mv incoming y", "rm -f classifier.json", "ln -sfn /etc results", "rm -rf results"):
+        output_of(f"{as_fmd} 'cd /var/lib/fmd-models && {attack}'")
+    assert output_of("fmd model list") == listed
+    number = "a" * 32
+    output_of(f"{as_fmd} 'ln -s /etc/shadow /var/lib/fmd-models/incoming/{number}.json'")
+    system.wait(f"test -e /var/lib/fmd-models/results/{number}.json && echo answered", "answered")
+    assert "root:" not in output_of(f"cat /var/lib/fmd-models/results/{number}.json")
+    assert output_of("ls -A /var/lib/fmd-models/incoming") == ""
+    # The model survives a restart; without its file the service watches with the shipped one, and says so.
+    assert code("systemctl restart fmd") == "0"
+    assert "classifier-" in output_of("cat /run/fmd/in-use.json")
+    (file,) = (root / "var/lib/fmd-models").glob("classifier-*.tflite")
+    away = file.rename(root / "root/away.tflite")
+    assert code("systemctl restart fmd") == "0"
+    assert "instead of the installed one" in output_of("systemctl show --property=StatusText fmd")
+    assert "mask_classifier" in output_of("cat /run/fmd/in-use.json")
+    away.rename(file)
+    assert code("systemctl restart fmd") == "0"
+    assert "classifier-" in output_of("cat /run/fmd/in-use.json")
 
 
 def events(root: Path) -> list[int]:

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from edge import config
+from edge import config, paths
 from edge.errors import SettingsError
+from edge.service import model_installer
 from tests.edge.parts import ROOT
 
 UNIT = ROOT / "systemd/fmd.service"
+INSTALLER = ROOT / "systemd/fmd-model.service"
+INSTALLER_EXPOSURE = 14
+"""The same for the unit that installs models as root."""
 EXPOSURE = {"": 6, "fmd-network.conf": 15, "fmd-jetson.conf": 8, "fmd-gpu.conf": 7}
 """Highest exposure by `systemd-analyze security`, in tenths, by drop-in (version 252; later ones count a little
 less)."""
@@ -56,6 +60,39 @@ def test_its_exposure_is_at_most_that_in_the_table(unit: Path, drop_in: str) -> 
     most = EXPOSURE[drop_in]
     found = analyze("security", "--offline=true", f"--threshold={most}", "--no-pager", with_drop_in(unit, drop_in))
     assert found.returncode == 0, found.stdout
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> Path:
+    """Return the installer's unit beside its path unit, with a command that exists."""
+    path = tmp_path / INSTALLER.name
+    path.write_text(INSTALLER.read_text().replace("/opt/fmd/current/bin/python", sys.executable))
+    shutil.copy(INSTALLER.with_suffix(".path"), tmp_path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".service", ".path"])
+def test_systemd_reports_no_problem_in_the_installers_units(installer: Path, suffix: str) -> None:
+    found = analyze("verify", "--man=no", "--recursive-errors=yes", installer.with_suffix(suffix))
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_the_installers_exposure_is_at_most_that_in_the_readme(installer: Path) -> None:
+    most = INSTALLER_EXPOSURE
+    found = analyze("security", "--offline=true", f"--threshold={most}", "--no-pager", installer)
+    assert found.returncode == 0, found.stdout
+    assert f"an exposure of {most / 10}" in UNIT.with_name("README.md").read_text()
+
+
+def test_only_root_can_write_to_the_store_and_the_group_fmd_to_its_folder_for_staged_files() -> None:
+    lines = UNIT.with_name("fmd.tmpfiles.conf").read_text().splitlines()
+    rows = {row.split()[1]: row.split()[2:5] for row in lines if not row.startswith("#")}
+    store = str(paths.model_folder(paths.STATE))
+    assert rows.pop(f"{store}/{model_installer.INCOMING}") == ["0770", "root", "fmd"]
+    assert all(row == ["0755", "root", "root"] for row in rows.values())
+    assert {store, f"{store}/{model_installer.RESULTS}"} == set(rows)
+    assert f"PathExistsGlob={store}/{model_installer.INCOMING}/*.json\n" in INSTALLER.with_suffix(".path").read_text()
+    assert f"ReadWritePaths={store}\n" in INSTALLER.read_text()
 
 
 def test_every_permission_left_open_is_explained(unit: Path) -> None:

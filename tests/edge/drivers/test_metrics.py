@@ -15,6 +15,7 @@ import pytest
 
 from edge import config, drivers
 from edge.board import Board
+from edge.contracts import ModelFallback
 from edge.drivers.metrics import MAX_CLIENTS, REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
 from edge.reporting.live_state import CameraCounters, LiveState
@@ -51,6 +52,7 @@ def snapshot(board: Board = BOARD) -> MetricsSnapshot:
         OUTBOXES,
         armed=True,
         muted=False,
+        fallbacks=(ModelFallback("classifier", "mine.tflite", "shipped.tflite", "damaged"),),
     )
 
 
@@ -96,6 +98,8 @@ def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]
         ("fmd_decisions_total", {"camera": "", "outcome": "compliant"}, 5),
         ("fmd_passages_total", {"camera": "", "outcome": "violated"}, 2),
         ("fmd_stage_seconds_total", {"camera": "", "stage": "detect"}, 1.5),
+        ("fmd_model_fallback", {"task": "classifier"}, 1),
+        ("fmd_model_fallback", {"task": "detector"}, 0),
         ("fmd_armed", {}, 1),
         ("fmd_muted", {}, 0),
         ("fmd_uptime_seconds", {}, 60),

@@ -27,6 +27,7 @@ from edge.contracts import (
     Face,
     Health,
     MessageKind,
+    ModelFallback,
     Outcome,
     Passage,
     Signal,
@@ -35,7 +36,7 @@ from edge.contracts import (
 )
 from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError, SettingsError
-from edge.messages import ArmingMessage
+from edge.messages import ArmingMessage, ModelMessage
 from edge.reporting import annotate
 from edge.reporting.listener import Callbacks, Listeners
 from edge.reporting.live_state import LiveState
@@ -617,4 +618,26 @@ def test_a_hint_is_published_with_the_health_of_its_camera(told: Told) -> None:
         ("streaming", "faces too small; a picture"),
         ("streaming", "a picture"),
         ("lost", "a picture"),
+
+
+def test_a_model_that_replaces_the_installed_one_is_one_event_and_so_is_its_return(
+    publisher: RecordingPublisher,
+) -> None:
+    told, events = Told(publisher), list[tuple[str, Any]]()
+    noting = Reporter(
+        told.settings.publish,
+        told.live,
+        told.metrics,
+        note=lambda kind, content, camera: events.append((kind, content)),
+    )
+    listeners = Listeners([told.live, noting])
+    fallback = ModelFallback("classifier", "mine.tflite", "shipped.tflite", "damaged")
+    for fallbacks in ([], [fallback], [fallback], []):
+        listeners.on_models(fallbacks)
+        assert metrics_message(told.metrics.snapshot()).model_fallback is bool(fallbacks)
+    noting.close()
+    told.all()
+    assert events == [
+        ("model", ModelMessage("classifier", "shipped.tflite", "mine.tflite", "damaged")),
+        ("model", ModelMessage("classifier", "", "", "")),
     ]

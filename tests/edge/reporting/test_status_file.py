@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge import config, state_file
-from edge.contracts import CameraState, Delivery, Health, Signal, Step
-from edge.messages import ArmingMessage
+from edge.contracts import CameraState, Delivery, Health, ModelFallback, Signal, Step
+from edge.messages import ArmingMessage, ModelMessage
 from edge.reporting.listener import Listeners
 from edge.reporting.live_state import LiveState
 from edge.reporting.status_file import NAME, CameraStatus, ServiceStatus, StatusFile, read_status
@@ -155,3 +155,16 @@ def test_disarming_is_written_at_once(tmp_path: Path) -> None:
     found = read_status(tmp_path)
     assert found is not None
     assert found.arming == disarmed
+
+
+def test_a_model_that_replaces_the_installed_one_is_reported(tmp_path: Path) -> None:
+    file = kept(tmp_path)
+    file.on_settings(config.load())
+    file.on_models([ModelFallback("classifier", "mine.tflite", "shipped.tflite", "damaged")])
+    status = read_status(tmp_path)
+    assert status is not None
+    assert status.fallbacks == (ModelMessage("classifier", "shipped.tflite", "mine.tflite", "damaged"),)
+    file.on_models([])
+    status = read_status(tmp_path)
+    assert status is not None
+    assert status.fallbacks == ()

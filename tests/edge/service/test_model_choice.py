@@ -298,6 +298,29 @@ def test_a_label_of_the_installed_model_in_the_settings_does_not_refuse_the_one_
     assert "decide.accept: ['respirator']: no label of the model in use" in caplog.text
 
 
+def two_bytes_changed(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[1000:1002] = bytes(255 - byte for byte in data[1000:1002])
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [two_bytes_changed, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_damaged_installed_model_leaves_the_shipped_one(
+    real: ModelStore, damage: Callable[[Path], object], proven: bool
+) -> None:
+    current = real.chosen(TASK)
+    assert current is not None
+    record = TrialRecord(paths.state_folder(), paths.runtime_folder())
+    if proven:
+        record.set(TASK, real.read(TASK).choice.switch, current.name, PROVEN)
+    damage(current)
+    chooser = ModelChooser(real, record)
+    model = models.load_model(config.load().model, TASK, chooser=chooser)
+    assert chooser.used[TASK] == paths.shipped_model(TASK)
+    assert (model.contract.name, chooser.fallbacks[TASK].wanted) != ("mine", "")
+
+
 SERVICE = """
 import os, signal, sys
 from edge import process
@@ -356,6 +379,13 @@ def test_a_service_that_passes_a_frame_proves_the_model_and_later_kills_change_n
     assert service(tmp_path, last=1).returncode == -signal.SIGKILL
     done = service(tmp_path, last=3)
     assert (done.returncode, "instead" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.parametrize("disk", [read_only, full_of_names])
+def test_a_service_whose_state_directory_takes_no_file_watches(real: ModelStore, tmp_path: Path, disk: Any) -> None:
+    with disk(tmp_path / "state"):
+        done = service(tmp_path, last=3)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
 def test_a_chosen_file_that_is_no_name_of_the_store_is_not_opened(board: Board) -> None:

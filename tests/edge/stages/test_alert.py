@@ -681,3 +681,20 @@ def test_a_mute_silences_buzzer_and_voice_only() -> None:
     outputs.alert.tick(1.1)
     assert outputs.buzzer.on
     assert outputs.voice.on
+
+
+def test_a_model_that_replaces_the_installed_one_shows_while_nothing_else_does() -> None:
+    outputs = Outputs(led_no_mask=[1.0])
+    outputs.alert.set_fallback(True)
+    shown = set()
+    for tick in range(120):
+        now_s = 10 + tick * 0.05
+        outputs.alert.renew(Signal.RUNNING, now_s)
+        assert outputs.led.on is lit(outputs.settings.led_fallback, now_s - 10)
+        shown.add(outputs.led.on)
+    assert shown == {True, False}
+    outputs.alert.renew(Signal.NO_MASK, 17.0, [1])
+    assert outputs.led.on
+    outputs.alert.set_fallback(False)
+    outputs.alert.renew(Signal.RUNNING, 20.0)
+    assert not outputs.led.on
