@@ -121,8 +121,8 @@ class ModelChooser:
         """Return the first model for ``task`` that ``opened`` opens: the installed, the previous, the shipped one.
 
         ``strict`` is for a check: an installed model that is refused now, and was not before, raises its BundleError.
-        So a reload or an upgrade does not exchange a model silently that the running process still has. Raises
-        BundleError if the shipped model cannot be opened either.
+        So a reload or an upgrade does not exchange a model silently that the running process still has. A check opens
+        the shipped model as well, which has to replace the others. Raises BundleError if that cannot be opened.
         """
         choice, problem = self._store.read(task)
         reasons = [problem] if problem else []
@@ -143,6 +143,8 @@ class ModelChooser:
                         raise
                     self._note(task, choice, name, REFUSED)
                 else:
+                    if strict:
+                        opened(shipped_model(task))
                     self._use(task, path, choice, reasons)
                     return model
             reasons.append(reason)

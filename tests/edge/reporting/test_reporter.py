@@ -618,6 +618,7 @@ def test_a_hint_is_published_with_the_health_of_its_camera(told: Told) -> None:
         ("streaming", "faces too small; a picture"),
         ("streaming", "a picture"),
         ("lost", "a picture"),
+    ]
 
 
 def test_a_model_that_replaces_the_installed_one_is_one_event_and_so_is_its_return(

@@ -61,3 +61,22 @@ def small_disk(folder: Path, size: str = "64k") -> Iterator[Callable[[], None]]:
 
     with mounted(folder, f"size={size}"):
         yield fill
+
+
+@contextmanager
+def on_a_disk(image: Path, place: Path, new: bool = True) -> Iterator[None]:
+    """Mount an ext4 file system in ``image`` at ``place``; a copy of an image that was mounted recovers its journal."""
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        pytest.skip("mounting a disk wants root and mkfs.ext4")
+    if new:
+        with image.open("wb") as file:
+            file.truncate(8 << 20)
+        subprocess.run(["mkfs.ext4", "-q", image], check=True, capture_output=True)
+    done = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, text=True, check=False)
+    if done.returncode and new:
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)

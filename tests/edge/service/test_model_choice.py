@@ -154,6 +154,17 @@ def test_a_check_reports_a_model_that_was_fit_and_is_no_longer(board: Board) -> 
     ModelChooser(board.store, board.record(read_only=True)).open(TASK, opened, strict=True)
 
 
+def test_a_check_fails_if_the_shipped_model_could_not_replace_the_installed_one(board: Board) -> None:
+    def refusing(path: Path) -> Any:
+        if path == paths.shipped_model(TASK):
+            raise BundleError("damaged in copying")
+        return opened(path)
+
+    with pytest.raises(BundleError, match="damaged in copying"):
+        ModelChooser(board.store, board.record(read_only=True)).open(TASK, refusing, strict=True)
+    ModelChooser(board.store, board.record()).open(TASK, refusing)
+
+
 def test_a_check_of_a_new_model_leaves_no_trace(board: Board) -> None:
     ModelChooser(board.store, board.record(read_only=True)).open(TASK, opened, strict=True)
     assert not list(board.state.iterdir())

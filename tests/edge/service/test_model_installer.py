@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import sys
 import uuid
@@ -25,7 +26,7 @@ from edge.service import model_installer, model_store, shadow_run
 from edge.service.model_installer import INCOMING, RESULTS, Request, Result, ask, migrate, perform, prepare, take
 from edge.service.model_proof import Replayed
 from edge.service.model_store import SHIPPED, Choice, ModelStore
-from tests.edge.service.disks import small_disk
+from tests.edge.service.disks import on_a_disk, small_disk
 
 TASK = "classifier"
 GOOD, OTHER = b"good model" * 50, b"other model" * 50
@@ -465,3 +466,48 @@ def test_a_client_notices_that_another_file_was_installed_instead(served: System
 
     with pytest.raises(BundleError, match="another file was installed instead"):
         model_installer.staged(store, install_of(GOOD), GOOD, exchange, served.monotonic)
+
+
+def snapshots_during(image: Path, out: Path, every: int) -> Callable[[FrameType, str, Any], Any]:
+    """Return a trace function that copies what the disk holds, at every ``every``th line of the modules that write."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        if frame.f_code.co_filename not in WRITING:
+            return None
+        if event == "line":
+            count += 1
+            if count % every == 0:
+                shutil.copy(image, out / f"{count:05}.img")
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("every", [40, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_power_cut_at_any_time_leaves_a_whole_model_in_use(tmp_path: Path, every: int) -> None:
+    """On a real file system: what it has written to its disk so far, without what waits in memory, is mounted again."""
+    image, place, out = tmp_path / "disk.img", tmp_path / "mounted", tmp_path / "cuts"
+    place.mkdir()
+    out.mkdir()
+    with on_a_disk(image, place):
+        store = with_a_model(place)
+        os.sync()
+        sys.settrace(snapshots_during(image, out, every))
+        try:
+            scenario(store)
+        finally:
+            sys.settrace(None)
+    cuts = sorted(out.iterdir())
+    assert len(cuts) > 300 / every
+    seen = set()
+    for cut in cuts:
+        with on_a_disk(cut, place, new=False):
+            assert_whole(store)
+            seen.add(store.read(TASK).choice.current)
+            # The next request works, whatever was left.
+            scenario(store)
+            assert store.read(TASK).choice.current == name_of(OTHER)
+        cut.unlink()
+    assert seen == {name_of(GOOD), name_of(OTHER)}
