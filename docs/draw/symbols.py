@@ -49,6 +49,16 @@ def resistor(sheet: Sheet, x: float, y: float, label: str) -> Point:
     return x + LENGTH, y
 
 
+def switch(sheet: Sheet, x: float, y: float) -> Point:
+    """Draw an open contact from (x, y) to the right; return its other end."""
+    sheet.line([(x, y), (x + 14, y)])
+    sheet.line([(x + 14, y), (x + 44, y - 16)])
+    sheet.line([(x + 46, y), (x + LENGTH, y)])
+    for end in (x + 14, x + 46):
+        sheet.circle(end, y, 3, fill="#ffffff", colour=INK)
+    return x + LENGTH, y
+
+
 def standing_resistor(sheet: Sheet, x: float, y: float, label: str) -> Point:
     """Draw a vertical resistor from (x, y) down; return its lower end."""
     sheet.line([(x, y), (x, y + 10)])

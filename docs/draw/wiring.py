@@ -28,20 +28,29 @@ JETSON_PINS: Mapping[int, str] = {
     27: "I2C", 28: "I2C", 29: "PQ.05", 30: "GND", 31: "PQ.06", 32: "PG.06", 33: "PH.00", 34: "GND",
     35: "PI.02", 36: "PR.05", 37: "PY.02", 38: "PI.01", 39: "GND", 40: "PI.00",
 }  # fmt: skip
-PI_USED: Mapping[str, int] = {"led": 11, "buzzer": 13, "relay": 15, "heartbeat": 18}
-"""Header pin of each output; the settings have no default for relay and heartbeat, the documentation proposes these."""
-JETSON_USED: Mapping[str, int] = {"led": 29, "buzzer": 31, "relay": 33, "heartbeat": 15}
-COLOURS: Mapping[str, str] = {"led": "#c2410c", "buzzer": "#1d4ed8", "relay": "#7e22ce", "heartbeat": "#15803d"}
+PI_USED: Mapping[str, int] = {"led": 11, "buzzer": 13, "relay": 15, "heartbeat": 18, "contact": 22}
+"""Header pin of each output and of the contact: LED and buzzer by default, the others as the documentation proposes."""
+JETSON_USED: Mapping[str, int] = {"led": 29, "buzzer": 31, "relay": 33, "heartbeat": 15, "contact": 37}
+COLOURS: Mapping[str, str] = {
+    "led": "#c2410c",
+    "buzzer": "#1d4ed8",
+    "relay": "#7e22ce",
+    "heartbeat": "#15803d",
+    "contact": "#0e7490",
+}
 CAPTIONS: Mapping[str, str] = {
     "led": "LED, the alarm",
     "buzzer": "Buzzer, the alarm",
     "relay": "Relay, optional",
     "heartbeat": "Heartbeat LED, optional",
+    "contact": "Button or key switch, optional",
 }
 POWER, GROUND = "#dc2626", "#111111"
 RED, GREEN = "#fca5a5", "#86efac"
-ROWS: Mapping[str, float] = {"led": 160, "buzzer": 340, "relay": 488, "heartbeat": 645}
+ROWS: Mapping[str, float] = {"led": 160, "buzzer": 340, "relay": 488, "heartbeat": 645, "contact": 790}
 """Height of each circuit on the sheet."""
+BOTTOM = 845
+"""Height of the wire that takes GND to the right."""
 POWER_X, GROUND_X = 830, 960
 """Places of the two supply rails."""
 
@@ -63,8 +72,8 @@ class Board:
     """Outputs in the order of their wires, from the left: the order with the fewest crossings."""
 
 
-PI = Board("Raspberry Pi 3, 4, 5", PI_PINS, PI_USED, True, ("heartbeat", "relay", "buzzer", "led"))
-JETSON_LANES = ("led", "buzzer", "relay", "heartbeat")
+PI = Board("Raspberry Pi 3, 4, 5", PI_PINS, PI_USED, True, ("contact", "heartbeat", "relay", "buzzer", "led"))
+JETSON_LANES = ("contact", "led", "buzzer", "relay", "heartbeat")
 JETSON = Board("Jetson Orin Nano / NX developer kit", JETSON_PINS, JETSON_USED, False, JETSON_LANES)
 
 
@@ -79,7 +88,7 @@ def jetson() -> str:
 
 
 def _drawn(board: Board) -> str:
-    sheet = Sheet(1000, 740, f"Wiring of {board.title}")
+    sheet = Sheet(1000, BOTTOM + 25, f"Wiring of {board.title}")
     _header(sheet, board)
     _ground_rail(sheet)
     power = _power_rail(sheet, board)
@@ -87,6 +96,8 @@ def _drawn(board: Board) -> str:
         start = _signal(sheet, board, name, y)
         if name == "relay":
             _relay(sheet, board, start, power)
+        elif name == "contact":
+            _contact(sheet, board, start, power)
         elif name == "buzzer":
             _load(sheet, board, start, power, None)
         elif board.strong:
@@ -145,7 +156,7 @@ def spanning(board: Board, name: str) -> Vertical:
 def _ground_rail(sheet: Sheet) -> None:
     """Draw GND from pin 39 below the board to a rail on the right."""
     x, y = place(39)
-    sheet.line([(x, y), (x, 715), (GROUND_X, 715), (GROUND_X, 128)], GROUND, 2.5)
+    sheet.line([(x, y), (x, BOTTOM), (GROUND_X, BOTTOM), (GROUND_X, 128)], GROUND, 2.5)
     sheet.words(GROUND_X + 6, 132, "GND", 12, bold=True)
 
 
@@ -245,8 +256,23 @@ def _relay(sheet: Sheet, board: Board, start: Point, power: Vertical) -> None:
     sheet.words(x + 95, y + 104, "contacts: siren or door opener, with its own supply", 11, "middle", FAINT)
 
 
+def _contact(sheet: Sheet, board: Board, start: Point, power: Vertical) -> None:
+    """Draw a contact from the pin to GND; a resistor keeps the pin high while it is open."""
+    x, y = start
+    if board.strong:
+        sheet.words(x + 90, y + 30, "the resistor inside the Pi holds the pin at 3.3 V", 11, "start", FAINT)
+    else:
+        symbols.standing_resistor(sheet, x + 25, y - 50, "10 kΩ")
+        symbols.joint(sheet, x + 25, y)
+        sheet.words(x + 25, y - 56, "3.3 V, pin 17", 11, "middle", POWER)
+    sheet.line([(x, y), (x + 60, y)])
+    _ground(sheet, [symbols.switch(sheet, x + 60, y)], power)
+
+
 def _caption(sheet: Sheet, board: Board, name: str, start: Point) -> None:
     pin = board.used[name]
     text = f"{CAPTIONS[name]}: {board.names[pin]}, pin {pin}"
     above = 104 if name == "buzzer" else 58 if board.strong or name == "relay" else 72
+    if name == "contact":
+        above = 24 if board.strong else 76
     sheet.words(380, start[1] - above, text, 14, colour=COLOURS[name], bold=True)
