@@ -12,6 +12,7 @@ decide and alert.
     weekly.py        weekly windows in local time
     paths.py         where fmd's files are
     files.py         atomic writes
+    redaction.py     removes secrets from everything that is printed or sent
     state_file.py    small JSON files exchanged between processes
     process.py       where the three commands start: standard streams, signals
     child.py         child process with limits, in which files of strangers are opened

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
-from edge import addresses, faults, migrate, weekly
+from edge import addresses, faults, migrate, redaction, weekly
 from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
@@ -61,6 +61,7 @@ MIN_AREA = 1e-4
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
+    source_file: NamedFile
     sources: dict[CameraName, Source]
     ca_file: NamedFile
     fingerprints: dict[str, str]
@@ -274,9 +275,11 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     Raises :class:`edge.errors.SettingsError`, which names file, key and expected value.
     """
     values = _parse(DEFAULT_PATH)
+    redaction.learn(str(overrides or ""))
     origins: dict[str, str] = {}
     if path is not None:
         theirs = migrate.migrated(_parse(path), str(path))
+        redaction.learn(str(theirs))
         _lay_over(values, _with_paths_beside(path, theirs), str(path), origins)
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
@@ -286,8 +289,31 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_readable(error, values, origins)) from error
+    settings = _with_source_of_file(settings, origins)
     _check_together(settings, origins)
     return settings
+
+
+def _with_source_of_file(settings: Settings, origins: Mapping[str, str]) -> Settings:
+    """Return the settings with the address in ``camera.source_file``, unless the command line names another."""
+    file = settings.camera.source_file
+    if not file or COMMAND_LINE in (origins.get("camera.source"), origins.get("camera.sources")):
+        return settings
+    place = f"{_origin(origins, 'camera.source_file')}: camera.source_file: {file}"
+    if settings.camera.sources:
+        raise SettingsError(f"{place}: camera.sources names cameras as well; keep one of both")
+    try:
+        # -sig: editors on Windows write a byte order mark.
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise SettingsError(f"{place}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{place}: not a text file in UTF-8; save it as one") from None
+    source = next((line.strip() for line in lines if line.strip()), "")
+    if not source:
+        raise SettingsError(f"{place}: empty, expected the camera's address in its first line")
+    redaction.learn(source)
+    return msgspec.structs.replace(settings, camera=msgspec.structs.replace(settings.camera, source=source))
 
 
 def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
@@ -354,7 +380,8 @@ def _parse(path: Path) -> dict[str, Any]:
         # -sig: Windows' editor writes a byte order mark first, and many SD cards are prepared on Windows.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from error
+        hint = "; only root and the group fmd may read it: use sudo" if isinstance(error, PermissionError) else ""
+        raise SettingsError(f"{path}: cannot read the settings: {error.strerror}{hint}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 

@@ -32,6 +32,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edge.redaction import redact
 from edge.text import escaped
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ class FmdError(Exception):
     """An expected error. Its ``str()`` is one line for the operator."""
 
     def __str__(self) -> str:
-        """Return the message as one printable line: names and texts in it may come from a stranger's file."""
-        return escaped(super().__str__())
+        """Return the message as one printable line without secrets: texts in it may come from a stranger's file."""
+        return escaped(redact(super().__str__()))
 
 
 class SettingsError(FmdError, ValueError):
@@ -168,7 +169,7 @@ def _interrupted(error: BaseException) -> bool:
 
 def _report(line: str, code: int) -> int:
     """Print the message in one line, also if a library put line breaks into it."""
-    print(escaped(" ".join(line.split())), file=sys.stderr)
+    print(escaped(redact(" ".join(line.split()))), file=sys.stderr)
     return code
 
 

@@ -20,6 +20,12 @@ from edge.paths import TASKS
 PACKAGE = "fmd"
 HOSTNAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
+SYSTEM_USERS = (
+    *("root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data"),
+    *("backup", "list", "irc", "nobody", "sshd", "messagebus", "fmd"),
+)
+"""Users that a board has already: none may become the one who logs in."""
+PUBLIC_KEY = r"(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/=]+( |$)"
 COUNTRY = r"[A-Z]{2}"
 TIMEZONE = r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*"
 
@@ -160,6 +166,10 @@ def _login(arguments: argparse.Namespace) -> Login | None:
             raise SettingsError("command line: --ssh-key: the user is missing; give --user too")
         return None
     _check("--user", arguments.user, USER, "small letters, digits, _ and -")
+    if arguments.user in SYSTEM_USERS:
+        raise SettingsError(
+            f"command line: --user: got {arguments.user!r}, a user of the system; expected another name"
+        )
     if arguments.ssh_key:
         return Login(arguments.user, keys=_keys(arguments.ssh_key))
     return Login(arguments.user, crypted(_secret(f"password for {arguments.user}: ", None, getpass.getpass)))
@@ -168,7 +178,7 @@ def _login(arguments: argparse.Namespace) -> Login | None:
 def _keys(path: Path) -> tuple[str, ...]:
     text = read(path).decode("utf-8-sig", errors="replace")
     keys = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    if not keys or not all(re.match(r"(ssh-|ecdsa-|sk-)[\w@.-]+ [A-Za-z0-9+/=]+( |$)", key) for key in keys):
+    if not keys or not all(re.match(PUBLIC_KEY, key) and key.isprintable() for key in keys):
         raise SettingsError(f"{path}: not a public SSH key (a line such as ssh-ed25519 AAAA... you@laptop)")
     return keys
 

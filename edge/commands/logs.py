@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from edge.redaction import redact
 from edge.text import escaped
 
 log = logging.getLogger(__name__)
@@ -154,14 +155,15 @@ class _Kind:
 
 
 class OneLine(logging.Formatter):
-    """Formats a record as one printable line: a name from a stranger's file must not forge another line of the log.
+    """Formats a record as one printable line: a name from a stranger's file must not forge another line of the log,
+    and no line shows a secret.
 
     Debugging output, such as a traceback, keeps its lines.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = super().format(record)
+        text = redact(super().format(record))
         if record.levelno > logging.DEBUG:
             return escaped(text)
         return "\n".join(map(escaped, text.splitlines()))
@@ -173,3 +175,17 @@ def start() -> None:
     handler.addFilter(RepeatFilter())
     handler.setFormatter(OneLine("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # Python's own way prints the traceback past the log.
+    threading.excepthook = _log_exception
+
+
+def be_verbose() -> None:
+    """Log fmd's own details as well. Libraries' stay out: urllib3 logs the addresses of webhooks, with tokens."""
+    for package in ("edge", "converter", "training"):
+        logging.getLogger(package).setLevel(logging.DEBUG)
+
+
+def _log_exception(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is not SystemExit and failed.exc_value is not None:
+        name = failed.thread.name if failed.thread else "?"
+        log.error("the thread %s ended by a bug in fmd", name, exc_info=failed.exc_value)

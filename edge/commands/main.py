@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import io
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from edge import process
+from edge import process, redaction
 from edge.commands import common, logs, parsing
 from edge.commands.parsing import Parser, print_help
 from edge.errors import RuntimeMissingError, exit_code_of
@@ -60,9 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
     logs.start()
+    # Of addresses on the command line as well: a typing error in one must not print its password.
+    for word in words:
+        redaction.learn(word)
     # Before parsing: what a command's import logs counts as well.
     if "--verbose" in words:
-        logging.getLogger().setLevel(logging.DEBUG)
+        logs.be_verbose()
     # OpenCV and FFmpeg read these when they load; fmd reports in its own words what matters of their messages.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -79,7 +81,7 @@ def _run(words: Sequence[str]) -> int:
         arguments = parser.parse_args(words)
         # Abbreviated, as argparse allows, --verbose is only known now.
         if arguments.verbose:
-            logging.getLogger().setLevel(logging.DEBUG)
+            logs.be_verbose()
         if arguments.command is None:
             return print_help(parser)
         command = next(command for command in COMMANDS if command.name == arguments.command)

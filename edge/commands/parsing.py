@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edge.errors import EXIT_KNOWN, EXIT_USAGE, RuntimeMissingError, naming_stdout
+from edge.redaction import redact
 
 SHELLS = ("bash", "zsh")
 """Shells for which ``--print-completion`` prints a script."""
@@ -55,7 +56,7 @@ class Parser(argparse.ArgumentParser):
             name, given, listed = found.groups()
             choices = re.findall(r"[\w-]+", listed)
             message = f"{name}: got {given!r}, expected one of {', '.join(choices)}{did_you_mean(given, choices)}"
-        super().error(message)
+        super().error(redact(message))
 
     def _load_own(self) -> None:
         declare, self._declare = self._declare, None

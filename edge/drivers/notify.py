@@ -27,6 +27,11 @@ from edge.errors import PublishError, SettingsError
 
 log = logging.getLogger(__name__)
 
+MAX_ANSWER = 1 << 20
+"""Longest answer that is read, bytes; fmd needs none of it."""
+ANSWER_S = 20.0
+"""Longest time that a server has for its whole answer; the limits of Apprise hold for each part of it."""
+CHUNK = 1 << 14
 EVENTS = {
     "violation": "warning",
     "reminder": "info",
@@ -80,6 +85,7 @@ class ApprisePublisher:
         file: Path | None = None,
     ) -> None:
         self._library = import_library("apprise", "notify.urls", pip_extra("notify"))
+        _bound_answers(import_library("requests", "notify.urls", pip_extra("notify")))
         self._settings, self._name, self._clock = settings, name, clock
         reasons: list[str] = []
         with _CapturedLog(reasons):
@@ -203,6 +209,40 @@ def urls_of(settings: NotifySettings) -> Iterator[str]:
         return
     lines = read_secret("notify.urls_file", settings.urls_file).splitlines()
     yield from (line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+
+
+def _bound_answers(requests: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    """Limit every answer that requests reads in this process, by size and time: Apprise reads them whole.
+
+    requests has no such limit, and Apprise uses its functions without a session. So the method that makes each answer
+    is replaced, once.
+    """
+    adapter = requests.adapters.HTTPAdapter
+    if hasattr(adapter.build_response, "bounded"):
+        return
+    build = adapter.build_response
+
+    def build_response(self: Any, request: Any, answer: Any) -> Any:
+        built, began_s = build(self, request, answer), clock()
+        read = built.iter_content
+
+        def iter_content(chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+            size = 0
+            # Small steps, as an answer may also expand while it is decompressed.
+            for chunk in read(CHUNK if chunk_size is None else min(chunk_size, CHUNK), decode_unicode):
+                size += len(chunk)
+                if size > MAX_ANSWER or clock() - began_s > ANSWER_S:
+                    built.close()
+                    raise requests.exceptions.ConnectionError(
+                        f"the answer is longer than {MAX_ANSWER >> 20} MB or late"
+                    )
+                yield chunk
+
+        built.iter_content = iter_content
+        return built
+
+    build_response.bounded = True  # type: ignore[attr-defined]
+    adapter.build_response = build_response
 
 
 class _CapturedLog(logging.Handler):

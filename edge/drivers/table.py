@@ -81,10 +81,16 @@ CAMERAS: dict[str, CameraDriver] = {
     # Last of those that auto tries: a Raspberry Pi's codecs are /dev/video* devices as well.
     "v4l2": CameraDriver("edge.drivers.v4l2:UsbCamera", auto=True),
     "stream": CameraDriver(
-        "edge.drivers.stream:StreamCamera", network=True, secrets=("camera.source", "camera.sources"), repeats=True
+        "edge.drivers.stream:StreamCamera",
+        network=True,
+        secrets=("camera.source", "camera.source_file", "camera.sources"),
+        repeats=True,
     ),
     "http": CameraDriver(
-        "edge.drivers.http_camera:HttpCamera", network=True, secrets=("camera.source", "camera.sources"), repeats=True
+        "edge.drivers.http_camera:HttpCamera",
+        network=True,
+        secrets=("camera.source", "camera.source_file", "camera.sources"),
+        repeats=True,
     ),
     "file": CameraDriver("edge.drivers.clip:Clip", live=False),
     "folder": CameraDriver("edge.drivers.folder:Folder", live=False),

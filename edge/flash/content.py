@@ -121,7 +121,9 @@ def _payload(wanted: Wanted) -> Iterator[FileChange]:
         yield FileChange(f"{FOLDER}/etc/{name}", data, f"becomes /etc/fmd/{name}")
     for name, data in wanted.etc.secrets.items():
         yield FileChange(
-            f"{FOLDER}/secret/{name}", data, f"becomes /etc/fmd/{name}, readable by fmd only; then deleted here"
+            f"{FOLDER}/secret/{name}",
+            data,
+            f"becomes /etc/fmd/{name}, readable by fmd only; then overwritten and deleted here",
         )
     if wanted.etc.network:
         yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")

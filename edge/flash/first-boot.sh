@@ -65,17 +65,18 @@ install_fmd() {
     # Settings come first, because the package starts the service with the settings that it finds.
     install -d "$etc/fmd"
     for file in $(listed 'etc/.*'); do install -m 0644 "$file" "$etc/fmd/"; done
-    for file in $(listed 'secret/.*'); do install -m 0600 "$file" "$etc/fmd/"; done
+    # The package proves the settings as the user fmd, so its group must be there before.
+    getent group fmd >/dev/null || groupadd --system fmd
+    for file in $(listed 'secret/.*'); do
+        install -m 0600 "$file" "$etc/fmd/"
+        chgrp fmd "$etc/fmd/${file#secret/}" && chmod 0640 "$etc/fmd/${file#secret/}"
+    done
     export DEBIAN_FRONTEND=noninteractive
     # A power cut may have interrupted the previous try.
     dpkg --configure -a || true
     install_picamera2
     # A new image may lack apt's lists. Without a network, install without recommended packages.
     install_package || { apt-get update && install_package; } || install_package --no-install-recommends
-    # The package created the group.
-    for file in $(listed 'secret/.*'); do
-        chgrp fmd "$etc/fmd/${file#secret/}" && chmod 0640 "$etc/fmd/${file#secret/}"
-    done
     if [ -n "$(listed network)" ]; then
         install -D -m 0644 "$share/fmd-network.conf" "$etc/systemd/system/fmd.service.d/network.conf"
         systemctl daemon-reload
@@ -85,14 +86,28 @@ install_fmd() {
     systemctl restart fmd.service
 }
 
+# Whoever reads the card later must not find them: overwrite them before they are deleted, as FAT keeps what was there.
+wipe_secrets() {
+    for file in "$here"/secret/*; do
+        [ -f "$file" ] || continue
+        shred --iterations=1 --zero "$file" || true
+        rm -f "$file"
+    done
+    rm -rf "$here/secret"
+    sync
+}
+
 main() {
     log=$run/fmd-first-boot.log
     led working
     # In a separate shell, because `set -e` has no effect within an `if`.
-    if sh "$0" install >"$log" 2>&1; then
-        cat "$log"
+    # A power cut after the installation leaves the list of the installed files.
+    if cmp -s "$here/SHA256SUMS" "$here/installed" || sh "$0" install >"$log" 2>&1; then
+        cat "$log" || true
+        cp "$here/SHA256SUMS" "$here/installed"
+        wipe_secrets
         systemctl disable "$unit"
-        rm -rf "$etc/systemd/system/$unit" "$here"/*.deb "$here/secret"
+        rm -rf "$etc/systemd/system/$unit" "$here"/*.deb
         echo "fmd is installed and watching" >>"$log"
         cp "$log" "$here/first-boot.log"
         led finished

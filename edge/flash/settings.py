@@ -34,15 +34,18 @@ def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc
     from edge import config
 
     text = ""
+    source = ""
     if config_path is not None:
-        config.load(config_path)
+        loaded = config.load(config_path)
+        source = loaded.camera.source if loaded.camera.source_file else ""
         # As in edge.config: files from Windows may begin with a byte order mark.
         text = read(config_path).decode("utf-8-sig")
     for task, path in models.items():
         if path is not None and not _named(text, "model", task):
             text = with_model(text, task, file_name(path))
-    files: dict[str, bytes] = {"fmd.toml": text.encode()}
-    secrets: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
+    # The settings may hold passwords in addresses.
+    secrets: dict[str, bytes] = {"fmd.toml": text.encode()}
     for section, keys in config.FILES.items():
         for key in keys:
             if name := _named(text, section, key):
@@ -51,6 +54,8 @@ def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc
                     _check_model(path, key)
                 (secrets if f"{section}.{key}" in secret_settings() else files)[name] = read(path)
     values = tomllib.loads(text)
+    if source:
+        values["camera"]["source"] = source
     return Etc(files, secrets, needs_network(lambda key: _value(values, *key.split("."))))
 
 

@@ -119,6 +119,7 @@ UNBOUNDED = {
     "mqtt.commands",
     "camera.loop",
     "camera.ca_file",
+    "camera.source_file",
     "camera.mirror",
     "camera.live",
     "model.detector",

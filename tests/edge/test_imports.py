@@ -19,7 +19,7 @@ EDGE = ROOT / "edge"
 MODULES = sorted(info.name for info in pkgutil.walk_packages(edge.__path__, "edge."))
 BOTTOM = frozenset(
     {"addresses", "board", "child", "config", "confine", "contracts", "control", "errors", "faults", "files"}
-    | {"messages", "migrate", "paths", "process", "state_file", "text", "weekly"}
+    | {"messages", "migrate", "paths", "process", "redaction", "state_file", "text", "weekly"}
 )
 """Modules directly in edge/ that everything may import, and that import only each other."""
 ALLOWED: dict[str, frozenset[str]] = {
@@ -173,6 +173,7 @@ def test_help_is_quick_because_it_loads_no_command() -> None:
         "edge.errors",
         "edge.files",
         "edge.process",
+        "edge.redaction",
         "edge.text",
     ]
     assert fmd("--help").returncode == 0

@@ -439,6 +439,15 @@ def test_run_check_refuses_what_run_would(tmp_path: Path, text: str, said: str) 
     assert said in found.stderr.splitlines()[-1]
 
 
+def test_a_line_without_a_time_does_not_end_the_events(tmp_path: Path) -> None:
+    lines = ['{"n": 1}', '{"n": 2, "at": 5, "event": null}', '{"n": 3, "at": "x", "event": "a", "b": "\\u001b[2J\\n"}']
+    (tmp_path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    found = fmd("events", "--state", tmp_path)
+    assert found.returncode == 0
+    assert found.stdout.splitlines()[-1].startswith("x  a ")
+    assert "\x1b" not in found.stdout
+
+
 def test_a_service_keeps_its_events_and_they_can_be_printed(tmp_path: Path) -> None:
     found = fmd("run", "--source", write_clip(tmp_path / "clip.mp4", frames=3), STATE_DIRECTORY=str(tmp_path))
     assert found.returncode == 0, found.stderr

@@ -85,13 +85,13 @@ def test_the_card_gets_the_settings_and_the_models_they_name(
     shutil.copy(classifier_path, tmp_path / "mask.tflite")
     (tmp_path / "door.toml").write_text('[model]\nclassifier = "mask.tflite"\n')
     assert fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write").returncode == 0
-    assert (trixie / "fmd/etc/fmd.toml").read_text() == '[model]\nclassifier = "mask.tflite"\n'
+    assert (trixie / "fmd/secret/fmd.toml").read_text() == '[model]\nclassifier = "mask.tflite"\n'
     assert (trixie / "fmd/etc/mask.tflite").read_bytes() == classifier_path.read_bytes()
 
 
 def test_the_settings_name_a_model_of_the_command_line(trixie: Path, deb: Path, classifier_path: Path) -> None:
     assert fmd("flash", trixie, "--package", deb, "--classifier", classifier_path, "--write").returncode == 0
-    assert (trixie / "fmd/etc/fmd.toml").read_text() == f'[model]\nclassifier = "{classifier_path.name}"\n'
+    assert (trixie / "fmd/secret/fmd.toml").read_text() == f'[model]\nclassifier = "{classifier_path.name}"\n'
 
 
 def test_passwords_are_kept_apart_and_the_service_gets_the_network(trixie: Path, deb: Path, tmp_path: Path) -> None:
@@ -132,6 +132,8 @@ WRONG = [
     (["--ssh-key", "{key}"], "--ssh-key: the user is missing; give --user too"),
     (["--user", "me", "--ssh-key", "{deb}"], "not a public SSH key"),
     (["--user", "root;rm", "--ssh-key", "{key}"], "--user: got 'root;rm'"),
+    (["--user", "root", "--ssh-key", "{key}"], "--user: got 'root', a user of the system"),
+    (["--user", "me", "--ssh-key", "{control}"], "not a public SSH key"),
     (["--config", "{tmp}/none.toml"], "none.toml: cannot read the settings"),
     (["--config", "{typo}"], "unknown key alert.led_pinn; did you mean led_pin?"),
     (["--config", "{missing}"], "gone.tflite: cannot read the model file"),
@@ -159,6 +161,8 @@ def test_wrong_input_is_reported_in_one_line_and_nothing_is_written(
     (tmp_path / "folder.toml").write_text('[model]\nclassifier = "models/m.tflite"\n')
     places = {"tmp": tmp_path, "key": key, "deb": deb, "short": tmp_path / "short", "typo": tmp_path / "typo.toml"}
     places |= {"amd64": tmp_path / "amd64.deb", "detector": detector_path}
+    (tmp_path / "control.pub").write_text("ssh-ed25519 AAAA me\x7f@laptop\n")
+    places |= {"control": tmp_path / "control.pub"}
     places |= {"missing": tmp_path / "missing.toml", "folder": tmp_path / "folder.toml"}
     before = state(trixie)
     arguments = [option.format(**places) for option in options]

@@ -26,7 +26,8 @@ class Board:
 
     def __init__(self, card: Path, folder: Path) -> None:
         target = open_target(card)
-        etc = Etc({"fmd.toml": b"# mine\n", "mask.tflite": b"model"}, {"broker": b"secret\n"}, network=True)
+        secrets = {"fmd.toml": b"# mine\n", "broker": b"secret\n"}
+        etc = Etc({"mask.tflite": b"model"}, secrets, network=True)
         wanted = Wanted({"fmd_1_arm64.deb": b"package"}, etc)
         write(target, changes(target, recognise(target), wanted))
         self.card, self.etc, self.notes = card / "fmd", folder / "etc", folder / "notes"
@@ -37,7 +38,7 @@ class Board:
         self._bin = folder / "bin"
         for made in (self._run, self._bin, self.etc):
             made.mkdir()
-        for name in ("apt-get", "dpkg", "systemctl", "python3", "chgrp"):
+        for name in ("apt-get", "dpkg", "systemctl", "python3", "chgrp", "getent", "groupadd"):
             (self._bin / name).write_text(NOTE)
             (self._bin / name).chmod(0o755)
 
@@ -68,7 +69,9 @@ def board(trixie: Path, tmp_path: Path) -> Board:
 
 def test_a_good_first_boot_installs_and_leaves_nothing_to_do(board: Board) -> None:
     assert board.runs() == 0
-    repair, look, install, secret, reload, enable, restart, disable = board.noted()
+    group, settings, secret, repair, look, install, reload, enable, restart, disable = board.noted()
+    assert group == "getent group fmd"
+    assert settings == f"chgrp fmd {board.etc}/fmd/fmd.toml"
     assert repair == "dpkg --configure -a"
     assert look == "python3 -c import picamera2"
     assert install.startswith("apt-get install -y ")
@@ -79,7 +82,8 @@ def test_a_good_first_boot_installs_and_leaves_nothing_to_do(board: Board) -> No
     assert disable == "systemctl disable fmd-first-boot.service"
     assert (board.etc / "fmd/fmd.toml").read_text() == "# mine\n"
     assert (board.etc / "fmd/mask.tflite").read_text() == "model"
-    assert (board.etc / "fmd/broker").stat().st_mode & 0o777 == 0o640
+    for name in ("broker", "fmd.toml"):
+        assert (board.etc / "fmd" / name).stat().st_mode & 0o777 == 0o640
     assert not (board.card / "secret").exists()
     drop_in = board.etc / "systemd/system/fmd.service.d/network.conf"
     assert drop_in.read_text() == (ROOT / "systemd/fmd-network.conf").read_text()
@@ -102,7 +106,7 @@ def test_enabling_now_starts_it_without_waiting(board: Board) -> None:
 
 def test_a_failed_install_fetches_lists_does_without_the_rest_and_is_tried_again(board: Board) -> None:
     assert board.runs(fails="install*") == 1
-    assert [line.split()[1] for line in board.noted()[2:]] == ["install", "update", "install", "install"]
+    assert [line.split()[1] for line in board.noted()[5:]] == ["install", "update", "install", "install"]
     assert "--no-install-recommends" in board.noted()[-1]
     assert board.trigger() == "timer"
     assert (board.led / "delay_on").read_text() == "100\n"
@@ -114,7 +118,7 @@ def test_a_failed_install_fetches_lists_does_without_the_rest_and_is_tried_again
 
 def test_the_library_of_ribbon_cameras_is_fetched_where_it_is_missing(board: Board) -> None:
     assert board.runs(fails="*picamera2") == 0
-    assert [line.split()[-1] for line in board.noted()[2:5]] == ["python3-picamera2", "update", "python3-picamera2"]
+    assert [line.split()[-1] for line in board.noted()[5:8]] == ["python3-picamera2", "update", "python3-picamera2"]
     assert "no picamera2: USB cameras will work" in (board.card / "first-boot.log").read_text()
 
 
@@ -158,3 +162,26 @@ def test_shellcheck_finds_nothing(board: Board) -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("no shellcheck on this machine (apt install shellcheck)")
     subprocess.run(["shellcheck", board.card / "first-boot.sh"], check=True)
+
+
+def test_secrets_are_overwritten_before_they_are_deleted(board: Board) -> None:
+    """Another name of the same file shows what is left of its content."""
+    left = board.card.parent / "left"
+    os.link(board.card / "secret/broker", left)
+    assert board.runs() == 0
+    assert left.read_bytes() == bytes(len(left.read_bytes()))
+    assert not [path for path in board.card.rglob("*") if path.is_file() and b"secret\n" in path.read_bytes()]
+
+
+def test_a_power_cut_before_the_secrets_are_deleted_is_made_up_for(board: Board) -> None:
+    shutil.copy(board.card / "SHA256SUMS", board.card / "installed")
+    (board.card / "secret/fmd.toml").unlink()
+    assert board.runs() == 0
+    assert not (board.card / "secret").exists()
+    assert board.noted() == ["systemctl disable fmd-first-boot.service"]
+
+
+def test_a_card_that_is_prepared_again_is_installed_again(board: Board) -> None:
+    (board.card / "installed").write_text("other files")
+    assert board.runs() == 0
+    assert "chgrp" in "".join(board.noted())

@@ -51,6 +51,13 @@ def test_a_package_of_another_name_is_refused() -> None:
         check(Path("x.deb"), deb_of(CONTROL.format("arm64")), "other")
 
 
+@pytest.mark.parametrize("size", [b"-60       ", b"+4        ", b"4_0       ", b"          "])
+def test_a_member_without_a_proper_size_is_refused_and_read_once(size: bytes) -> None:
+    data = b"!<arch>\n" + b"debian-binary   0           0     0     100644  " + size + b"`\n" + bytes(200)
+    with pytest.raises(CardError, match=r"x\.deb: not a Debian package"):
+        check(Path("x.deb"), data, "fmd")
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"!<arch>\n", b"!<arch>\ndebian-binary", deb_of("x")[:150]])
 def test_a_file_that_is_no_package_is_refused(data: bytes) -> None:
     with pytest.raises(CardError, match=r"x\.deb: not a Debian package"):
