@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """Download the wheels of the package, with exact versions and hashes, so that a board needs no network.
 
-    debian/wheelhouse.py --arch arm64 --pythons 3.11,3.13 --out build/wheels [--lock]
+    debian/wheelhouse.py --arch arm64 --pythons 3.11,3.13 --out build/wheels [--licences FOLDER] [--lock]
 
-``systemd/constraints.txt`` states the versions, ``debian/wheels.sha256`` the hashes; ``--lock`` rewrites the hashes.
+``--licences`` writes the licence texts of all wheels, and a list of them, for /usr/share/doc/fmd. A wheel without a
+licence text, or under the GPL, is an error. ``systemd/constraints.txt`` states the versions, ``debian/wheels.sha256``
+the hashes; ``--lock`` rewrites the hashes.
 pip evaluates environment markers for the Python that runs it, not for ``--python-version``. Therefore this script
 evaluates them, and requests each wheel by its exact version, without dependencies. It then checks the wheels' metadata
 for missing dependencies.
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import email.parser
 import hashlib
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -28,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS, HASHES = ROOT / "systemd/constraints.txt", ROOT / "debian/wheels.sha256"
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 """Debian's name of an architecture -> the kernel's name, which wheels use."""
+LICENCE = re.compile(r"licen[cs]e|copying|notice|^e[dp]l-v", re.IGNORECASE)
+"""Names of files with the text of a licence."""
 GLIBC = range(17, 36)
 """Minor versions of glibc 2 that wheels may require: Ubuntu 22.04, the oldest supported system, has 2.35."""
 
@@ -116,6 +122,46 @@ def metadata_of(wheel: Path) -> email.message.Message:
         return email.parser.Parser().parsestr(archive.read(name).decode())
 
 
+def licence_texts(wheel: Path) -> dict[str, bytes]:
+    """Return the licence texts in a wheel by file name; for Apache-2.0 without a text, the standard one."""
+    found = {}
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            _, _, file = name.partition(".dist-info/")
+            if file and LICENCE.search(file.rpartition("/")[2]) and not name.endswith("/"):
+                found[file.removeprefix("licenses/").replace("/", "_")] = archive.read(name)
+    if not found and "apache" in licence_of(wheel).lower():
+        found["LICENSE"] = (ROOT / "LICENSE").read_bytes()
+    return found
+
+
+def licence_of(wheel: Path) -> str:
+    """Return the name of a wheel's licence, as its metadata state it."""
+    metadata = metadata_of(wheel)
+    classifiers = [c.rpartition("::")[2].strip() for c in metadata.get_all("Classifier", []) if c.startswith("License")]
+    stated = metadata.get("License-Expression") or ", ".join(classifiers) or (metadata.get("License") or "")
+    return " ".join(stated.split("\n")[0].split())
+
+
+def write_licences(wheels: Path, out: Path) -> Iterator[str]:
+    """Write texts and list into ``out``; yield a message for each wheel that the package may not contain."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    lines = set()
+    for wheel in sorted(wheels.glob("*.whl")):
+        name, version, *_ = parse_wheel_filename(wheel.name)
+        licence, texts = licence_of(wheel), licence_texts(wheel)
+        if not texts:
+            yield f"{wheel.name}: no licence text in it (it states {licence or 'nothing'}); name a library that has one"
+        if re.search(r"(?<![L])GPL|General Public License", re.sub(r"Lesser General Public License", "", licence)):
+            yield f"{wheel.name}: under {licence}, which the package may not contain"
+        for file, text in texts.items():
+            (out / f"{name}-{version}").mkdir(exist_ok=True)
+            (out / f"{name}-{version}" / file).write_bytes(text)
+        lines.add(f"{name} {version}: {licence or 'see its text'} ({', '.join(sorted(texts))})")
+    (out / "LIST").write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -132,6 +178,7 @@ def main() -> int:
     parser.add_argument("--arch", choices=MACHINES, required=True, help="Debian's name of the board's architecture")
     parser.add_argument("--pythons", required=True, help="Python versions, as in 3.11,3.13")
     parser.add_argument("--out", type=Path, required=True, help="folder for the wheels")
+    parser.add_argument("--licences", type=Path, metavar="FOLDER", help="folder for the licence texts")
     parser.add_argument("--lock", action="store_true", help="write the hashes of the wheels instead of checking them")
     arguments = parser.parse_args()
     machine, out, pythons = MACHINES[arguments.arch], arguments.out, arguments.pythons.split(",")
@@ -145,6 +192,8 @@ def main() -> int:
         known = sorted({**locked(), **found}.items())
         HASHES.write_text("".join(f"{digest}  {name}\n" for name, digest in known))
     wrong += [f"{name}: its hash differs from {HASHES.name}" for name in found if locked().get(name) != found[name]]
+    if arguments.licences is not None and not wrong:
+        wrong += write_licences(out, arguments.licences)
     for line in wrong:
         print(f"error: {line}", file=sys.stderr)
     return 1 if wrong else 0

@@ -22,10 +22,13 @@ def wheelhouse() -> ModuleType:
     return scripts.load("wheelhouse")
 
 
-def wheel(folder: Path, name: str, version: str, *requires: str) -> Path:
+def wheel(folder: Path, name: str, version: str, *requires: str, licence: str = "", text: str = "") -> Path:
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {one}" for one in requires)]
+        lines += [f"License-Expression: {licence}"] * bool(licence)
+        if text:
+            archive.writestr(f"{name}-{version}.dist-info/licenses/LICENSE", text)
         archive.writestr(f"{name}-{version}.dist-info/METADATA", "\n".join(lines))
     return path
 
@@ -77,3 +80,50 @@ def test_the_package_has_the_version_of_the_code() -> None:
     parsed = configparser.ConfigParser()
     parsed.read(ROOT / "setup.cfg")
     assert (ROOT / "debian/changelog").read_text().startswith(f"fmd ({parsed['metadata']['version']}) ")
+
+
+def test_the_licences_of_all_wheels_are_listed_with_their_texts(wheelhouse: ModuleType, tmp_path: Path) -> None:
+    wheels, out = tmp_path / "wheels", tmp_path / "licences"
+    wheels.mkdir()
+    wheel(wheels, "a", "1", licence="MIT", text="the text of MIT")
+    wheel(wheels, "b", "2", licence="Apache-2.0")
+    assert list(wheelhouse.write_licences(wheels, out)) == []
+    assert (out / "LIST").read_text() == "a 1: MIT (LICENSE)\nb 2: Apache-2.0 (LICENSE)\n"
+    assert (out / "a-1/LICENSE").read_text() == "the text of MIT"
+    assert (out / "b-2/LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("licence", "text", "wanted"),
+    [
+        ("MIT", "", "no licence text in it"),
+        ("GPL-3.0-or-later", "x", "may not contain"),
+        ("AGPL-3.0", "x", "may not contain"),
+        ("GNU General Public License v2", "x", "may not contain"),
+    ],
+)
+def test_a_wheel_that_the_package_may_not_contain_is_an_error(
+    wheelhouse: ModuleType, tmp_path: Path, licence: str, text: str, wanted: str
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    wheel(tmp_path / "wheels", "a", "1", licence=licence, text=text)
+    (line,) = wheelhouse.write_licences(tmp_path / "wheels", tmp_path / "out")
+    assert wanted in line
+
+
+def test_the_lesser_licence_is_allowed(wheelhouse: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    wheel(tmp_path / "wheels", "a", "1", licence="LGPL-2.1-or-later", text="x")
+    assert list(wheelhouse.write_licences(tmp_path / "wheels", tmp_path / "out")) == []
+
+
+def test_a_wheel_with_another_hash_fails_the_build(
+    wheelhouse: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it is used: debian/rules copies no wheel after an error."""
+    wheel(tmp_path, "idna", "3.20", licence="BSD-3-Clause", text="x")
+    for name in ("fetch", "prune"):
+        monkeypatch.setattr(wheelhouse, name, lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["wheelhouse", "--arch", "arm64", "--pythons", "3.11", "--out", str(tmp_path)])
+    assert wheelhouse.main() == 1
+    assert "idna-3.20-py3-none-any.whl: its hash differs" in capsys.readouterr().err
