@@ -161,7 +161,7 @@ class _Collector:
         yield from self._cameras(now)
         yield from self._board(now)
         for what, help_ in OUTBOX.items():
-            kind = self._core.GaugeMetricFamily if what == "waiting" else self._core.CounterMetricFamily
+            kind = self._core.GaugeMetricFamily if what in ("waiting", "failing") else self._core.CounterMetricFamily
             family = kind(f"fmd_messages_{what}", help_, labels=["receiver"])
             for name, counts in now.outboxes.items():
                 family.add_metric([name], counts[what])
@@ -241,4 +241,5 @@ OUTBOX = {
     "failed": "Failed attempts to deliver a message",
     "dropped": "Messages dropped because the queue was full",
     "waiting": "Messages in the queue",
+    "failing": "1 while the last message could not be delivered",
 }

@@ -48,7 +48,13 @@ class Metrics:
             camera: now_s - counters.frame_s for camera, counters in cameras.items() if counters.frame_s is not None
         }
         outboxes = {
-            box.name: {"sent": box.sent, "failed": box.failed, "dropped": box.dropped, "waiting": box.waiting}
+            box.name: {
+                "sent": box.sent,
+                "failed": box.failed,
+                "dropped": box.dropped,
+                "waiting": box.waiting,
+                "failing": int(box.failing),
+            }
             for box in self._outboxes
         }
         arming = self._live.arming

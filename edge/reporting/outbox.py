@@ -98,6 +98,11 @@ class Outbox:
         """Number of waiting messages."""
         return len(self._queue)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to send, or to open the publisher, failed."""
+        return bool(self._last_error)
+
     def _replace(self, message: Message) -> None:
         if (outdated := self._waiting_like(message)) is not None:
             self._queue.remove(outdated)

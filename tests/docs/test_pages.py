@@ -118,3 +118,10 @@ def test_architecture_names_every_package_of_edge() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     packages = [path.parent.name for path in (ROOT / "edge").glob("*/__init__.py")]
     assert [name for name in packages if f"`{name}/`" not in page] == []
+
+
+def test_every_attack_that_the_security_page_names_has_its_test() -> None:
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:tests|simulation)/[a-z_/]+\.py)`", page))
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).is_file()] == []

@@ -40,7 +40,7 @@ COUNTERS = CameraCounters(
     stage_s={"watch": 0.25, "detect": 1.5},
 )
 BOARD = Board(120_000_000, 61.5, {"under_voltage": True, "throttled": False})
-OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2}}
+OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2, "failing": 1}}
 
 
 def snapshot(board: Board = BOARD) -> MetricsSnapshot:
@@ -110,6 +110,7 @@ def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]
         ("fmd_messages_sent_total", {"receiver": "mqtt"}, 9),
         ("fmd_messages_dropped_total", {"receiver": "mqtt"}, 4),
         ("fmd_messages_waiting", {"receiver": "mqtt"}, 2),
+        ("fmd_messages_failing", {"receiver": "mqtt"}, 1),
     ],
 )
 def test_each_metric_is_served(server: MetricsServer, name: str, labels: dict[str, str], value: float) -> None:

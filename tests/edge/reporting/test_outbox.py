@@ -325,3 +325,24 @@ def test_no_thread_is_left_behind_by_reloads() -> None:
         told.follow(("mqtt", str(at)))
     told.follow()
     wait_for(lambda: threading.active_count() <= before)
+
+
+def test_a_publisher_that_fails_is_failing_until_a_message_gets_through() -> None:
+    works, failed, sent = threading.Event(), threading.Event(), threading.Event()
+
+    class Flaky(RecordingPublisher):
+        def send(self, message: Message) -> None:
+            if not works.is_set():
+                failed.set()
+                raise PublishError("no broker")
+            sent.set()
+
+    outbox = Outbox("flaky", Flaky(), 5, retry_s=0.01)
+    assert not outbox.failing
+    outbox.post(message(number=1))
+    assert failed.wait(10)
+    wait_for(lambda: outbox.failing)
+    works.set()
+    assert sent.wait(10)
+    wait_for(lambda: not outbox.failing)
+    outbox.close()
