@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
             listeners: list[Listener] = [printer, counts, reporting, status]
             hinted = Listeners([reporting, status])
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
-            listeners += [sources.PictureReport(hinted.on_hint)] if settings.watch.static_s else []
+            listeners.append(sources.PictureReport(hinted.on_hint))
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
             listeners.append(stack.enter_context(DoorDisplay(time.monotonic)))
