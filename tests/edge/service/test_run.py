@@ -20,6 +20,7 @@ from edge.reporting.listener import Callbacks, Listener
 from edge.service import models
 from edge.service import run as service
 from edge.stages.alert import Alert
+from edge.stages.regions import Regions
 from tests.edge.parts import (
     BUZZER,
     LED,
@@ -343,3 +344,20 @@ def test_a_terminal_that_goes_away_ends_the_loop_with_the_outputs_off(clip: Path
     settings = settings_for(clip, camera__loop=True)
     assert service.run(settings, [Callbacks(on_step)], build=pipeline_of) == signal.SIGHUP
     assert_off_and_released(mock_pins)
+
+
+WHOLE = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+
+
+def test_regions_that_leave_nothing_of_one_camera_are_refused_by_the_check(clip: Path) -> None:
+    sources = {"camera.sources": {"door": str(clip), "hall": str(clip)}, "alert.driver": "console"}
+    with pytest.raises(SettingsError, match="no part of the picture is left"):
+        service.check(config.load(None, {**sources, "watch.ignore": {"hall": [WHOLE]}}))
+
+
+def test_each_camera_has_regions_of_its_own() -> None:
+    settings = config.load(
+        None, {"camera.sources": {"door": "auto", "hall": "auto"}, "watch.ignore": {"hall": [WHOLE[:3]]}}
+    )
+    shares = {name: Regions(*config.regions(settings, name)).share for name in ("door", "hall")}
+    assert shares == {"door": 1.0, "hall": pytest.approx(0.5, abs=0.01)}
