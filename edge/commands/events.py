@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 
 from edge import paths
-from edge.commands import common, periods
+from edge.commands import common
 from edge.errors import EXIT_OK
 from edge.text import escaped
 
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every event, oldest first, one per line."""
-    from edge.record import events
+    from edge.record import events, periods
 
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
     since_ms = periods.since_ms(arguments.since, datetime.now().astimezone()) if arguments.since else 0

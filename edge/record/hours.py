@@ -146,14 +146,14 @@ def roll_up(connection: sqlite3.Connection, now_ms: int, rolled_ms: int | None, 
     last = connection.execute("SELECT max(began) FROM hours").fetchone()[0]
     # A clock that was wrong once may have left hours of the future; they must not stop the sums of the present.
     since = last + HOUR_MS if last is not None and last < this_hour else this_hour - DAY_MS * 31
-    for hour in _hours_with_rows(connection, since, this_hour):
+    for hour in hours_with_rows(connection, since, this_hour):
         _store(connection, hour, sums_between(connection, hour, hour + HOUR_MS))
     if rolled_ms is None or this_hour // DAY_MS != rolled_ms // DAY_MS:
         delete_old(connection, now_ms, settings)
     return this_hour
 
 
-def _hours_with_rows(connection: sqlite3.Connection, since: int, until: int) -> Iterable[int]:
+def hours_with_rows(connection: sqlite3.Connection, since: int, until: int) -> Iterable[int]:
     """Return the hours from ``since`` to ``until`` with a passage or a span, oldest first."""
     found: set[int] = set()
     for (ended,) in connection.execute(

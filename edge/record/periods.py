@@ -4,12 +4,52 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, time, timedelta
+from typing import NamedTuple
 
 from edge.errors import SettingsError
 
 AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(m|min|h|d|w)")
 UNITS = {"m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Period(NamedTuple):
+    """Some time to report about, and the period before it. ``ended`` and ``earlier_ended`` are exclusive."""
+
+    title: str
+    began: datetime
+    ended: datetime
+    earlier_began: datetime
+    earlier_ended: datetime
+
+
+def day(at: datetime) -> Period:
+    """Return the local day around ``at``, and the day before."""
+    began, before = midnight(at), day_after(at, -1)
+    return Period(f"{began:%A, %d %B %Y}", began, day_after(began, 1), before, began)
+
+
+def week(at: datetime) -> Period:
+    """Return the week, Monday to Sunday, around ``at``."""
+    began = day_after(at, -at.weekday())
+    title = f"Week {began:%V}, {began:%d %B} to {day_after(began, 6):%d %B %Y}"
+    return Period(title, began, day_after(began, 7), day_after(began, -7), began)
+
+
+def month(at: datetime) -> Period:
+    """Return the month around ``at``."""
+    began = day_after(at, 1 - at.day)
+    ended = day_after(began, 32)
+    before = day_after(began, -1)
+    return Period(f"{began:%B %Y}", began, day_after(ended, 1 - ended.day), day_after(before, 1 - before.day), began)
+
+
+def between(began: datetime, ended: datetime) -> Period:
+    """Return the time from ``began`` to ``ended``, and as long a time before. Raises SettingsError if it is empty."""
+    if ended <= began:
+        raise SettingsError(f"--to {ended:%Y-%m-%d %H:%M}: not after --from {began:%Y-%m-%d %H:%M}; swap the two")
+    title = f"{began:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M}"
+    return Period(title, began, ended, began - (ended - began), began)
 
 
 def moment(text: str, now: datetime) -> datetime:

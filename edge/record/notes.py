@@ -1,0 +1,44 @@
+"""Small values that the record keeps over restarts: what has drifted, and which reports were sent."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TypeVar
+
+import msgspec
+
+DRIFT = "drift"
+Value = TypeVar("Value")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that has changed at one camera.
+
+    ``of_camera`` is true if the camera or the light changed, false if people's behaviour did. ``since`` is
+    milliseconds since 1970, ``message`` is for the operator.
+    """
+
+    camera: str
+    signal: str
+    of_camera: bool
+    since: int
+    message: str
+
+
+def read(connection: sqlite3.Connection, name: str, kind: type[Value]) -> Value | None:
+    """Return the value under ``name``, None if there is none or one of an earlier shape."""
+    row = connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+    try:
+        return None if row is None else msgspec.json.decode(row[0], type=kind)
+    except msgspec.MsgspecError:
+        return None
+
+
+def write(connection: sqlite3.Connection, name: str, value: object) -> None:
+    """Store ``value`` under ``name``, as JSON."""
+    connection.execute("INSERT OR REPLACE INTO notes VALUES(?, ?)", (name, msgspec.json.encode(value)))
+
+
+def findings(connection: sqlite3.Connection) -> list[Finding]:
+    """Return what the drift detector has found and not withdrawn."""
+    return read(connection, DRIFT, list[Finding]) or []
