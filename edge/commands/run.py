@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
             listeners.append(sources.PictureReport(hinted.on_hint))
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
+                listeners.append(recorder.DriftHints(record, hinted.on_hint))
             listeners.append(stack.enter_context(DoorDisplay(time.monotonic)))
             if arguments.timings:
                 listeners.append(timings)

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-DRIFT = "drift"
+DRIFT, DRIFT_STATE, DRIFT_MODELS = "drift", "drift-state", "drift-models"
+"""Names of the findings, of what the detector has learned, and of the models that it learned with."""
 Value = TypeVar("Value")
 
 

@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edge.config import RecordSettings
-from edge.record import database, hours
+from edge.record import database, hours, notes
 from edge.record.budget import MB, SPENT, Budget, batch_cost
+from edge.record.drift import CameraState, Drift
+from edge.record.notes import Finding
 from edge.record.rows import PassageRow, RunRow, SpanState
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ URGENT_S = 55.0
 """Longest time that a violation or a fault waits; together with the thread's tick it stays within a minute."""
 JUMP_MS = 5000
 """Change of the wall clock against the monotonic clock that ends all spans: times before it are of another clock."""
+SAVE_DRIFT_S = 6 * 3600.0
+"""How often the state of the drift detector is stored: it is tens of kilobytes."""
 STOP_S = 3.0
 """How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
 URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "armed", "disarmed"})
@@ -101,7 +105,11 @@ class Record:
         self._base: dict[str, int] = {}
         self._rolled_ms: int | None = None
         self._last_warning = ""
+        self._ended: list[PassageRow] = []
+        self._models = ""
+        self._drift, self._drift_models, self._saved_s = Drift(), "", now_s
         self.kept = self.lost = 0
+        self.findings: tuple[Finding, ...] = ()
 
     def add(self, kind: str, content: msgspec.Struct | None = None, camera: str = "") -> None:
         """Record an event; ``content`` holds its fields."""
@@ -114,8 +122,10 @@ class Record:
 
     def begin_run(self, run: RunRow) -> None:
         """Record which models and settings make the passages that follow."""
+        models = f"{run.classifier} {run.detector}"
         with self._lock:
             self._run_ids += 1
+            self._models = models
             values = (self._run_ids, self.now_ms(), self._clock_right, run.version, run.classifier, run.detector)
             described = (run.settings, database.encoded(run.labels), run.compliant, run.confusion)
             self._append("runs", (*values, *described), 300)
@@ -129,6 +139,8 @@ class Record:
         more = (_short(row.disagreement, 4), *(_short(share, 4) for share in row.place), row.evidence)
         with self._lock:
             began = (row.id, self._run_ids, row.camera, self._clock_right, row.entered)
+            if row.ended is not None and self._clock_right:
+                self._ended.append(row)
             self._append("passages", (*began, *times, *decision, *face, *more), 140 + len(row.evidence))
             if row.violated and row.ended is None:
                 self._hurry()
@@ -164,6 +176,7 @@ class Record:
             for _ in taken:
                 self._waiting.popleft()
             last = self._events - sum(row.table == "events" for row in self._waiting)
+            ended, self._ended = self._ended, []
             spans = [self._span_row(camera, span, self.now_ms()) for camera, span in self._spans.items()]
             self._due_s, self._urgent_s = now_s + self._settings.every_s, float("inf")
         # Spent before the write: a write that fails half way has cost the card as much.
@@ -173,6 +186,7 @@ class Record:
         except (OSError, sqlite3.Error) as error:
             self._failed(error, taken)
             return False
+        self._find_drift(ended)
         self.kept, self._last_warning = self._base.get("events", 0) + last, ""
         log.debug("events kept up to %d", self.kept)
         return True
@@ -182,6 +196,7 @@ class Record:
         with self._lock:
             for camera in list(self._spans):
                 self._change_span(camera, None, self.now_ms())
+        self._saved_s = float("-inf")
         self.keep(at_once=True)
         self._disconnect()
 
@@ -245,6 +260,8 @@ class Record:
                 connection.execute(f"INSERT OR REPLACE INTO {row.table} VALUES({marks})", values)
             if self._clock_right:
                 self._rolled_ms = hours.roll_up(connection, self.now_ms(), self._rolled_ms, self._settings)
+            if self._clock() - self._saved_s >= SAVE_DRIFT_S:
+                self._save_drift(connection)
 
     def _connected(self) -> sqlite3.Connection:
         """Return the open database; open it again if its file was deleted or replaced under the service."""
@@ -263,9 +280,42 @@ class Record:
             table: self._connection.execute(query.format(key, table)).fetchone()[0] for table, key in keys.items()
         }
         hours.close_open_passages(self._connection)
+        self._load_drift(self._connection)
         if problem:
             self.add("record", RecordProblem(problem))
         return self._connection
+
+    def _find_drift(self, ended: list[PassageRow]) -> None:
+        """Look for changes in the passages of a batch, and record new findings as events."""
+        if self._models != self._drift_models:
+            if self._drift_models:
+                # Another model is surer or less sure of the same faces: what is usual has to be learned again.
+                self._drift, self.findings = Drift(), ()
+            self._drift_models = self._models
+        # Not in the loop: the detector takes a tenth of a millisecond for each passage.
+        changes = [self._drift.add(row) for row in ended]
+        if not any(changes):
+            return
+        before, self.findings = self.findings, tuple(self._drift.findings())
+        for finding in self.findings:
+            if finding not in before:
+                log.warning("%s%s", f"camera {finding.camera}: " if finding.camera else "", finding.message)
+                self.add("drift", finding, finding.camera)
+        self._saved_s = float("-inf")  # with the next batch
+
+    def _load_drift(self, connection: sqlite3.Connection) -> None:
+        """Continue with what an earlier process has learned, if it was with the same models."""
+        if self._drift.states:
+            return
+        self._drift_models = notes.read(connection, notes.DRIFT_MODELS, str) or ""
+        self._drift = Drift(notes.read(connection, notes.DRIFT_STATE, dict[str, CameraState]))
+        self.findings = tuple(self._drift.findings())
+
+    def _save_drift(self, connection: sqlite3.Connection) -> None:
+        self._saved_s = self._clock()
+        notes.write(connection, notes.DRIFT_STATE, self._drift.saved())
+        notes.write(connection, notes.DRIFT_MODELS, self._drift_models)
+        notes.write(connection, notes.DRIFT, self.findings)
 
     def _failed(self, error: OSError | sqlite3.Error, taken: list[_Row]) -> None:
         """Put the rows back, report the failure once, and set a damaged database aside."""

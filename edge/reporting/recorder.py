@@ -24,7 +24,9 @@ from edge.contracts import (
     Track,
 )
 from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
+from edge.messages import ArmingMessage
 from edge.record.evidence import MOST, Weighed, packed
+from edge.record.notes import Finding
 from edge.record.rows import PassageRow, RunRow, SpanState
 from edge.record.store import Record
 from edge.reporting.listener import Listener
@@ -66,6 +68,8 @@ class Recorder(Listener):
         self._open: dict[tuple[str, int], _Open] = {}
         self._run = RunRow()
         self._passages = 0
+        self._seeing: dict[str, SpanState] = {}
+        self._armed = True
 
     def on_settings(self, settings: Settings) -> None:
         """Begin a run: later passages are of these models and settings."""
@@ -74,6 +78,7 @@ class Recorder(Listener):
         self._record.begin_run(self._run)
         for camera in self._record.spans().keys() - config.cameras(settings.camera).keys():
             self._record.span(camera, None)
+            self._seeing.pop(camera, None)
 
     def on_health(self, health: Health) -> None:
         """Record whether the camera sees anything from now on."""
@@ -82,7 +87,19 @@ class Recorder(Listener):
             state = SpanState.DARK
         elif health.blind:
             state = SpanState.BLIND
-        self._record.span(health.camera, state)
+        self._seeing[health.camera] = state
+        self._record_span(health.camera)
+
+    def on_arming(self, arming: ArmingMessage) -> None:
+        """Record that a camera that sees people gives no alarm from now on, or gives it again."""
+        self._armed = arming.armed
+        for camera in self._seeing:
+            self._record_span(camera)
+
+    def _record_span(self, camera: str) -> None:
+        state = self._seeing[camera]
+        disarmed = state is SpanState.WATCHING and not self._armed
+        self._record.span(camera, SpanState.DISARMED if disarmed else state)
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """Collect the observations of this frame, and forget people who left without an outcome."""
@@ -178,6 +195,27 @@ class Recorder(Listener):
                 evidence=packed(person.observations) if left_s is not None and real else b"",
             )
         )
+
+
+class DriftHints(Listener):
+    """Hands the record's findings about a camera to ``report`` (camera, kind, hint), in the thread of the loop."""
+
+    def __init__(self, record: Record, report: Callable[[str, str, str], None]) -> None:
+        self._record, self._report = record, report
+        self._shown: tuple[Finding, ...] = ()
+
+    def on_settings(self, settings: Settings) -> None:
+        """Report again: a run begins without hints."""
+        self._shown = ()
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Report findings that are new, and that are gone."""
+        findings = self._record.findings
+        if findings == self._shown:
+            return
+        for camera in {finding.camera for finding in (*findings, *self._shown)}:
+            self._report(camera, "drift", "; ".join(f.message for f in findings if f.camera == camera and f.of_camera))
+        self._shown = findings
 
 
 def _since(person: _Open, at_s: float | None) -> int | None:

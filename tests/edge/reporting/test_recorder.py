@@ -10,6 +10,7 @@ import pytest
 
 from edge import config
 from edge.contracts import Box, CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step, Track
+from edge.messages import ArmingMessage
 from edge.record import database, hours, replay
 from edge.record.rows import RunRow
 from edge.reporting.recorder import Recorder
@@ -123,3 +124,20 @@ def test_a_picture_is_no_passage_of_a_person(tmp_path: Path) -> None:
         assert list(replay.recorded(connection, 0, 1 << 60)) == []
         sums = hours.sums_between(connection, 0, 1 << 60)
     assert sum(one.compliant + one.violated + one.unsure for one in sums.values()) == 0
+
+
+def test_a_disarmed_camera_that_sees_is_recorded_as_such(tmp_path: Path) -> None:
+    clock = Clock()
+    record = clock.record(tmp_path)
+    recorder = Recorder(record, lambda settings: RunRow())
+    recorder.on_health(Health("", CameraState.STREAMING, clock.now_s))
+    for armed, state in ((False, None), (False, CameraState.DARK), (True, None), (True, CameraState.STREAMING)):
+        clock.forward(10)
+        recorder.on_arming(ArmingMessage(armed, "command"))
+        if state is not None:
+            recorder.on_health(Health("", state, clock.now_s))
+    clock.forward(10)
+    record.close()
+    with closing(sqlite3.connect(tmp_path / database.NAME)) as connection:
+        found = connection.execute("SELECT state, ended - began FROM spans ORDER BY id").fetchall()
+    assert found == [("watching", 10000), ("disarmed", 10000), ("dark", 20000), ("watching", 10000)]
