@@ -241,6 +241,10 @@ class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     hours_years: Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 
+class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    weekly: Annotated[str, msgspec.Meta(pattern=r"^((mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9])?$")]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     camera: CameraSettings
     model: ModelSettings
@@ -258,6 +262,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metrics: MetricsSettings
     notify: NotifySettings
     record: RecordSettings
+    report: ReportSettings
 
 
 def _files(section: type) -> tuple[str, ...]:

@@ -484,6 +484,7 @@ class MessageKind(Enum):
     HEALTH = "health"
     METRICS = "metrics"
     ARMING = "arming"
+    REPORT = "report"
     REMOVED = "removed"
     """The camera is no longer watched: what was published about it alone must be removed."""
 

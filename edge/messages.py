@@ -120,6 +120,29 @@ def _until(at: str) -> str:
     return f" until {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
 
 
+class ReportMessage(msgspec.Struct, frozen=True):
+    """The report of a week. ``text`` is for people; ``page`` is the same as one HTML file, for publishers that attach.
+
+    ``began`` and ``ended`` are ISO 8601 in local time. ``compliance`` and ``corrected`` are a share 0..1 with the ends
+    of its 95% interval, None if there is none. ``unwatched_s`` is time in which a person could have passed unseen.
+    """
+
+    title: str
+    text: str
+    page: str
+    began: str
+    ended: str
+    passages: int
+    compliant: int
+    violated: int
+    badly_worn: int
+    unsure: int
+    watched_s: int
+    unwatched_s: int
+    compliance: tuple[float, float, float] | None
+    corrected: tuple[float, float, float] | None
+
+
 def decision_message(decision: Decision, started_at: float) -> DecisionMessage:
     """Return the message for a decision; ``started_at`` is when this run began, in seconds since 1970.
 

@@ -35,7 +35,7 @@ COMMANDS = (
     Command("predict", "predict", "write faces and labels of pictures as CSV or JSON"),
     Command("replay", "replay", "compare the decisions on a clip with what you expect"),
     Command("events", "events", "print decisions and faults from the record"),
-    Command("report", "report", "print the figures of a day, a week or a month, from the record"),
+    Command("report", "report", "print the report of a day, a week or a month, from the record"),
     Command("tune", "tune", "show what other settings would have made of the recorded passages"),
     Command("model", "model", "install a model file, list the installed ones, go back"),
     Command("off", "off", "switch LED, buzzer and all other outputs off"),

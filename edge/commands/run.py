@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +60,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
-    from edge import drivers
+    from edge import config, drivers
     from edge.record import store
+    from edge.record.weekly import WeeklyReport
     from edge.reporting import console, recorder, reporter, sources
     from edge.reporting.door_display import DoorDisplay
     from edge.reporting.listener import Listeners
@@ -99,6 +101,16 @@ def run(arguments: argparse.Namespace) -> int:
         chooser = ModelChooser(record=TrialRecord(state, runtime))
         arming = arming_control.ArmingControl(settings, clock, state and state / arming_control.NAME, note)
         reporting = stack.enter_context(reporter.open_reporting(settings, note, command=arming.command))
+        if record and state:
+            weekly = WeeklyReport(
+                state,
+                settings.report.weekly,
+                config.door_name(settings.publish),
+                reporting.post_report,
+                lambda: datetime.now().astimezone(),
+                lambda: clock.known,
+            )
+            stack.enter_context(weekly.working())
         stack.enter_context(clock.checking())
         stack.enter_context(arming.working())
         stack.enter_context(control_server.serving(runtime, control_server.table(arming, control.hang_up)))
@@ -146,8 +158,8 @@ def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     settings = _settings(arguments)
     # A wrong broker or token must be refused here: the settings in use stay, and their messages go on.
     reporter.check(settings)
-    if settings.record != before.record:
-        log.warning("changed settings under [record] take effect at the next restart")
+    if (settings.record, settings.report) != (before.record, before.report):
+        log.warning("changed settings under [record] and [report] take effect at the next restart")
     return settings
 
 

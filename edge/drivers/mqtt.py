@@ -49,7 +49,9 @@ SLOW_RETRY_S = 30
 REFUSED = "the broker refuses"
 BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 """Files that identify a board. The serial number comes first: copies of a card share the machine id."""
-RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS, MessageKind.ARMING})
+RETAINED = frozenset(
+    {MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS, MessageKind.ARMING, MessageKind.REPORT}
+)
 RETAINED_TOPICS = ("status", "state", "state/+", "health", "health/+", "metrics", "picture", "picture/+", "figures")
 """All topics below the door's own to which fmd subscribes while it connects, to learn what the broker retains."""
 MAX_CLEARED = 100
@@ -316,7 +318,8 @@ def _topic(message: Message) -> str:
 
 def _payload(message: Message) -> str:
     at = datetime.fromtimestamp(message.at, timezone.utc).isoformat(timespec="milliseconds")
-    values: Mapping[str, Any] = {"at": at, **message.values}
+    # The page of a report is for publishers that attach files.
+    values: Mapping[str, Any] = {"at": at, **{key: value for key, value in message.values.items() if key != "page"}}
     return json.dumps({**values, "camera": message.camera} if message.camera else values)
 
 

@@ -24,6 +24,7 @@ from edge.control import Commander
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.secret_file import read_secret
 from edge.errors import PublishError, SettingsError
+from edge.messages import ReportMessage
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class ApprisePublisher:
     must not repeat a notification.
     """
 
-    kinds = frozenset({MessageKind.DECISION, MessageKind.HEALTH})
+    kinds = frozenset({MessageKind.DECISION, MessageKind.HEALTH, MessageKind.REPORT})
 
     def __init__(
         self,
@@ -108,6 +109,11 @@ class ApprisePublisher:
 
     def send(self, message: Message) -> None:
         """Send a notification if the settings ask for it and it is new. Raises PublishError if the service fails."""
+        if isinstance(message.content, ReportMessage):
+            # Asked for by report.weekly, so whatever notify.on says.
+            page = self._in_memory(message.content.page.encode(), "report.html", "text/html")
+            self._notify(message.content.text, message.content.title, "info", page)
+            return
         event = event_of(message)
         if not self._is_new(event, message.camera):
             return
@@ -120,22 +126,20 @@ class ApprisePublisher:
             if event == "recovered":
                 self._record(event, message.camera)
             return
-        reasons: list[str] = []
-        with _CapturedLog(reasons):
-            accepted = self._service.notify(
-                body=self._sentence(event, message),
-                title=f"fmd {self._name}",
-                notify_type=EVENTS[event],
-                attach=self._attachment(message),
-            )
-        if not accepted:
-            raise PublishError(reasons[-1] if reasons else "the service refused the message")
+        self._notify(self._sentence(event, message), f"fmd {self._name}", EVENTS[event], self._attachment(message))
         self._history.at_s[event] = self._clock()
         del self._omitted[event]
         self._record(event, message.camera)
 
     def close(self) -> None:
         """Do nothing: no connection is open."""
+
+    def _notify(self, body: str, title: str, kind: str, attachment: Any) -> None:
+        reasons: list[str] = []
+        with _CapturedLog(reasons):
+            accepted = self._service.notify(body=body, title=title, notify_type=kind, attach=attachment)
+        if not accepted:
+            raise PublishError(reasons[-1] if reasons else "the service refused the message")
 
     def _is_new(self, event: str, camera: str) -> bool:
         """Return whether an event changes anything: a blind camera is blind once, and only then can it recover."""
@@ -177,8 +181,12 @@ class ApprisePublisher:
     def _attachment(self, message: Message) -> Any:
         if message.picture is None:
             return None
+        return self._in_memory(message.picture(), "door.jpg", "image/jpeg")
+
+    @staticmethod
+    def _in_memory(content: bytes, name: str, mimetype: str) -> Any:
         memory = importlib.import_module("apprise.attachment.memory")
-        return memory.AttachMemory(content=message.picture(), name="door.jpg", mimetype="image/jpeg")
+        return memory.AttachMemory(content=content, name=name, mimetype=mimetype)
 
 
 def _read_history(file: Path | None, where: str) -> History:

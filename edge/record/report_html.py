@@ -59,7 +59,7 @@ def page(report: Report, door: str) -> str:
         if len(bins) > 1:
             body.append(f"<div><h2>{title}</h2>{_chart(bins, title)}</div>")
     body.append("</div>")
-    body += ["<h2>Figures</h2>", _table(report), _footnote(report)]
+    body += ["<h2>All numbers</h2>", _table(report), _footnote(report)]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

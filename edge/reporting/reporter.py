@@ -38,6 +38,7 @@ from edge.messages import (
     DecisionMessage,
     HealthMessage,
     ModelMessage,
+    ReportMessage,
     StateMessage,
     decision_message,
     health_message,
@@ -152,6 +153,10 @@ class Reporter(Listener):
         self._fallbacks = now
         self._metrics_due.set()
 
+    def post_report(self, report: ReportMessage) -> None:
+        """Publish a report; called from the record's thread."""
+        self._post(MessageKind.REPORT, "", report)
+
     def retain(self, fresh: Iterable[Outbox]) -> None:
         """Post the retained state to new outboxes, which know nothing yet."""
         for outbox in fresh:
@@ -263,6 +268,10 @@ class Reporting(Listeners):
         super().__init__((live, reporter))
         self.live, self.metrics = live, metrics
         self._reporter, self._outboxes, self._servers, self._command = reporter, outboxes, servers, command
+
+    def post_report(self, report: ReportMessage) -> None:
+        """Publish a report; may be called from any thread."""
+        self._reporter.post_report(report)
 
     def on_settings(self, settings: Settings) -> None:
         """Publish where these settings say, from now on. If they cannot be opened, the publishers before stay."""

@@ -110,6 +110,7 @@ OUT_OF_RANGE = {
     "record.mb_kept": 0.5,
     "record.passages_days": 0.5,
     "record.hours_years": 0.0,
+    "report.weekly": "monday 7:00",
 }
 UNBOUNDED = {
     "record.keep",

@@ -520,5 +520,5 @@ def test_a_reload_reaches_receivers_and_says_which_settings_it_does_not_reach(tm
         while said != b"STOPPING=1":
             said = listening.recv(4096)
         _, errors = process.communicate(timeout=PATIENCE_S)
-    assert "changed settings under [record] take effect at the next restart" in errors
+    assert "changed settings under [record] and [report] take effect at the next restart" in errors
     assert "settings read again" in errors
