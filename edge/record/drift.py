@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from edge.contracts import WITH_INCORRECT_MASK
+from edge.contracts import WITH_INCORRECT_MASK, Change
 from edge.record.adwin import Adwin, Bucket
 from edge.record.notes import Finding
 from edge.record.rows import PassageRow
@@ -231,7 +231,9 @@ class Drift:
         }
 
     def add(self, row: PassageRow) -> bool:
-        """Add a passage that has ended; return whether the findings may have changed."""
+        """Add a passage that has ended; return whether the findings may have changed. Pictures are no passages."""
+        if row.outcome == Change.PICTURE.value:
+            return False
         state = self.states.setdefault(row.camera, CameraState(began=row.entered))
         state.last, state.passages = row.entered, state.passages + 1
         learning = state.passages < LEARN_PASSAGES or row.entered - state.began < LEARN_MS
