@@ -54,6 +54,8 @@ MAX_CONNECTIONS = 16
 """Further clients wait until one of these has ended."""
 FRAME_S, IDLE_S = 2.0, 60.0
 """Time for a whole frame, in either direction, and between two requests of one connection."""
+ACCEPT_S = 0.05
+"""Pause after a client that could not be accepted: without a free file, the next try would fail at once."""
 PEER_GROUPS = 59
 """SO_PEERGROUPS of socket(7), which Python's module does not name."""
 CREDENTIALS = struct.Struct("3i")
@@ -249,6 +251,7 @@ class ControlServer:
             peer = _peer_of(client, self._group)
         except OSError as error:
             log.debug("a client of the control socket: %s", error)
+            time.sleep(ACCEPT_S)
             return
         self._connections[client] = _Connection(client, peer, partial(self._answer, peer), self._clock() + FRAME_S)
         self._selector.register(client, selectors.EVENT_READ)

@@ -193,6 +193,8 @@ class FailingInput:
 
     def close(self) -> None:
         self.level = False
+        if self.broken:
+            raise OutputError("arm.pin: gone")
 
 
 def test_a_contact_that_fails_is_reported_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -381,6 +383,22 @@ def test_its_own_thread_follows_the_contact_and_ends(tmp_path: Path) -> None:
         file.write_text("1")
         wait_for(lambda: not control.message.armed)
     assert "arming" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_its_thread_goes_on_after_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    failing = iter([ZeroDivisionError("of the test")])
+
+    def wall() -> float:
+        for error in failing if threading.current_thread().name == "arming" else ():
+            raise error
+        return 1_796_000_000.0
+
+    control = ArmingControl(config.load(), BoardClock(None, lambda: True, lambda: True), wall=wall)
+    with control.working():
+        wait_for(lambda: "of the test" in caplog.text)
+        control.request(DisarmRequest(for_s=0.1), "command", "pi")
+        wait_for(lambda: control.message.armed)
+    assert control.message.source == "end"
 
 
 # The clock.
