@@ -115,6 +115,13 @@ class Face(msgspec.Struct, frozen=True):
     score: float
 
 
+class Turned(NamedTuple):
+    """A face, and by how many degrees the picture must be turned clockwise to show it upright (0: not at all)."""
+
+    degrees: int
+    box: Box
+
+
 class Track(msgspec.Struct, frozen=True):
     """One person over time, as of one frame.
 
@@ -290,7 +297,8 @@ class Step:
     ``awake`` is false if the gate skipped the frame. ``detected`` is false if the detector did not run: then ``faces``
     is empty and ``tracks`` are where people are expected. ``observations`` are by track id. ``timings_s`` maps the name
     of each stage that ran to its seconds. ``camera`` is empty if there is only one. ``ignored`` are further faces,
-    outside the regions that are watched; ``pictures`` are tracks that count as pictures, not people.
+    outside the regions that are watched; ``pictures`` are tracks that count as pictures, not people. ``turned`` is the
+    vote of a face on how the camera hangs, None in most frames.
     """
 
     frame: Frame
@@ -306,6 +314,7 @@ class Step:
     camera: str = ""
     ignored: tuple[Face, ...] = ()
     pictures: tuple[Track, ...] = ()
+    turned: Turned | None = None
 
     @property
     def alarm(self) -> bool:

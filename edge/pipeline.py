@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from edge.contracts import Decision, Detector, Face, Frame, Observation, Passage, Signal, Step, Track
+from edge.contracts import Decision, Detector, Face, Frame, Observation, Passage, Signal, Step, Track, Turned
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
 from edge.stages.decide import Decider
@@ -19,6 +19,7 @@ from edge.stages.regions import Regions
 from edge.stages.schedule import Scheduler
 from edge.stages.static import StaticFaces
 from edge.stages.track import Tracker
+from edge.stages.upright import UprightCheck
 from edge.stages.watch import Watch
 
 
@@ -38,10 +39,12 @@ class Pipeline:
         stopwatch: Callable[[], float] = time.perf_counter,
         regions: Regions | None = None,
         static: StaticFaces | None = None,
+        upright: UprightCheck | None = None,
     ) -> None:
         self._watch, self._detector, self._tracker, self._scheduler = watch, detector, tracker, scheduler
         self._classifier, self._decider, self._alert = classifier, decider, alert
         self._camera, self._stopwatch = camera, stopwatch
+        self._upright = upright
         self._regions, self._static = regions or Regions(), static or StaticFaces(0)
         self._tracks: tuple[Track, ...] = ()
         self._passages: Mapping[int, Passage] = {}
@@ -55,12 +58,14 @@ class Pipeline:
         now_s = frame.captured_s
         faces: tuple[Face, ...] = ()
         ignored: tuple[Face, ...] = ()
+        turned: Turned | None = None
         observations: Mapping[int, Observation] = {}
         detected = self._watch.due(frame, self._scheduler.presence(self._tracks, self._passages, now_s))
         self._lap("watch")
         height, width = frame.image.shape[:2]
         if detected:
             faces, ignored = self._regions.split(self._detector.detect(frame), (width, height))
+            turned = self._upright.check(frame, faces) if self._upright else None
             self._lap("detect")
         elif not self._tracks:
             # An empty doorway: the alert hears that the loop is alive, and no further stage costs anything.
@@ -96,6 +101,7 @@ class Pipeline:
             self._camera,
             ignored,
             pictures,
+            turned,
         )
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:

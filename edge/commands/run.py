@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
             listeners: list[Listener] = [printer, counts, reporting, status]
             hinted = Listeners([reporting, status])
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
-            listeners.append(sources.PictureReport(hinted.on_hint))
+            listeners += [sources.TurnReport(hinted.on_hint), sources.PictureReport(hinted.on_hint)]
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
                 listeners.append(recorder.DriftHints(record, hinted.on_hint))

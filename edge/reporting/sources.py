@@ -6,11 +6,12 @@ All are what a user needs to see once after mounting a camera, and none changes 
 from __future__ import annotations
 
 import logging
+from collections import Counter, deque
 from collections.abc import Callable
 
 from edge import addresses, config
 from edge.config import CameraSettings, DetectSettings, Settings
-from edge.contracts import Box, Change, Delivery, Frame, Step
+from edge.contracts import Box, Change, Delivery, Frame, Step, Turned
 from edge.reporting.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ MEASURED_S = 2.0
 HINT_DETECTIONS = 50
 """Detections of small moving faces, with no person tracked in between, that make a hint: two or three people who pass
 far away. A person who walks up to the door is small in about 20 detections."""
+VOTES, MIN_VOTES = 10, 8
+"""Newest votes on how a camera hangs that count, and how many of them must agree."""
 MIN_MOVE = 0.25
 """Distance in face widths from which a face has moved. A poster on the wall stays, and is no badly mounted camera."""
 
@@ -126,6 +129,51 @@ class FaceSizeMonitor(Listener):
         if camera in self._hinted:
             self._hinted.discard(camera)
             self._report(camera, "size", "")
+
+
+class TurnReport(Listener):
+    """Reports a camera in whose pictures faces are upside down or on their side.
+
+    The hint is logged once. It is empty again once most faces are upright.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._cameras: dict[str, CameraSettings] = {}
+        self._votes: dict[str, deque[Turned]] = {}
+        self._hinted: set[str] = set()
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin again: cameras and their rotation may be other ones."""
+        self._cameras, self._votes, self._hinted = config.cameras(settings.camera), {}, set()
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Collect the votes of faces that move, upright and turned ones."""
+        if step.turned is None:
+            return
+        votes = self._votes.setdefault(step.camera, deque(maxlen=VOTES))
+        # A poster that hangs on its side must not outvote people.
+        if votes and not _moved(votes[-1].box, step.turned.box):
+            return
+        votes.append(step.turned)
+        degrees, count = Counter(vote.degrees for vote in votes).most_common(1)[0]
+        if count < MIN_VOTES:
+            return
+        if degrees and step.camera not in self._hinted:
+            self._hint(step.camera, degrees)
+        elif not degrees and step.camera in self._hinted:
+            self._hinted.discard(step.camera)
+            self._report(step.camera, "turn", "")
+
+    def _hint(self, camera: str, degrees: int) -> None:
+        settings = self._cameras[camera]
+        # The picture is turned first and mirrored then, so that a mirrored one needs the opposite turn.
+        rotate = (settings.rotate + (-degrees if settings.mirror else degrees)) % 360
+        how = "upside down" if degrees == 180 else "on their side"
+        hint = f"faces are {how}, and decisions on them are wrong; turn the camera, or set camera.rotate = {rotate}"
+        log.warning("camera%s: %s", camera and f" {camera}", hint)
+        self._hinted.add(camera)
+        self._report(camera, "turn", hint)
 
 
 class PictureReport(Listener):

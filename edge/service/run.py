@@ -40,6 +40,7 @@ from edge.stages.regions import Regions
 from edge.stages.schedule import Scheduler
 from edge.stages.static import StaticFaces
 from edge.stages.track import Tracker
+from edge.stages.upright import UprightCheck
 from edge.stages.watch import COLUMNS, ROWS, Watch
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ def build_pipeline(
         camera,
         regions=regions,
         static=StaticFaces(settings.watch.static_s),
+        upright=UprightCheck(classifier),
     )
 
 

@@ -166,6 +166,15 @@ def test_the_demo_command_prints_it_and_writes_video_and_contact_sheet(tmp_path:
     assert cv2.imread(str(tmp_path / "out" / "contact-sheet.png")).shape[1] == 4 * 320
 
 
+@pytest.mark.parametrize("rotate", [0, 90, 180])
+def test_the_scene_on_a_turned_camera_gives_votes_for_the_right_turn(rotate: int) -> None:
+    settings = config.load(None, {"camera.source": "doorway", "camera.rotate": rotate, "alert.driver": "console"})
+    votes: list[int] = []
+    service.run(settings, [Callbacks(lambda step: votes.append(step.turned.degrees) if step.turned else None)])
+    assert votes
+    assert set(votes) == {-rotate % 360}
+
+
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from edge import config
-from edge.contracts import Change, Decision, Delivery, Face, Outcome, Passage, Signal, Step, Track
-from edge.reporting.sources import HINT_DETECTIONS, FaceSizeMonitor, PictureReport, SourceLog
+from edge.contracts import Box, Change, Decision, Delivery, Face, Outcome, Passage, Signal, Step, Track, Turned
+from edge.reporting.sources import HINT_DETECTIONS, FaceSizeMonitor, PictureReport, SourceLog, TurnReport
 from tests.edge.parts import face, frame_of, texture
 
 LIVE = Delivery(0, 0.01)
@@ -160,3 +162,53 @@ def test_a_picture_is_reported_where_it_is_until_it_moves(caplog: pytest.LogCapt
         f"camera hall: the face at {place} does not move: it counts as a picture, and gives no alarm until it moves"
         for place in ("[0.16, 0.25]", "[0.31, 0.25]")
     ]
+
+
+class Turning:
+    """A report about turned pictures, and its hints."""
+
+    def __init__(self, **camera: Any) -> None:
+        self.hints: list[str] = []
+        self.report = TurnReport(lambda camera, kind, hint: self.hints.append(hint))
+        self.report.on_settings(config.load(None, {f"camera.{key}": value for key, value in camera.items()}))
+        self.index = 0
+
+    def faces(self, *degrees: int, step: float = 30.0) -> None:
+        for each in degrees:
+            self.index += 1
+            x = self.index * step
+            turned = Turned(each, Box(x, 10, x + 40, 50))
+            self.report.on_step(replace(step_of(self.index, self.index * 2.0, "", [], False), turned=turned), LIVE)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "camera", "rotate"),
+    [
+        (180, {}, 180),
+        (90, {}, 90),
+        (180, {"rotate": 90}, 270),
+        (270, {"rotate": 90}, 0),
+        (90, {"mirror": True}, 270),
+        (180, {"rotate": 180, "mirror": True}, 0),
+    ],
+)
+def test_a_turned_camera_is_reported_with_the_setting_that_turns_it_back(
+    degrees: int, camera: dict[str, Any], rotate: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    turning = Turning(**camera)
+    turning.faces(*[degrees] * 20)
+    (hint,) = turning.hints
+    assert hint.endswith(f"turn the camera, or set camera.rotate = {rotate}")
+    assert hint.startswith("faces are upside down" if degrees == 180 else "faces are on their side")
+    assert lines(caplog) == [f"camera: {hint}"]
+    turning.faces(*[0] * 10)
+    assert turning.hints == [hint, ""]
+
+
+def test_upright_faces_and_a_mark_on_the_wall_are_no_turned_camera() -> None:
+    turning = Turning()
+    for _ in range(10):
+        turning.faces(0, 0, 180, 0)
+    turning.faces(180, 90, 180, 270, 180, 90)
+    turning.faces(*[180] * 30, step=0.0)
+    assert turning.hints == []
