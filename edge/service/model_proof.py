@@ -24,7 +24,7 @@ import msgspec
 
 from edge import board, child, drivers, paths, state_file
 from edge.child import Failure, Limits, PipeProgress
-from edge.errors import BundleError
+from edge.errors import BundleError, FmdError
 from edge.files import printable
 from edge.inference import bundle
 from edge.inference.bundle import Model
@@ -96,6 +96,8 @@ def check(data: bytes, path: Path, runtime: str = "auto", threads: int = 1, limi
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = child.run(TASK, request, Path(folder), limits, failure, data=data)
+        except FmdError:
+            raise
         except OSError as error:
             raise BundleError(
                 f"{printable(path)}: cannot start the process that checks it: {error.strerror}"

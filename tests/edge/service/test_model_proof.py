@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,7 @@ from edge.errors import BundleError, GoldenError
 from edge.inference.bundle import InputSpec, pack, sha256
 from edge.service import model_proof, models
 from edge.service.model_proof import LIMITS, RECORD, Proven, Record, proving, recorded
-from tests.edge.parts import ROOT, contract, fmd, texture
+from tests.edge.parts import ROOT, command, contract, fmd, texture, wait_for
 
 HOSTILE = ROOT / "tests/edge/hostile_models"
 """Flatbuffers of 8 x 8 pixels and two labels. ``crash`` is ``tiny`` with a changed byte, which the runtime reads as an
@@ -84,6 +86,32 @@ def test_every_command_survives_a_model_that_crashes_the_runtime(
     assert ran.returncode == 1
     assert "crash.tflite: the model crashed (signal SIG" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_run_stops_at_once_while_a_model_that_never_returns_is_checked(
+    tmp_path: Path, cache: Path, number: int, code: int
+) -> None:
+    path = bundle_of("endless", tmp_path)
+    words = command(
+        "run", "--source", "doorway", "--set", "alert.driver=console", "--set", f'model.classifier="{path}"'
+    )
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        below = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_for(lambda: "model_proof:open_model" in "".join(map(command_line, below.read_text().split())))
+        began_s = time.monotonic()
+        process.send_signal(number)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == code, said
+    assert "error" not in said
+    assert time.monotonic() - began_s < 10
+
+
+def command_line(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it has ended
+        return ""
 
 
 def test_a_proven_file_is_not_checked_again(
