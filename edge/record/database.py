@@ -98,7 +98,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"file:{quote(str(path))}?{option}", uri=True, isolation_level=None)
         try:
             version = _version(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             problem = str(error)
             continue
@@ -155,7 +155,8 @@ def _opened(path: Path) -> sqlite3.Connection:
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.execute(f"PRAGMA user_version={VERSION}")
         old_log.remove(path.parent)
-    except sqlite3.DatabaseError as error:
+    # UnicodeDecodeError: the message of SQLite quotes damaged text.
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         connection.close()
         # OperationalError: a full or read-only disk, a lock. The file itself may be whole.
         if isinstance(error, sqlite3.OperationalError) and not _says_damaged(error):

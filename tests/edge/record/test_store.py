@@ -12,7 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.commands import main as commands_main
 from edge.contracts import CameraState, Health
+from edge.errors import RecordError
 from edge.messages import health_message
 from edge.record import database, events, store
 from edge.record.budget import DAY_S, MB, SPENT, batch_cost
@@ -401,3 +403,56 @@ def test_the_log_of_an_earlier_version_moves_into_the_database(tmp_path: Path) -
     found = next(events.read(tmp_path))
     assert found == {"n": 7, "at": at, "event": "decision", "camera": "hall", "person": 7}
     assert not old.exists()
+
+
+def test_a_schema_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
+    """SQLite's message quotes the damaged text, and then is no text itself."""
+    database.open_for_writing(tmp_path)[0].close()
+    whole = (tmp_path / NAME).read_bytes()
+    assert b"passages(ended)" in whole
+    (tmp_path / NAME).write_bytes(whole.replace(b"passages(ended)", b"passages(\xffnded)"))
+    with pytest.raises(RecordError, match="cannot be read"):
+        list(events.read(tmp_path))
+    connection, problem = database.open_for_writing(tmp_path)
+    connection.close()
+    assert "a new record begins" in problem
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("soon", "decision", "", 1, "{}"),
+        (2**62, "decision", "", 1, "{}"),
+        (1000, "decision", "", 1, "[1]"),
+        (1000, "decision", "", 1, "no json"),
+        (1000, "decision", "", 1, None),
+        (1000, "decision", "", 1, "[" * 5000),
+        (1000, b"\xff", "", 1, "{}"),
+    ],
+)
+def test_a_row_of_another_program_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: tuple[object, ...]
+) -> None:
+    connection, _ = database.open_for_writing(tmp_path)
+    good = (1000, "decision", "", 1, '{"label": "a\\u001b[2Jb"}')
+    for number, row in ((1, good), (2, values), (3, good)):
+        connection.execute("INSERT INTO events VALUES(?,?,?,?,?,?)", (number, *row))
+    connection.close()
+    assert {1, 3} <= {event["n"] for event in events.read(tmp_path)}
+    assert commands_main.main(["events", "--state", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(r"label=a\x1b[2Jb") == 2
+    assert all(map(str.isprintable, printed.splitlines()))
+
+
+def test_a_page_that_is_damaged_behind_the_first_ones_is_an_expected_error(tmp_path: Path) -> None:
+    connection, _ = database.open_for_writing(tmp_path)
+    for number in range(300):
+        connection.execute("INSERT INTO events VALUES(?,1,'decision','',1,'{}')", (number,))
+    connection.close()
+    data = bytearray((tmp_path / NAME).read_bytes())
+    for start in range(16 * 1024, len(data), 1024):
+        data[start : start + 8] = b"\xff" * 8
+    (tmp_path / NAME).write_bytes(data)
+    with pytest.raises(RecordError, match="cannot be read"):
+        list(events.read(tmp_path))
