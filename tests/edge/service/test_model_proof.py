@@ -45,6 +45,7 @@ def bundle_of(name: str, folder: Path) -> Path:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(paths, "PROOFS", tmp_path / "roots")  # this machine may have run fmd as root
     return tmp_path / "cache/fmd"
 
 
