@@ -24,6 +24,7 @@ from edge.service.model_proof import proving
 from edge.service.model_store import ModelsInUse, ModelStore
 from edge.service.models import Shadow
 from edge.service.shadow_run import ShadowRequest, ShadowResult, ShadowRun
+from edge.text import escaped
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def _judge(result: ShadowResult, allow: float) -> None:
         return
     print(f"the models disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
     for example in result.examples:
-        print(f"  {example}")
+        print(f"  {escaped(example)}")
     if result.share > allow:
         raise BundleError(
             f"{result.file}: disagrees with the current model on {result.share:.1%} of observations, allowed are "

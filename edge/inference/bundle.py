@@ -47,8 +47,7 @@ MAX_LABELS, MAX_TEXT = 32, 2000
 """Number of labels, and characters of a sentence in a contract."""
 MAX_SHOWN = 300
 """Characters of a file's own text in a message."""
-MAX_FILE = 256 << 20
-"""Bytes of the largest model file: one of this size does not run in the memory of the service's unit."""
+MAX_FILE = onnx_file.MAX_FILE
 SUFFIXES = TFLITE_SUFFIX, ONNX_SUFFIX = ".tflite", ".onnx"
 FLATBUFFER_MAGIC = b"TFL3"  # bytes 4..8 of every TFLite file (its FlatBuffers file identifier)
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 CONTRACT_NAME, GOLDEN_NAME = "fmd.json", "golden.npz"
 """Keys of the two entries, and names of the files in a TFLite file's zip."""
+MAX_FILE = 256 << 20
+"""Bytes of the largest model file: one of this size does not run in the memory of the service's unit."""
 METADATA = 14
 """Number of the field ``metadata_props`` in ONNX's ModelProto. Each entry has a key (1) and a value (2)."""
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -80,7 +82,8 @@ def split(data: bytes) -> Parts | None:
 def is_bundle(path: Path) -> bool:
     """Return whether a file is an ONNX file with a contract; one that cannot be read is not."""
     try:
-        return split(path.read_bytes()) is not None
+        # A pipe or a device would be read without an end.
+        return path.is_file() and path.stat().st_size <= MAX_FILE and split(path.read_bytes()) is not None
     except (OSError, ValueError):  # ValueError: a null byte in the name
         return False
 

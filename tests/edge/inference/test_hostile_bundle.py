@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from edge.errors import BundleError
-from edge.inference import archive, bundle
+from edge.inference import archive, bundle, onnx_file
 from edge.inference.bundle import pack, sha256, unpack
 from edge.text import escaped, is_label
 from tests.edge.inference.test_bundle import FLATBUFFER, golden, packed
@@ -247,3 +247,10 @@ def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
 
 def test_a_long_text_is_cut() -> None:
     assert escaped("x" * 100, 10) == "xxxxxxx..."
+
+
+def test_a_pipe_or_a_device_is_no_onnx_file(tmp_path: Path) -> None:
+    """Which driver opens a detector is decided by the file's content, which must have an end."""
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for path in (tmp_path / "pipe.onnx", Path("/dev/zero"), tmp_path):
+        assert not onnx_file.is_bundle(path)
