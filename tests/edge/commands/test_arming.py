@@ -174,7 +174,7 @@ def test_a_second_run_in_the_same_folder_is_refused_in_one_line(service: Service
         f"error: {service.runtime}: another fmd (process {service.process.pid}) runs with this runtime directory; stop "
         "it first, or name another folder with --runtime\n"
     )
-    assert service.watching
+    assert service.process.poll() is None
 
 
 @pytest.mark.parametrize(
