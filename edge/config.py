@@ -70,6 +70,7 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     fps: Annotated[float, msgspec.Meta(gt=0, le=240)]
     rotate: Literal[0, 90, 180, 270]
     mirror: bool
+    rotations: dict[CameraName, Literal[0, 90, 180, 270]]
     rtsp_transport: Literal["auto", "tcp", "udp"]
     loop: bool
     live: bool
@@ -329,7 +330,14 @@ def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
     if not settings.sources:
         return {"": settings}
     return {
-        name: msgspec.structs.replace(settings, source=source, sources={}, live=True)
+        name: msgspec.structs.replace(
+            settings,
+            source=source,
+            sources={},
+            live=True,
+            rotate=settings.rotations.get(name, settings.rotate),
+            rotations={},
+        )
         for name, source in settings.sources.items()
     }
 
@@ -450,6 +458,11 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             )
     for name, camera in cameras(settings.camera).items():
         _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
+    if unknown := settings.camera.rotations.keys() - settings.camera.sources.keys():
+        raise SettingsError(
+            f"{_origin(origins, 'camera.rotations')}: camera.rotations: got {', '.join(sorted(unknown))}, expected "
+            "names of camera.sources; a single camera has camera.rotate"
+        )
     if WITH_INCORRECT_MASK in settings.decide.accept:
         raise SettingsError(
             f"{_origin(origins, 'decide.accept')}: decide.accept: got {WITH_INCORRECT_MASK}, which has a key of its "

@@ -169,8 +169,9 @@ class TurnReport(Listener):
         settings = self._cameras[camera]
         # The picture is turned first and mirrored then, so that a mirrored one needs the opposite turn.
         rotate = (settings.rotate + (-degrees if settings.mirror else degrees)) % 360
+        key = f"camera.rotations.{camera}" if camera else "camera.rotate"
         how = "upside down" if degrees == 180 else "on their side"
-        hint = f"faces are {how}, and decisions on them are wrong; turn the camera, or set camera.rotate = {rotate}"
+        hint = f"faces are {how}, and decisions on them are wrong; turn the camera, or set {key} = {rotate}"
         log.warning("camera%s: %s", camera and f" {camera}", hint)
         self._hinted.add(camera)
         self._report(camera, "turn", hint)

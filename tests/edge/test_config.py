@@ -18,6 +18,7 @@ WRONG: dict[type, Any] = {dict: "door", str: 1.5, bool: "yes", int: 1.5, float: 
 OUT_OF_RANGE = {
     "camera.source": "",
     "camera.sources": {"front door": "auto"},
+    "camera.rotations": {"door": 45},
     "camera.fingerprints": {"door": "AB:CD"},
     "camera.width": 0,
     "camera.height": 100000,
@@ -429,3 +430,14 @@ def test_a_picture_takes_at_least_ten_seconds() -> None:
     assert config.load(None, {"watch.static_s": 10}).watch.static_s == 10
     with pytest.raises(SettingsError, match=r"^command line: watch\.static_s: got 9\.9, expected 0 or at least 10"):
         config.load(None, {"watch.static_s": 9.9})
+
+
+def test_each_of_several_cameras_may_have_its_own_rotation() -> None:
+    several = {"camera.sources": {"door": "picamera2", "hall": "rtsp://x/"}, "camera.rotate": 90}
+    settings = config.load(None, {**several, "camera.rotations": {"hall": 180}})
+    assert {name: camera.rotate for name, camera in config.cameras(settings.camera).items()} == {
+        "door": 90,
+        "hall": 180,
+    }
+    with pytest.raises(SettingsError, match=r"camera\.rotations: got porch, expected names of camera\.sources"):
+        config.load(None, {**several, "camera.rotations": {"porch": 180}})
