@@ -98,8 +98,11 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     def process() -> str:
         return system.out("systemctl show --property=MainPID --value fmd")
 
+    kept_model = leave_models_of_an_earlier_version(root)
     # Installed without a network, which the namespace lacks, and without a camera: enabled, and systemd keeps trying.
     assert code("dpkg -i /root/now.deb") == "0"
+    assert f"classifier: current {kept_model}, previous shipped" in output_of("fmd model list")
+    assert "detector: current shipped" in output_of("fmd model list")
     assert output_of("systemctl is-enabled fmd") == "enabled"
     write_clip(root / "etc/fmd/clip.avi", frames=30)
     (root / "etc/fmd/fmd.toml").write_text(SETTINGS)
@@ -121,7 +124,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     kept = events(root)
     assert code("dpkg -i /root/broken.deb") == "1"
     assert (output_of("systemctl is-active fmd"), process()) == ("active", first)
-    assert code("fmd verify /opt/fmd/current/lib/python3*/site-packages/models/mask_classifier.tflite") == "0"
+    assert code("fmd verify /opt/fmd/current/lib/python3*/site-packages/edge/shipped/mask_classifier.tflite") == "0"
     assert code("systemctl restart fmd") == "0"
     # It switches to one that can; settings and events stay, and so do libraries that the user has added.
     system.out("echo version = 1 > $(ls -d /opt/fmd/added/python3*)/added_library.py")
@@ -143,11 +146,28 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert (code("getent passwd fmd"), code("getent group fmd"), code("getent group gpio")) == ("2", "2", "2")
 
 
+def named(name: str) -> bytes:
+    """Return the shipped classifier under another name."""
+    loaded = bundle.unpack(paths.shipped_model("classifier"))
+    contract = msgspec.structs.replace(loaded.contract, name=name)
+    return bundle.pack(loaded.flatbuffer, contract, loaded.golden)
+
+
+def leave_models_of_an_earlier_version(root: Path) -> str:
+    """Fill the model store that version 0.1 had in the service's folder; its detector is a link to a file of root."""
+    folder, data = root / "var/lib/fmd/models", named("old")
+    folder.mkdir(parents=True)
+    name = f"classifier-{bundle.sha256(data)[:12]}.tflite"
+    (folder / name).write_bytes(data)
+    (folder / "classifier.tflite").symlink_to(name)
+    (folder / "classifier.previous").symlink_to("shipped")
+    (folder / "detector.tflite").symlink_to("/etc/shadow")
+    return name
+
+
 def check_the_model_store(system: Any, root: Path, output_of: Callable[[str], str], code: Callable[[str], str]) -> None:
     """A model goes through the installer's unit into a store that only root can change."""
-    loaded = bundle.unpack(paths.shipped_model("classifier"))
-    contract = msgspec.structs.replace(loaded.contract, name="mine")
-    (root / "root/mine.tflite").write_bytes(bundle.pack(loaded.flatbuffer, contract, loaded.golden))
+    (root / "root/mine.tflite").write_bytes(named("mine"))
     shutil.copy(ROOT / "tests/edge/hostile_models/crash.tflite", root / "root/crash.tflite")
     install = "fmd model install /root/mine.tflite --seconds 1"
     assert code(install) == "0", output_of(f"{install}; journalctl -u fmd-model -u fmd | tail -40")
@@ -174,11 +194,11 @@ def check_the_model_store(system: Any, root: Path, output_of: Callable[[str], st
     # The model survives a restart; without its file the service watches with the shipped one, and says so.
     assert code("systemctl restart fmd") == "0"
     assert "classifier-" in output_of("cat /run/fmd/in-use.json")
-    (file,) = (root / "var/lib/fmd-models").glob("classifier-*.tflite")
+    file = root / "var/lib/fmd-models" / f"classifier-{bundle.sha256(named('mine'))[:12]}.tflite"
     away = file.rename(root / "root/away.tflite")
     assert code("systemctl restart fmd") == "0"
     assert "instead of the installed one" in output_of("systemctl show --property=StatusText fmd")
-    assert "mask_classifier" in output_of("cat /run/fmd/in-use.json")
+    assert file.name not in output_of("cat /run/fmd/in-use.json")
     away.rename(file)
     assert code("systemctl restart fmd") == "0"
     assert "classifier-" in output_of("cat /run/fmd/in-use.json")
