@@ -31,9 +31,10 @@ class TFLiteInterpreter:
             with captured(_no_info) if quiet else nullcontext():
                 self._interpreter: Any = interpreter_class(model_content=flatbuffer, num_threads=threads)
                 self._interpreter.allocate_tensors()
+            # A name of a tensor that is no UTF-8 raises UnicodeDecodeError, a ValueError.
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise self._refused(error) from error
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1:
             raise BundleError(f"the model takes {len(inputs)} inputs, expected one picture; convert it again")
         self._input_index = inputs[0]["index"]

@@ -8,6 +8,7 @@ from edge.drivers.table import RUNTIMES
 from edge.drivers.tflite import TFLiteInterpreter
 from edge.errors import BundleError, RuntimeMissingError
 from edge.inference.bundle import Bundle
+from tests.edge.parts import ROOT
 
 
 def test_a_real_model_runs_and_states_its_tensors(classifier_bundle: Bundle) -> None:
@@ -44,3 +45,12 @@ def test_a_missing_runtime_is_reported_with_the_fix() -> None:
             TFLiteInterpreter(b"", runtime="tflite-runtime")
     else:
         pytest.skip("tflite-runtime is here")
+
+
+def test_a_tensor_whose_name_is_no_text_is_refused() -> None:
+    """Found by the fuzzer: the runtime's binding raises UnicodeDecodeError, after the model has been loaded."""
+    whole = (ROOT / "tests/edge/hostile_models/tiny.tflite").read_bytes()
+    named = whole.replace(b"StatefulPartitionedCall_1:0", b"StatefulPartitionedCal\xff_1:0")
+    assert named != whole
+    with pytest.raises(BundleError, match="cannot run this model"):
+        TFLiteInterpreter(named)
