@@ -146,6 +146,26 @@ def test_the_gate_changes_no_decision_on_real_clips(clip: str) -> None:
     assert gated == ungated
 
 
+@needs_clips
+@pytest.mark.data
+@pytest.mark.slow
+def test_alarms_end_as_masks_are_put_on_and_one_comes_back() -> None:
+    """Four people put masks on; one takes his off again, and puts it on."""
+    decisions = decisions_on(CLIPS / "four_people_put_masks_on.mp4")
+    assert decisions.count(("decided", "violation")) == 4
+    assert decisions.count(("revised", "violation")) == 1
+    assert decisions.count(("revised", "compliant")) == 5
+
+
+@needs_clips
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_man_with_a_mask_in_a_shop_raises_no_alarm() -> None:
+    decisions = decisions_on(CLIPS / "masked_man_in_shop.mp4")
+    assert ("decided", "compliant") in decisions
+    assert "violation" not in {outcome for _, outcome in decisions}
+
+
 @needs_faces
 @pytest.mark.data
 def test_cards_are_cut_around_the_face_alone() -> None:
