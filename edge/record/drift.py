@@ -18,7 +18,7 @@ import msgspec
 
 from edge.contracts import WITH_INCORRECT_MASK, Change
 from edge.record.adwin import Adwin, Bucket
-from edge.record.notes import Finding
+from edge.record.notes import ACCEPT_MS, Finding
 from edge.record.rows import PassageRow
 
 DELTA = 2e-5
@@ -28,8 +28,6 @@ LEARN_MS, LEARN_PASSAGES = 7 * 86_400_000, 300
 """Nothing is reported before both have passed: what is usual has to be known first."""
 FOLLOW = 1 / 2000
 """Share by which each passage moves what is usual for its hour: a month or so, at sixty passages an hour of the day."""
-ACCEPT_MS = 14 * 86_400_000
-"""After this time a change is the new usual: the camera was moved on purpose, or nobody minds."""
 RECENT = 1 / 150
 """Weight of the newest passage in the size of a change."""
 TOGETHER_MS = 12 * 3_600_000

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import msgspec
 
-DRIFT, DRIFT_STATE, DRIFT_MODELS = "drift", "drift-state", "drift-models"
-"""Names of the findings, of what the detector has learned, and of the models that it learned with."""
+DRIFT, DRIFT_STATE, DRIFT_MODELS, VIEWS = "drift", "drift-state", "drift-models", "views"
+"""Names of the findings, of what the detector has learned, of the models that it learned with, and of the views."""
+ACCEPT_MS = 14 * 86_400_000
+"""After this time a change is the new usual: the camera was moved on purpose, or nobody minds."""
 Value = TypeVar("Value")
 
 

@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edge.config import RecordSettings
+from edge.contracts import Image
 from edge.record import database, hours, notes
 from edge.record.budget import MB, SPENT, Budget, batch_cost
 from edge.record.drift import CameraState, Drift
 from edge.record.notes import Finding
 from edge.record.rows import PassageRow, RunRow, SpanState
+from edge.record.view import View
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,8 @@ class Record:
         self._rolled_ms: int | None = None
         self._last_warning = ""
         self._ended: list[PassageRow] = []
+        self._maps: list[tuple[str, int, Image]] = []
+        self._views: dict[str, View] = {}
         self._models = ""
         self._drift, self._drift_models, self._saved_s = Drift(), "", now_s
         self.kept = self.lost = 0
@@ -145,6 +149,12 @@ class Record:
             if row.violated and row.ended is None:
                 self._hurry()
 
+    def add_view(self, camera: str, found: Image) -> None:
+        """Add a map of edges (:func:`edge.record.view.edge_map`) of a camera that sees nobody."""
+        with self._lock:
+            if self._clock_right:
+                self._maps.append((camera, self.now_ms(), found))
+
     def span(self, camera: str, state: SpanState | None) -> None:
         """Record that a camera is in ``state`` from now on; None if it is no longer watched."""
         with self._lock:
@@ -177,6 +187,7 @@ class Record:
                 self._waiting.popleft()
             last = self._events - sum(row.table == "events" for row in self._waiting)
             ended, self._ended = self._ended, []
+            maps, self._maps = self._maps, []
             spans = [self._span_row(camera, span, self.now_ms()) for camera, span in self._spans.items()]
             self._due_s, self._urgent_s = now_s + self._settings.every_s, float("inf")
         # Spent before the write: a write that fails half way has cost the card as much.
@@ -186,7 +197,7 @@ class Record:
         except (OSError, sqlite3.Error) as error:
             self._failed(error, taken)
             return False
-        self._find_drift(ended)
+        self._find_changes(ended, maps)
         self.kept, self._last_warning = self._base.get("events", 0) + last, ""
         log.debug("events kept up to %d", self.kept)
         return True
@@ -285,18 +296,20 @@ class Record:
             self.add("record", RecordProblem(problem))
         return self._connection
 
-    def _find_drift(self, ended: list[PassageRow]) -> None:
-        """Look for changes in the passages of a batch, and record new findings as events."""
+    def _find_changes(self, ended: list[PassageRow], maps: list[tuple[str, int, Image]]) -> None:
+        """Look for changes in the passages and views of a batch, and record new findings as events."""
         if self._models != self._drift_models:
             if self._drift_models:
                 # Another model is surer or less sure of the same faces: what is usual has to be learned again.
-                self._drift, self.findings = Drift(), ()
+                self._drift = Drift()
+                self.findings = self._all_findings()
             self._drift_models = self._models
         # Not in the loop: the detector takes a tenth of a millisecond for each passage.
         changes = [self._drift.add(row) for row in ended]
+        changes += [self._views.setdefault(camera, View()).add(found, at) for camera, at, found in maps]
         if not any(changes):
             return
-        before, self.findings = self.findings, tuple(self._drift.findings())
+        before, self.findings = self.findings, self._all_findings()
         for finding in self.findings:
             if finding not in before:
                 log.warning("%s%s", f"camera {finding.camera}: " if finding.camera else "", finding.message)
@@ -309,13 +322,19 @@ class Record:
             return
         self._drift_models = notes.read(connection, notes.DRIFT_MODELS, str) or ""
         self._drift = Drift(notes.read(connection, notes.DRIFT_STATE, dict[str, CameraState]))
-        self.findings = tuple(self._drift.findings())
+        self._views = notes.read(connection, notes.VIEWS, dict[str, View]) or {}
+        self.findings = self._all_findings()
+
+    def _all_findings(self) -> tuple[Finding, ...]:
+        moved = [view.finding(camera) for camera, view in self._views.items() if view.moved]
+        return (*moved, *self._drift.findings())
 
     def _save_drift(self, connection: sqlite3.Connection) -> None:
         self._saved_s = self._clock()
         notes.write(connection, notes.DRIFT_STATE, self._drift.saved())
         notes.write(connection, notes.DRIFT_MODELS, self._drift_models)
         notes.write(connection, notes.DRIFT, self.findings)
+        notes.write(connection, notes.VIEWS, self._views)
 
     def _failed(self, error: OSError | sqlite3.Error, taken: list[_Row]) -> None:
         """Put the rows back, report the failure once, and set a damaged database aside."""

@@ -25,6 +25,7 @@ from edge.contracts import (
 )
 from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
 from edge.messages import ArmingMessage
+from edge.record import view
 from edge.record.evidence import MOST, Weighed, packed
 from edge.record.notes import Finding
 from edge.record.rows import PassageRow, RunRow, SpanState
@@ -69,6 +70,7 @@ class Recorder(Listener):
         self._run = RunRow()
         self._passages = 0
         self._seeing: dict[str, SpanState] = {}
+        self._seen_s: dict[str, float] = {}
         self._armed = True
 
     def on_settings(self, settings: Settings) -> None:
@@ -101,8 +103,21 @@ class Recorder(Listener):
         disarmed = state is SpanState.WATCHING and not self._armed
         self._record.span(camera, SpanState.DISARMED if disarmed else state)
 
+    def _see(self, step: Step) -> None:
+        """Hand on what the camera sees while nobody is there, once a minute."""
+        now_s = step.frame.captured_s
+        if step.tracks or now_s - self._seen_s.get(step.camera, float("-inf")) < view.EVERY_S:
+            return
+        self._seen_s[step.camera] = now_s
+        if (
+            self._seeing.get(step.camera) is SpanState.WATCHING
+            and (found := view.edge_map(step.frame.luma)) is not None
+        ):
+            self._record.add_view(step.camera, found)
+
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """Collect the observations of this frame, and forget people who left without an outcome."""
+        self._see(step)
         if not step.tracks and not self._open:
             return
         for track in step.tracks:

@@ -11,9 +11,9 @@ import pytest
 from edge import config
 from edge.contracts import Box, CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step, Track
 from edge.messages import ArmingMessage
-from edge.record import database, hours, replay
+from edge.record import database, events, hours, replay
 from edge.record.rows import RunRow
-from edge.reporting.recorder import Recorder
+from edge.reporting.recorder import DriftHints, Recorder
 from tests.edge.parts import fmd, frame_of, texture
 from tests.edge.record.parts import Clock
 
@@ -141,3 +141,27 @@ def test_a_disarmed_camera_that_sees_is_recorded_as_such(tmp_path: Path) -> None
     with closing(sqlite3.connect(tmp_path / database.NAME)) as connection:
         found = connection.execute("SELECT state, ended - began FROM spans ORDER BY id").fetchall()
     assert found == [("watching", 10000), ("disarmed", 10000), ("dark", 20000), ("watching", 10000)]
+
+
+def test_a_camera_that_was_turned_is_reported(tmp_path: Path) -> None:
+    """Two hours of an empty doorway, then the same with the picture shifted by a fifth."""
+    clock = Clock()
+    record = clock.record(tmp_path, mb_a_day=1000)
+    recorder = Recorder(record, lambda settings: RunRow())
+    said: list[tuple[str, str, str]] = []
+    hints = DriftHints(record, lambda *hint: said.append(hint))
+    recorder.on_health(Health("", CameraState.STREAMING, 0.0))
+    picture = texture(240, 480)
+    for minute in range(90):
+        left = 64 if minute >= 70 else 0
+        step = Step(
+            frame_of(picture[:, left : left + 320], clock.now_s), True, True, (), (), {}, (), (), Signal.RUNNING, {}
+        )
+        recorder.on_step(step, Delivery())
+        hints.on_step(step, Delivery())
+        clock.forward(60)
+        record.keep()
+    record.close()
+    assert [(camera, kind) for camera, kind, _ in said] == [("", "drift")]
+    assert said[0][2].endswith("the camera was moved or turned")
+    assert [event["event"] for event in events.read(tmp_path)] == ["drift"]
