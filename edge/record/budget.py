@@ -49,6 +49,11 @@ class Budget:
         return self._left
 
     @property
+    def most(self) -> float:
+        """Largest cost of one batch: the budget never holds more."""
+        return self._burst
+
+    @property
     def full(self) -> bool:
         """True if the budget does not grow any more."""
         return self._left >= self._burst

@@ -252,11 +252,15 @@ class Record:
         left, total = self._budget.left(now_s), 0
         if batch_cost(0) > left:
             return None
+        while self._waiting and batch_cost(self._waiting[0].size) > self._budget.most:
+            # No budget can ever hold it, and it would block all rows that follow.
+            row = self._waiting.popleft()
+            self.lost += 1
+            log.warning("left out a row of %s with %d bytes: record.mb_a_day allows no such batch", row.table, row.size)
         for row in self._waiting:
             total += row.size
             if batch_cost(total) > left:
-                # One row that no budget can ever hold would block all that follow it.
-                return taken or [row] if self._budget.full else None
+                return taken if taken and self._budget.full else None
             taken.append(row)
         return taken
 
