@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
     from edge import config, drivers
     from edge.record import store
-    from edge.record.weekly import WeeklyReport
+    from edge.record.weekly_report import WeeklyReport
     from edge.reporting import console, recorder, reporter, sources
     from edge.reporting.door_display import DoorDisplay
     from edge.reporting.listener import Listeners

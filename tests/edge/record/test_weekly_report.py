@@ -16,8 +16,8 @@ from edge.contracts import Message, MessageKind
 from edge.drivers import mqtt
 from edge.drivers.notify import ApprisePublisher
 from edge.messages import ReportMessage
-from edge.record import weekly
-from edge.record.weekly import WeeklyReport, last_due
+from edge.record import weekly_report
+from edge.record.weekly_report import WeeklyReport, last_due
 from tests.edge.record.year import Day, write_days
 
 MONDAY = datetime(2026, 1, 5).astimezone()
@@ -36,7 +36,7 @@ class Door:
     def __init__(self, folder: Path, text: str = "mon 07:00") -> None:
         self.now, self.known, self.sent = MONDAY + timedelta(days=6), True, list[ReportMessage]()
         self.folder, self.text = folder, text
-        (folder / weekly.NAME).unlink(missing_ok=True)
+        (folder / weekly_report.NAME).unlink(missing_ok=True)
         self.restart()
 
     def restart(self) -> None:
