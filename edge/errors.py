@@ -73,7 +73,7 @@ class SourceEndedError(CameraError):
 
 
 class PictureError(FmdError, OSError):
-    """A picture that is too large to decode. Whoever knows where it came from names the place."""
+    """A picture that is too large to decode. The caller that knows its origin names it."""
 
 
 class OutputError(FmdError, OSError):

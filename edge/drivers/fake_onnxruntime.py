@@ -34,7 +34,7 @@ class ProviderError(Exception):
 
 
 FAILURES = ("library", "version", "driver", "device", "memory", "kernel", "engine", "run")
-"""What a provider can be told to fail with. ``engine`` fails for an engine that lies in the cache, and works then.
+"""Failures that a provider can be set to. ``engine`` fails for an engine that lies in the cache, and works then.
 ``run`` works once and is then out of memory."""
 UNLOADED = (
     "\x1b[1;31m[E:onnxruntime:Default, provider_bridge_ort.cc:2458 operator()] /onnxruntime_src/onnxruntime/core/"

@@ -31,7 +31,7 @@ REQUEST_S = 2.0
 MAX_CLIENTS = 32
 """Most clients that are connected at one time."""
 CROWD_S = 0.003
-"""Least time between two clients while so many are connected: 128 who wait for their turn take 0.4 s."""
+"""Least time between two clients while that many are connected: 128 who wait for their turn take 0.4 s."""
 
 
 class SnapshotLike(Protocol):

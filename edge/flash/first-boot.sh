@@ -86,7 +86,7 @@ install_fmd() {
     systemctl restart fmd.service
 }
 
-# Whoever reads the card later must not find them: overwrite them before they are deleted, as FAT keeps what was there.
+# Anyone who reads the card later must not find them: overwrite them before they are deleted, as FAT keeps what was there.
 wipe_secrets() {
     for file in "$here"/secret/*; do
         [ -f "$file" ] || continue

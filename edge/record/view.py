@@ -1,4 +1,4 @@
-"""What a camera sees when nobody is there, as a map of edges: another map means that the camera was moved.
+"""What a camera sees of an empty doorway, as a map of edges: another map means that the camera was moved.
 
 Edges stay where they are when the light changes; brightness does not.
 """
@@ -26,7 +26,7 @@ ALIKE = 0.58
 """Correlation with the reference below which the view is another one. In clips of fixed cameras, even with people in
 view, any two moments correlate at 0.66 or more, and one shifted by a tenth of the picture at 0.53 or less."""
 IN_A_ROW = 10
-"""Maps in a row that must differ: a door that stands open or a person whom the detector misses passes sooner."""
+"""Maps in a row that must differ: a door that stands open or a person that the detector misses passes sooner."""
 MIN_EDGES = 2.0
 """Mean gradient below which a map says nothing: a dark room has no edges."""
 

@@ -30,7 +30,7 @@ class Listener(Protocol):
         return
 
     def on_arming(self, arming: ArmingMessage) -> None:
-        """A run begins in this state, or it has changed: armed or disarmed, by whom and until when, and muted."""
+        """A run begins in this state, or it has changed: armed or disarmed (with its source and end), and muted."""
         return
 
     def on_hint(self, camera: str, kind: str, hint: str) -> None:

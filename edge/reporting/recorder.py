@@ -104,7 +104,7 @@ class Recorder(Listener):
         self._record.span(camera, SpanState.DISARMED if disarmed else state)
 
     def _see(self, step: Step) -> None:
-        """Hand on what the camera sees while nobody is there, once a minute."""
+        """Hand on what the camera sees while the doorway is empty, once a minute."""
         now_s = step.frame.captured_s
         if step.tracks or now_s - self._seen_s.get(step.camera, float("-inf")) < view.EVERY_S:
             return

@@ -249,7 +249,7 @@ def staged(
                 f"no answer within {ANSWER_S:.0f} s; the disk may be full: journalctl -u fmd-model, df {store.folder}"
             )
         sleep(POLL_S)
-    # Whoever may write to ``incoming`` could have put other requests there; the name states which bytes were installed.
+    # Who may write to ``incoming`` could have put other requests there; the name states which bytes were installed.
     if request.action == "install" and not result.error and request.sha256[:12] not in result.name:
         raise BundleError("another file was installed instead; see: journalctl -u fmd-model")
     return result

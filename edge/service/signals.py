@@ -56,8 +56,8 @@ def stop_on_signals(reread: Callable[[], Settings] | None = None) -> Iterator[Ru
             # Only noted: the loop reads the settings between two frames, not in the middle of a stage.
             control.hung_up = True
             return
-        # A camera may take ten seconds to open, and whoever presses Ctrl-C twice does not want to wait. SIGTERM is sent
-        # by programs, some of them twice, and systemd knows SIGKILL.
+        # A camera may take ten seconds to open, and a user who presses Ctrl-C twice does not want to wait. SIGTERM is
+        # sent by programs, some of them twice, and systemd knows SIGKILL.
         if control.signal and number == signal.SIGINT and not control.closing:
             control.closing = True
             raise KeyboardInterrupt

@@ -63,7 +63,7 @@ class _Watched:
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """Where a picture is, and what it looks like."""
+    """Place of a picture, and its spots."""
 
     box: Box
     reference: Floats
