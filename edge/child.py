@@ -16,6 +16,7 @@ import logging
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NoReturn, Protocol
 
 from edge import confine, errors
 from edge.errors import FmdError, StopRequestedError
@@ -112,30 +113,109 @@ def run(
     Raises the task's own expected error, ``failure`` if the child crashed or exceeded a limit, StopRequestedError if a
     handled signal came, and KeyboardInterrupt at once on Ctrl-C.
     """
-    command = [sys.executable, "-m", "edge.child", task, json.dumps(asdict(limits)), str(os.getpid())]
-    with _unnamed_file() as noise, _unnamed_file() as asked:
-        asked.write(json.dumps(dict(request)).encode() + b"\n")
-        asked.write(data)
-        asked.seek(0)
-        with (
-            _signals_raised(),
-            subprocess.Popen(
-                command,
-                stdin=asked,
-                stdout=subprocess.PIPE,
-                stderr=noise,
-                cwd=folder,
-                env=_environment(folder, limits),
-                # A child's own child stays in its group, so that both end together.
-                start_new_session=NESTED not in os.environ,
-            ) as process,
-        ):
+    with _unnamed_file() as noise:
+        with _signals_raised(), _started(task, request, folder, limits, noise, data) as process:
             parent = _Parent(process, limits, failure, progress or NoProgress())
             try:
                 last = parent.listen()
             finally:
                 _end(process)
         return _result_of(last, process.returncode, noise, failure, parent.step)
+
+
+@contextlib.contextmanager
+def talking(
+    task: str, request: Mapping[str, Any], folder: Path, limits: Limits, failure: Failure, data: bytes = b""
+) -> Iterator[Conversation]:
+    """Run ``task`` in a child that answers questions until this block ends.
+
+    ``request["channel"]`` is the descriptor of its end of a socket. ``limits.seconds`` here limits the processor time
+    alone; each answer has a limit of its own.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, _unnamed_file() as noise:
+        with theirs:
+            asked = {**request, "channel": theirs.fileno()}
+            process = _started(task, asked, folder, limits, noise, data, (theirs.fileno(),))
+        with process:
+            try:
+                yield Conversation(ours, process, noise, failure)
+            finally:
+                _end(process)
+
+
+class Conversation:
+    """The parent's end of the socket to a child, which may send anything."""
+
+    def __init__(
+        self, channel: socket.socket, process: subprocess.Popen[bytes], noise: BinaryIO, failure: Failure
+    ) -> None:
+        self._channel, self._process, self._noise, self._failure = channel, process, noise, failure
+
+    def ask(self, question: bytes, size: int, seconds: float) -> bytes:
+        """Send ``question`` and return an answer of ``size`` bytes.
+
+        Raises the child's own expected error, or ``failure`` if it crashed or gives no answer within ``seconds``.
+        """
+        until_s, answer = time.monotonic() + seconds, bytearray()
+        try:
+            self._channel.settimeout(seconds)
+            self._channel.sendall(question)
+            while len(answer) < size:
+                self._channel.settimeout(max(0.001, until_s - time.monotonic()))
+                received = self._channel.recv(min(size - len(answer), 1 << 16))
+                if not received:
+                    self._ended()
+                answer += received
+        except TimeoutError as error:
+            raise self._failure.error(
+                f"{self._failure.subject} took over {seconds:.0f} s; the child process was ended"
+            ) from error
+        except (BrokenPipeError, ConnectionResetError):
+            self._ended()
+        return bytes(answer)
+
+    def _ended(self) -> NoReturn:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        _end(self._process)
+        code = self._process.wait()
+        assert self._process.stdout is not None
+        last: dict[str, Any] = {}
+        # Nobody reads the pipe before, so it holds little.
+        for line in self._process.stdout.read(MAX_LINE).splitlines():
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
+                last = dict(json.loads(line))
+        last.pop("result", None)
+        _result_of(last, code, self._noise, self._failure, "")
+        raise AssertionError("unreachable")
+
+
+def _started(
+    task: str,
+    request: Mapping[str, Any],
+    folder: Path,
+    limits: Limits,
+    noise: BinaryIO,
+    data: bytes,
+    channels: tuple[int, ...] = (),
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "edge.child", task, json.dumps(asdict(limits)), str(os.getpid())]
+    with _unnamed_file() as asked:
+        asked.write(json.dumps(dict(request)).encode() + b"\n")
+        asked.write(data)
+        asked.seek(0)
+        return subprocess.Popen(
+            command,
+            stdin=asked,
+            stdout=subprocess.PIPE,
+            stderr=noise,
+            cwd=folder,
+            env=_environment(folder, limits),
+            pass_fds=channels,
+            # A child's own child stays in its group, so that both end together.
+            start_new_session=NESTED not in os.environ,
+        )
 
 
 def _environment(folder: Path, limits: Limits) -> dict[str, str]:

@@ -13,11 +13,11 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from edge import config, drivers, paths
+from edge import config, paths
 from edge.config import Settings
 from edge.errors import BundleError, SettingsError
 from edge.inference import bundle
-from edge.service import engines, model_store, serving, shadow_run
+from edge.service import confined, engines, model_store, serving, shadow_run
 from edge.service import run as service
 from edge.service.model_installer import Request, Result, ask
 from edge.service.model_proof import proving
@@ -39,7 +39,7 @@ T = TypeVar("T")
 def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     """Have ``arguments.file`` checked and installed, compare it with the current model, and switch to it if it agrees.
 
-    This process, which may be root's, opens no model that was not checked. Raises BundleError, with the current model
+    This process, which may be root's, runs no model itself. Raises BundleError, with the current model
     still or again in use, if the file is refused, differs too much, or the service does not take it.
     """
     # Stored before the comparison, as the service reads it from there; it is not in use until the switch.
@@ -101,19 +101,20 @@ def _shadowed(
 
 
 def _over_a_clip(settings: Settings, request: ShadowRequest, source: str) -> ShadowResult:
-    """Run both models over a clip in this process, with simulated outputs."""
+    """Run both models over a clip, each in a confined process of its own, with simulated outputs."""
     # No time limit: the clip ends by itself.
     begun = ShadowRun(msgspec.structs.replace(request, seconds=float("inf")), None)
-    new = bundle.load(
-        Path(request.file),
-        request.task,
-        lambda raw: drivers.open_interpreter(raw, settings.model.threads, settings.model.runtime),
-        proving(settings.model.runtime, settings.model.threads),
-    )
     camera = msgspec.structs.replace(settings.camera, source=source)
     quiet = msgspec.structs.replace(settings.alert, driver="console")
     here = msgspec.structs.replace(settings, camera=camera, alert=quiet)
-    service.run(here, build=partial(service.build_pipeline, shadow=Shadow(new, begun)))
+    with confined.opening() as opened:
+        new = bundle.load(
+            Path(request.file),
+            request.task,
+            lambda raw: opened(raw, settings.model.threads, settings.model.runtime),
+            proving(settings.model.runtime, settings.model.threads),
+        )
+        service.run(here, build=partial(service.build_pipeline, opened=opened, shadow=Shadow(new, begun)))
     return begun.result
 
 

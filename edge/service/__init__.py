@@ -5,6 +5,7 @@ cameras        live cameras in turn
 models         which model files are used
 model_store    models installed on this board
 shadow_run     a new model beside the current one
+confined       interpreters in child processes, for root
 outputs        outputs of a run; outputs_off switches them off after a kill
 signals        SIGTERM, SIGINT, SIGHUP
 arming         whether fmd is armed: commands, schedule and clock; arming_control keeps it

@@ -248,8 +248,12 @@ def test_what_fails_its_check_is_not_installed(
 
 
 def test_over_a_clip_without_a_service(
-    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(*words: object) -> None:
+        raise AssertionError("a model was opened in this process, which may be root's")
+
+    monkeypatch.setattr("edge.drivers.tflite.TFLiteInterpreter", refuse)
     options = ["--state", tmp_path / "state", "--runtime", tmp_path]
     clip = write_clip(tmp_path / "clip.avi", frames=3)
     new = renamed(classifier_path, tmp_path, "new")
