@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote
@@ -91,17 +92,21 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     path = folder / NAME
     if not path.is_file():
         raise RecordError(f"{path}: there is no record yet; the service keeps one (record.keep in its settings)")
+    _check_beside(path)
     # A name may contain ? and %. Without write permission, SQLite cannot join the service's log of changes unless its
     # files exist; then only the file itself is left to read.
     problem = ""
     for option in ("mode=ro", "mode=ro&immutable=1"):
         connection = sqlite3.connect(f"file:{quote(str(path))}?{option}", uri=True, isolation_level=None)
         try:
-            version = _version(connection)
+            version, programs = _version(connection), _has_programs(connection)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             problem = str(error)
             continue
+        if programs:
+            connection.close()
+            raise RecordError(f"{path}: holds views or triggers, which no record of fmd does")
         if not 0 < version <= VERSION:
             connection.close()
             raise RecordError(f"{path}: version {version} of the record, this fmd reads 1 to {VERSION}; update fmd")
@@ -110,6 +115,23 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
             raise RecordError(f"{path}: of an earlier fmd; restart the service once, which converts it")
         return connection
     raise RecordError(f"{path}: cannot be read: {problem}; the service sets a damaged record aside when it starts")
+
+
+def _check_beside(path: Path) -> None:
+    """Raise RecordError unless SQLite's own files are regular: root would wait at a pipe, and Ctrl-C not end it."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(file.lstat().st_mode):
+                raise RecordError(f"{file}: not a regular file; remove it")
+
+
+def _has_programs(connection: sqlite3.Connection) -> bool:
+    """Return whether a query may do more than read a table. A view may never end."""
+    found = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%'"
+    )
+    return bool(found.fetchone()[0])
 
 
 class _UnusableError(Exception):

@@ -456,3 +456,27 @@ def test_a_page_that_is_damaged_behind_the_first_ones_is_an_expected_error(tmp_p
     (tmp_path / NAME).write_bytes(data)
     with pytest.raises(RecordError, match="cannot be read"):
         list(events.read(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
+def test_root_waits_at_no_pipe_beside_the_record(tmp_path: Path, suffix: str) -> None:
+    database.open_for_writing(tmp_path)[0].close()
+    os.mkfifo(tmp_path / f"{NAME}{suffix}")
+    with pytest.raises(RecordError, match="not a regular file"):
+        database.open_for_reading(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE VIEW v AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x FROM c) SELECT x FROM c",
+        "CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM events; END",
+        "CREATE VIRTUAL TABLE t USING fts5(x)",
+    ],
+)
+def test_a_record_with_programs_in_it_is_not_read(tmp_path: Path, statement: str) -> None:
+    connection = database.open_for_writing(tmp_path)[0]
+    connection.execute(statement)
+    connection.close()
+    with pytest.raises(RecordError, match="views or triggers"):
+        database.open_for_reading(tmp_path)
