@@ -161,7 +161,9 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     led_blind: Pattern
     led_disarmed: Pattern
     led_running: Pattern
-    led_fallback: Pattern = ()  # what earlier versions recorded as outputs lacks it
+    # What earlier versions recorded as outputs lacks these two.
+    led_fallback: Pattern = ()
+    led_examples: Pattern = ()
     buzzer_no_mask: Pattern
     buzzer_incorrect: Pattern
     buzzer_unsure: Pattern
@@ -240,6 +242,9 @@ class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     mb_kept: Annotated[float, msgspec.Meta(ge=1, le=10000)]
     passages_days: Annotated[float, msgspec.Meta(ge=1, le=36500)]
     hours_years: Annotated[float, msgspec.Meta(gt=0, le=100)]
+    examples: Literal["none", "unsure"]
+    examples_kept: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    examples_days: Annotated[float, msgspec.Meta(ge=1, le=365)]
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -491,6 +496,11 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             check()
         except SettingsError as error:
             raise SettingsError(f"{_origin(origins, key)}: {key}: {error}") from error
+    if settings.record.examples != "none" and not settings.record.keep:
+        raise SettingsError(
+            f"{_origin(origins, 'record.examples', 'record.keep')}: record.examples: got {settings.record.examples!r} "
+            'while record.keep is false, expected "none": pictures belong to the record; or set record.keep = true'
+        )
     if settings.detect.start_score < settings.detect.min_score:
         raise SettingsError(
             f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "

@@ -124,6 +124,8 @@ def run(arguments: argparse.Namespace) -> int:
             hinted = Listeners([reporting, status])
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
             listeners += [sources.TurnReport(hinted.on_hint), sources.PictureReport(hinted.on_hint)]
+            settings = _with_examples(settings, record is not None)
+            listeners.append(recorder.ExampleHints(hinted.on_hint))
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
                 listeners.append(recorder.DriftHints(record, hinted.on_hint))
@@ -153,14 +155,28 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
     """Return the settings as they are now, for a reload, and warn of changes that a reload does not reach."""
+    import msgspec
+
     from edge.reporting import reporter
 
     settings = _settings(arguments)
     # A wrong broker or token must be refused here: the settings in use stay, and their messages go on.
     reporter.check(settings)
-    if (settings.record, settings.report) != (before.record, before.report):
+    kept = msgspec.structs.replace(settings.record, examples=before.record.examples)
+    if (kept, settings.report) != (before.record, before.report):
         log.warning("changed settings under [record] and [report] take effect at the next restart")
-    return settings
+    return _with_examples(settings, before.record.keep and paths.state_folder() is not None)
+
+
+def _with_examples(settings: Settings, recorded: bool) -> Settings:
+    """Return the settings, which keep no pictures in a run without a record: LED and state must not say otherwise."""
+    import msgspec
+
+    if recorded or settings.record.examples == "none":
+        return settings
+    log.warning("record.examples: this run has no state directory (--state DIR), so no pictures are kept")
+    record = msgspec.structs.replace(settings.record, examples="none")
+    return msgspec.structs.replace(settings, record=record)
 
 
 def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:
@@ -183,6 +199,7 @@ def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:
         labels=classifier.worn,
         compliant=classifier.compliant,
         confusion=msgspec.json.encode(classifier.confusion).decode() if classifier.confusion else "",
+        margin=classifier.crop_margin,
     )
 
 

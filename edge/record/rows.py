@@ -12,7 +12,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``classifier``, ``detector`` and ``settings`` are the first 12 hexadecimal digits of a SHA-256. ``labels`` are the
     classifier's labels of a face, in its order; ``confusion`` is its matrix as JSON (of
-    :class:`edge.inference.bundle.Confusion`), empty if its contract has none.
+    :class:`edge.inference.bundle.Confusion`), empty if its contract has none. ``margin`` is the share of a face that
+    the classifier sees around it; it is not stored.
     """
 
     version: str = ""
@@ -22,6 +23,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     compliant: str = ""
     confusion: str = ""
+    margin: float = 0.2
 
 
 class PassageRow(msgspec.Struct, frozen=True, kw_only=True):

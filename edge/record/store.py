@@ -24,6 +24,7 @@ from edge.contracts import Image
 from edge.record import database, hours, notes
 from edge.record.budget import MB, SPENT, Budget, batch_cost
 from edge.record.drift import CameraState, Drift
+from edge.record.examples import Example, Examples
 from edge.record.notes import Finding
 from edge.record.rows import PassageRow, RunRow, SpanState
 from edge.record.view import View
@@ -38,6 +39,12 @@ JUMP_MS = 5000
 """Change of the wall clock against the monotonic clock that ends all spans: times before it are of another clock."""
 SAVE_DRIFT_S = 6 * 3600.0
 """How often the state of the drift detector is stored: it is tens of kilobytes."""
+MAX_EXAMPLES = 12
+"""Passages whose pictures wait in memory, at most three of 150 kB each; beyond that the oldest are left out."""
+TRIM_S = 3600.0
+"""How often pictures that are too old are searched for."""
+EXAMPLES_SHARE = 0.5
+"""Share of the budget's rest that pictures may take, so that rows do not wait for them."""
 STOP_S = 3.0
 """How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
 URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "armed", "disarmed"})
@@ -110,6 +117,8 @@ class Record:
         self._ended: list[PassageRow] = []
         self._maps: list[tuple[str, int, Image]] = []
         self._views: dict[str, View] = {}
+        self._waiting_examples: deque[Example] = deque(maxlen=MAX_EXAMPLES)
+        self._examples, self._trimmed_s = Examples(folder, settings), float("-inf")
         self._models = ""
         self._drift, self._drift_models, self._saved_s = Drift(), "", now_s
         self.kept = self.lost = 0
@@ -155,6 +164,12 @@ class Record:
             if self._clock_right:
                 self._maps.append((camera, self.now_ms(), found))
 
+    def add_example(self, example: Example) -> None:
+        """Add the pictures of a passage for the next batch, unless the clock is not set: they could not expire."""
+        with self._lock:
+            if self._clock_right:
+                self._waiting_examples.append(example)
+
     def span(self, camera: str, state: SpanState | None) -> None:
         """Record that a camera is in ``state`` from now on; None if it is no longer watched."""
         with self._lock:
@@ -198,6 +213,7 @@ class Record:
             self._failed(error, taken)
             return False
         self._find_changes(ended, maps)
+        self._write_examples(now_s)
         self.kept, self._last_warning = self._base.get("events", 0) + last, ""
         log.debug("events kept up to %d", self.kept)
         return True
@@ -277,6 +293,17 @@ class Record:
                 self._rolled_ms = hours.roll_up(connection, self.now_ms(), self._rolled_ms, self._settings)
             if self._clock() - self._saved_s >= SAVE_DRIFT_S:
                 self._save_drift(connection)
+
+    def _write_examples(self, now_s: float) -> None:
+        """Write the pictures that wait, as far as the budget goes, and delete those that are too old or too many."""
+        with self._lock:
+            waiting = list(self._waiting_examples)
+            self._waiting_examples.clear()
+        for example in waiting:
+            self._budget.spend(self._examples.write(example, EXAMPLES_SHARE * self._budget.left(now_s)))
+        if waiting or now_s - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = now_s
+            self._examples.trim(self.now_ms() if self._clock_right else None)
 
     def _connected(self) -> sqlite3.Connection:
         """Return the open database; open it again if its file was deleted or replaced under the service."""

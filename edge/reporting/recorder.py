@@ -18,6 +18,7 @@ from edge.contracts import (
     Delivery,
     Frame,
     Health,
+    Image,
     Observation,
     Outcome,
     Step,
@@ -25,17 +26,22 @@ from edge.contracts import (
 )
 from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
 from edge.messages import ArmingMessage
-from edge.record import view
+from edge.record import examples, view
 from edge.record.evidence import MOST, Weighed, packed
 from edge.record.notes import Finding
 from edge.record.rows import PassageRow, RunRow, SpanState
 from edge.record.store import Record
 from edge.reporting.listener import Listener
-from edge.stages.classify import CROP_MARGIN, crop_face, sharpness_of
+from edge.stages.classify import CROP_MARGIN, crop_face, crop_square, sharpness_of
 from edge.stages.decide import SURE_FACE
 
 CROP = (96, 96)
 """Size, (height, width) in pixels, of the crop whose sharpness is recorded: one scale for every model."""
+MOST_PEOPLE = 16
+"""People in view of whom pictures are held for ``record.examples``; each may take half a megabyte of memory."""
+DRIFT_EVERY_S = 600.0
+"""Shortest time between two passages that are kept only because the camera has changed: they displace older ones."""
+EXAMPLES_HINT = "it keeps pictures of unclear faces (record.examples)"
 
 
 @dataclass(slots=True)
@@ -56,6 +62,8 @@ class _Open:
     brightness: float = 0.0
     sharpness: float = 0.0
     place: tuple[float, float] = (0.0, 0.0)
+    revised: bool = False
+    pictures: dict[str, tuple[float, Image]] = field(default_factory=dict)  # label -> its best observation's quality
 
 
 class Recorder(Listener):
@@ -72,10 +80,14 @@ class Recorder(Listener):
         self._seeing: dict[str, SpanState] = {}
         self._seen_s: dict[str, float] = {}
         self._armed = True
+        self._examples = False
+        self._drift_kept_s: dict[str, float] = {}
 
     def on_settings(self, settings: Settings) -> None:
         """Begin a run: later passages are of these models and settings."""
         self._open.clear()
+        self._drift_kept_s.clear()
+        self._examples = settings.record.examples != "none"
         self._run = self._describe(settings)
         self._record.begin_run(self._run)
         for camera in self._record.spans().keys() - config.cameras(settings.camera).keys():
@@ -123,7 +135,7 @@ class Recorder(Listener):
         for track in step.tracks:
             if (observation := step.observations.get(track.id)) is not None:
                 person = self._person(step.camera, track.id, track.entered_s)
-                self._observe(person, track, observation, step.frame.captured_s)
+                self._observe(person, track, observation, step.frame)
         for decision in step.decisions:
             self._describe_face(decision, step)
         present = {passage.id for passage in step.passages}
@@ -138,6 +150,8 @@ class Recorder(Listener):
             self._add(person, decision, passage.seen_s)
             del self._open[decision.camera, passage.id]
             return
+        # An unsure person who is decided later was only slow.
+        person.revised |= decision.change is Change.REVISED and person.decided_s is not None
         if person.decided_s is None and passage.outcome is not Outcome.UNSURE:
             person.decided_s = at_s
         if passage.outcome is Outcome.VIOLATION and person.alarm_s is None:
@@ -151,7 +165,8 @@ class Recorder(Listener):
             person = self._open[camera, id_] = _Open(self._passages, entered_s)
         return person
 
-    def _observe(self, person: _Open, track: Track, observation: Observation, at_s: float) -> None:
+    def _observe(self, person: _Open, track: Track, observation: Observation, frame: Frame) -> None:
+        at_s = frame.captured_s
         if not is_face(track.score, observation.background, MIN_LOG_ODDS_AT_DOOR):
             return  # the decider does not weigh it either
         shares = tuple(observation.probabilities.get(label, 0.0) for label in self._labels(observation))
@@ -164,6 +179,29 @@ class Recorder(Listener):
         person.last_wrong = wrong
         person.count += 1
         person.score_sum += track.score
+        if self._examples and len(self._open) <= MOST_PEOPLE:
+            self._cut(person, track, observation, frame.image)
+
+    def _cut(self, person: _Open, track: Track, observation: Observation, image: Image) -> None:
+        """Hold the best picture for each label that the classifier gave this person."""
+        label, quality = observation.label, observation.quality
+        if quality <= person.pictures.get(label, (0.0, None))[0]:
+            return
+        margin = self._run.margin
+        side = min(examples.MOST_SIDE, crop_square(track.box, margin)[2])
+        person.pictures[label] = (quality, crop_face(image, track.box, margin, (side, side)))
+
+    def _reason(self, person: _Open, decision: Decision) -> str:
+        """Return why the pictures of a passage that ends are kept, or an empty string."""
+        if decision.passage.outcome is Outcome.UNSURE:
+            return examples.UNSURE
+        if person.revised:
+            return examples.REVISED
+        due_s = self._drift_kept_s.get(decision.camera, float("-inf")) + DRIFT_EVERY_S
+        if decision.at_s < due_s or not any(f.camera == decision.camera for f in self._record.findings):
+            return ""
+        self._drift_kept_s[decision.camera] = decision.at_s
+        return examples.DRIFT
 
     def _labels(self, observation: Observation) -> tuple[str, ...]:
         return self._run.labels or tuple(observation.probabilities)
@@ -188,11 +226,15 @@ class Recorder(Listener):
         age_s, count = decision.at_s - person.entered_s, person.count
         # What turned out to be a picture was no passage: it counts nowhere, and its evidence is of no use.
         real = decision.change is not Change.PICTURE
+        entered = self._record.now_ms() - _ms(age_s)
+        if left_s is not None and real and person.pictures and (reason := self._reason(person, decision)):
+            pictures = tuple(picture for _, picture in person.pictures.values())
+            self._record.add_example(examples.Example(entered, decision.camera, reason, pictures))
         self._record.add_passage(
             PassageRow(
                 id=person.id,
                 camera=decision.camera,
-                entered=self._record.now_ms() - _ms(age_s),
+                entered=entered,
                 decided=_since(person, person.decided_s),
                 alarm=_since(person, person.alarm_s),
                 cleared=_since(person, person.cleared_s),
@@ -210,6 +252,19 @@ class Recorder(Listener):
                 evidence=packed(person.observations) if left_s is not None and real else b"",
             )
         )
+
+
+class ExampleHints(Listener):
+    """Reports to ``report`` (camera, kind, hint) that pictures of unclear faces are kept, while they are."""
+
+    def __init__(self, report: Callable[[str, str, str], None]) -> None:
+        self._report = report
+
+    def on_settings(self, settings: Settings) -> None:
+        """Report it for each camera: a run begins without hints."""
+        if settings.record.examples != "none":
+            for camera in config.cameras(settings.camera):
+                self._report(camera, "examples", EXAMPLES_HINT)
 
 
 class DriftHints(Listener):

@@ -239,6 +239,7 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
         fallbacks = tuple(run.chooser.fallbacks.values())
         run.listeners.on_models(fallbacks)
         alert.set_fallback(bool(fallbacks))
+        alert.set_examples(settings.record.examples != "none")
         notifier.set_fallbacks(fallbacks)
         if drivers.all_live(settings):
             cameras.watch(settings, pipelines, alert, run.runtime, run.listeners, notifier, stopped, patience_s)

@@ -173,7 +173,7 @@ class Alert:
         self._shown_s = 0.0
         # Two budgets, for alarms and for all else: a reminder must not use up the time of an alarm that follows it.
         self._budgets = {True: _NoiseBudget(), False: _NoiseBudget()}
-        self._closed = self._fallback = False
+        self._closed = self._fallback = self._examples = False
         self._last_error = ""
 
     @property
@@ -218,6 +218,11 @@ class Alert:
         """Show ``led_fallback`` while there is no other signal: a model replaces the installed one."""
         with self._lock:
             self._fallback = fallback
+
+    def set_examples(self, kept: bool) -> None:
+        """Show ``led_examples`` while there is no other signal: pictures of unclear faces are kept."""
+        with self._lock:
+            self._examples = kept
 
     def hold(self, now_s: float, camera: str) -> None:
         """Renew a camera's last signal while its newest frame waits for the frames of other cameras.
@@ -315,6 +320,9 @@ class Alert:
         return max((signal for signal in leased if signal is not None), default=None)
 
     def _led(self, shown: Signal) -> Sequence[float]:
+        # Who passes has a right to the first; the second is also in the log and in every state.
+        if self._examples and shown is Signal.RUNNING:
+            return self._settings.led_examples
         if self._fallback and shown is Signal.RUNNING:
             return self._settings.led_fallback
         return self._patterns["led", shown]

@@ -74,6 +74,7 @@ OUT_OF_RANGE = {
     "alert.led_disarmed": [0.0],
     "alert.led_running": [0.1] * 17,
     "alert.led_fallback": [-0.1],
+    "alert.led_examples": [-0.1],
     "alert.buzzer_no_mask": ["on"],
     "alert.buzzer_incorrect": [True],
     "alert.buzzer_unsure": [61.0],
@@ -111,6 +112,9 @@ OUT_OF_RANGE = {
     "record.mb_kept": 0.5,
     "record.passages_days": 0.5,
     "record.hours_years": 0.0,
+    "record.examples": "all",
+    "record.examples_kept": 0,
+    "record.examples_days": 0.0,
     "report.weekly": "monday 7:00",
 }
 UNBOUNDED = {

@@ -698,3 +698,15 @@ def test_a_model_that_replaces_the_installed_one_shows_while_nothing_else_does()
     outputs.alert.set_fallback(False)
     outputs.alert.renew(Signal.RUNNING, 20.0)
     assert not outputs.led.on
+
+
+def test_kept_pictures_show_while_there_is_no_other_signal() -> None:
+    outputs = Outputs(led_no_mask=[1.0])
+    outputs.alert.set_fallback(True)
+    outputs.alert.set_examples(True)
+    for tick in range(240):
+        now_s = 10 + tick * 0.05
+        outputs.alert.renew(Signal.RUNNING, now_s)
+        assert outputs.led.on is lit(outputs.settings.led_examples, now_s - 10)
+    outputs.alert.renew(Signal.NO_MASK, 22.0, [1])
+    assert outputs.led.on
