@@ -26,9 +26,11 @@ from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
 from edge.contracts import Box, CameraState, Face, Frame, Interpreter, View
 from edge.errors import CameraError, exit_code_of
+from edge.inference.bundle import is_tflite
 from edge.messages import arming_in_words
 from edge.reporting import reporter
 from edge.reporting.status_file import read_status
+from edge.service import confined
 from edge.service import models as model_selection
 from edge.service import outputs as service_outputs
 from edge.service.model_choice import ModelChooser, TrialRecord
@@ -68,6 +70,17 @@ def models(loaded: Settings) -> dict[str, Any]:
     ``fallback`` is why a model replaces the installed one, and empty otherwise. The detector runs on a picture of the
     camera's size, the classifier on a face in it.
     """
+    # Root opens an installed model in a process of user nobody; onnxruntime's failures are known in this one alone.
+    with confined.opening() as apart:
+
+        def opened(network: bytes, threads: int, runtime: str) -> Interpreter:
+            opener = apart if paths.is_root() and is_tflite(network) else drivers.open_interpreter
+            return opener(network, threads, runtime)
+
+        return _models(loaded, opened)
+
+
+def _models(loaded: Settings, open_one: model_selection.OpenInterpreter) -> dict[str, Any]:
     width, height = loaded.camera.width, loaded.camera.height
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     frame = Frame(pixels, None, 0.0, 0)
@@ -75,7 +88,7 @@ def models(loaded: Settings) -> dict[str, Any]:
     interpreters: list[Interpreter] = []
 
     def opened(network: bytes, threads: int, runtime: str) -> Interpreter:
-        interpreters.append(drivers.open_interpreter(network, threads, runtime))
+        interpreters.append(open_one(network, threads, runtime))
         return interpreters[-1]
 
     folders = paths.state_folder() or paths.STATE, paths.runtime_folder() or paths.RUNTIME

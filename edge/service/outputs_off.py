@@ -16,6 +16,7 @@ import msgspec
 from edge import config, drivers, migrate, state_file
 from edge.config import AlertSettings, Settings
 from edge.errors import OutputError, SettingsError
+from edge.files import read_regular
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,11 @@ def recall(folder: Path | None) -> AlertSettings | None:
     if folder is None:
         return None
     try:
-        recorded = msgspec.json.decode((folder / RECORD).read_bytes())
+        recorded = msgspec.json.decode(read_regular(folder / RECORD, state_file.MAX_STATE))
         # After an upgrade the unit runs this version over the record of the version before, which had other keys.
         values = migrate.current({"alert": recorded}, str(folder / RECORD))
         return msgspec.convert(values["alert"], AlertSettings)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

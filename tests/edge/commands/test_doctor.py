@@ -522,3 +522,14 @@ def test_the_doctor_reports_a_broken_numpy_and_a_crashing_msgspec(tmp_path: Path
     assert "dtype size changed" in found.stdout
     assert "msgspec: ended by SIGSEGV" in found.stdout
     assert "Traceback" not in found.stdout + found.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to become")
+def test_root_opens_no_model_in_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: object) -> None:
+        raise AssertionError("a model was opened in this process, which is root's")
+
+    monkeypatch.setattr("edge.drivers.tflite.TFLiteInterpreter", refuse)
+    found = probes.models(config.load(None))
+    assert found["classifier"]["ms"] > 0
+    assert found["detector"]["ms"] > 0

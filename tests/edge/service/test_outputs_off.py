@@ -104,7 +104,7 @@ def test_without_a_record_broken_settings_are_told(board: Board, tmp_path: Path)
         outputs_off.switch_off(loads(board), tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"driver": 5}'])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\x00", b'{"driver": 5}', b"[" * 100_000])
 def test_a_damaged_record_counts_as_none(board: Board, tmp_path: Path, content: bytes) -> None:
     (tmp_path / outputs_off.RECORD).write_bytes(content)
     assert outputs_off.recall(tmp_path) is None
