@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     period = period_of(arguments, now)
     settings = arguments.config or (paths.SETTINGS if paths.SETTINGS.is_file() else None)
     door = config.door_name(config.load(settings).publish)
-    with closing(database.open_for_reading(folder)) as connection:
+    with database.reading(folder) as connection:
         found = report.make(connection, period, now, arguments.camera)
         if arguments.csv:
             rows = report.rows(connection, period.began, period.ended, arguments.camera)
@@ -110,6 +109,6 @@ def write_file(path: Path, text: str, write: Callable[[Path, bytes], None]) -> N
 def _known(folder: Path) -> str:
     from edge.record import database
 
-    with closing(database.open_for_reading(folder)) as connection:
+    with database.reading(folder) as connection:
         names = connection.execute("SELECT DISTINCT camera FROM spans UNION SELECT DISTINCT camera FROM passages")
         return ", ".join(sorted(name for (name,) in names if name)) or "only one, without a name"

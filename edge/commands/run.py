@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise SettingsError(f"{folder}: no such folder; make it first")
     paths.use(arguments.runtime, arguments.state)
     runtime, state = paths.runtime_folder(), paths.state_folder()
+    _check_owner(runtime, state)
     counts, timings = console.PassageCounts(), console.Timings()
     # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
     reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
@@ -143,6 +144,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.timings:
         print(timings.table())
     return common.exit_code(stopped_by)
+
+
+def _check_owner(*folders: Path | None) -> None:
+    """Raise SettingsError if root would write into another user's folder, who could lead it elsewhere by a link."""
+    if not paths.is_root():
+        return
+    for folder in folders:
+        if folder is not None and folder.is_dir() and (owner := folder.stat().st_uid):
+            raise SettingsError(
+                f"{folder}: belongs to user {owner}, not to root; run fmd as that user: sudo -u '#{owner}'"
+            )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

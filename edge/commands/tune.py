@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     trials = [(_shown(changed, sweep, value), _with(file, changed, sweep, value)) for value in _values(sweep)]
     period = report.period_of(arguments, datetime.now().astimezone())
     since, until = (round(moment.timestamp() * 1000) for moment in (period.began, period.ended))
-    with closing(database.open_for_reading(folder)) as connection:
+    with database.reading(folder) as connection:
         passages = list(replay.recorded(connection, since, until, arguments.camera))
     if not passages:
         raise SettingsError(f"{folder}: no passages with evidence in this time ({period.title}); try --month")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import stat
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
@@ -22,7 +23,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from edge.errors import RecordError
+from edge.errors import FmdError, RecordError
 from edge.record import old_log
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,27 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
             raise RecordError(f"{path}: of an earlier fmd; restart the service once, which converts it")
         return connection
     raise RecordError(f"{path}: cannot be read: {problem}; the service sets a damaged record aside when it starts")
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database in ``folder`` to read it within a block that does nothing else.
+
+    Raises :class:`edge.errors.RecordError` as :func:`open_for_reading` does, and for damage or rows that fmd does not
+    write, which only the block may find.
+    """
+    with closing(open_for_reading(folder)) as connection:
+        try:
+            yield connection
+        except FmdError:
+            raise
+        except (
+            sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError
+        ) as error:  # fmt: skip
+            log.debug("%s", traceback.format_exc())
+            raise RecordError(
+                f"{folder / NAME}: cannot be read: {error}; the service sets a damaged record aside when it starts"
+            ) from error
 
 
 def _check_beside(path: Path) -> None:
@@ -262,7 +284,7 @@ def encoded(content: object) -> str:
 def is_empty(folder: Path) -> bool:
     """Return whether ``folder`` holds no record with a row of any kind."""
     try:
-        with closing(open_for_reading(folder)) as connection:
+        with reading(folder) as connection:
             return not any(
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in ("passages", "events")
             )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edge.errors import RecordError
 from edge.record import database, old_log
 
 
@@ -26,20 +23,13 @@ def read(folder: Path, since_ms: int = 0, camera: str | None = None) -> Iterator
         # An earlier version's log, which the service moves into the database at its next start.
         yield from old_log.read(folder)
         return
-    with closing(database.open_for_reading(folder)) as connection:
-        try:
-            rows = connection.execute(
-                "SELECT n, at, kind, camera, clock, content FROM events WHERE at >= ? AND (?2 IS NULL OR camera = ?2)"
-                " ORDER BY n",
-                (since_ms, camera),
-            )
-            yield from filter(None, map(_event_of, rows))
-        # A damaged page may be found only here, and a text that is no UTF-8 as well.
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise RecordError(
-                f"{folder / database.NAME}: cannot be read: {error}; the service sets a damaged record aside when it "
-                "starts"
-            ) from error
+    with database.reading(folder) as connection:
+        rows = connection.execute(
+            "SELECT n, at, kind, camera, clock, content FROM events WHERE at >= ? AND (?2 IS NULL OR camera = ?2)"
+            " ORDER BY n",
+            (since_ms, camera),
+        )
+        yield from filter(None, map(_event_of, rows))
 
 
 def _event_of(row: tuple[Any, ...]) -> dict[str, Any] | None:

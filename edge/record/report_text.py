@@ -10,6 +10,7 @@ from datetime import datetime
 from edge.record.compliance import Estimate
 from edge.record.hours import FIELDS, Sums
 from edge.record.report import Bin, Report
+from edge.text import escaped
 
 BAR = 24
 """Width of the longest bar, in characters."""
@@ -86,7 +87,7 @@ def table(rows: Iterable[tuple[str, str, Sums]]) -> str:
     writer = csv.writer(out)
     writer.writerow(["hour", "camera", "passages", *FIELDS])
     for hour, camera, sums in rows:
-        writer.writerow([hour, camera, sums.passages, *(getattr(sums, name) for name in FIELDS)])
+        writer.writerow([hour, escaped(camera), sums.passages, *(getattr(sums, name) for name in FIELDS)])
     return out.getvalue()
 
 

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class WeeklyReport:
             self._note(stamp)
             return
         try:
-            with closing(database.open_for_reading(self._folder)) as connection:
+            with database.reading(self._folder) as connection:
                 week = periods.week(periods.day_after(due, -1))
                 found = report.make(connection, week, min(now, week.ended))
         except (FmdError, OSError, sqlite3.Error) as error:

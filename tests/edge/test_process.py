@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge import process
-from tests.edge.parts import environment, wait_for, write_clip
+from tests.edge.parts import environment, fmd, wait_for, write_clip
 
 FMD = (sys.executable, "-c", "import sys; from edge.process import fmd; sys.exit(fmd())")
 """What the installed command does."""
@@ -116,3 +116,18 @@ def test_open_streams_are_left_alone() -> None:
     before = [os.fstat(number).st_ino for number in range(3)], sys.stdin, sys.stdout, sys.stderr
     process.open_streams()
     assert before == ([os.fstat(number).st_ino for number in range(3)], sys.stdin, sys.stdout, sys.stderr)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led to files of others")
+@pytest.mark.parametrize("option", ["--state", "--runtime"])
+def test_root_does_not_run_in_a_folder_of_another_user(tmp_path: Path, option: str) -> None:
+    folder, target = tmp_path / "folder", tmp_path / "target"
+    folder.mkdir()
+    target.write_text("root's")
+    for name in ("fmd.lock", "record.db", "status.json.part"):
+        (folder / name).symlink_to(target)
+    os.chown(folder, 65534, 65534)
+    done = fmd("run", "--source", "doorway", "--set", "alert.driver=console", option, folder)
+    assert done.returncode == 1
+    assert "belongs to user 65534, not to root" in done.stderr
+    assert target.read_text() == "root's"

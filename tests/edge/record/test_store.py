@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,9 +17,10 @@ from edge.commands import main as commands_main
 from edge.contracts import CameraState, Health
 from edge.errors import RecordError
 from edge.messages import health_message
-from edge.record import database, events, store
+from edge.record import database, events, evidence, store
 from edge.record.budget import DAY_S, MB, SPENT, batch_cost
 from edge.record.database import NAME
+from edge.record.evidence import Weighed
 from edge.record.rows import RunRow, SpanState
 from edge.record.store import MAX_WAITING, URGENT_S
 from tests.edge.record.parts import Clock, passage, settings, violation
@@ -480,3 +482,23 @@ def test_a_record_with_programs_in_it_is_not_read(tmp_path: Path, statement: str
     connection.close()
     with pytest.raises(RecordError, match="views or triggers"):
         database.open_for_reading(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command", [["report", "--day"], ["report", "--csv", "x.csv"], ["tune", "decide.error_rate=0.1"]]
+)
+def test_rows_that_fmd_did_not_write_are_an_expected_error(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    connection = database.open_for_writing(tmp_path)[0]
+    now = round(time.time() * 1000)
+    connection.execute("INSERT INTO runs VALUES(1,?,1,'','c','d','s','[[','with_mask','[]')", (now,))
+    row = (now - 9000, now, now, now, now)
+    connection.execute(
+        "INSERT INTO passages VALUES(1,1,'',1,?,?,?,?,?,'violated','x',1,3,1,1,1,1,1,1,1,?)",
+        (*row, b"\xff" * 9 if command[0] == "report" else evidence.packed([Weighed(0.0, 0.9, True, (0.5, 0.5))])),
+    )
+    connection.close()
+    assert commands_main.main([*command, "--state", str(tmp_path)]) == 1
+    assert "record.db: cannot be read: " in capsys.readouterr().err
