@@ -58,6 +58,7 @@ BACKGROUND_ROLE = "no face"
 class Identified:
     """What was found. ``ranking`` is best first; empty where nothing had to be ranked. ``accuracy`` is balanced.
 
+    ``of`` says what the pictures are, such as "labelled pictures".
     ``outputs`` maps the classes of the user's labelled pictures to the output that answers each. ``notes`` are about
     the pictures that were used.
     """
@@ -69,6 +70,7 @@ class Identified:
     pictures: int = 0
     notes: tuple[str, ...] = ()
     outputs: Mapping[str, int] = field(default_factory=dict)
+    of: str = ""
 
 
 def identify(
@@ -97,7 +99,7 @@ def identify(
     given = given_accuracy(best, evidence, labels.names)
     accuracy = given if given is not None else best.accuracy
     outputs = best.outputs if evidence.known and best.accuracy >= RECOGNISES else {}
-    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes, outputs)
+    return Identified(pixels, labels, tuple(ranking), accuracy, len(best.got), evidence.notes, outputs, evidence.brief)
 
 
 @dataclass(frozen=True, slots=True)

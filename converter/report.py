@@ -64,10 +64,7 @@ def _quality_lines(conversion: Conversion) -> list[str]:
         found = conversion.identified
         if found.accuracy is None:
             return []
-        kind = "composed pictures" if conversion.calibration.drawn else "pictures, labelled by fmd's own classifier"
-        if found.outputs:
-            kind = "labelled pictures"
-        return [f"accuracy: {found.accuracy:.1%} of {found.pictures} {kind}"]
+        return [f"accuracy: {found.accuracy:.1%} of {found.pictures} {found.of}"]
     split = "held back by the pictures' own split" if conversion.calibration.split else "held back"
     shown = int(parity.float_confusion.sum())
     accuracies = [

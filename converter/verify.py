@@ -261,7 +261,8 @@ def coarseness_of(shares: Sequence[Share]) -> tuple[str, ...]:
     """
     return tuple(
         f"the proof is small for its gate: {share.what.removesuffix(' is lower than in Keras')}: "
-        f"{share.resolution()}; none lost of {share.pictures} bounds the loss at {300 / share.pictures:.1f} points"
+        f"{share.resolution()}; none lost of {share.pictures} bounds the loss at "
+        f"{min(100, 300 / share.pictures):.1f} points"
         for share in shares
         if share.coarse and not share.failed
     )

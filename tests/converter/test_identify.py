@@ -252,6 +252,21 @@ def test_pictures_that_fmd_labelled_itself_contradict_wrong_options(options: Opt
         identify(network(SCALINGS["0..1"]), own, options, clock=lambda: 0.0)
 
 
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("your labelled pictures", "labelled pictures"),
+        ("your pictures, labelled by fmd's own classifier", "pictures labelled by fmd's own classifier"),
+        ("composed pictures", "composed pictures"),
+    ],
+)
+def test_the_accuracy_states_which_pictures_it_is_of(origin: Any, said: str) -> None:
+    shown = pictures(120)
+    evidence = Evidence(shown.images, shown.classes, origin)
+    options = Options(labels=CLASSES, pixels="0..1", colour="RGB")
+    assert identify(network(SCALINGS["0..1"]), evidence, options, clock=lambda: 0.0).of == said
+
+
 def test_equally_good_hypotheses_all_see_every_picture() -> None:
     """The usual scaling must not be left behind on the few pictures that it saw before others were preferred to it."""
 

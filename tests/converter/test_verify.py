@@ -78,6 +78,14 @@ def test_a_small_proof_says_what_it_cannot_tell() -> None:
     assert "none lost of 100 bounds the loss at 3.0 points" in said
 
 
+def test_no_more_than_all_can_be_lost() -> None:
+    same = answers(0.6)
+    parity = compare_classifier(same, same, LABELS, ["without_mask"])
+    said = coarseness_of(shares_of(parity, Gate(), LABELS, "without_mask"))
+    assert said
+    assert all("none lost of 1 bounds the loss at 100.0 points" in note for note in said)
+
+
 def test_a_large_proof_needs_no_excuse() -> None:
     same = answers(*[0.6] * 500, *[0.1] * 200)
     parity = compare_classifier(same, same, LABELS, ["without_mask"] * 500 + ["with_mask"] * 200)
