@@ -23,6 +23,7 @@ import numpy as np
 
 from edge.config import Polygon
 from edge.contracts import Box, Delivery, Floats, Heat, Image, Outcome, Step
+from edge.drivers.stderr import captured
 from edge.errors import OutputError
 from edge.files import native_name
 from edge.inference.picture_file import write_rgb
@@ -251,6 +252,9 @@ FORMATS = {".webm": "VP80", ".mkv": "VP80", ".avi": "MJPG", ".mp4": "mp4v"}
 """Suffix -> codec. VP8 plays in every browser, and OpenCV's wheels contain it. A killed run leaves all readable but
 MP4, whose index is written last. H.264 needs encoders under the GPL."""
 
+NO_TAG = b"is not supported with codec id"
+"""In what OpenCV prints for every WebM: the format has no tags. The video is right all the same."""
+
 
 def check_video(path: Path) -> None:
     """Raise OutputError if a video cannot be written to ``path``, as far as its name and folder show it."""
@@ -371,7 +375,8 @@ class VideoFile:
     def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
         self._size = (picture.shape[1], picture.shape[0])
         codec = cv2.VideoWriter.fourcc(*FORMATS[self._path.suffix.lower()])
-        self._writer = cv2.VideoWriter(self._native, cv2.CAP_FFMPEG, codec, fps, self._size)
+        with captured(lambda line: NO_TAG not in line):
+            self._writer = cv2.VideoWriter(self._native, cv2.CAP_FFMPEG, codec, fps, self._size)
         if not self._writer.isOpened():
             raise OutputError(f"{self._path}: the video cannot be written; is it a file that this user may write?")
         return self._writer

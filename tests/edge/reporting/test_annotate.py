@@ -16,6 +16,7 @@ from edge.contracts import Box, Face, Heat, Image, Observation, Outcome, Passage
 from edge.drivers.clip import Clip
 from edge.errors import OutputError
 from edge.reporting.annotate import (
+    FORMATS,
     Mark,
     StepVideos,
     VideoFile,
@@ -318,6 +319,15 @@ def test_a_video_of_nothing_is_no_error(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "none.webm"):
         pass
     assert not (tmp_path / "none.webm").exists()
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_a_video_that_is_written_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str) -> None:
+    """OpenCV complains about every WebM that it writes."""
+    with VideoFile(tmp_path / f"seen{suffix}") as video:
+        for number in range(8):
+            video.write(np.full((48, 64, 3), 20 * number, np.uint8), number / 10)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_pictures_of_another_size_are_fitted_into_the_video(tmp_path: Path) -> None:
