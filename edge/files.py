@@ -53,9 +53,11 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: 
                 handle.flush()
                 os.fsync(handle.fileno())
         unfinished.replace(path)
-    except BaseException:  # an interrupt (Ctrl-C) among them
+    except BaseException as error:  # an interrupt (Ctrl-C) among them
         # On a full disk the half-written file would keep the last free blocks.
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # of a full disk it names no file, otherwise the unfinished one
         raise
     if durable:
         sync_folder(path.parent)

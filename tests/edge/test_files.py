@@ -52,7 +52,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     write_atomically(Path(sys.argv[1]), b"x" * 100_000)
 except OSError as error:
-    print("failed")
+    print(error.filename)
 """
 
 
@@ -61,7 +61,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_unfinished_one(tmp_path: Path) -
     path.write_bytes(b"old")
     command = [sys.executable, "-c", FULL_DISK, str(path)]
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (found.stdout, found.stderr) == ("failed\n", "")
+    assert (found.stdout, found.stderr) == (f"{path}\n", "")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
