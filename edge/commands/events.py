@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps(event))
             continue
         # n is for programs that notice gaps; at and event stand in front.
-        facts = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event", "clock"))
+        facts = " ".join(
+            f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event", "clock") and value != ""
+        )
         unset = "" if event.get("clock", True) else "  (clock not set)"
         at, kind = str(event.get("at", "")), str(event.get("event", ""))
         print(escaped(f"{at if arguments.utc else local_time(at)}  {kind:<9} {facts}{unset}"))

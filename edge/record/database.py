@@ -108,7 +108,10 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
         if programs:
             connection.close()
             raise RecordError(f"{path}: holds views or triggers, which no record of fmd does")
-        if not 0 < version <= VERSION:
+        if version == 0:
+            connection.close()
+            raise RecordError(f"{path}: there is nothing in the record yet; is the disk full? fmd doctor checks it")
+        if version > VERSION:
             connection.close()
             raise RecordError(f"{path}: version {version} of the record, this fmd reads 1 to {VERSION}; update fmd")
         if version < VERSION:
