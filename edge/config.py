@@ -134,6 +134,7 @@ class ClassifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     error_rate: Annotated[float, msgspec.Meta(gt=0, lt=0.5)]
+    temperature: Annotated[float, msgspec.Meta(ge=0.1, le=10)]
     accept: tuple[str, ...]
     on_incorrect: Literal["alarm", "signal", "admit"]
     on_unsure: Literal["alarm", "signal", "admit"]

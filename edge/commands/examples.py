@@ -16,12 +16,15 @@ EXAMPLES = """\
 export writes the pictures into DIR/unsorted, and a folder for each label of
 the classifier into DIR/sorted. Move each picture by hand into the folder of
 what it shows. Delete pictures that show no face, and faces you cannot judge.
+learn then proposes settings of [decide]; it changes no model.
 
 The folder faces/sorted is then for fmd-train classifier --folders and for
 fmd-convert --calibration.
 
 examples:
   fmd examples export faces    as root
+  fmd examples learn faces
+  fmd examples learn faces --apply /etc/fmd/fmd.toml
 """
 UNSORTED, SORTED = "unsorted", "sorted"
 MAX_BYTES = 1 << 20
@@ -35,6 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     export.add_argument("folder", type=Path, metavar="DIR", help="a folder; pictures that it already has stay")
     export.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: the service's)")
     common.add_state_option(export)
+    learn = what.add_parser("learn", help="propose settings of [decide] from the sorted pictures")
+    learn.add_argument("folder", type=Path, metavar="DIR", help="the folder of export, or one with a folder a label")
+    learn.add_argument("--apply", type=Path, metavar="FILE", help="write what is proposed into this settings file")
+    learn.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: the service's)")
+    common.add_state_option(learn)
     parser.set_defaults(help_of=parser)
 
 
@@ -42,6 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the subcommand says."""
     if arguments.what is None:
         return print_help(arguments.help_of)
+    if arguments.what == "learn":
+        from edge.commands import examples_learn
+
+        inner = arguments.folder / SORTED
+        return examples_learn.run(arguments, inner if inner.is_dir() else arguments.folder)
     return _export(arguments)
 
 

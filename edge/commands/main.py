@@ -37,7 +37,7 @@ COMMANDS = (
     Command("events", "events", "print decisions and faults from the record"),
     Command("report", "report", "print the report of a day, a week or a month, from the record"),
     Command("tune", "tune", "show what other settings would have made of the recorded passages"),
-    Command("examples", "examples", "copy the pictures of unclear faces that fmd keeps, to sort them"),
+    Command("examples", "examples", "sort the pictures of unclear faces that fmd keeps, and learn settings from them"),
     Command("model", "model", "install a model file, list the installed ones, go back"),
     Command("off", "off", "switch LED, buzzer and all other outputs off"),
     Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),

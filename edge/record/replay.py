@@ -49,13 +49,19 @@ class Replayed(NamedTuple):
     observations: int
 
 
-def recorded(connection: sqlite3.Connection, since: int, until: int, camera: str | None = None) -> Iterator[Recorded]:
-    """Yield the passages with evidence that ended from ``since`` to ``until`` (exclusive), in ms since 1970."""
+def recorded(
+    connection: sqlite3.Connection, since: int, until: int, camera: str | None = None, classifier: str | None = None
+) -> Iterator[Recorded]:
+    """Yield the passages with evidence that ended from ``since`` to ``until`` (exclusive), in ms since 1970.
+
+    ``classifier`` is the hash in the row of their run.
+    """
     rows = connection.execute(
         "SELECT p.id, p.camera, p.entered, p.decided, p.alarm, p.ended, p.outcome, p.violated, p.observations,"
         " r.labels, r.compliant, p.evidence FROM passages p JOIN runs r ON r.id = p.run"
-        " WHERE p.ended >= ?1 AND p.ended < ?2 AND (?3 IS NULL OR p.camera = ?3) ORDER BY p.id",
-        (since, until, camera),
+        " WHERE p.ended >= ?1 AND p.ended < ?2 AND (?3 IS NULL OR p.camera = ?3)"
+        " AND (?4 IS NULL OR r.classifier = ?4) ORDER BY p.id",
+        (since, until, camera, classifier),
     )
     for *values, labels, compliant, packed in rows:
         try:

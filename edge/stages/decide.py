@@ -166,10 +166,9 @@ class Decider:
         return self._incorrect if state.badly_worn > 0 else Signal.NO_MASK
 
     def _weigh(self, state: _State, observation: Observation, surely: bool, now_s: float) -> None:
-        wrong = sum(p for label, p in observation.probabilities.items() if label not in self._accepted)
-        badly = (
-            0.0 if WITH_INCORRECT_MASK in self._accepted else observation.probabilities.get(WITH_INCORRECT_MASK, 0.0)
-        )
+        probabilities = tempered(observation.probabilities, self._settings.temperature)
+        wrong = sum(p for label, p in probabilities.items() if label not in self._accepted)
+        badly = 0.0 if WITH_INCORRECT_MASK in self._accepted else probabilities.get(WITH_INCORRECT_MASK, 0.0)
         if state.evidence < 0 and state.outcome in (Outcome.UNDECIDED, Outcome.UNSURE):
             state.evidence *= 0.5 ** max(0.0, (now_s - state.observed_s) / EVIDENCE_HALF_LIFE_S - 1)
         # Observations in quick succession are of the same picture; only time makes them independent.
@@ -179,7 +178,7 @@ class Decider:
         # An observation of a correctly worn mask says nothing about how badly another is worn.
         badly_worn = state.badly_worn + weight * wrong * _log_odds(badly, wrong - badly)
         state.badly_worn = self._bounded(badly_worn, self._threshold)
-        for label, p in observation.probabilities.items():
+        for label, p in probabilities.items():
             # Each full observation halves the older ones, so that the label describes now, not when they were far away.
             state.weights[label] = state.weights.get(label, 0.0) * 0.5**weight + weight * p
         state.observations += 1
@@ -240,6 +239,17 @@ def _to_report(state: _State) -> Change | None:
 
 def _of_a_face(observation: Observation, track: Track) -> bool:
     return is_face(track.score, observation.background, MIN_LOG_ODDS_AT_DOOR)
+
+
+def tempered(probabilities: Mapping[str, float], temperature: float) -> Mapping[str, float]:
+    """Return probabilities that are less sure at a temperature above 1, and surer below it; their order stays."""
+    if temperature == 1:
+        return probabilities
+    logs = {label: math.log(max(p, 1e-7)) / temperature for label, p in probabilities.items()}
+    top = max(logs.values())
+    weights = {label: math.exp(value - top) for label, value in logs.items()}
+    total = sum(weights.values())
+    return {label: weight / total for label, weight in weights.items()}
 
 
 def _log_odds(p: float, q: float) -> float:

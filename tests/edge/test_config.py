@@ -55,6 +55,7 @@ OUT_OF_RANGE = {
     "classify.settled_s": -1.0,
     "classify.at_once": 0,
     "decide.error_rate": 0.5,
+    "decide.temperature": 0.0,
     "decide.accept": [1],
     "decide.on_unsure": "panic",
     "decide.on_incorrect": "pass",
