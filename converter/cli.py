@@ -71,9 +71,8 @@ def _run(arguments: argparse.Namespace, commands: list[str]) -> int:
     try:
         return int(arguments.run(arguments))
     except ConversionError as error:
-        head, *lines = str(error).splitlines()
-        commands += [line.strip() for line in lines]
-        raise type(error)(head) from error
+        commands += error.commands
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:

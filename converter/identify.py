@@ -189,12 +189,8 @@ def _pixels(
         raise ConversionError(
             f"{source.path}: does not recognise {evidence.origin} with any pixel scaling (at best "
             f"{chosen.accuracy:.0%} right of {len(chosen.got)}, with {chosen.pixels.name} {chosen.pixels.colour}; "
-            f"expected {least:.0%})"
-            + (f": {fault}" if fault else "")
-            + _instead(evidence)
-            + "; "
-            + _ways(source, options, [chosen], evidence)
-        )
+            f"expected {least:.0%})" + (f": {fault}" if fault else "") + _instead(evidence) + f"; {CHOOSE}"
+        ).offering(_ways(source, options, [chosen], evidence))
     if evidence.composed:
         chosen, decided = _choice_of_composed(source, mine, chosen)
     else:
@@ -205,8 +201,8 @@ def _pixels(
     if not decided:
         raise ConversionError(
             f"{source.path}: {evidence.origin} do not decide how pixels are scaled ({scores}, of {len(chosen.got)} "
-            f"pictures)" + _instead(evidence) + "; " + _ways(source, options, _offered(mine, left, every), evidence)
-        )
+            f"pictures)" + _instead(evidence) + f"; {CHOOSE}"
+        ).offering(_ways(source, options, _offered(mine, left, every), evidence))
     inside = source.structure.scaler
     hint = f"; its layer {inside!r} scales pixels itself" if inside and chosen.pixels.name == "0..255" else ""
     runner = next(
@@ -243,8 +239,11 @@ def _offered(ranking: Sequence[Ranked], left: Sequence[Ranked], usual: Sequence[
     return [first, *(r for r in left if r is not first)][:3]
 
 
-def _ways(source: Source, options: Options, left: Sequence[Ranked], evidence: Evidence) -> str:
-    """The commands to choose from, a line each."""
+CHOOSE = "type one of these (the most usual first), by what the script that trained it does:"
+
+
+def _ways(source: Source, options: Options, left: Sequence[Ranked], evidence: Evidence) -> list[str]:
+    """The commands to choose from."""
     lines = []
     for ranked in left:
         words = list(ranked.pixels.words)
@@ -253,9 +252,7 @@ def _ways(source: Source, options: Options, left: Sequence[Ranked], evidence: Ev
         lines.append(command(source.path, options, *words))
     if not evidence.known:
         lines.append(command(source.path, options, "--calibration FOLDER_WITH_A_FOLDER_PER_CLASS"))
-    return "type one of these (the most usual first), by what the script that trained it does:\n  " + "\n  ".join(
-        dict.fromkeys(lines)
-    )
+    return lines
 
 
 def _labels(source: Source, evidence: Evidence, best: Ranked, options: Options, facts: Facts) -> Labels:
@@ -304,9 +301,8 @@ def _names(
     raise ConversionError(
         f"labels: {source.path} has {count} outputs and nothing names them (no labels file beside it; "
         f"{evidence.origin} show {', '.join(sorted(classes))}, {best.accuracy:.0%} right); type, with the names in "
-        "output order:\n  "
-        + "\n  ".join(command(source.path, options, *best.pixels.words, labels_words(order)) for order in orders)
-    )
+        "output order:"
+    ).offering(command(source.path, options, *best.pixels.words, labels_words(order)) for order in orders)
 
 
 def _background(names: Sequence[str], stated: str) -> str | None:

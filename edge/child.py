@@ -359,9 +359,10 @@ def _result_of(message: dict[str, Any], code: int, noise: BinaryIO, failure: Fai
     if isinstance(message.get("result"), dict):
         return dict(message["result"])
     if "error" in message:
-        kind, text = [*message["error"], "", ""][:2]
+        kind, text, *commands = [*message["error"], "", ""][: max(2, len(message["error"]))]
         found = getattr(errors, str(kind), failure.error)
-        raise (found if isinstance(found, type) and issubclass(found, FmdError) else failure.error)(str(text))
+        known = found if isinstance(found, type) and issubclass(found, FmdError) else failure.error
+        raise known(str(text)).offering(map(str, commands))
     if "interrupted" in message:
         raise KeyboardInterrupt
     if "unexpected" in message:
@@ -426,7 +427,7 @@ def main(task: str, limited: str, parent: str) -> int:
             given = {**request, "data": data} if data else request
             progress.send({"result": work(given, Path.cwd(), progress)})
         except FmdError as error:
-            progress.send({"error": [type(error).__name__, str(error)]})
+            progress.send({"error": [type(error).__name__, str(error), *error.commands]})
         except KeyboardInterrupt:
             progress.send({"interrupted": True})
         except MemoryError:

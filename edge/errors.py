@@ -29,8 +29,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from edge.redaction import redact
 from edge.text import escaped
@@ -40,12 +41,25 @@ log = logging.getLogger(__name__)
 EXIT_OK, EXIT_KNOWN, EXIT_USAGE, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
+Error = TypeVar("Error", bound="FmdError")
+
+
 class FmdError(Exception):
-    """An expected error. Its ``str()`` is one line for the operator."""
+    """An expected error. Its ``str()`` is one line for the operator.
+
+    ``commands`` are what the operator may type to go on; the command line prints each on a line of its own.
+    """
+
+    commands: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the message as one printable line without secrets: texts in it may come from a stranger's file."""
         return escaped(redact(super().__str__()))
+
+    def offering(self: Error, commands: Iterable[str]) -> Error:
+        """Return this error with ``commands``, each once and in one printable line."""
+        self.commands = tuple(dict.fromkeys(escaped(redact(command)) for command in commands))
+        return self
 
 
 class SettingsError(FmdError, ValueError):

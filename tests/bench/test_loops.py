@@ -56,10 +56,11 @@ def test_the_bare_calls_are_those_of_the_step_and_cost_less(camera: str, tmp_pat
     calls = overhead.recorded_calls(clip, driver, settings)
     assert [len(made) >= 1 for made in calls] == [True] * 6
     assert {call.tensor.dtype for made in calls for call in made} == {np.dtype(np.uint8)}
-    timing = overhead.measured(clip, driver, threads=1, rounds=1)
+    timing = overhead.measured(clip, driver, threads=1, rounds=4)
     names = [measurement.name.split(": ")[1] for measurement in overhead.measurements_of("clip", timing, rounds=1)]
     assert names[-1] == "whole step / bare inference"
-    assert sum(timing.step_cpu_s) > sum(timing.bare_cpu_s)
+    # The quickest of each: a busy machine makes single rounds slower by more than the difference.
+    assert min(timing.step_cpu_s) > min(timing.bare_cpu_s)
 
 
 def test_a_disturbed_round_does_not_change_the_quickest() -> None:

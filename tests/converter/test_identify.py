@@ -154,8 +154,8 @@ def test_composed_pictures_that_do_not_decide_end_in_commands() -> None:
     shown = pictures(24)
     with pytest.raises(ConversionError) as raised:
         identify(confusing, Evidence(shown.images, shown.classes, "composed pictures"), Options(), clock=lambda: 0.0)
-    assert "fmd-convert /nowhere/model.keras" in str(raised.value)
-    assert "--calibration" in str(raised.value)
+    assert all("fmd-convert /nowhere/model.keras" in command for command in raised.value.commands)
+    assert any("--calibration" in command for command in raised.value.commands)
 
 
 def test_three_outputs_and_two_classes_are_a_question() -> None:
