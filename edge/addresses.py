@@ -63,6 +63,18 @@ def place(source: str) -> tuple[str, int]:
     return host, port
 
 
+def with_login(address: str, other: str) -> str:
+    """Return ``address`` with user and password of ``other``, if it has none and is of the same scheme and host.
+
+    Of the same scheme only, so that no password of an encrypted stream is sent unencrypted.
+    """
+    ours, theirs = urlsplit(address), urlsplit(other)
+    login, at, _ = theirs.netloc.rpartition("@")
+    if not at or "@" in ours.netloc or (ours.scheme, ours.hostname) != (theirs.scheme, theirs.hostname):
+        return address
+    return ours._replace(netloc=f"{login}@{ours.netloc}").geturl()
+
+
 def is_doubtful(source: str) -> bool:
     """Return whether an @ follows the host: a password with an unescaped / is as likely as a path with an @."""
     return "@" in source.partition("://")[2].removeprefix(urlsplit(source).netloc)

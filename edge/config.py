@@ -63,6 +63,8 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     source: Source
     source_file: NamedFile
     sources: dict[CameraName, Source]
+    detect_source: str
+    detect_sources: dict[CameraName, Source]
     ca_file: NamedFile
     fingerprints: dict[str, str]
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
@@ -328,6 +330,12 @@ def _with_source_of_file(settings: Settings, origins: Mapping[str, str]) -> Sett
     return msgspec.structs.replace(settings, camera=msgspec.structs.replace(settings.camera, source=source))
 
 
+def only_camera(source: str) -> dict[str, Any]:
+    """Return the overrides that make ``source`` the only camera, whatever cameras a settings file names."""
+    others: dict[str, Any] = {"camera.sources": {}, "camera.rotations": {}, "camera.detect_sources": {}}
+    return {"camera.source": source, "camera.detect_source": "", **others}
+
+
 def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
     """Return the settings of each camera by its name; a single camera has the empty name.
 
@@ -343,6 +351,8 @@ def cameras(settings: CameraSettings) -> dict[str, CameraSettings]:
             live=True,
             rotate=settings.rotations.get(name, settings.rotate),
             rotations={},
+            detect_source=settings.detect_sources.get(name, ""),
+            detect_sources={},
         )
         for name, source in settings.sources.items()
     }
@@ -464,6 +474,8 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             )
     for name, camera in cameras(settings.camera).items():
         _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
+        _check_second("camera.detect_sources" if name else "camera.detect_source", name, camera, origins)
+    _check_names_of_second(settings.camera, origins)
     if unknown := settings.camera.rotations.keys() - settings.camera.sources.keys():
         raise SettingsError(
             f"{_origin(origins, 'camera.rotations')}: camera.rotations: got {', '.join(sorted(unknown))}, expected "
@@ -582,6 +594,36 @@ def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str
             addresses.place(source)
         except SettingsError as error:
             raise SettingsError(f"{_origin(origins, key)}: {key}: {camera and f'{camera}: '}{error}") from None
+
+
+def _check_second(key: str, name: str, camera: CameraSettings, origins: Mapping[str, str]) -> None:
+    """Raise SettingsError unless the second stream is an address, and the camera one on the network."""
+    if not camera.detect_source:
+        return
+    where = f"{_origin(origins, key)}: {key}: {name and f'{name}: '}"
+    if "://" not in camera.detect_source:
+        raise SettingsError(
+            f"{where}expected the address of a network camera's second stream, as in rtsp://host/stream2; got "
+            f"{addresses.hidden(camera.detect_source)!r}"
+        )
+    _check_address(key, name, camera.detect_source, origins)
+    if "://" not in camera.source:
+        raise SettingsError(
+            f"{where}a network camera alone has a second stream, and this camera is {camera.source}; remove the key"
+        )
+
+
+def _check_names_of_second(camera: CameraSettings, origins: Mapping[str, str]) -> None:
+    if camera.sources and camera.detect_source:
+        raise SettingsError(
+            f"{_origin(origins, 'camera.detect_source')}: camera.detect_source: for the only camera; with "
+            f"camera.sources set camera.detect_sources, as in {{ {next(iter(camera.sources))} = ... }}"
+        )
+    if unknown := camera.detect_sources.keys() - camera.sources.keys():
+        raise SettingsError(
+            f"{_origin(origins, 'camera.detect_sources')}: camera.detect_sources: got {', '.join(sorted(unknown))}, "
+            "expected names of camera.sources; a single camera has camera.detect_source"
+        )
 
 
 def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]) -> None:

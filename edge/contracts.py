@@ -93,7 +93,8 @@ class Frame:
     ``image`` may be a view that reads B, G, R memory backwards (``bgr[:, :, ::-1]``): code that uses a part converts
     only that part. ``given_luma`` is the (h, w) uint8 brightness plane that a driver has at no cost (picamera2's
     low-resolution Y plane), or None. ``small`` makes a smaller (h, w, 3) RGB picture of the same view for the detector,
-    where the driver can do so cheaper than by shrinking ``image``.
+    where the driver can do so cheaper than by shrinking ``image``. ``hint`` says what is wrong with a camera that
+    works, to the person who repairs it, and is empty otherwise.
     """
 
     image: Image
@@ -101,6 +102,7 @@ class Frame:
     captured_s: float
     index: int
     small: Callable[[], Image] | None = None
+    hint: str = ""
 
     @cached_property
     def luma(self) -> Image:

@@ -93,5 +93,5 @@ def settings_for(clip: str, path: Path | None, named: Mapping[str, Any]) -> Sett
     from edge import config
 
     # As fast as it can be computed and without rehearsed faults, whatever the site's settings say of its live camera.
-    one = {"camera.source": clip, "camera.sources": {}, "camera.live": False, "camera.simulate": ""}
+    one = {**config.only_camera(clip), "camera.live": False, "camera.simulate": ""}
     return config.load(path, {**named, **SIMULATED, **one})

@@ -125,6 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
             hinted = Listeners([reporting, status])
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
             listeners += [sources.TurnReport(hinted.on_hint), sources.PictureReport(hinted.on_hint)]
+            listeners.append(sources.DriverHints(hinted.on_hint))
             settings = _with_examples(settings, record is not None)
             listeners.append(recorder.ExampleHints(hinted.on_hint))
             if record:
@@ -159,10 +160,11 @@ def _check_owner(*folders: Path | None) -> None:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     """Return the settings with the command line's camera in place of all that the file names."""
+    from edge import config
+
     # --source names the only camera: several in the file (camera.sources) would otherwise win over it.
-    one: dict[str, str] | None = {} if arguments.source else None
-    over = {"camera.source": arguments.source, "camera.sources": one, "camera.simulate": arguments.simulate}
-    return common.load_settings(arguments, **over)
+    one = config.only_camera(arguments.source) if arguments.source else {}
+    return common.load_settings(arguments, **one, **{"camera.simulate": arguments.simulate})
 
 
 def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:

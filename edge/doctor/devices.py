@@ -74,6 +74,9 @@ def _picture(who: str, picture: Mapping[str, Any]) -> Iterator[Finding]:
         yield warn("camera", f"{text}, but it is dark or blank", "uncover the lens, or switch the light on")
     else:
         yield ok("camera", f"{text}, brightness {picture['brightness']:.0f} of 255")
+    if picture["second"]:
+        text = f"{who}: camera.detect_source: {picture['second']}; the detector uses the main stream"
+        yield warn("camera", text, "correct the address, or remove it: fmd works without a second stream")
 
 
 def pins(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ from edge import addresses, config, drivers, paths
 from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Settings
 from edge.contracts import Box, CameraState, Face, Frame, Interpreter, View
+from edge.drivers.orientation import turned
+from edge.drivers.second_stream import unfit
 from edge.errors import CameraError, exit_code_of
 from edge.inference.bundle import is_tflite
 from edge.messages import arming_in_words
@@ -129,9 +131,14 @@ def _milliseconds(infer: Callable[[], object]) -> float:
 
 
 def camera(loaded: Settings, name: str) -> dict[str, Any]:
-    """Open a camera by name; return delay, brightness and blankness of its first picture, and none of its pixels."""
+    """Open a camera by name; return delay, brightness and blankness of its first picture, and none of its pixels.
+
+    ``second`` is what is wrong with its second stream, empty if nothing is, or if it has none.
+    """
     one, began_s = config.cameras(loaded.camera)[name], time.monotonic()
-    with closing(drivers.open_camera(one, time.monotonic)) as opened:
+    # The second stream is opened afterwards: here, a fault of it would not show.
+    alone = msgspec.structs.replace(one, detect_source="")
+    with closing(drivers.open_camera(alone, time.monotonic)) as opened:
         frame: Frame | None = opened.read()
         took_s = time.monotonic() - began_s
         if frame is None:
@@ -142,7 +149,22 @@ def camera(loaded: Settings, name: str) -> dict[str, Any]:
             if following is None:
                 break
             frame = following
-    return {"seconds": took_s, "brightness": float(frame.luma.mean()), "blank": blank}
+    second = _second(one, frame) if one.detect_source else ""
+    return {"seconds": took_s, "brightness": float(frame.luma.mean()), "blank": blank, "second": second}
+
+
+def _second(one: CameraSettings, main: Frame) -> str:
+    """Return why the detector cannot use the second stream of a camera that gave the picture ``main``."""
+    try:
+        with closing(drivers.open_second(one, time.monotonic)) as opened:
+            frame = opened.read()
+    except CameraError as error:
+        return str(error)
+    name = addresses.redacted(one.detect_source)
+    if frame is None:
+        return f"{name}: no picture in it"
+    wrong = unfit(main.image, turned(frame.image, one.rotate, one.mirror))
+    return f"{name}: {wrong}" if wrong else ""
 
 
 def extras(loaded: Settings) -> dict[str, Any]:

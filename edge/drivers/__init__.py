@@ -46,6 +46,7 @@ __all__ = [
     "open_interpreter",
     "open_output",
     "open_screen",
+    "open_second",
     "open_voice",
     "output_kind",
     "output_settings",
@@ -145,16 +146,28 @@ def _opened(kind: str, settings: CameraSettings, name: str, clock: Callable[[], 
     from edge.drivers.orientation import TurnedCamera, is_turned
 
     camera: Camera = load(CAMERAS[kind].opens)(settings, name, clock)
+    if settings.detect_source:
+        from edge.drivers.second_stream import PairedCamera
+
+        name = addresses.redacted(settings.detect_source)
+        camera = PairedCamera(camera, lambda: open_second(settings, clock), name, clock)
     return TurnedCamera(camera, settings) if is_turned(settings) and not CAMERAS[kind].turns else camera
+
+
+def open_second(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
+    """Open the stream at ``camera.detect_source``; its pictures are not turned. Raises CameraError."""
+    address = addresses.with_login(settings.detect_source, settings.source)
+    return load(CAMERAS[camera_kind(address)[0]].opens)(settings, address, clock)  # type: ignore[no-any-return]
 
 
 def check_camera(settings: CameraSettings) -> None:
     """Check what needs neither device nor network. Raises CameraError for the source or a file that it needs."""
-    if camera_kind(settings.source)[0] in ("stream", "http"):
-        from edge.drivers import tls
+    for source in filter(None, (settings.source, settings.detect_source)):
+        if camera_kind(source)[0] in ("stream", "http"):
+            from edge.drivers import tls
 
-        if tls.uses_tls(settings.source):
-            tls.trust_in(settings, addresses.place(settings.source)[0])
+            if tls.uses_tls(source):
+                tls.trust_in(settings, addresses.place(source)[0])
 
 
 def camera_opener(settings: CameraSettings, clock: Callable[[], float]) -> Callable[[], Camera]:

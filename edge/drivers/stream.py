@@ -41,6 +41,10 @@ NO_STREAM = (
     "the server answers, but gives no stream; check path, user and password with: ffplay -rtsp_transport tcp ADDRESS"
 )
 UDP_ONLY = "the camera offers its stream over UDP only"
+PICTURE_TIME: int | None = getattr(cv2, "CAP_PROP_PTS", None)
+"""OpenCV's property with the time of a picture, in pictures at the stream's rate."""
+MIN_RATE, MAX_RATE = 5, 120
+"""Rates at which that time is exact enough, frames per second; cameras that state another one are guessing."""
 TCP_FIX = "switch TCP on in the camera"
 
 
@@ -152,6 +156,18 @@ class StreamCamera:
         frame = frame_of_bgr(image, self._clock(), self._index)
         self._index += 1
         return frame
+
+    @property
+    def sent_s(self) -> float | None:
+        """When the camera took the last picture, by its own clock in Unix seconds; None if it has not stated that.
+
+        RTSP cameras state it some seconds after the beginning, most of them at least.
+        """
+        began_us, rate = (self._capture.get(key) for key in (cv2.CAP_PROP_STREAM_OPEN_TIME_USEC, cv2.CAP_PROP_FPS))
+        # Older OpenCV does not give the time of a picture in the stream, only the one since the first picture.
+        if began_us <= 0 or PICTURE_TIME is None or not MIN_RATE <= rate <= MAX_RATE:
+            return None
+        return began_us / 1e6 + float(self._capture.get(PICTURE_TIME)) / rate
 
     def _why_ended(self, waited_s: float) -> str:
         if waited_s >= SLOW_SHARE * self._read_s:

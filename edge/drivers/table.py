@@ -75,6 +75,9 @@ class NetworkDriver(Driver):
     """Settings (``section.key``) that switch it on: it is enabled if one of them is neither empty nor zero."""
 
 
+ADDRESSES = ("camera.source", "camera.source_file", "camera.sources", "camera.detect_source", "camera.detect_sources")
+"""Settings that may hold the address of a network camera, with its password."""
+
 CAMERAS: dict[str, CameraDriver] = {
     "picamera2": CameraDriver("edge.drivers.pi_camera:PiCamera", auto=True, turns=True),
     "csi": CameraDriver("edge.drivers.csi:CsiCamera", auto=True),
@@ -83,13 +86,13 @@ CAMERAS: dict[str, CameraDriver] = {
     "stream": CameraDriver(
         "edge.drivers.stream:StreamCamera",
         network=True,
-        secrets=("camera.source", "camera.source_file", "camera.sources"),
+        secrets=ADDRESSES,
         repeats=True,
     ),
     "http": CameraDriver(
         "edge.drivers.http_camera:HttpCamera",
         network=True,
-        secrets=("camera.source", "camera.source_file", "camera.sources"),
+        secrets=ADDRESSES,
         repeats=True,
     ),
     "file": CameraDriver("edge.drivers.clip:Clip", live=False),

@@ -1,4 +1,4 @@
-"""What frames say of a camera: size and rate in the log, and hints if every face is too small or one is a picture.
+"""What frames say of a camera: size and rate in the log, and hints, as of faces that are all too small.
 
 All are what a user needs to see once after mounting a camera, and none changes what fmd does.
 """
@@ -205,6 +205,24 @@ class PictureReport(Listener):
                 )
         if moved or found:
             self._report(step.camera, "picture", _hint(list(dict.fromkeys(places.values()))))
+
+
+class DriverHints(Listener):
+    """Reports what a camera's driver says of its own faults, such as a second stream that gives no pictures."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._hints: dict[str, str] = {}
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin again: the cameras may be other ones."""
+        self._hints = {}
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Report a hint that differs from the last one of this camera."""
+        if step.frame.hint != self._hints.get(step.camera, ""):
+            self._hints[step.camera] = step.frame.hint
+            self._report(step.camera, "driver", step.frame.hint)
 
 
 def _place(box: Box, frame: Frame) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edge import addresses, config, drivers
+from edge.drivers.selection import secret_settings
 from edge.errors import CameraError, SettingsError
 from tests.edge.parts import fmd
 
@@ -112,3 +113,26 @@ def test_doctor_and_replay_print_a_camera_without_its_password() -> None:
         done = fmd(*command, "--set", f"camera.source={source}")
         assert "rtsp://***@127.0.0.1:1/x" in done.stdout + done.stderr
         assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "source", "joined"),
+    [
+        ("rtsp://cam/2", "rtsp://me:a%2Fb@cam/1", "rtsp://me:a%2Fb@cam/2"),
+        ("rtsp://cam:8554/2?x=1", "rtsp://me:pw@cam/1", "rtsp://me:pw@cam:8554/2?x=1"),
+        ("rtsp://you:own@cam/2", "rtsp://me:pw@cam/1", "rtsp://you:own@cam/2"),
+        ("rtsp://other/2", "rtsp://me:pw@cam/1", "rtsp://other/2"),
+        ("rtsp://cam/2", "rtsps://me:pw@cam/1", "rtsp://cam/2"),  # the password is for an encrypted stream only
+        ("rtsp://cam/2", "rtsp://cam/1", "rtsp://cam/2"),
+    ],
+)
+def test_a_second_stream_has_the_login_of_the_first_on_the_same_host(address: str, source: str, joined: str) -> None:
+    assert addresses.with_login(address, source) == joined
+
+
+def test_the_address_of_a_second_stream_is_a_secret() -> None:
+    one = {"camera.source": "rtsp://host/1", "camera.detect_source": f"rtsp://me:{SECRET}@[::1/2"}
+    with pytest.raises(SettingsError, match=r"camera\.detect_source: .*not an address") as caught:
+        config.load(None, one)
+    assert SECRET not in str(caught.value)
+    assert {"camera.detect_source", "camera.detect_sources"} <= secret_settings()

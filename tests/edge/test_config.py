@@ -19,6 +19,8 @@ OUT_OF_RANGE = {
     "camera.source": "",
     "camera.sources": {"front door": "auto"},
     "camera.rotations": {"door": 45},
+    "camera.detect_source": "stream2",
+    "camera.detect_sources": {"front door": "stream2"},
     "camera.fingerprints": {"door": "AB:CD"},
     "camera.width": 0,
     "camera.height": 100000,
@@ -446,3 +448,40 @@ def test_each_of_several_cameras_may_have_its_own_rotation() -> None:
     }
     with pytest.raises(SettingsError, match=r"camera\.rotations: got porch, expected names of camera\.sources"):
         config.load(None, {**several, "camera.rotations": {"porch": 180}})
+
+
+def test_a_network_camera_may_have_a_second_stream() -> None:
+    one = config.load(None, {"camera.source": "rtsp://x/1", "camera.detect_source": "rtsp://x/2"}).camera
+    assert config.cameras(one)[""].detect_source == "rtsp://x/2"
+    several = {"camera.sources": {"door": "picamera2", "hall": "rtsp://x/1"}}
+    two = config.load(None, {**several, "camera.detect_sources": {"hall": "rtsp://x/2"}}).camera
+    assert {name: camera.detect_source for name, camera in config.cameras(two).items()} == {
+        "door": "",
+        "hall": "rtsp://x/2",
+    }
+    for wrong, said in (
+        (
+            {"camera.source": "rtsp://x/1", "camera.detect_source": "small"},
+            "camera.detect_source: expected the address .* got 'small'",
+        ),
+        (
+            {"camera.source": "rtsp://x/1", "camera.detect_source": "ftp://x/2"},
+            "camera.detect_source: .*not an address",
+        ),
+        ({"camera.detect_source": "rtsp://x/2"}, "camera.detect_source: a network camera alone .* this camera is auto"),
+        ({**several, "camera.detect_source": "rtsp://x/2"}, "camera.detect_source: .* set camera.detect_sources"),
+        ({**several, "camera.detect_sources": {"door": "rtsp://x/2"}}, "camera.detect_sources: door: a network camera"),
+        ({**several, "camera.detect_sources": {"porch": "rtsp://x/2"}}, "camera.detect_sources: got porch, expected"),
+    ):
+        with pytest.raises(SettingsError, match=f"^command line: {said}"):
+            config.load(None, wrong)
+
+
+def test_a_source_on_the_command_line_is_the_only_camera() -> None:
+    named = {
+        "camera.sources": {"hall": "rtsp://x/1"},
+        "camera.rotations": {"hall": 180},
+        "camera.detect_sources": {"hall": "rtsp://x/2"},
+    }
+    settings = config.load(None, {**named, **config.only_camera("clip.mp4")})
+    assert [camera.source for camera in config.cameras(settings.camera).values()] == ["clip.mp4"]

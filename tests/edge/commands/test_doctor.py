@@ -56,7 +56,7 @@ LOADED: dict[str, Any] = {
 }
 MODELS = {task: {"source": task, "runtime": "ai-edge-litert 2.3.0", "ms": 20.0} for task in ("detector", "classifier")}
 NETWORK = {"kind": "stream", "device": "", "source": "rtsp://x/", "live": True}
-PICTURE = {"seconds": 1.2, "brightness": 120.0, "blank": False}
+PICTURE = {"seconds": 1.2, "brightness": 120.0, "blank": False, "second": ""}
 
 
 @dataclass
@@ -234,6 +234,12 @@ FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
     "a covered lens": (
         lambda m: answering(m, "probes camera", Ran(0, json.dumps({**PICTURE, "blank": True}))),
         *("camera", Status.WARNING, "dark", "uncover"),
+    ),
+    "a second stream that does not open": (
+        lambda m: answering(
+            m, "probes camera", Ran(0, json.dumps({**PICTURE, "second": "rtsp://x/2: the path is wrong"}))
+        ),
+        *("camera", Status.WARNING, "camera.detect_source: rtsp://x/2: the path is wrong; the detector", "correct the"),
     ),
     "a voice without a sound card": (
         lambda m: answering(m, "probes extras", Ran(1, "", "error: voice.device: no sound card")),

@@ -17,7 +17,7 @@ import pytest
 from edge import config, drivers
 from edge.camera.supervisor import CameraSupervisor, ThreadReader
 from edge.config import CameraSettings
-from edge.contracts import CameraState, Frame
+from edge.contracts import Camera, CameraState, Frame, Image
 from edge.drivers.stream import StreamCamera
 from edge.errors import CameraError
 from tests.edge.parts import ROOT
@@ -167,6 +167,71 @@ def test_a_server_without_that_stream_is_reported(server: Server) -> None:
     address = server.address.replace("/door", "/window")
     with pytest.raises(CameraError, match="the camera answers 404: the path is wrong"):
         StreamCamera(settings_of(address), address, time.monotonic)
+
+
+def test_the_detector_gets_the_second_stream_and_the_crops_the_first(server: Server) -> None:
+    small = server.address.replace("/door", "/small")
+    settings = config.load(None, {"camera.source": server.address, "camera.detect_source": small}).camera
+    camera = drivers.open_camera(settings, time.monotonic)
+    # The second stream opens while the first one gives pictures already.
+    found: list[Image] = []
+
+    def is_small(frame: Frame) -> bool:
+        found.append(_detected(frame))
+        return found[-1].shape == (120, 160, 3)
+
+    frame = _read_until(camera, is_small)
+    camera.close()
+    assert frame.image.shape == (240, 320, 3)
+    assert frame.hint == ""
+    np.testing.assert_allclose(found[-1][30, 126], (255, 0, 0), atol=35)  # the red bar, as in the large picture
+
+
+def test_pictures_of_two_streams_are_timed_by_one_clock(server: Server) -> None:
+    found: list[list[float]] = []
+    for address in (server.address, server.address.replace("/door", "/small")):
+        camera = StreamCamera(settings_of(address), address, time.time)
+        frame = _read_until(camera, lambda _, camera=camera: camera.sent_s is not None)  # type: ignore[misc]
+        sent_s = camera.sent_s
+        camera.close()
+        assert sent_s is not None
+        found.append([sent_s, frame.captured_s])
+    (first_s, first_arrived_s), (second_s, second_arrived_s) = found
+    print(f"under way: {first_arrived_s - first_s:.3f} s and {second_arrived_s - second_s:.3f} s")
+    # Opened one after the other; by the clock of the camera, which is this machine, both are equally old.
+    assert 0 < first_arrived_s - first_s < UNDER_WAY_S
+    assert (second_s - first_s) - (second_arrived_s - first_arrived_s) == pytest.approx(0, abs=0.1)
+
+
+def test_a_second_stream_that_is_lost_or_missing_never_stops_the_first(server: Server) -> None:
+    other = Server()
+    small = other.address.replace("/door", "/small")
+    settings = config.load(None, {"camera.source": server.address, "camera.detect_source": small}).camera
+    camera = drivers.open_camera(settings, time.monotonic)
+    frame = _read_until(camera, lambda frame: frame.hint != "")
+    assert frame.hint.startswith(f"camera.detect_source: rtsp://127.0.0.1:{other.port}/small: no camera answers")
+    assert _detected(frame) is frame.image
+    other.start()
+    _read_until(camera, lambda frame: _detected(frame).shape == (120, 160, 3))
+    other.kill()
+    frame = _read_until(camera, lambda frame: frame.hint != "")
+    assert _detected(frame) is frame.image
+    camera.close()
+
+
+def _detected(frame: Frame) -> Image:
+    return frame.image if frame.small is None else frame.small()
+
+
+def _read_until(camera: Camera, right: Callable[[Frame], bool]) -> Frame:
+    """Return the first right frame; a camera that would fail meanwhile raises."""
+    started_s = time.monotonic()
+    while time.monotonic() - started_s < PATIENCE_S:
+        frame = camera.read()
+        assert frame is not None
+        if right(frame):
+            return frame
+    raise AssertionError("no such frame")
 
 
 def test_an_unreachable_camera_is_reported_at_once_without_the_password() -> None:

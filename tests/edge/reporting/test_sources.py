@@ -10,7 +10,7 @@ import pytest
 
 from edge import config
 from edge.contracts import Box, Change, Decision, Delivery, Face, Outcome, Passage, Signal, Step, Track, Turned
-from edge.reporting.sources import HINT_DETECTIONS, FaceSizeMonitor, PictureReport, SourceLog, TurnReport
+from edge.reporting.sources import HINT_DETECTIONS, DriverHints, FaceSizeMonitor, PictureReport, SourceLog, TurnReport
 from tests.edge.parts import face, frame_of, texture
 
 LIVE = Delivery(0, 0.01)
@@ -212,3 +212,13 @@ def test_upright_faces_and_a_mark_on_the_wall_are_no_turned_camera() -> None:
     turning.faces(180, 90, 180, 270, 180, 90)
     turning.faces(*[180] * 30, step=0.0)
     assert turning.hints == []
+
+
+def test_a_hint_of_a_driver_is_reported_when_it_changes() -> None:
+    told: list[tuple[str, str, str]] = []
+    hints = DriverHints(lambda *hint: told.append(hint))
+    for index, hint in enumerate(("", "the second stream broke off", "the second stream broke off", "")):
+        step = step_of(index, index / 10, "door")
+        hints.on_step(replace(step, frame=replace(step.frame, hint=hint)), LIVE)
+    hints.on_step(step_of(0, 1.0, "hall"), LIVE)
+    assert told == [("door", "driver", "the second stream broke off"), ("door", "driver", "")]
