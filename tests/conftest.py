@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge import redaction
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -18,3 +20,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> None:
+    """No secrets of earlier tests: an example's password would hide the same word in the messages of later ones."""
+    redaction.forget()
