@@ -17,7 +17,8 @@ LONG = 10
 """From this length on a secret is hidden within words as well: a library may join a token to something else."""
 CAMERAS = ("rtsp", "rtsps", "http", "https")
 """Schemes of which host and path are no secrets; those of notification services may hold tokens anywhere."""
-_LOGIN = re.compile(r"(?<=://)[^\s/@'\"]*(?:/[^\s@'\"]*)?@(?=[^\s@'\"/])")
+# Not the example of an address in fmd's own messages. As a real password, "password" is learned.
+_LOGIN = re.compile(r"(?<=://)(?!user:password@host[:/])[^\s/@'\"]*(?:/[^\s@'\"]*)?@(?=[^\s@'\"/])")
 _QUERY = re.compile(r"(://[^\s?'\"]*\?)[^\s'\"]+")
 _NAMED = re.compile(r"\b((?:pass|pwd|passwd|password|token|secret|apikey|api_key)=)[^\s&'\"]+", re.IGNORECASE)
 _secrets: set[str] = set()

@@ -34,6 +34,8 @@ def forgotten() -> Iterator[None]:
     [
         ("rtsp://me:pw@host/x: no answer", "rtsp://***@host/x: no answer"),
         ("rtsp://me:p/w@host/x", "rtsp://***@host/x"),
+        ("expected rtsp://user:password@host:554/path", "expected rtsp://user:password@host:554/path"),
+        ("rtsp://user:password@192.168.1.7/x", "rtsp://***@192.168.1.7/x"),
         ("https://host/x?token=abc&b=c failed", "https://host/x?*** failed"),
         ("see https://docs.example/page", "see https://docs.example/page"),
         ("/user=me&password=abc&x=1", "/user=me&password=***&x=1"),
