@@ -411,7 +411,9 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         hint = "; only root and the group fmd may read it: use sudo" if isinstance(error, PermissionError) else ""
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}{hint}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not a text file in UTF-8; save it as one") from error
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 

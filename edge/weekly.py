@@ -98,9 +98,10 @@ def _days(words: str) -> list[int] | None:
         return list(range(7))
     days = []
     for part in words.split(","):
-        first, _, last = part.partition("-")
-        if first not in DAYS or (last or first) not in DAYS:
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if first not in DAYS or last not in DAYS:
             return None
-        begin, end = DAYS.index(first), DAYS.index(last or first)
+        begin, end = DAYS.index(first), DAYS.index(last)
         days += [(begin + i) % 7 for i in range((end - begin) % 7 + 1)]
     return days

@@ -39,6 +39,7 @@ __all__ = [
     "detector_kind",
     "frozen_s",
     "is_live",
+    "is_paced",
     "may_have",
     "open_camera",
     "open_detector",
@@ -190,6 +191,12 @@ def is_live(settings: CameraSettings) -> bool:
     """Return whether the source gives frames in real time, whether read or not. Simulated faults need such a source."""
     driver = CAMERAS.get(camera_kind(settings.source)[0])  # None for auto, which tries live cameras only
     return settings.live or settings.simulate != "" or driver is None or driver.live
+
+
+def is_paced(settings: CameraSettings) -> bool:
+    """Return whether the source is a recording that is played as if it were live."""
+    driver = CAMERAS.get(camera_kind(settings.source)[0])
+    return is_live(settings) and driver is not None and not driver.live
 
 
 def all_live(settings: Settings) -> bool:

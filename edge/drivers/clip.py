@@ -38,6 +38,7 @@ class Clip:
         self._stated = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self._index = self._since_start = 0
         self._captured_s = self._start_s = 0.0
+        self._shortest_s = float("inf")
         self._offset_s: float | None = None
 
     def read(self) -> Frame | None:
@@ -54,7 +55,10 @@ class Clip:
             good, image = self._capture.read()
             if not good:
                 raise CameraError(f"{self._path}: no frames in it; check that another player plays it")
-        self._captured_s = self._time()
+        captured_s = self._time()
+        if self._since_start:
+            self._shortest_s = min(self._shortest_s, captured_s - self._captured_s)
+        self._captured_s = captured_s
         frame = frame_of_bgr(image, self._captured_s, self._index)
         self._index += 1
         self._since_start += 1
@@ -80,9 +84,11 @@ class Clip:
         # Fewer frames than stored are complete if their times reach the end: trimmed clips skip frames of the index.
         duration_s = extent.duration_s or self._stated / self.fps
         played_s = self._captured_s - self._start_s
-        missing_s = duration_s - played_s - 1 / self.fps
+        # A container of uneven frames may state the rate of its timestamps, which is far above that of its frames.
+        frame_s = max(1 / self.fps, self._shortest_s if self._since_start > 1 else 0.0)
+        missing_s = duration_s - played_s - frame_s
         if extent.cut_off or (
-            missing > max(2, MISSING_SHARE * self._stated) and missing_s > max(2 / self.fps, MISSING_SHARE * duration_s)
+            missing > max(2, MISSING_SHARE * self._stated) and missing_s > max(2 * frame_s, MISSING_SHARE * duration_s)
         ):
             count = f"{self._since_start} of {self._stated}" if extent.counted else f"{self._since_start}"
             raise CameraError(

@@ -123,8 +123,7 @@ def holds_more(data: bytes) -> bool:
     if data.startswith(b"\x89PNG"):
         return b"acTL" in data[: data.find(b"IDAT")]
     if data.startswith(b"GIF8"):
-        # The block in front of each picture of an animation.
-        return data.count(b"\x21\xf9\x04") > 1
+        return _gif_pictures(data) > 1
     if data[8:16] == b"WEBPVP8X":
         return bool(data[20] & 2) if len(data) > 20 else False
     if data[4:12] == b"ftypavis":
@@ -132,6 +131,27 @@ def holds_more(data: bytes) -> bool:
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _tiff_pages(data)
     return False
+
+
+def _gif_pictures(data: bytes) -> int:
+    """Return the number of pictures in a GIF, as far as its content goes."""
+    count, at = 0, 13 + _gif_colours(data, 10)
+    while data[at : at + 1] in (b"\x21", b"\x2c"):
+        if data[at] == 0x2C:
+            count += 1
+            at += 11 + _gif_colours(data, at + 9)  # with the size of its codes
+        else:
+            at += 2
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    return count
+
+
+def _gif_colours(data: bytes, at: int) -> int:
+    """Return the length of the colour table that the flags at ``at`` announce."""
+    flags = data[at] if at < len(data) else 0
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _tiff_pages(data: bytes) -> bool:

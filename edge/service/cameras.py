@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+import msgspec
+
 from edge import config, drivers
 from edge.camera.lateness import LatenessMonitor
 from edge.camera.supervisor import CameraSupervisor
@@ -106,6 +108,9 @@ def _wait(
 
 def _supervisor(name: str, camera: CameraSettings, runtime: Runtime, arrived: FrameSignal) -> CameraSupervisor:
     opener = drivers.camera_opener(camera, runtime.clock)
+    if drivers.is_paced(camera) and not camera.simulate:
+        # A pause in a recording is no fault: opened again, the recording would begin again, and never get past it.
+        camera = msgspec.structs.replace(camera, stall_s=float("inf"))
     return CameraSupervisor(
         camera, lambda: runtime.reader(opener, arrived.set), runtime.clock(), drivers.frozen_s(camera), name
     )

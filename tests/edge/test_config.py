@@ -293,11 +293,14 @@ def test_an_error_on_the_command_line_does_not_name_the_file(tmp_path: Path) -> 
         config.load(written(tmp_path, "[alert]\nbuzzer_pin = 6\n"), {"alert.led_pin": 99})
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[alert]\nled_pin = \x00\n"])
-def test_a_file_of_other_bytes_is_not_valid_toml(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"\xff\xfe[\x00", "not a text file in UTF-8; save it as one"), (b"[alert]\nled_pin = \x00\n", "not valid TOML")],
+)
+def test_a_file_of_other_bytes_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "fmd.toml"
     path.write_bytes(content)
-    with pytest.raises(SettingsError, match="not valid TOML"):
+    with pytest.raises(SettingsError, match=why):
         config.load(path)
 
 

@@ -60,7 +60,15 @@ def test_several_windows_add_up_and_none_is_never_inside() -> None:
     "window",
     [
         *("", "mon", "07:00-18:00", "mon 07:00", "mon 7-18", "mon 07:60-18:00", "mon 24:00-01:00", "mon 07:00-24:01"),
-        *("mon 07:00-07:00", "mon, tue 07:00-18:00", "monday 07:00-18:00", "mon- 07:00-18:00x", "mon 7:00-8:00 utc"),
+        *(
+            "mon 07:00-07:00",
+            "mon, tue 07:00-18:00",
+            "monday 07:00-18:00",
+            "mon- 07:00-18:00",
+            "-fri 07:00-18:00",
+            "mon 07:00-18:00x",
+            "mon 7:00-8:00 utc",
+        ),
     ],
 )
 def test_other_words_are_refused_with_an_example(window: str) -> None:

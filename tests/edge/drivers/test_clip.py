@@ -86,8 +86,8 @@ def test_a_loop_continues_the_clock(name: str) -> None:
 class Timestamps:
     """The part of OpenCV's reader that a clip uses; ``times_s`` are the timestamps of its frames."""
 
-    def __init__(self, times_s: list[float], fps: float = 10.0) -> None:
-        self._times_s, self._fps, self._at = times_s, fps, -1
+    def __init__(self, times_s: list[float], fps: float = 10.0, stated: int = 0) -> None:
+        self._times_s, self._fps, self._stated, self._at = times_s, fps, stated, -1
 
     def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
         return True
@@ -97,7 +97,8 @@ class Timestamps:
         return self._at < len(self._times_s), texture(4, 4)
 
     def get(self, key: int) -> float:
-        values = {cv2.CAP_PROP_FPS: self._fps, cv2.CAP_PROP_POS_MSEC: self._times_s[max(0, self._at)] * 1000}
+        at_ms = self._times_s[max(0, self._at)] * 1000
+        values = {cv2.CAP_PROP_FPS: self._fps, cv2.CAP_PROP_FRAME_COUNT: self._stated, cv2.CAP_PROP_POS_MSEC: at_ms}
         return values.get(key, 0.0)
 
     def release(self) -> None: ...
@@ -119,6 +120,19 @@ def test_time_rises_whatever_the_timestamps_are(
     camera = clip_of(CLIPS / "gap.ts")
     times = [frame.captured_s for _ in given_s if (frame := camera.read())]
     np.testing.assert_allclose(times, wanted_s)
+
+
+@pytest.mark.parametrize("shown", [40, 30])
+def test_an_avi_that_states_the_rate_of_its_timestamps_is_complete(monkeypatch: pytest.MonkeyPatch, shown: int) -> None:
+    # As FFmpeg copies a recording of uneven frames: 1000 frames per second, most of them empty.
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Timestamps(EVEN[:shown], fps=1000.0, stated=4000))
+    camera = clip_of(CLIPS / "sound.avi")
+    assert all(camera.read() for _ in range(shown))
+    if shown == 40:
+        assert camera.read() is None
+    else:
+        with pytest.raises(CameraError, match="ends after 30 of 4000 frames"):
+            camera.read()
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,18 @@ def test_files_with_several_pictures_are_recognised(tmp_path: Path, suffix: str)
     assert {holds_more(two.read_bytes()[:end]) for end in range(64)} <= {False, True}
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("control", [b"", b"\x21\xf9\x04\x04\x0a\0\0\0"])
+def test_pictures_of_a_gif_count_with_and_without_a_block_of_timing(control: bytes, count: int) -> None:
+    # A colour table of two, a comment, and pictures of one pixel; the first of them has its own colours.
+    head = b"GIF89a\1\0\1\0\x80\0\0" + bytes(6) + b"\x21\xfe\x02\x2c\x2c\0"
+    place, pixel = b"\x2c\0\0\0\0\1\0\1\0", b"\2\2\x4c\1\0"
+    first = control + place + b"\x80" + bytes(6) + pixel
+    data = head + first + (control + place + b"\0" + pixel) * (count - 1) + b";"
+    assert holds_more(data) is (count > 1)
+    assert {holds_more(data[:end]) for end in range(len(data))} <= {False, True}
+
+
 @pytest.mark.parametrize("share", [0.35, 0.9, 0.999])
 @pytest.mark.parametrize("progressive", [0, 1])
 def test_a_jpeg_that_is_cut_short_is_not_decoded(tmp_path: Path, share: float, progressive: int) -> None:

@@ -245,6 +245,18 @@ def test_a_clip_played_as_if_live_takes_its_own_time_and_ends(tmp_path: Path, mo
     assert times == sorted(times)
 
 
+def test_a_pause_in_a_recording_is_no_stall_that_begins_it_again(tmp_path: Path, mock_pins: Any) -> None:
+    clip = write_clip(tmp_path / "clip.avi", frames=4, fps=2)
+    steps: list[Step] = []
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        assert len(steps) <= 4
+
+    service.run(settings_for(clip, camera__live=True, camera__stall_s=0.2), [Callbacks(on_step)], build=pipeline_of)
+    assert [step.frame.index for step in steps] == [0, 1, 2, 3]
+
+
 class Clock:
     """Simulated seconds, and the alert that ticks with them."""
 
