@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -205,7 +205,7 @@ class DisplaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{0,64}$")]
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{0,64}$", description="up to 64 letters, digits, - and _")]
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)]
     pictures: Literal["none", "blurred"]
     queue: Annotated[int, msgspec.Meta(ge=1, le=10000)]
@@ -222,7 +222,12 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
     discovery: bool
     discovery_topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
-    configuration_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+\S*)?$", max_length=256)]
+    configuration_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(https?://[^\s/]+\S*)?$", max_length=256, description="a link such as http://door.local:8080/"
+        ),
+    ]
     suggested_area: Annotated[str, msgspec.Meta(max_length=64)]
 
 
@@ -251,7 +256,13 @@ class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    weekly: Annotated[str, msgspec.Meta(pattern=r"^((mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9])?$")]
+    weekly: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^((mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9])?$",
+            description='a day and time such as "mon 07:00"',
+        ),
+    ]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -450,9 +461,14 @@ def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     message, _, place = str(error).partition(" - at `")
     key = place.removeprefix("key` in `").removeprefix("$.").rstrip("`").partition("[")[0]
     section, _, name = key.partition(".")
-    choices = get_args(get_type_hints(get_type_hints(Settings)[section])[name])
+    hint = get_type_hints(get_type_hints(Settings)[section], include_extras=True)[name]
     if message.startswith("Invalid enum value"):
+        # A table and a list contain them.
+        choices = get_args(next((part for part in get_args(hint) if get_origin(part) is Literal), hint))
         message = f"Expected one of {', '.join(str(choice) for choice in choices)}"
+    described = [meta.description for meta in getattr(hint, "__metadata__", ()) if meta.description]
+    if described and " matching regex " in message:
+        message = f"Expected {described[0]}"
     shown = addresses.hidden(values[section][name])
     return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {shown!r}"
 

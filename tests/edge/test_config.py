@@ -262,6 +262,12 @@ def test_the_tables_of_this_test_cover_every_key() -> None:
         ("version = 5\n[events]\nkeep = false\n", "unknown section [events]; it is now [record]"),
         ("alert = 5\n", "alert: got 5, expected a section; write [alert] on its own line"),
         ("[alert\n", "not valid TOML"),
+        (
+            "[camera]\nrotations = { hall = 91 }\n",
+            "camera.rotations: expected one of 0, 90, 180, 270; got {'hall': 91}",
+        ),
+        ("[notify]\non = ['all']\n", "notify.on: expected one of violation, reminder, compliant, unsure, blind"),
+        ("[publish]\nname = 'my door'\n", "publish.name: expected up to 64 letters, digits, - and _; got 'my door'"),
         ("[alert]\nled_pin = 27\n", "alert.buzzer_pin: the same pin as alert.led_pin (27)"),
         (
             "version = 5\n[decide]\naccept = ['with_incorrect_mask']\n",
