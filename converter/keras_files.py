@@ -26,6 +26,8 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FILTERS = frozenset((1, 2, 3, 32000))
 """HDF5's numbers of deflate, shuffle, checksum and LZF, which h5py contains; others are programs that HDF5 loads."""
 CONFIG, METADATA = "config.json", "metadata.json"
+PICKLED = ("model.weights.npz", "variables.npz")
+"""Weights that Keras never writes into an archive but reads there, in some versions as pickles, which are programs."""
 MAX_NOTES = 1 << 20
 NOTES_NAME = "fmd.json"
 """Entry that fmd-train adds to a .keras archive: labels and pixel scaling. Keras ignores entries of other names."""
@@ -64,6 +66,11 @@ def _zip_config(path: Path) -> tuple[Any, str]:
                 f"{MAX_EXPANDED:,} ({MAX_CONFIG:,}); such a file is no mask classifier"
             )
         for info in archive.infolist():
+            if info.filename in PICKLED:
+                raise ConversionError(
+                    f"{path}: its weights are {info.filename}, which can hold code and which Keras does not save; do "
+                    "not trust this file"
+                )
             # Deflate adds a thousandth at worst. What is longer compressed expands to more than the directory states.
             if info.compress_type not in METHODS or info.compress_size > info.file_size * 1.001 + 1024:
                 raise ConversionError(

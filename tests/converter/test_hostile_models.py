@@ -83,6 +83,15 @@ def test_other_compressions_are_refused(tmp_path: Path, method: int) -> None:
         config_of(path, "keras")
 
 
+@pytest.mark.parametrize("name", ["model.weights.npz", "variables.npz"])
+def test_weights_that_may_be_a_pickle_are_refused(tmp_path: Path, name: str) -> None:
+    held = io.BytesIO()
+    np.savez(held, x=np.array([{"any": "object"}], object))
+    path = keras_file(tmp_path / "m.keras", **{name: held.getvalue()})
+    with pytest.raises(ConversionError, match="can hold code"):
+        config_of(path, "keras")
+
+
 def test_an_archive_of_many_files_is_refused_by_its_end(tmp_path: Path) -> None:
     path = keras_file(tmp_path / "m.keras", **{str(k): b"" for k in range(2500)})
     for read in (kind_of, lambda path: config_of(path, "keras")):
