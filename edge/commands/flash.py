@@ -6,9 +6,11 @@ import argparse
 import getpass
 import re
 import subprocess
+import zoneinfo
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge.commands.parsing import did_you_mean
 from edge.errors import EXIT_OK, CardError, SettingsError
 from edge.flash import content, package, settings
 from edge.flash.card import recognise
@@ -107,6 +109,10 @@ def _check_room(target: Target, todo: Sequence[FileChange]) -> None:
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     _check("--hostname", arguments.hostname, HOSTNAME, "small letters, digits and hyphens, as in door-1")
     _check("--timezone", arguments.timezone, TIMEZONE, "as in Europe/Berlin")
+    known = zoneinfo.available_timezones()  # none on a laptop without the list
+    if arguments.timezone and known and arguments.timezone not in known:
+        near = did_you_mean(arguments.timezone, known)
+        raise SettingsError(f"command line: --timezone: got {arguments.timezone!r}, which is no time zone{near}")
     models = {task: getattr(arguments, task) for task in TASKS}
     return Wanted(
         packages=_packages(arguments.package),

@@ -124,6 +124,7 @@ WRONG = [
     (["--package", "{amd64}"], "built for amd64, expected arm64"),
     (["--hostname", "Door 1"], "--hostname: got 'Door 1', expected small letters"),
     (["--timezone", "../x y"], "--timezone: got '../x y'"),
+    (["--timezone", "Europe/Berln"], "'Europe/Berln', which is no time zone; did you mean Europe/Berlin?"),
     (["--wifi", "Shop"], "--wifi-country: missing"),
     (["--wifi", "Shop", "--wifi-country", "Germany"], "--wifi-country: got 'Germany', expected two capital letters"),
     (["--wifi", "x" * 33, "--wifi-country", "DE"], "--wifi: got 'xxx"),
