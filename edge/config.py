@@ -41,16 +41,30 @@ Pattern = Annotated[tuple[Annotated[float, msgspec.Meta(ge=0.05, le=60)], ...], 
 
 MAX_STALL_S = 5.0
 """Longest ``camera.stall_s``."""
-CameraName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+CameraName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,32}$", description="names of 1 to 32 letters, digits, - and _ for the cameras"
+    ),
+]
 """Name of a camera; it becomes part of MQTT topics and file names."""
 Source = Annotated[str, msgspec.Meta(min_length=1)]
+Topic = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[^#+/][^#+]{0,127}$", description="1 to 128 characters without # and +, of which / is not the first"
+    ),
+]
 NamedFile = Annotated[str, msgspec.Meta(extra={"file": True})]
 """The path of a file, relative to the settings file that names it; empty for none."""
 
 
 Polygon = tuple[tuple[float, float], ...]
 """Corners: x and y as shares of the upright picture's width and height."""
-Regions = tuple[Polygon, ...] | dict[CameraName, tuple[Polygon, ...]]
+Regions = Annotated[
+    tuple[Polygon, ...] | dict[CameraName, tuple[Polygon, ...]],
+    msgspec.Meta(description="a list of polygons, each a list of corners [x, y], as in [[[0, 0], [1, 0], [1, 1]]]"),
+]
 """Parts of the picture of the only camera, or of each of several by its name."""
 MAX_POLYGONS, MAX_CORNERS = 16, 32
 MIN_STATIC_S = 10.0
@@ -195,7 +209,7 @@ class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class DisplaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    device: Annotated[str, msgspec.Meta(pattern="^(/.+)?$")]
+    device: Annotated[str, msgspec.Meta(pattern="^(/.+)?$", description="a path such as /dev/fb0")]
     thanks: Annotated[str, msgspec.Meta(max_length=80)]
     please: Annotated[str, msgspec.Meta(max_length=80)]
     waiting: Annotated[str, msgspec.Meta(max_length=80)]
@@ -219,9 +233,9 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     tls: bool
     ca_file: NamedFile
     commands: bool
-    topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
+    topic: Topic
     discovery: bool
-    discovery_topic: Annotated[str, msgspec.Meta(pattern="^[^#+/][^#+]{0,127}$")]
+    discovery_topic: Topic
     configuration_url: Annotated[
         str,
         msgspec.Meta(
@@ -463,14 +477,34 @@ def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     section, _, name = key.partition(".")
     hint = get_type_hints(get_type_hints(Settings)[section], include_extras=True)[name]
     if message.startswith("Invalid enum value"):
-        # A table and a list contain them.
-        choices = get_args(next((part for part in get_args(hint) if get_origin(part) is Literal), hint))
-        message = f"Expected one of {', '.join(str(choice) for choice in choices)}"
-    described = [meta.description for meta in getattr(hint, "__metadata__", ()) if meta.description]
-    if described and " matching regex " in message:
-        message = f"Expected {described[0]}"
+        message = f"Expected one of {', '.join(map(str, _choices(hint)))}"
+    for meta in _metas(hint):
+        if meta.description and (meta.pattern is None or repr(meta.pattern) in message):
+            message = f"Expected {meta.description}"
+            break
+    message = re.sub("`([^`]+)`", lambda found: " or ".join(map(_in_words, found[1].split(" | "))), message)
     shown = addresses.hidden(values[section][name])
     return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {shown!r}"
+
+
+def _metas(hint: Any) -> list[msgspec.Meta]:
+    """Return what a type's annotations state, those with a pattern first."""
+    found = [meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
+    found += [meta for part in get_args(hint) for meta in _metas(part)]
+    return sorted(found, key=lambda meta: meta.pattern is None)
+
+
+def _choices(hint: Any) -> list[Any]:
+    """Return the values that a type allows: those of the Literal in it."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [choice for part in get_args(hint) for choice in _choices(part)]
+
+
+def _in_words(name: str) -> str:
+    """Return the name that msgspec has for a type in words."""
+    words = {"array": "a list", "str": "text", "int": "a whole number", "float": "a number", "object": "a table"}
+    return {**words, "bool": "true or false"}.get(name, name)
 
 
 def _origin(origins: Mapping[str, str], *keys: str) -> str:

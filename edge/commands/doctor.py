@@ -104,7 +104,7 @@ def settings(probe: Probe, loaded: dict[str, Any]) -> Iterator[Finding]:
     """Check the settings, and fill ``loaded`` with them."""
     ran = probe("settings")
     if ran.code != 0:
-        yield fail("settings", software.how_it_ended(ran), "correct the setting that the message names")
+        yield fail("settings", software.how_it_ended(ran), "correct what the message names")
         return
     loaded.update(ran.decoded())
     watched = ", ".join(one["source"] for one in loaded["cameras"])

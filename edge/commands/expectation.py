@@ -199,7 +199,8 @@ def read(path: Path) -> Course:
         # Editors on Windows put a byte order mark in front.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot read the expectation: {error}; record one with --write") from error
+        why = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise SettingsError(f"{path}: cannot read the expectation: {why}; record one with --write") from error
     try:
         plain = msgspec.json.decode(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
         return msgspec.convert(plain, Course)

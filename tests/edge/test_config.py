@@ -223,6 +223,30 @@ def test_several_cameras_take_what_they_share_and_are_live(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("display.device", "fb0", "a path such as /dev/fb0"),
+        ("publish.name", "my door", "up to 64 letters, digits, - and _"),
+        ("mqtt.topic", "/doors", "1 to 128 characters without # and +, of which / is not the first"),
+        ("mqtt.configuration_url", "door", "a link such as http://door.local:8080/"),
+        ("report.weekly", "mon 7", 'a day and time such as "mon 07:00"'),
+        ("camera.sources", {"front door": "auto"}, "names of 1 to 32 letters, digits, - and _ for the cameras"),
+        ("camera.rotations", {"door": 45}, "one of 0, 90, 180, 270"),
+        ("watch.ignore", [[0.1, 0.2]], "a list of polygons, each a list of corners [x, y], as in"),
+        ("arm.schedule", "daily", "a list, got text"),
+        ("camera.fps", "fast", "a number, got text"),
+        ("alert.led_pin", 28, "a whole number <= 27"),
+        ("voice.enabled", "yes", "true or false, got text"),
+    ],
+)
+def test_what_is_expected_is_in_words_of_the_settings_file(key: str, value: Any, expected: str) -> None:
+    with pytest.raises(SettingsError, match=f"^command line: {key}: expected {re.escape(expected)}") as caught:
+        config.load(None, {key: value})
+    assert "regex" not in str(caught.value)
+    assert "`" not in str(caught.value)
+
+
 def test_one_camera_needs_no_name() -> None:
     camera = config.load().camera
     assert config.cameras(camera) == {"": camera}

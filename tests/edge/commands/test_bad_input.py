@@ -89,7 +89,7 @@ CASES = {
     "an empty video": ("run --source empty.mp4", "empty.mp4: not a video that OpenCV can read"),
     "a text as a source": ("run --source notes.txt", "notes.txt: not a video that OpenCV can read"),
     "a source that is not there": ("run --source nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
-    "a source without a name": ("run --source=", "command line: camera.source: expected `str` of length >= 1"),
+    "a source without a name": ("run --source=", "command line: camera.source: expected text of length >= 1"),
     "a camera that is not there": ("run --source /dev/video9", "camera.source: no device at /dev/video9 (found "),
     "a Pi camera by a word": ("run --source picamera2:left", "camera.source: picamera2:left: got 'left'"),
     "an empty folder": ("run --source empty", "empty: no pictures in this folder"),
