@@ -36,7 +36,16 @@ def build(path: Path, settings: ModelSettings, state: Path) -> str:
     environment = {**os.environ, "STATE_DIRECTORY": str(state)}
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, timeout=BUILD_S, check=False, env=environment, **owner_of(state)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=BUILD_S,
+            check=False,
+            env=environment,
+            # Without the terminal: the model's process could otherwise type into root's shell (TIOCSTI).
+            start_new_session=True,
+            **owner_of(state),
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(

@@ -100,3 +100,12 @@ def test_an_onnx_model_is_installed_after_a_shadow_run_over_a_clip(tmp_path: Pat
     assert "classifier: current classifier-" in listed
     assert ".onnx, previous shipped" in listed
     assert fmd("model", "rollback", *where, cwd=tmp_path).stdout == "classifier: back to shipped; fmd is not running\n"
+
+
+def test_the_process_that_opens_the_model_has_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = tmp_path / "look"
+    look.write_text("#!/bin/sh\necho $(cut -d' ' -f6,7 /proc/self/stat) $(readlink /proc/self/fd/0)\n")
+    look.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(look))
+    session, terminal, stdin = engines.build(tmp_path / "m.onnx", FAKE, tmp_path).split()
+    assert (int(session) != os.getsid(0), terminal, stdin) == (True, "0", "/dev/null")
