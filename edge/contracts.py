@@ -94,7 +94,8 @@ class Frame:
     only that part. ``given_luma`` is the (h, w) uint8 brightness plane that a driver has at no cost (picamera2's
     low-resolution Y plane), or None. ``small`` makes a smaller (h, w, 3) RGB picture of the same view for the detector,
     where the driver can do so cheaper than by shrinking ``image``. ``hint`` says what is wrong with a camera that
-    works, to the person who repairs it, and is empty otherwise.
+    works, to the person who repairs it, and is empty otherwise. ``device`` is the camera that a ``camera.source``
+    of "auto" found, and empty for a source that names one.
     """
 
     image: Image
@@ -103,6 +104,7 @@ class Frame:
     index: int
     small: Callable[[], Image] | None = None
     hint: str = ""
+    device: str = ""
 
     @cached_property
     def luma(self) -> Image:

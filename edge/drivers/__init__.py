@@ -126,13 +126,16 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
     kind, name = camera_kind(settings.source)
     if kind != "auto":
         return _opened(kind, settings, name, clock)
+    from edge.drivers.found import FoundCamera
+
     reasons = []
     # Every failure is a reason to try the next camera: a missing library, a missing device.
     for candidate in (kind for kind, driver in CAMERAS.items() if driver.auto):
         try:
-            camera = _opened(candidate, settings, "", clock)
+            camera = load(CAMERAS[candidate].opens)(settings, "", clock)
             log.info("camera.source auto: using %s", candidate)
-            return camera
+            found = FoundCamera(camera, getattr(camera, "device", candidate))
+            return _upright(found, candidate, settings)
         except FmdError as error:
             reason = str(error).removeprefix("camera.source: ")  # the setting named "auto", not this driver
             log.info("falling back from %s: %s", candidate, reason)
@@ -144,14 +147,18 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
 
 def _opened(kind: str, settings: CameraSettings, name: str, clock: Callable[[], float]) -> Camera:
     """Open a camera whose pictures are as ``camera.rotate`` and ``camera.mirror`` say."""
-    from edge.drivers.orientation import TurnedCamera, is_turned
-
     camera: Camera = load(CAMERAS[kind].opens)(settings, name, clock)
     if settings.detect_source:
         from edge.drivers.second_stream import PairedCamera
 
         name = addresses.redacted(settings.detect_source)
         camera = PairedCamera(camera, lambda: open_second(settings, clock), name, clock)
+    return _upright(camera, kind, settings)
+
+
+def _upright(camera: Camera, kind: str, settings: CameraSettings) -> Camera:
+    from edge.drivers.orientation import TurnedCamera, is_turned
+
     return TurnedCamera(camera, settings) if is_turned(settings) and not CAMERAS[kind].turns else camera
 
 

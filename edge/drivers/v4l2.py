@@ -25,10 +25,10 @@ PI_PARTS = ("bcm2835-", "pispbe", "rpivid", "rpi-hevc", "unicam", "rp1-cfe")
 
 
 class UsbCamera:
-    """Camera at ``/dev/videoN``; an empty name takes the first that gives a picture. ``open_device`` is OpenCV's.
+    """Camera at ``/dev/videoN``; an empty name takes the first that gives a picture, which ``device`` then names.
 
-    OpenCV's read waits in the kernel for up to $OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT seconds (10 by default;
-    :mod:`edge.commands.main` sets less), so :mod:`edge.camera.supervisor` calls it from a thread of its own.
+    ``open_device`` is OpenCV's. Its read waits in the kernel for up to $OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT seconds (10
+    by default; :mod:`edge.commands.main` sets less), so :mod:`edge.camera.supervisor` calls it from its own thread.
     """
 
     live = True
@@ -50,7 +50,7 @@ class UsbCamera:
             # Opening also succeeds for devices that give no picture, so one is grabbed.
             capture = open_device(native_name(path, CameraError), cv2.CAP_V4L2)
             if capture.isOpened() and capture.grab():
-                self._path, self._capture = path, capture
+                self.device, self._capture = path, capture
                 self._damaged = DamagedPictures(path, config.stall_s(settings), clock)
                 if not name:
                     log.info("camera.source auto: %s gives pictures", path)
@@ -80,7 +80,7 @@ class UsbCamera:
         while True:
             good, image = self._capture.read()
             if not good:
-                raise CameraError(f"{self._path}: the camera stopped giving pictures; check its cable")
+                raise CameraError(f"{self.device}: the camera stopped giving pictures; check its cable")
             # Compressed pictures are one row of bytes.
             picture = decoded(image.tobytes()) if image.ndim == 2 and 1 in image.shape else image
             if picture is not None:

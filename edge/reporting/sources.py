@@ -62,7 +62,7 @@ class SourceLog(Listener):
             log.info(
                 "camera%s is %s: %d x %d, %.1f frames per second (requested: %d x %d, %g)",
                 step.camera and f" {step.camera}",
-                addresses.redacted(camera.source),
+                step.frame.device or addresses.redacted(camera.source),
                 width,
                 height,
                 frames / seconds,

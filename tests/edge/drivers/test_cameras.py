@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from edge import config, drivers
 from edge.config import CameraSettings
 from edge.contracts import LUMA_WIDTH, Camera, Frame, Image, luma_of
+from edge.drivers import fake_picamera2
 from edge.drivers.clip import Clip
 from edge.drivers.colour import frame_of_bgr
 from edge.drivers.folder import Folder
@@ -154,7 +156,7 @@ def test_a_picture_beyond_opencvs_limit_is_refused(tmp_path: Path) -> None:
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
     made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
     (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
-    with pytest.raises(CameraError, match=r"1\.png: not a picture that OpenCV can read, possibly too large"):
+    with pytest.raises(CameraError, match=r"1\.png: a picture of 60000 x 60000 pixels, expected at most 50 million"):
         frames_of(Folder(settings_of(), str(tmp_path), no_clock))
 
 
@@ -209,6 +211,17 @@ def test_a_usb_camera_without_pictures_is_reported(tmp_path: Path) -> None:
     device.write_bytes(b"")
     with pytest.raises(CameraError, match="gives no picture"):
         UsbCamera(settings_of(), str(device), no_clock)
+
+
+def test_frames_name_the_camera_that_auto_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", fake_picamera2)
+    monkeypatch.setattr(fake_picamera2.Picamera2, "pictures", [texture(480, 640)])
+    for source, device in (("auto", "picamera2"), ("picamera2", "")):
+        camera = drivers.open_camera(settings_of(source=source, rotate=90), lambda: 1.0)
+        frame = camera.read()
+        camera.close()
+        assert frame is not None
+        assert frame.device == device
 
 
 def test_auto_logs_why_it_falls_back_and_never_selects_a_fake(caplog: pytest.LogCaptureFixture) -> None:

@@ -43,6 +43,15 @@ def test_a_live_camera_gets_one_line_with_its_measured_rate(caplog: pytest.LogCa
     ]
 
 
+def test_the_line_names_the_camera_that_auto_found(caplog: pytest.LogCaptureFixture) -> None:
+    log = SourceLog()
+    log.on_settings(config.load(None, {"camera.source": "auto"}))
+    for k in range(30):
+        step = step_of(k, k / 10)
+        log.on_step(replace(step, frame=replace(step.frame, device="/dev/video2")), LIVE)
+    assert lines(caplog)[0].startswith("camera is /dev/video2: 64 x 48")
+
+
 def test_a_recording_gets_none(caplog: pytest.LogCaptureFixture) -> None:
     log = SourceLog()
     log.on_settings(config.load())
