@@ -2,8 +2,9 @@
 
 The board boots Debian's own kernel, and systemd starts fmd. The levels are read from outside the machine. A person
 without a mask in a clip raises the LED's line, and the end of the passage lowers it. Then the proof stops, starts,
-kills and hangs fmd with the alarm on. A button on an input pin and a schedule disarm fmd and arm it. The proof lets fmd
-watch a V4L2 camera of the kernel, stalls that camera, and cuts the power during writes.
+kills and hangs fmd with the alarm on. A button on an input pin and a schedule disarm fmd and arm it. A clip of an
+inverted camera raises the alarm with camera.rotate. The proof lets fmd watch a V4L2 camera of the kernel, stalls that
+camera, and cuts the power during writes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.machine import emulator, image, kernel, package, power, scene
 from tests.machine.emulator import Machine
 from tests.machine.place import ProofError, Report, cache, end_in_order, need_root
 
-PASSAGE = "/var/lib/fmd-proof/passage.mp4"
+PASSAGE, INVERTED = "/var/lib/fmd-proof/passage.mp4", "/var/lib/fmd-proof/inverted.mp4"
 PINS = {"virt": (5, 6), "pi": (17, 27)}
 """Pins of LED and buzzer. The machine itself uses line 3 of the eight lines of virt's chip; a Pi has fmd's defaults."""
 SETTINGS = """[camera]
@@ -28,6 +29,7 @@ source = "{source}"
 width = 320
 height = 180
 fps = 5
+rotate = {rotate}
 loop = true
 
 [alert]
@@ -92,15 +94,16 @@ def _installed(report: Report, work: Path, packages: Path | None) -> Path:
         tree = package.installed(work / "tree", package.find("arm64", packages), "arm64")
         (tree / PASSAGE.lstrip("/")).parent.mkdir(exist_ok=True)
         scene.write_clip(tree / PASSAGE.lstrip("/"))
+        scene.write_clip(tree / INVERTED.lstrip("/"), inverted=True)
     if report.failed:
         raise ProofError("no root with the package in it, nothing to boot")
     return tree
 
 
-def settings(kind: str, source: str = PASSAGE, more: str = "") -> str:
+def settings(kind: str, source: str = PASSAGE, more: str = "", rotate: int = 0) -> str:
     """Return /etc/fmd/fmd.toml for a machine, with ``more`` sections."""
     led, buzzer = PINS[kind]
-    return SETTINGS.format(source=source, led=led, buzzer=buzzer) + more
+    return SETTINGS.format(source=source, rotate=rotate, led=led, buzzer=buzzer) + more
 
 
 def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = lambda tree: None) -> Machine:
@@ -113,7 +116,7 @@ def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = 
 
 
 def check_board(report: Report, tree: Path, work: Path) -> None:
-    """Check the generic machine as a Pi 4: alarm, stop, kill, hang, button, schedule, camera."""
+    """Check the generic machine as a Pi 4: alarm, stop, kill, hang, button, schedule, rotation, camera."""
     with emulator.powered(_board(tree, work, "virt")) as board:
         report.say(f"a shell {board.up_s():.0f} s after the power came on")
         _check_alarm(report, board)
@@ -122,6 +125,7 @@ def check_board(report: Report, tree: Path, work: Path) -> None:
         _check_kill(report, board, "STOP", "hung (SIGSTOP)", 2)
         _check_button(report, board)
         _check_schedule(report, board)
+        _check_rotation(report, board)
         _check_camera(report, board)
 
 
@@ -217,6 +221,16 @@ def _check_schedule(report: Report, board: Machine) -> None:
         _wait_until(board, f"! {STATUS} | grep -q disarmed")
         board.pins.wait(buzzer, True, STEP_S)
     report.say("events: " + board.shell.out("/opt/fmd/bin/fmd events | grep arming | tail -3"))
+
+
+def _check_rotation(report: Report, board: Machine) -> None:
+    # The LED also shows a person who cannot be judged, as those in an inverted picture; the buzzer does not.
+    _, buzzer = PINS[board.kind]
+    with report.step("an inverted camera with camera.rotate: a person without a mask sounds the buzzer"):
+        _write_settings(board, settings(board.kind, INVERTED, rotate=180))
+        board.shell.out("rm -f /var/lib/fmd/arming.json && systemctl restart fmd", STEP_S)
+        board.pins.wait(buzzer, False, STEP_S)
+        board.pins.wait(buzzer, True, STEP_S)
 
 
 def _press(board: Machine) -> None:

@@ -18,17 +18,18 @@ SIZE = (320, 240)
 EMPTY_S = 0.5
 
 
-def write_clip(path: Path, person_s: float = 3.0, after_s: float = 3.0) -> Path:
+def write_clip(path: Path, person_s: float = 3.0, after_s: float = 3.0, inverted: bool = False) -> Path:
     """Write the passage as a video file to play in a loop, and return its path.
 
     It shows a person without a mask for ``person_s``, then the empty doorway for ``after_s``. That must be longer than
-    track.lost_s, so that the passage ends.
+    track.lost_s, so that the passage ends. ``inverted`` turns the pictures upside down.
     """
     scene = DoorwayCamera(config.load().camera, "", lambda: 0.0)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE)
     for index in range(round((EMPTY_S + person_s + after_s) * FPS)):
         picture = scene.picture(_scene_time_s(index / FPS, person_s))
-        writer.write(cv2.resize(picture[:, :, ::-1], SIZE, interpolation=cv2.INTER_AREA))
+        small = cv2.resize(picture[:, :, ::-1], SIZE, interpolation=cv2.INTER_AREA)
+        writer.write(cv2.rotate(small, cv2.ROTATE_180) if inverted else small)
     writer.release()
     return path
 
