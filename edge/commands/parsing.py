@@ -45,8 +45,11 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             # From the help, so that hidden options are not suggested.
             options = re.findall(r"--[a-z][a-z-]*", self.format_help())
-            kind = "unknown option" if unknown[0].startswith("-") else "unexpected argument"
-            self.error(f"{kind} {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], options)}")
+            if unknown[0].startswith("-"):
+                self.error(f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], options)}")
+            # Other commands take a clip as an argument.
+            hint = "; a camera or a clip needs --source in front" if "--source" in options else ""
+            self.error(f"unexpected argument {unknown[0]}{hint}")
         return found, unknown
 
     def error(self, message: str) -> NoReturn:

@@ -279,6 +279,7 @@ def test_a_command_alone_prints_its_help(words: list[str], capsys: pytest.Captur
         ("model install m --allow nan", "argument --allow: got 'nan', expected a share from 0 to 1"),
         ("model install m --seconds soon", "argument --seconds: got 'soon', expected seconds from 0 to 86400"),
         ("verify a b", "fmd verify: error: unexpected argument b\n"),
+        ("run a.mp4", "fmd run: error: unexpected argument a.mp4; a camera or a clip needs --source in front\n"),
         ("run --qqqqqq", "fmd run: error: unknown option --qqqqqq\n"),
         ("--verbsoe off", "fmd: error: unknown option --verbsoe; did you mean --verbose?"),
     ],
