@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         return common.exit_code(stopped_by)
     if arguments.write:
         expectation.write(arguments.expect, course, Path(arguments.clip).name)
-        print(f"{arguments.expect}: {len(course.passages)} passages; watch the clip and correct the file")
+        print(f"{arguments.expect}: written, passages: {len(course.passages)}; watch the clip and correct the file")
     if expected is None:
         return EXIT_OK
     lines = list(expectation.compared(expected, course))

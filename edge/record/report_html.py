@@ -156,5 +156,5 @@ def _table(report: Report) -> str:
 def _footnote(report: Report) -> str:
     text = "Corrected: the model's known errors on labelled pictures are removed from the measured share."
     if report.without_clock:
-        text += f" {report.without_clock:,} passages from times when the clock was not set are not included."
+        text += f" Passages that are not included, as the clock was not set: {report.without_clock:,}."
     return f'<p class="note">{escape(text)}</p>'

@@ -31,7 +31,7 @@ def text(report: Report, door: str) -> str:
         ]
     lines += ["", f"  {watched_line(report)}"]
     if report.without_clock:
-        lines.append(f"  {report.without_clock:,} passages from times when the clock was not set are not included")
+        lines.append(f"  passages not included, as the clock was not set: {report.without_clock:,}")
     lines += [f"  Attention: {warning}" for warning in report.warnings]
     for title, bins in (("by hour of the day", report.by_hour), ("by weekday", report.by_day)):
         if len(bins) > 1:
