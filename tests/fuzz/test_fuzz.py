@@ -61,7 +61,7 @@ def read(data):
 held, cases = [], iter(range(1000))
 targets.TARGETS["wrong"] = lambda: Target(lambda rng: b"", read, (KeyError,))
 targets.input_of = lambda name, seed, case: bytes([case])
-print(run.plain([run.fuzz("wrong", 1, 12, hang_s=3)]))
+print(run.plain([run.fuzz("wrong", 1, 12, hang_s=8)]))
 """
 
 

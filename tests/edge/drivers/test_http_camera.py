@@ -217,7 +217,8 @@ def test_snapshots_are_requested_as_often_as_the_settings_ask_for() -> None:
 
     with camera_at(answer) as address:
         check(frames_of(address, 4, fps=20), PICTURES)
-    assert np.diff(served[1:]).mean() >= 0.04
+    # Without the limit they follow each other within milliseconds; a busy machine shifts single ones by tens of them.
+    assert np.diff(served[1:]).mean() >= 0.02
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", ""])

@@ -125,6 +125,8 @@ def test_arming_is_told_when_it_changes_and_kept_for_later_receivers(told: Told)
     outbox.close()
     assert later.values_of(MessageKind.ARMING) == [{"armed": False, "source": "pin", "by": "key"}]
     told.on_step(step(Signal.DISARMED))
+    # Only the newest state waits for a publisher; "off" must not come before "disarmed" is out.
+    wait_for(lambda: told.publisher.values_of(MessageKind.STATE) != [])
     publisher = told.all()
     assert publisher.values_of(MessageKind.ARMING) == [
         {"armed": True, "source": "default"},
