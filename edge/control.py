@@ -132,7 +132,7 @@ class Client:
             self._socket.sendall(encoded(request))
             content = self._read(HEADER.unpack(self._read(HEADER.size))[0])
             answer = msgspec.msgpack.decode(content, type=Reply)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, RecursionError) as error:
             raise ControlError(self._explained(error)) from error
         if isinstance(answer, RefusedReply):
             raise ControlError(answer.reason)

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from edge.contracts import Decision, Health, ModelFallback
+from edge.text import escaped
 
 
 class StateMessage(msgspec.Struct, frozen=True):
@@ -110,14 +111,22 @@ SOURCES = {
 
 
 def arming_in_words(arming: ArmingMessage) -> str:
-    """Return a state in words, with local times: "disarmed by pi (uid 1000) until 2026-11-30 18:00"."""
+    """Return a state in words, with local times: "disarmed by pi (uid 1000) until 2026-11-30 18:00".
+
+    Root reads it from files and sockets of user fmd, so it may hold anything, and what is returned is printable.
+    """
     why = SOURCES.get(arming.source, f"by {arming.by or arming.source}")
     text = f"{'armed' if arming.armed else 'disarmed'}{why and f' {why}'}{_until(arming.until)}"
-    return f"{text}, muted{_until(arming.muted_until)}" if arming.muted_until else text
+    return escaped(f"{text}, muted{_until(arming.muted_until)}" if arming.muted_until else text)
 
 
 def _until(at: str) -> str:
-    return f" until {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
+    if not at:
+        return ""
+    try:
+        return f" until {datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        return f" until {at}"
 
 
 class ReportMessage(msgspec.Struct, frozen=True):

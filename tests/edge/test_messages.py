@@ -9,7 +9,14 @@ import pytest
 
 from edge.board import THROTTLED
 from edge.contracts import CameraState, Change, Decision, Health, Message, MessageKind, Outcome, Passage, Signal
-from edge.messages import MetricsMessage, StateMessage, decision_message, health_message
+from edge.messages import (
+    ArmingMessage,
+    MetricsMessage,
+    StateMessage,
+    arming_in_words,
+    decision_message,
+    health_message,
+)
 
 
 def test_a_decision_names_a_person_uniquely_across_restarts() -> None:
@@ -59,3 +66,10 @@ def test_every_field_of_health_but_its_time_reaches_the_message(name: str) -> No
     """``camera`` is the message's own, ``since_s`` is on a clock that no subscriber has."""
     sent = {field.name for field in msgspec.structs.fields(type(health_message(Health("", CameraState.DARK, 0.0))))}
     assert (name in sent) is (name not in ("camera", "since_s"))
+
+
+@pytest.mark.parametrize("at", ["\x1b[2J\nforged", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_state_in_words_is_printable_whatever_it_holds(at: str) -> None:
+    said = arming_in_words(ArmingMessage(armed=False, source="x", by="\x1b]0;own\x07", until=at, muted_until=at))
+    assert said.isprintable()
+    assert said.startswith("disarmed by ")
