@@ -163,7 +163,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     from edge import config
 
     # --source names the only camera: several in the file (camera.sources) would otherwise win over it.
-    one = config.only_camera(arguments.source) if arguments.source else {}
+    one = config.only_camera(arguments.source) if arguments.source is not None else {}
     return common.load_settings(arguments, **one, **{"camera.simulate": arguments.simulate})
 
 
