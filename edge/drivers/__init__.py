@@ -201,9 +201,9 @@ def is_live(settings: CameraSettings) -> bool:
 
 
 def is_paced(settings: CameraSettings) -> bool:
-    """Return whether the source is a recording that is played as if it were live."""
+    """Return whether the source is a recording with pauses that is played as if it were live."""
     driver = CAMERAS.get(camera_kind(settings.source)[0])
-    return is_live(settings) and driver is not None and not driver.live
+    return is_live(settings) and driver is not None and driver.pauses
 
 
 def all_live(settings: Settings) -> bool:

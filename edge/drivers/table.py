@@ -32,6 +32,8 @@ class CameraDriver(Driver):
     """Whether the driver applies ``camera.rotate`` and ``camera.mirror`` itself; a wrapper does for all others."""
     repeats: bool = False
     """Whether a still view may give the same picture to the last bit, as a codec does (``camera.frozen_stream_s``)."""
+    pauses: bool = False
+    """Whether its pictures may be seconds apart without a fault, as in a clip whose recording paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ CAMERAS: dict[str, CameraDriver] = {
         secrets=ADDRESSES,
         repeats=True,
     ),
-    "file": CameraDriver("edge.drivers.clip:Clip", live=False),
+    "file": CameraDriver("edge.drivers.clip:Clip", live=False, pauses=True),
     "folder": CameraDriver("edge.drivers.folder:Folder", live=False),
     "doorway": CameraDriver("edge.drivers.doorway:DoorwayCamera", live=False),
 }

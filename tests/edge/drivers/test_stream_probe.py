@@ -85,7 +85,7 @@ def digest(method: str, url: str, headers: str) -> tuple[int, str]:
             "the camera offers its stream over",
         ),
         (digest, "me:p%40ss@", "the camera offers its stream over UDP only"),
-        (digest, "me:wrong@", "the camera answers 401: user or password is wrong"),
+        (digest, "me:nothis@", "the camera answers 401: user or password is wrong"),
         (digest, "", "the camera answers 401: it wants user and password"),
         (lambda *_: (404, ""), "", "the camera answers 404: the path is wrong"),
         (lambda *_: (503, ""), "", "the camera answers 503"),
