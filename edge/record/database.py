@@ -282,14 +282,3 @@ def _import_old_log(connection: sqlite3.Connection, folder: Path) -> None:
 def encoded(content: object) -> str:
     """Return JSON for a column; it must not contain halves of UTF-16 pairs, which SQLite cannot store."""
     return msgspec.json.encode(content).decode()
-
-
-def is_empty(folder: Path) -> bool:
-    """Return whether ``folder`` holds no record with a row of any kind."""
-    try:
-        with reading(folder) as connection:
-            return not any(
-                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in ("passages", "events")
-            )
-    except RecordError:
-        return True

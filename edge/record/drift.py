@@ -140,6 +140,11 @@ class _Usual(msgspec.Struct):
     variance: float = 1.0
     values: int = 0
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation around the usual, never zero."""
+        return math.sqrt(max(self.variance, 1e-6))
+
     def residual(self, value: float, hour: int, learn: bool) -> float:
         """Return how far a value is from the usual, in standard deviations, and learn from it."""
         if not self.counts[hour]:
@@ -151,7 +156,7 @@ class _Usual(msgspec.Struct):
         self.values += 1
         self.means[hour] += gap * (max(FOLLOW, 1 / self.counts[hour]) if learn else FOLLOW)
         self.variance += (gap * gap - self.variance) * max(FOLLOW / 4, 1 / (self.values + 1))
-        return gap / math.sqrt(max(self.variance, 1e-6))
+        return gap / self.deviation
 
     def shift(self, by: float) -> None:
         """Take a change for the usual from now on."""
@@ -258,7 +263,7 @@ class Drift:
         residual = state.usual.residual(value, hour, learning)
         if learning:
             return False
-        deviation = math.sqrt(max(state.usual.variance, 1e-6))
+        deviation = state.usual.deviation
         state.recent += (residual * deviation - state.recent) * RECENT
         window = self._windows.get((row.camera, name)) or Adwin(DELTA)
         self._windows[row.camera, name] = window

@@ -60,12 +60,15 @@ def page(report: Report, door: str) -> str:
             body.append(f"<div><h2>{title}</h2>{_chart(bins, title)}</div>")
     body.append("</div>")
     body += ["<h2>All numbers</h2>", _table(report), _footnote(report)]
+    return document(f"{door}: {report.title}", "\n".join(body))
+
+
+def document(title: str, body: str) -> str:
+    """Return a complete HTML document in the style of the reports; ``body`` is HTML, ``title`` is text."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(door)}: {escape(report.title)}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
 
 

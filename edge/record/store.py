@@ -229,6 +229,9 @@ class Record:
 
     def _append(self, table: str, values: tuple[Any, ...], size: int) -> None:
         self._waiting.append(_Row(table, values, size))
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
             self.lost += 1
@@ -371,9 +374,7 @@ class Record:
         """Put the rows back, report the failure once, and set a damaged database aside."""
         with self._lock:
             self._waiting.extendleft(reversed(taken))
-            while len(self._waiting) > MAX_WAITING:
-                self._waiting.popleft()
-                self.lost += 1
+            self._make_room()
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         warning = f"{self._folder / database.NAME}: {reason}; the rows wait in memory"
         if warning != self._last_warning:

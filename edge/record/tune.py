@@ -54,8 +54,3 @@ def differing(passages: Sequence[Recorded], now: DecideSettings, other: DecideSe
 def _answer(passage: Recorded, settings: DecideSettings) -> tuple[Outcome, bool]:
     found = replay(passage, settings)
     return found.outcome, found.violated
-
-
-def agreeing(passages: Sequence[Recorded], settings: DecideSettings) -> int:
-    """Return how many passages the decider decides again as they were decided at the door."""
-    return sum(_answer(p, settings) == (Outcome(p.outcome), p.violated) for p in passages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from edge.record.report_html import STYLE
+from edge.record.report_html import document
 from edge.record.tune import Effect
 
 WIDE, HIGH, LEFT, BELOW = 420, 150, 46, 30
@@ -23,13 +23,9 @@ def page(key: str, effects: Sequence[tuple[str, Effect]], title: str) -> str:
     for name, of, colour in CURVES:
         points = [(label.partition("=")[2], of(each)) for label, each in trials]
         charts += f"<h2>{escape(name)}</h2>{_curve(name, points, of(now), colour)}"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(key)}</title><style>{STYLE}</style></head>\n<body>\n<h1>{escape(key)}</h1>"
-        f'<p class="sub">{escape(title)}: {now.passages:,} recorded passages, decided again with each value. '
-        f"Dashed: the present settings.</p>{charts}</body></html>\n"
-    )
+    explained = f"{escape(title)}: {now.passages:,} recorded passages, decided again with each value."
+    head = f'<h1>{escape(key)}</h1><p class="sub">{explained} Dashed: the present settings.</p>'
+    return document(key, head + charts)
 
 
 def _curve(name: str, points: Sequence[tuple[str, float | None]], now: float | None, colour: str) -> str:

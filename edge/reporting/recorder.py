@@ -38,7 +38,7 @@ from edge.stages.decide import SURE_FACE
 CROP = (96, 96)
 """Size, (height, width) in pixels, of the crop whose sharpness is recorded: one scale for every model."""
 MOST_PEOPLE = 16
-"""People in view of whom pictures are held for ``record.examples``; each may take half a megabyte of memory."""
+"""People in view whose pictures are held for ``record.examples``; each may take half a megabyte of memory."""
 DRIFT_EVERY_S = 600.0
 """Shortest time between two passages that are kept only because the camera has changed: they displace older ones."""
 EXAMPLES_HINT = "it keeps pictures of unclear faces (record.examples)"
