@@ -38,32 +38,32 @@ DAY_S = 86400.0
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=7 * DAY_S)]
 
 
-class _Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True, kw_only=True):
     """A request or a reply."""
 
 
-class StateRequest(_Message, frozen=True, tag="state"):
+class StateRequest(Message, frozen=True, tag="state"):
     """Ask what fmd does now; the reply is a StateReply."""
 
 
-class ArmRequest(_Message, frozen=True, tag="arm"):
+class ArmRequest(Message, frozen=True, tag="arm"):
     """Arm, until the schedule changes. The reply is a StateReply, as for the next two."""
 
 
-class DisarmRequest(_Message, frozen=True, tag="disarm"):
+class DisarmRequest(Message, frozen=True, tag="disarm"):
     """Disarm for ``for_s`` seconds, or ``until`` a time of day ("18:00"); without both until the schedule changes."""
 
     for_s: Seconds = 0.0
     until: Annotated[str, msgspec.Meta(pattern=r"^(([01]?\d|2[0-3]):[0-5]\d)?$")] = ""
 
 
-class MuteRequest(_Message, frozen=True, tag="mute"):
+class MuteRequest(Message, frozen=True, tag="mute"):
     """Silence buzzer and voice for ``for_s`` seconds; 0 ends it."""
 
     for_s: Annotated[float, msgspec.Meta(ge=0, le=DAY_S)]
 
 
-class ReloadRequest(_Message, frozen=True, tag="reload"):
+class ReloadRequest(Message, frozen=True, tag="reload"):
     """Read the settings again, as SIGHUP does. The reply comes before the new settings are checked."""
 
 
@@ -71,7 +71,7 @@ Request = StateRequest | ArmRequest | DisarmRequest | MuteRequest | ReloadReques
 ArmingRequest = ArmRequest | DisarmRequest | MuteRequest
 
 
-class StateReply(_Message, frozen=True, tag="state"):
+class StateReply(Message, frozen=True, tag="state"):
     """What fmd does now. ``clock_known`` is false while the schedule is ignored because the clock may be wrong."""
 
     pid: int
@@ -79,11 +79,11 @@ class StateReply(_Message, frozen=True, tag="state"):
     clock_known: bool
 
 
-class DoneReply(_Message, frozen=True, tag="done"):
+class DoneReply(Message, frozen=True, tag="done"):
     """The request was carried out."""
 
 
-class RefusedReply(_Message, frozen=True, tag="refused"):
+class RefusedReply(Message, frozen=True, tag="refused"):
     """The request was not carried out; ``reason`` is one line."""
 
     reason: str
@@ -94,10 +94,10 @@ Reply = StateReply | DoneReply | RefusedReply
 Commander = Callable[[bytes, str], str]
 """Carries out a request (JSON, or ARM and DISARM) that came as a message from a source; returns why not, or ""."""
 
-Expected = TypeVar("Expected", bound=_Message)
+Expected = TypeVar("Expected", bound=Message)
 
 
-def encoded(message: _Message) -> bytes:
+def encoded(message: Message) -> bytes:
     """Return a message as a frame."""
     content = msgspec.msgpack.encode(message)
     return HEADER.pack(len(content)) + content

@@ -19,7 +19,7 @@ EDGE = ROOT / "edge"
 MODULES = sorted(info.name for info in pkgutil.walk_packages(edge.__path__, "edge."))
 BOTTOM = frozenset(
     {"addresses", "board", "child", "config", "confine", "contracts", "control", "errors", "faults", "files"}
-    | {"messages", "migrate", "paths", "process", "redaction", "state_file", "text", "weekly"}
+    | {"messages", "migrate", "page_messages", "paths", "process", "redaction", "state_file", "text", "weekly"}
 )
 """Modules directly in edge/ that everything may import, and that import only each other."""
 ALLOWED: dict[str, frozenset[str]] = {
@@ -35,8 +35,21 @@ ALLOWED: dict[str, frozenset[str]] = {
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
     "flash": BOTTOM | {"inference", "drivers"},
     "api": BOTTOM | {"drivers", "reporting", "service"},
+    "page": BOTTOM | {"drivers"},
     "commands": BOTTOM
-    | {"inference", "stages", "camera", "drivers", "pipeline", "reporting", "record", "service", "doctor", "flash"}
+    | {
+        "inference",
+        "stages",
+        "camera",
+        "drivers",
+        "pipeline",
+        "reporting",
+        "record",
+        "service",
+        "doctor",
+        "flash",
+        "page",
+    }
     | {"api"},
 }
 """Package (or module) of edge -> what it may import of edge beside itself."""
