@@ -18,6 +18,8 @@ from edge.inference.bundle import Contract, sha256, unpack
 from training import evaluate, plots, tracking
 from training.tracking import RUN_NAME
 
+SCORES_SUFFIX = "-scores.json"
+"""End of the name of the file beside a detector's card that holds the numbers of the card's table, for programs."""
 WORST_BANDS_BELOW = 0.9
 """A band of face widths with a smaller share on the right side is a known failure; so are badly worn masks."""
 
@@ -35,7 +37,7 @@ class Sources:
 
 
 def write(sources: Sources, out: Path) -> None:
-    """Write the card to ``out`` and the run's curve as a PNG of the same name beside it."""
+    """Write the card to ``out``, and beside it the run's curve as a PNG and the numbers of its first table as JSON."""
     contract = unpack(sources.bundle).contract
     _check_source(contract, sources)
     curve = tracking.read_curve(sources.run)
@@ -43,15 +45,27 @@ def write(sources: Sources, out: Path) -> None:
         raise DataError(f"{sources.run}: holds no {tracking.CURVE_NAME}; give the folder of the run with --run")
     picture = out.with_name(f"{out.stem}-curve.png")
     plots.training_curves(curve, picture)
+    all_scores = [_json(path) for path in sources.scores]
+    write_numbers(all_scores, out)
     lines = [
         *_head(contract),
         *_files([sources.bundle, sources.keras]),
         *_contract(contract),
         *_made_by(sources, len(curve), picture.name),
-        *_all_scores([_json(path) for path in sources.scores]),
+        *_all_scores(all_scores),
         *_notes(sources.notes),
     ]
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_numbers(all_scores: Sequence[Mapping[str, Any]], card: Path) -> None:
+    """Write what the first table of a card shows beside it, if it has a table: all faces, and each band of widths."""
+    for scores in all_scores:
+        if "by_width" in scores:
+            numbers = {key: scores[key] for key in ("title", "figures", "by_width")}
+            path = card.with_name(f"{card.stem}{SCORES_SUFFIX}")
+            path.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+            return
 
 
 def _check_source(contract: Contract, sources: Sources) -> None:

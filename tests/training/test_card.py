@@ -72,6 +72,17 @@ def test_everything_a_reader_needs_is_on_the_card(sources: card.Sources, tmp_pat
     assert (tmp_path / "mask-curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_numbers_of_the_first_table_stand_beside_the_card(sources: card.Sources, tmp_path: Path) -> None:
+    card.write(sources, tmp_path / "mask.md")
+    numbers = json.loads((tmp_path / "mask-scores.json").read_text(encoding="utf-8"))
+    assert numbers == {key: SCORES[key] for key in ("title", "figures", "by_width")}
+
+
+def test_scores_of_folders_have_no_numbers_by_width(tmp_path: Path) -> None:
+    card.write_numbers([{"title": "folders"}], tmp_path / "mask.md")
+    assert not (tmp_path / "mask-scores.json").exists()
+
+
 def test_a_run_without_a_record_needs_its_command(sources: card.Sources, tmp_path: Path) -> None:
     (sources.run / tracking.RUN_NAME).unlink()
     with pytest.raises(DataError, match="--command"):
