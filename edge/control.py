@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -104,10 +104,17 @@ def encoded(message: Message) -> bytes:
 
 
 class Client:
-    """A connection to the fmd that runs with a runtime directory. Raises ControlError if there is none."""
+    """A connection to the fmd that runs with a runtime directory. Raises ControlError if there is none.
+
+    A subclass for another socket of fmd replaces the three constants.
+    """
+
+    SOCKET = SOCKET
+    REPLIES: Any = Reply
+    PERMISSION = PERMISSION
 
     def __init__(self, folder: Path, timeout_s: float = ANSWER_S) -> None:
-        self._where = folder / SOCKET
+        self._where = folder / self.SOCKET
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)
         try:
@@ -126,12 +133,12 @@ class Client:
         """Close the connection."""
         self._socket.close()
 
-    def ask(self, request: Request, reply: type[Expected]) -> Expected:
+    def ask(self, request: Message, reply: type[Expected]) -> Expected:
         """Send a request and return its reply. Raises ControlError, also if fmd refuses the request."""
         try:
             self._socket.sendall(encoded(request))
             content = self._read(HEADER.unpack(self._read(HEADER.size))[0])
-            answer = msgspec.msgpack.decode(content, type=Reply)
+            answer = msgspec.msgpack.decode(content, type=self.REPLIES)
         except (OSError, msgspec.MsgspecError, RecursionError) as error:
             raise ControlError(self._explained(error)) from error
         if isinstance(answer, RefusedReply):
@@ -166,7 +173,7 @@ class Client:
             start = "start it: sudo systemctl start fmd" if self._where.parent == paths.RUNTIME else "start fmd run"
             return f"fmd does not run ({self._where} is not served); {start}"
         if isinstance(error, PermissionError):
-            return f"{self._where}: this user may not control fmd; {PERMISSION}"
+            return f"{self._where}: this user may not control fmd; {self.PERMISSION}"
         if isinstance(error, TimeoutError):
             return f"{self._where}: fmd does not answer; to find the reason: journalctl -u fmd"
         return f"{self._where}: {getattr(error, 'strerror', None) or error}"

@@ -1,8 +1,16 @@
 """Requests of the web page to a running fmd, and their replies: typed structs, sent as :mod:`edge.control` describes.
 
-The page runs as a user of its own. It reads neither settings, record nor cameras; all that it shows comes from here.
-Times are ISO 8601 in UTC. Boxes and regions are shares 0..1 of the upright picture's width and height. Texts of these
-replies are in plain English and may hold anything: the page escapes them.
+The page runs as a user of its own. It reads neither the service's settings, nor record, nor cameras; all that it shows
+comes from here. Times are ISO 8601 in UTC. Boxes and regions are shares 0..1 of the upright picture's width and height.
+Texts of these replies are in plain English and may hold anything: the page escapes them.
+
+The page has a settings file of its own, :data:`edge.paths.PAGE_SETTINGS`, which its user reads: address, port, names of
+the host, certificate, roles. So it starts, and says that fmd does not run, while the service is stopped. Of the
+service's settings only ``page.show_faces`` is about the page: the service alone decides whether a face may leave it.
+
+Every request gets one reply: the struct that its docstring names, or a RefusedReply. The service answers most in
+milliseconds; those of :data:`LONG` run in a child process, one at a time, and take up to :data:`LONG_S`. Requests that
+change something name who asked, as role and address ("owner, 192.168.1.7"); the service records it as an event.
 """
 
 from __future__ import annotations
@@ -11,23 +19,50 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edge.control import DoneReply, Message
+from edge import control
+from edge.control import DoneReply, Message, RefusedReply, ReloadRequest, StateReply
 from edge.messages import ArmingMessage, HealthMessage
 
 SOCKET = "page.sock"
 """Name of the page's socket in the runtime directory."""
 GROUP = "fmd-page"
 """Group of the page's process; its members may send the requests of this module, and no others."""
+PICTURES_PER_S = 5
+"""Most pictures that the service encodes in a second."""
 DECISIONS_KEPT = 20
 """Recent decisions in a live reply."""
 PIECE = 60_000
 """Largest piece of an uploaded or downloaded file, bytes."""
+MAX_REQUEST = PIECE + 4096
+"""Largest frame of a request, in bytes, without the length."""
+LONG_S = 60.0
+"""How long the service works on a request of :data:`LONG`, seconds."""
 
 Camera = Annotated[str, msgspec.Meta(max_length=64)]
 """Name of a camera; empty for the first or only one."""
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Share = tuple[float, float, float, float]
 """Box xmin, ymin, xmax, ymax as shares of the picture."""
+Who = Annotated[str, msgspec.Meta(max_length=200)]
+"""Who asked, as role and address: "owner, 192.168.1.7"."""
+
+
+class ArmRequest(control.ArmRequest, frozen=True, tag="arm"):
+    """Arm, until the schedule changes. The reply is a StateReply, as for the next two."""
+
+    who: Who = ""
+
+
+class DisarmRequest(control.DisarmRequest, frozen=True, tag="disarm"):
+    """Disarm, as :class:`edge.control.DisarmRequest` says."""
+
+    who: Who = ""
+
+
+class MuteRequest(control.MuteRequest, frozen=True, tag="mute"):
+    """Silence buzzer and voice for ``for_s`` seconds; 0 ends it."""
+
+    who: Who = ""
 
 
 # Live ----------------------------------------------------------------------------------------------------------------
@@ -62,7 +97,9 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     """What one camera delivers now. ``hints`` is one plain sentence each, such as "The picture is too dark."
 
     ``state`` is the state that this camera leads to (:data:`edge.reporting.live_state.STATES`). ``picture`` counts its
-    pictures since the start, ``age_s`` is the age of the newest. ``heat`` is true if the classifier gives heat maps.
+    pictures since the start, ``age_s`` is the age of the newest. ``rotate`` is the setting ``camera.rotate`` of this
+    camera; ``turn`` is the value that would make its faces upright, None without such a doubt. ``heat`` is true if the
+    classifier gives heat maps.
     """
 
     name: str
@@ -79,6 +116,7 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[tuple[tuple[float, float], ...], ...]
     rotate: int
     heat: bool
+    turn: int | None = None
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,45 +150,59 @@ class LiveReply(Message, frozen=True, tag="live_reply"):
 
 
 class PictureRequest(Message, frozen=True, tag="picture"):
-    """Ask for a camera's newest picture with boxes. ``after`` is the number of the picture the page has already.
+    """Ask for a camera's newest picture. ``after`` is the number of the picture the page has already.
 
-    ``heat`` draws the classifier's heat map, if there is one. ``width`` is the largest width of the reply's picture.
+    Faces are blurred, and nothing is drawn into the picture: boxes and regions are in the LiveReply, so that the page
+    draws lines and texts sharply at any size. ``boxes`` draws the outlines of people and regions all the same, for a
+    page without JavaScript. ``heat`` draws the classifier's heat map, if there is one. ``width`` is the largest width
+    of the reply's picture. The service encodes at most :data:`PICTURES_PER_S` in a second, for all viewers together.
     """
 
     camera: Camera = ""
     after: int = 0
     heat: bool = False
+    boxes: bool = False
     width: Annotated[int, msgspec.Meta(ge=64, le=1920)] = 640
 
 
 class PictureReply(Message, frozen=True, tag="picture_reply"):
-    """A picture as JPEG; empty if there is none newer than ``after``. ``age_s`` is its age when it was encoded."""
+    """A picture as JPEG, empty if there is none newer than ``after`` (yet: ask again).
+
+    ``age_s`` is its age, in seconds. ``people`` are those of the same frame, for boxes in step with the picture.
+    """
 
     number: int
     age_s: float
     jpeg: bytes
+    people: tuple[PersonView, ...] = ()
 
 
 class ShowFacesRequest(Message, frozen=True, tag="show_faces"):
     """Show faces unblurred for ``for_s`` seconds; 0 ends it. Refused unless ``page.show_faces`` is set."""
 
     for_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 600.0
+    who: Who = ""
 
 
 class ViewingRequest(Message, frozen=True, tag="viewing"):
-    """Record that a viewer began or ended to watch, or signed in. ``who`` is role and address: "owner, 192.168.1.7"."""
+    """Record that a viewer began or ended to watch, or signed in. The reply is a DoneReply."""
 
     what: Literal["began", "ended", "signed_in", "refused", "signed_out"]
-    who: Annotated[str, msgspec.Meta(max_length=200)]
+    who: Who
 
 
 # Outputs and shadow runs ---------------------------------------------------------------------------------------------
 
 
 class TestOutputRequest(Message, frozen=True, tag="test_output"):
-    """Switch one output on as a lease of one second. The door's own alarm wins. The reply is a DoneReply."""
+    """Switch one output on as a lease of one second. The door's own alarm wins. The reply is a DoneReply.
+
+    A relay may open a door: it needs ``confirmed``, which the page sets after it asked its user.
+    """
 
     output: Literal["led", "buzzer", "relay", "voice"]
+    confirmed: bool = False
+    who: Who = ""
 
 
 class ShadowStateRequest(Message, frozen=True, tag="shadow_state"):
@@ -181,6 +233,7 @@ class InstallRequest(Message, frozen=True, tag="install"):
 
     name: Annotated[str, msgspec.Meta(max_length=200)]
     task: Literal["classifier", "detector"] = "classifier"
+    who: Who = ""
 
 
 # Record --------------------------------------------------------------------------------------------------------------
@@ -280,6 +333,7 @@ class ChangeRequest(Message, frozen=True, tag="change"):
 
     changes: dict[Annotated[str, msgspec.Meta(max_length=100)], Text | None]
     confirmed: bool = False
+    who: Who = ""
 
 
 class ChangeReply(Message, frozen=True, tag="change_reply"):
@@ -298,6 +352,8 @@ class ImportRequest(Message, frozen=True, tag="import"):
     """Replace the overlay by the uploaded TOML text of this name. The reply is a ChangeReply."""
 
     name: Annotated[str, msgspec.Meta(max_length=200)]
+    confirmed: bool = False
+    who: Who = ""
 
 
 class FileReply(Message, frozen=True, tag="file"):
@@ -350,7 +406,11 @@ class BackupRequest(Message, frozen=True, tag="backup"):
 
 
 Request = (
-    LiveRequest
+    ArmRequest
+    | DisarmRequest
+    | MuteRequest
+    | ReloadRequest
+    | LiveRequest
     | PictureRequest
     | ShowFacesRequest
     | ViewingRequest
@@ -369,7 +429,19 @@ Request = (
     | LogRequest
     | BackupRequest
 )
-"""What the page may ask, besides arm, disarm, mute and reload of :mod:`edge.control`."""
+"""What the page may ask."""
+
+LONG: tuple[type[Message], ...] = (
+    ReportRequest,
+    PassagesRequest,
+    TuneRequest,
+    ChangeRequest,
+    ImportRequest,
+    DoctorRequest,
+    LogRequest,
+    BackupRequest,
+)
+"""Requests whose reply takes seconds; the service carries out one of them at a time, and lets a second one wait."""
 
 Reply = (
     LiveReply
@@ -383,6 +455,8 @@ Reply = (
     | FileReply
     | DoctorReply
     | LogReply
+    | StateReply
     | DoneReply
+    | RefusedReply
 )
 """Replies to the page."""

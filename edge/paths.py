@@ -7,6 +7,8 @@ from pathlib import Path
 
 SETTINGS = Path("/etc/fmd/fmd.toml")
 """The service's settings, for commands that run outside the service."""
+PAGE_SETTINGS = Path("/etc/fmd/page.toml")
+"""Settings of the web page's own process; group fmd-page reads them."""
 STATE = Path("/var/lib/fmd")
 """The service's state directory, for commands that run outside the service."""
 RUNTIME = Path("/run/fmd")
