@@ -30,6 +30,7 @@ decide and alert.
     service/         models, outputs, signals and systemd around the pipeline
     reporting/       listeners of a run: messages, metrics, status file, console lines, annotated pictures
     record/          the record: passages, events and sums in a database
+    page/            the web page: a process of its own
     doctor/ flash/   checks of this machine; preparation of an SD card
     commands/        the command line, one file per command
     api.py           the Python API
