@@ -323,6 +323,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     for key, value in (overrides or {}).items():
         section, _, name = key.partition(".")
         _lay_over(values, migrate.current({section: {name: value}}, COMMAND_LINE), COMMAND_LINE, origins)
+    _drop_polygons_of_others(values, origins)
     try:
         # Strict conversion: a number in quotes is an error, not a number.
         settings = msgspec.convert(values, Settings)
@@ -462,6 +463,15 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
                 raise SettingsError(f"{where}: unknown key {section}.{key}{hint}")
             values[section][key] = value
             origins[f"{section}.{key}"] = where
+
+
+def _drop_polygons_of_others(values: dict[str, Any], origins: Mapping[str, str]) -> None:
+    """Drop the polygons by camera of a settings file if the command line names the only camera, which is another."""
+    if origins.get("camera.sources") != COMMAND_LINE or values["camera"]["sources"]:
+        return
+    for key in ("ignore", "only"):
+        if isinstance(values["watch"][key], dict) and origins.get(f"watch.{key}") != COMMAND_LINE:
+            values["watch"][key] = []
 
 
 def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:

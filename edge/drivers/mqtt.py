@@ -225,6 +225,8 @@ class MqttPublisher:
         settings = self._settings
         if settings.username:
             self._client.username_pw_set(settings.username, _password(settings.password_file))
+        elif settings.password_file:
+            raise SettingsError("mqtt.password_file: the user is missing; set mqtt.username too")
         if settings.tls:
             try:
                 self._client.tls_set(ca_certs=settings.ca_file or None)
@@ -325,4 +327,9 @@ def _payload(message: Message) -> str:
 
 def _password(path: str) -> str | None:
     """Return the first line of the password's file, or None if the settings name no file."""
-    return read_secret("mqtt.password_file", path).partition("\n")[0] if path else None
+    if not path:
+        return None
+    password = read_secret("mqtt.password_file", path).partition("\n")[0]
+    if not password:
+        raise SettingsError(f"mqtt.password_file: {path}: empty, expected the password in its first line")
+    return password

@@ -211,12 +211,15 @@ def event_of(message: Message) -> str:
 
 
 def urls_of(settings: NotifySettings) -> Iterator[str]:
-    """Yield the URLs of the settings, then those of the file: one per line, # begins a comment."""
+    """Yield the URLs of the settings, then those of the file: one per line, # begins a comment. Raises SettingsError."""
     yield from settings.urls
     if not settings.urls_file:
         return
     lines = read_secret("notify.urls_file", settings.urls_file).splitlines()
-    yield from (line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    urls = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not urls:
+        raise SettingsError(f"notify.urls_file: {settings.urls_file}: names no URL, expected one per line")
+    yield from urls
 
 
 def _bound_answers(requests: Any, clock: Callable[[], float] = time.monotonic) -> None:

@@ -518,3 +518,15 @@ def test_a_source_on_the_command_line_is_the_only_camera() -> None:
     }
     settings = config.load(None, {**named, **config.only_camera("clip.mp4")})
     assert [camera.source for camera in config.cameras(settings.camera).values()] == ["clip.mp4"]
+
+
+def test_polygons_of_the_cameras_in_the_file_are_not_those_of_the_only_camera(tmp_path: Path) -> None:
+    file = written(
+        tmp_path, f'[camera]\nsources = {{ hall = "rtsp://x/1" }}\n[watch]\nonly = {{ hall = [{SQUARE}] }}\n'
+    )
+    clip = config.only_camera("clip.mp4")
+    assert config.regions(config.load(file, clip), "") == ((), ())
+    square = tuple(map(tuple, SQUARE))
+    assert config.regions(config.load(file, {"watch.only": [SQUARE], **clip}), "") == ((), (square,))
+    with pytest.raises(SettingsError, match=r"^command line: watch\.only: got the camera 'hall', expected a list"):
+        config.load(file, {"watch.only": {"hall": [SQUARE]}, **clip})

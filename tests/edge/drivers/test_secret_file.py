@@ -49,3 +49,27 @@ def test_another_encoding_is_refused_and_nothing_of_the_secret_is_quoted(tmp_pat
     with pytest.raises(SettingsError) as caught:
         read_secret("mqtt.password_file", str(path))
     assert str(caught.value) == f"mqtt.password_file: {path}: not a text file in UTF-8; save it as one"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\nsecond line\n"])
+def test_a_file_without_a_password_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "password"
+    path.write_text(text)
+    settings = config.load(None, {"mqtt.host": "broker", "mqtt.username": "me", "mqtt.password_file": str(path)})
+    with pytest.raises(SettingsError, match=r"^mqtt\.password_file: .*password: empty, expected the password in"):
+        MqttPublisher(settings.mqtt, "door")
+
+
+def test_a_password_without_a_user_is_refused() -> None:
+    settings = config.load(None, {"mqtt.host": "broker", "mqtt.password_file": "/any"})
+    with pytest.raises(SettingsError, match=r"^mqtt\.password_file: the user is missing; set mqtt\.username too"):
+        MqttPublisher(settings.mqtt, "door")
+
+
+@pytest.mark.parametrize("text", ["", "# json://host\n\n"])
+def test_a_file_without_a_url_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "urls"
+    path.write_text(text)
+    settings = config.load(None, {"notify.urls_file": str(path)})
+    with pytest.raises(SettingsError, match=r"^notify\.urls_file: .*urls: names no URL, expected one per line"):
+        list(urls_of(settings.notify))
