@@ -211,7 +211,10 @@ def event_of(message: Message) -> str:
 
 
 def urls_of(settings: NotifySettings) -> Iterator[str]:
-    """Yield the URLs of the settings, then those of the file: one per line, # begins a comment. Raises SettingsError."""
+    """Yield the URLs of the settings, then those of the file (one per line, # begins a comment).
+
+    Raises SettingsError for a file without one.
+    """
     yield from settings.urls
     if not settings.urls_file:
         return

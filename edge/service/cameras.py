@@ -50,10 +50,12 @@ def watch(
     with ExitStack() as stack:
         arrived, workers = runtime.frame_signal(), list[CameraWorker]()
         stack.callback(_release, workers, config.stall_s(settings.camera), runtime.clock)
-        for name, camera in config.cameras(settings.camera).items():
+        named = config.cameras(settings.camera)
+        for name, camera in named.items():
             supervisor = _supervisor(name, camera, runtime, arrived)
+            ends_s = patience_s if len(named) == 1 else None
             lateness = LatenessMonitor(wanted_s)
-            workers.append(CameraWorker(supervisor, pipelines[name], alert, listeners, lateness, runtime.clock))
+            workers.append(CameraWorker(supervisor, pipelines[name], alert, listeners, lateness, runtime.clock, ends_s))
         ticker = stack.enter_context(runtime.ticking(alert, runtime.clock))
         # Undone last to first: the outputs are off before anything waits for a camera that hangs.
         stack.callback(alert.close)
@@ -127,9 +129,11 @@ class CameraWorker:
         listeners: Listener,
         lateness: LatenessMonitor,
         clock: Callable[[], float],
+        ends_s: float | None = None,
     ) -> None:
+        """``ends_s``: how long an only camera may give no first picture before its error ends the run."""
         self.supervisor, self._pipeline, self._alert, self._listeners = supervisor, pipeline, alert, listeners
-        self._lateness, self._clock = lateness, clock
+        self._lateness, self._clock, self._ends_s = lateness, clock, ends_s
         self._had_frame = False
         self.health = self._reported = supervisor.health
 
@@ -179,11 +183,18 @@ class CameraWorker:
         report_step(self._listeners, step, Delivery(self.supervisor.dropped, late_s))
         return step.alarm
 
+    def _ends_run(self, now: Health) -> bool:
+        """Return whether the run ends here with this reason as its error: the log need not repeat it."""
+        if self._ends_s is None:
+            return False
+        return str(self.supervisor.given_up(self._clock(), self._ends_s)) == now.reason
+
     def _report(self, before: Health, now: Health) -> None:
         self.health = now
         camera = now.camera and f" {now.camera}"
         if now.blind:
-            log.warning("camera%s %s: %s", camera, now.state.value, now.reason)
+            level = logging.DEBUG if self._ends_run(now) else logging.WARNING
+            log.log(level, "camera%s %s: %s", camera, now.state.value, now.reason)
         elif now.slow:
             log.warning("camera%s streaming, but %s", camera, now.slow)
         elif before.slow:

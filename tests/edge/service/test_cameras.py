@@ -225,6 +225,21 @@ def test_several_cameras_share_one_alarm_and_one_may_be_blind(systemd: Systemd, 
     assert_off_and_released(mock_pins)
 
 
+def test_the_error_of_an_only_camera_is_not_logged_as_well(mock_pins: Any, caplog: pytest.LogCaptureFixture) -> None:
+    one = config.load(None, {"camera.source": "/dev/video98", "alert.driver": "gpiozero"})
+    with pytest.raises(CameraError, match="no device at /dev/video98"):
+        service.run(one, build=pipeline_of)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    with pytest.raises(CameraError, match="no device at /dev/video98"):
+        service.run(
+            config.load(None, {"camera.sources": {"a": "/dev/video98", "b": "/dev/video99"}}), build=pipeline_of
+        )
+    assert [record.getMessage()[:14] for record in caplog.records if record.levelname == "WARNING"] == [
+        "camera a lost:",
+        "camera b lost:",
+    ]
+
+
 def test_cameras_none_of_which_opens_end_the_run_at_once(mock_pins: Any) -> None:
     sources = {"camera.sources": {"a": "/dev/video98", "b": "/dev/video99"}, "alert.driver": "gpiozero"}
     with pytest.raises(CameraError, match="no device at /dev/video98"):
