@@ -1,8 +1,8 @@
 """Writer of the record. The loop adds rows in memory; a thread of its own writes them in batches to the database.
 
-Small writes wear SD cards out, so rows wait: up to ``record.every_s``, violations and faults at most a minute. The cost
-of each batch is counted, and at most a day's budget is spent in any 24 hours, however often fmd restarts. A batch that
-is reported as kept survives a power cut.
+Small writes wear SD cards out, so rows wait: up to ``record.every_s``, but violations, faults and changes of arming at
+most a minute. The cost of each batch is counted, and at most a day's budget is spent in any 24 hours, however often fmd
+restarts. A batch that is reported as kept survives a power cut.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 2000
 """Rows that wait in memory; beyond that the oldest are dropped and counted."""
 URGENT_S = 55.0
-"""Longest time that a violation or a fault waits; together with the thread's tick it stays within a minute."""
+"""Longest time that what is urgent waits; together with the thread's tick it stays within a minute."""
 JUMP_MS = 5000
 """Change of the wall clock against the monotonic clock that ends all spans: times before it are of another clock."""
 SAVE_DRIFT_S = 6 * 3600.0
@@ -47,7 +47,7 @@ EXAMPLES_SHARE = 0.5
 """Share of the budget's rest that pictures may take, so that rows do not wait for them."""
 STOP_S = 3.0
 """How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
-URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "armed", "disarmed"})
+URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "model", "arming", "mute"})
 
 Synchronised = Callable[[], bool]
 

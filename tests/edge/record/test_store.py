@@ -13,8 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge import config
 from edge.commands import main as commands_main
 from edge.contracts import CameraState, Health
+from edge.control import ArmingRequest, DisarmRequest, MuteRequest
 from edge.errors import RecordError
 from edge.messages import health_message
 from edge.record import database, events, evidence, store
@@ -23,6 +25,7 @@ from edge.record.database import NAME
 from edge.record.evidence import Weighed
 from edge.record.rows import RunRow, SpanState
 from edge.record.store import MAX_WAITING, URGENT_S
+from edge.service.arming_control import ArmingControl, BoardClock
 from tests.edge.record.parts import Clock, passage, settings, violation
 
 
@@ -77,6 +80,19 @@ def test_violations_and_faults_are_safe_within_a_minute(tmp_path: Path, what: st
     assert not record.keep()
     clock.forward(1)
     assert record.keep()
+
+
+@pytest.mark.parametrize(("change", "kind"), [(DisarmRequest(for_s=60), "arming"), (MuteRequest(for_s=60), "mute")])
+def test_changes_of_arming_are_safe_within_a_minute(tmp_path: Path, change: ArmingRequest, kind: str) -> None:
+    clock = Clock()
+    record = clock.record(tmp_path, every_s=300)
+    known = BoardClock(None, lambda: True, lambda: True)
+    arming = ArmingControl(config.load(), known, note=record.add, clock=lambda: clock.now_s, wall=lambda: clock.wall_s)
+    record.keep(at_once=True)
+    arming.request(change, "command", "the porter")
+    clock.forward(URGENT_S)
+    assert record.keep()
+    assert list(events.read(tmp_path))[-1]["event"] == kind
 
 
 def test_a_violation_is_one_row_before_and_after_the_person_leaves(tmp_path: Path) -> None:
