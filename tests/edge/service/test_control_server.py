@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from edge.control import (
     Client,
     DisarmRequest,
     DoneReply,
+    Message,
     MuteRequest,
     RefusedReply,
     ReloadRequest,
@@ -48,6 +50,10 @@ class LargeRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="large"):
     """A request whose reply does not fit into the socket's buffers, as a picture may not."""
 
 
+class LongRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="long"):
+    """A request whose answer takes long."""
+
+
 class BrokenRequest(msgspec.Struct, frozen=True, tag_field="kind", tag="broken"):
     """A request whose answer has a bug."""
 
@@ -63,17 +69,28 @@ def reloads() -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, arming: ArmingControl, reloads: list[str]) -> Iterator[Path]:
+def later() -> list[Future[Message]]:
+    """The answers that are being worked on."""
+    return []
+
+
+@pytest.fixture
+def folder(tmp_path: Path, arming: ArmingControl, reloads: list[str], later: list[Future[Message]]) -> Iterator[Path]:
     def large(request: LargeRequest, peer: Peer) -> Reply:
         return RefusedReply(reason="x" * 4_000_000)
 
     def broken(request: BrokenRequest, peer: Peer) -> Reply:
         raise ZeroDivisionError("of the test")
 
-    rows = {
+    def long(request: LongRequest, peer: Peer) -> Future[Message]:
+        later.append(Future())
+        return later[-1]
+
+    rows: dict[type[msgspec.Struct], Row] = {
         **control_server.table(arming, lambda: reloads.append("reload")),
         LargeRequest: Row(is_operator, large),
         BrokenRequest: Row(is_operator, broken),
+        LongRequest: Row(is_operator, long),
     }
     with claimed(tmp_path), serving(tmp_path, rows):
         yield tmp_path
@@ -298,6 +315,38 @@ def test_a_bug_in_an_answer_is_reported_and_ends_nothing(folder: Path, caplog: p
         client.sendall(encoded(StateRequest()))
         assert isinstance(reply_of(client), StateReply)
     assert "BrokenRequest failed" in caplog.text
+
+
+def test_who_waits_for_a_long_answer_waits_alone(folder: Path, later: list[Future[Message]]) -> None:
+    with connected(folder) as patient, connected(folder) as other, connected(folder) as gone:
+        for client in (patient, other, gone):
+            client.sendall(encoded(LongRequest()))  # type: ignore[arg-type]
+        wait_for(lambda: len(later) == 3)
+        assert works(folder), "while three wait"
+        patient.sendall(encoded(StateRequest()))
+        gone.close()
+        later[1].set_exception(ControlError("it cannot be done"))
+        assert reply_of(other) == RefusedReply(reason="it cannot be done")
+        later[2].set_result(DoneReply())
+        later[0].set_result(RefusedReply(reason="y" * 3_000_000))
+        reply = reply_of(patient)
+        assert isinstance(reply, RefusedReply)
+        assert len(reply.reason) == 3_000_000
+        assert isinstance(reply_of(patient), StateReply), "the request that came meanwhile"
+    assert works(folder)
+
+
+def test_an_answer_that_is_completed_after_the_end_disturbs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    later: Future[Message] = Future()
+    with serving(tmp_path, {LongRequest: Row(is_operator, lambda request, peer: later)}):
+        client = connected(tmp_path)
+        client.sendall(encoded(LongRequest()))  # type: ignore[arg-type]
+    later.set_result(DoneReply())
+    with client:
+        assert is_closed(client)
+    assert not caplog.records
 
 
 AS_NOBODY = """
