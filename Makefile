@@ -30,12 +30,24 @@ coverage: $(VENV)/.test
 DEB_ARCH ?= arm64
 PYTHONS ?= 3.10,3.11,3.12,3.13
 
+# The system's Python builds the package; its setuptools-scm reads the newest tag. Debian 12's ends with an error in an
+# archive of a commit without a tag. dpkg-buildpackage names it if it is missing.
+SYSTEM_PYTHON ?= /usr/bin/python3
+VERSION ?= $(shell $(SYSTEM_PYTHON) -W ignore -m setuptools_scm 2>/dev/null || echo 0.0)
+# All files of the checkout, or of an unpacked archive without .git.
+FILES = git ls-files -z --cached --others --exclude-standard || \
+	find . \( -name '.?*' ! -name '.git*' -o -path ./build -o -path ./dist \) -prune -o \( -type f -o -type l \) -print0
+DATE = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
 ## Build build/fmd_VERSION_ARCH.deb. docs/install.md lists the Debian packages that this needs.
 deb:
 	rm -rf build/deb && mkdir -p build/deb/fmd
-	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --no-dereference --target-directory build/deb/fmd
-	cd build/deb/fmd && WHEELS='$(CURDIR)/build/wheels-$(DEB_ARCH)-$(PYTHONS)' PYTHONS=$(PYTHONS) \
+	($(FILES)) | xargs -0 cp --parents --no-dereference --target-directory build/deb/fmd
+	$(SYSTEM_PYTHON) debian/changelog.py '$(VERSION)' $(DATE) >build/deb/fmd/debian/changelog
+	cd build/deb/fmd && SETUPTOOLS_SCM_PRETEND_VERSION='$(VERSION)' PYTHONS=$(PYTHONS) \
+		WHEELS='$(CURDIR)/build/wheels-$(DEB_ARCH)-$(PYTHONS)' \
 		dpkg-buildpackage --build=binary --no-sign --host-arch $(DEB_ARCH)
+	rm -f build/fmd_*_$(DEB_ARCH).deb
 	mv build/deb/*.deb build/
 	rm -rf build/deb
 

@@ -33,6 +33,7 @@ from edge.errors import ConversionError
 from edge.inference.bundle import FORMAT, MAX_TEXT, Bundle, Confusion, Contract, Golden, InputSpec, Model, pack, sha256
 from edge.stages.detect import STRIDES
 from edge.text import MAX_LABEL, escaped, is_label
+from edge.version import version
 
 CANDIDATES = 36
 """Pictures that golden inputs are chosen from."""
@@ -176,7 +177,7 @@ def _draft(job: Job, target: Path) -> Contract:
             "source": escaped(model.made_by, MAX_LABEL),
             "tensorflow": importlib.metadata.version("tensorflow"),
             "keras": importlib.metadata.version("keras"),
-            "fmd": importlib.metadata.version("fmd-edge"),
+            "fmd": version(),
         },
         parity={},
         labels=labels.names if labels else (),

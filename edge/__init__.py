@@ -10,6 +10,7 @@ decide and alert.
     messages.py      content of messages and recorded events, one typed struct per kind
     control.py       requests to a running fmd and their replies; the client of its control socket
     page_messages.py requests of the web page and their replies
+    version.py       the version, which comes from the repository's newest tag
     weekly.py        weekly windows in local time
     paths.py         where fmd's files are
     files.py         atomic writes

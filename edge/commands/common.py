@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,14 +68,6 @@ def load_settings(arguments: argparse.Namespace, **overrides: Any) -> Settings:
     # The last one wins: file, then --set, then options such as --source.
     named = dict(config.parse_assignment(text) for text in arguments.set)
     return config.load(arguments.config, {**named, **{k: v for k, v in overrides.items() if v is not None}})
-
-
-def version() -> str:
-    """Return fmd's version; fmd may also run from a checkout that is not installed."""
-    try:
-        return importlib.metadata.version("fmd-edge")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed: run from a checkout)"
 
 
 def exit_code(stopped_by: int | None) -> int:

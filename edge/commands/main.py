@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import io
 import os
 import sys
@@ -16,6 +15,7 @@ from edge.commands import common, logs, parsing
 from edge.commands.parsing import Parser, print_help
 from edge.errors import RuntimeMissingError, exit_code_of
 from edge.files import MAX_PICTURE_PIXELS
+from edge.version import version
 
 
 class Command(NamedTuple):
@@ -124,7 +124,7 @@ def _module(command: Command) -> Any:
 
 def version_line(command: str) -> str:
     """Return what ``--version`` of a command prints."""
-    return f"{command} {common.version()}"
+    return f"{command} {version()}"
 
 
 if __name__ == "__main__":

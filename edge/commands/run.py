@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edge import paths, process
 from edge.commands import common, logs
 from edge.errors import EXIT_OK, FmdError, SettingsError
+from edge.version import version
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -206,7 +207,7 @@ def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:
     foreign = models.is_foreign(settings.model)
     detector = "" if foreign else bundle.unpack(models.path_in_use(settings.model, "detector", chooser)).contract.sha256
     return RunRow(
-        version=common.version(),
+        version=version(),
         classifier=classifier.sha256[:12],
         detector=detector[:12],
         settings=bundle.sha256(msgspec.json.encode(deciding))[:12],

@@ -6,7 +6,6 @@ is one more.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from edge import board
 from edge.board import Board
 from edge.config import MqttSettings
 from edge.contracts import ENDS, CameraState, Outcome, Signal
+from edge.version import version
 
 PICTURES, TEMPERATURE, VOLTAGE = "pictures", "temperature", "voltage"
 """Features of a door that some entities need: messages with pictures, and what its board measures."""
@@ -196,7 +196,7 @@ def discovery(
         "name": f"fmd {name}",
         "manufacturer": "fmd",
         "model": board.model() or "PC",
-        "sw_version": _version(),
+        "sw_version": version(),
     }
     for key in ("configuration_url", "suggested_area"):
         if value := getattr(settings, key):
@@ -239,14 +239,7 @@ def _announced(
             "unique_id": f"{id_}_{what}",
             "availability_topic": f"{base}/status",
             "device": device,
-            "origin": {"name": "fmd", "sw_version": _version()},
+            "origin": {"name": "fmd", "sw_version": version()},
             **config,
         }
     return topics
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("fmd-edge")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "unknown"

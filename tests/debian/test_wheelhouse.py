@@ -76,12 +76,6 @@ def test_wheels_of_an_earlier_list_are_deleted(wheelhouse: ModuleType, tmp_path:
     assert list(tmp_path.iterdir()) == [keep]
 
 
-def test_the_package_has_the_version_of_the_code() -> None:
-    parsed = configparser.ConfigParser()
-    parsed.read(ROOT / "setup.cfg")
-    assert (ROOT / "debian/changelog").read_text().startswith(f"fmd ({parsed['metadata']['version']}) ")
-
-
 def test_the_licences_of_all_wheels_are_listed_with_their_texts(wheelhouse: ModuleType, tmp_path: Path) -> None:
     wheels, out = tmp_path / "wheels", tmp_path / "licences"
     wheels.mkdir()

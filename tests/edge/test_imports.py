@@ -19,7 +19,18 @@ EDGE = ROOT / "edge"
 MODULES = sorted(info.name for info in pkgutil.walk_packages(edge.__path__, "edge."))
 BOTTOM = frozenset(
     {"addresses", "board", "child", "config", "confine", "contracts", "control", "errors", "faults", "files"}
-    | {"messages", "migrate", "page_messages", "paths", "process", "redaction", "state_file", "text", "weekly"}
+    | {
+        "messages",
+        "migrate",
+        "page_messages",
+        "paths",
+        "process",
+        "redaction",
+        "state_file",
+        "text",
+        "version",
+        "weekly",
+    }
 )
 """Modules directly in edge/ that everything may import, and that import only each other."""
 ALLOWED: dict[str, frozenset[str]] = {
@@ -188,6 +199,7 @@ def test_help_is_quick_because_it_loads_no_command() -> None:
         "edge.process",
         "edge.redaction",
         "edge.text",
+        "edge.version",
     ]
     assert fmd("--help").returncode == 0
 
