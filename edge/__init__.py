@@ -6,6 +6,7 @@ decide and alert.
     pipeline.py      one frame through all stages
     contracts.py     what passes between stages: shapes, units, colour order
     config.py        typed settings; default.toml holds every default, migrate.py accepts earlier names
+    overlay.py       settings that were changed through the running fmd, laid over the file; toml.py knows the format
     errors.py        every error that fmd reports, as one tree, and the exit codes
     messages.py      content of messages and recorded events, one typed struct per kind
     control.py       requests to a running fmd and their replies; the client of its control socket
@@ -26,6 +27,7 @@ decide and alert.
 
     stages/          one stage per file; time is a parameter
     inference/       model files with their contracts; resizing
+    settings.py      every setting with its origin and who may change it; changes, export, import
     camera/          supervisor of a live camera, lateness, checks of the picture
     drivers/         cameras, outputs, runtimes of models, publishers: the only package that imports their libraries
     service/         models, outputs, signals and systemd around the pipeline

@@ -6,28 +6,31 @@ here, key by key. Unknown keys, wrong types and values out of range are errors t
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import logging
 import re
 import socket
-import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edge import addresses, faults, migrate, redaction, weekly
+from edge import addresses, faults, migrate, overlay, redaction, toml, weekly
 from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+log = logging.getLogger(__name__)
 
 DEFAULT_PATH = Path(__file__).with_name("default.toml")
 COMMAND_LINE = "command line"
 """Place of a setting that a command's option names, in messages."""
+Origin = Literal["default", "file", "overlay", "command line"]
+"""Layer that sets a setting, the lowest first."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # At most a day: clocks and conditions overflow on inf, and no setting needs more.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
@@ -160,6 +163,8 @@ class DecideSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 PINS = ("led_pin", "buzzer_pin", "relay_pin", "heartbeat_pin")
 """Keys of [alert] that name the pin of an output."""
+PIN_KEYS = (*(f"alert.{key}" for key in PINS), "arm.pin")
+"""Every setting that names a pin."""
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -308,30 +313,160 @@ FILES = {name: keys for name, section in get_type_hints(Settings).items() if (ke
 """Section -> its keys that name a file."""
 
 
+@dataclass(frozen=True)
+class Layers:
+    """Settings, and what they are made of. Keys are ``"section.key"``.
+
+    ``over`` are the overlay's values; ``problem`` says why it could not be used, and is empty if it could.
+    ``overrides`` are the command line's. ``origins`` names the place of every setting that is not at its default.
+    """
+
+    settings: Settings
+    base: Path | None
+    over: Mapping[str, Any]
+    overlay: Path | None
+    overrides: Mapping[str, Any]
+    origins: Mapping[str, str]
+    problem: str = ""
+
+    def origin(self, key: str) -> Origin:
+        """Return the layer that sets ``key``."""
+        place = self.origins.get(key)
+        named: dict[str | None, Origin] = {None: "default", COMMAND_LINE: "command line", str(self.overlay): "overlay"}
+        return named.get(place, "file")
+
+
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Return the defaults with a user's TOML file, then ``overrides`` (``{"camera.source": "clip.mp4"}``) over them.
+    """Return the settings of all layers, as :func:`read` does. An overlay that cannot be used is logged."""
+    layers = read(path, overrides)
+    if layers.problem:
+        _warn(layers.problem)
+    return layers.settings
+
+
+@cache
+def _warn(problem: str) -> None:
+    """Log once that an overlay is not used: some commands read the settings many times."""
+    log.warning("changed settings are not used: %s", problem)
+
+
+def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None, over: bool = True) -> Layers:
+    """Return the defaults, over them the user's TOML file ``path``, its overlay, and ``overrides``.
+
+    ``overrides`` are as in ``{"camera.source": "clip.mp4"}``. Without ``over`` the overlay is left out. An overlay that
+    cannot be used is left out as well, and ``problem`` of the result says why.
 
     Raises :class:`edge.errors.SettingsError`, which names file, key and expected value.
     """
-    values = _parse(DEFAULT_PATH)
+    found = overlay.read(path) if path is not None and over else None
+    if found is None or found.problem:
+        problem = found.problem if found else ""
+        return dataclasses.replace(laid(path, {}, overrides), problem=problem)
+    try:
+        theirs = migrate.migrated({**found.values}, str(found.file))
+        return laid(path, flat(theirs, str(found.file)), overrides, found.file)
+    except SettingsError as error:
+        # If the file itself is wrong, this raises.
+        return dataclasses.replace(laid(path, {}, overrides), problem=str(error))
+
+
+def laid(
+    path: Path | None, over: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, file: Path | None = None
+) -> Layers:
+    """Return the layers with ``over`` as the overlay's values; ``file`` is its place. Raises SettingsError."""
     redaction.learn(str(overrides or ""))
     origins: dict[str, str] = {}
-    if path is not None:
-        theirs = migrate.migrated(_parse(path), str(path))
-        redaction.learn(str(theirs))
-        _lay_over(values, _with_paths_beside(path, theirs), str(path), origins)
+    values = below(path, origins)
+    for key, value in over.items():
+        _lay_over(values, nested({key: value}), str(file), origins)
+        check_over(key, value, str(file))
     for key, value in (overrides or {}).items():
-        section, _, name = key.partition(".")
-        _lay_over(values, migrate.current({section: {name: value}}, COMMAND_LINE), COMMAND_LINE, origins)
+        _lay_over(values, migrate.current(nested({key: value}), COMMAND_LINE), COMMAND_LINE, origins)
     _drop_polygons_of_others(values, origins)
     try:
         # Strict conversion: a number in quotes is an error, not a number.
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(_readable(error, values, origins)) from error
+        raise _readable(error, values, origins) from error
     settings = _with_source_of_file(settings, origins)
     _check_together(settings, origins)
-    return settings
+    return Layers(settings, path, dict(over), file, dict(overrides or {}), origins)
+
+
+def below(path: Path | None, origins: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the plain values of the two lowest layers, the defaults and the file ``path``, not yet validated.
+
+    ``origins`` receives the place of each setting that the file names. Raises SettingsError for an unknown key.
+    """
+    values = _parse(DEFAULT_PATH)
+    if path is not None:
+        theirs = migrate.migrated(_parse(path), str(path))
+        redaction.learn(str(theirs))
+        _lay_over(values, _with_paths_beside(path, theirs), str(path), {} if origins is None else origins)
+    return values
+
+
+def check_key(key: str) -> None:
+    """Raise SettingsError if there is no setting ``section.key``."""
+    if "." not in key:
+        what = "expected section.key, as in alert.led_pin"
+        raise SettingsError(f"{key}: {what}").about(what, key)
+    _lay_over(_parse(DEFAULT_PATH), nested({key: None}), "settings", {})
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return ``{"section.key": value}`` as ``{"section": {"key": value}}``."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    return sections
+
+
+def flat(sections: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Undo :func:`nested`. Raises SettingsError for a key outside of a section."""
+    for section, keys in sections.items():
+        if not isinstance(keys, Mapping):
+            raise SettingsError(f"{where}: {section}: expected a section, as in [{section}]")
+    return {f"{section}.{name}": value for section, keys in sections.items() for name, value in keys.items()}
+
+
+def hint_of(key: str) -> Any:
+    """Return the annotated type of the setting ``section.key``. Raises KeyError."""
+    section, _, name = key.partition(".")
+    return get_type_hints(get_type_hints(Settings)[section], include_extras=True)[name]
+
+
+WRITABLE_TEXT = frozenset(
+    {"camera.rotations", "camera.simulate", "watch.ignore", "watch.only", "decide.accept", "report.weekly"}
+    | {*(f"alert.{pin}" for pin in PINS), "arm.pin", "arm.schedule", "arm.time_zone"}
+    | {"display.thanks", "display.please", "display.waiting"}
+    | {"publish.name", "mqtt.topic", "mqtt.discovery_topic", "mqtt.suggested_area"}
+)
+"""Settings that hold text and that the overlay may set. Any other text may be a path, an address or a secret."""
+READ_ONLY = frozenset({"mqtt.port", "mqtt.tls"})
+"""Settings without text that only the settings file may set: to whom a password is sent, and how."""
+
+
+def is_writable(key: str) -> bool:
+    """Return whether the overlay may set ``section.key``. Raises KeyError if there is no such setting."""
+    return key in WRITABLE_TEXT or (key not in READ_ONLY and not _holds_text(hint_of(key)))
+
+
+def _holds_text(hint: Any) -> bool:
+    """Return whether a type has a place for any text; one of some given words is none."""
+    return hint is str or (get_origin(hint) is not Literal and any(map(_holds_text, get_args(hint))))
+
+
+def check_over(key: str, value: Any, where: str) -> None:
+    """Raise SettingsError if the overlay may not set an existing ``key`` to ``value``."""
+    if not is_writable(key):
+        what = "only the settings file can set it: it is a path, an address or a secret"
+    elif key in PIN_KEYS and isinstance(value, str) and is_file(value):
+        what = "only the settings file can name a file as a pin"
+    else:
+        return
+    raise SettingsError(f"{where}: {key}: {what}").about(what, key)
 
 
 def _with_source_of_file(settings: Settings, origins: Mapping[str, str]) -> Settings:
@@ -413,10 +548,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise SettingsError(
             f"command line: --set {addresses.hidden(text)}: expected section.key=value, as in alert.led_pin=22"
         )
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value
+    return key.strip(), toml.value(value)
 
 
 def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
@@ -432,15 +564,11 @@ def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        # -sig: Windows' editor writes a byte order mark first, and many SD cards are prepared on Windows.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content = path.read_bytes()
     except OSError as error:
         hint = "; only root and the group fmd may read it: use sudo" if isinstance(error, PermissionError) else ""
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}{hint}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not a text file in UTF-8; save it as one") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    return toml.parsed(toml.decoded(content, str(path)), str(path))
 
 
 def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origins: dict[str, str]) -> None:
@@ -449,7 +577,8 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
         if section not in values:
             new = migrate.new_section(section)
             hint = f"; it is now [{new}]" if new else _did_you_mean(section, values)
-            raise SettingsError(f"{where}: unknown section [{section}]{hint}")
+            error = SettingsError(f"{where}: unknown section [{section}]{hint}")
+            raise error.about(f"unknown section{hint}", *(f"{section}.{key}" for key in _names(keys)))
         if not isinstance(keys, Mapping):
             shown = addresses.hidden(keys)
             raise SettingsError(
@@ -460,7 +589,8 @@ def _lay_over(values: dict[str, Any], over: Mapping[str, Any], where: str, origi
                 # The name of an earlier version, in a file that states the present one.
                 new = migrate.new_name(section, key)
                 hint = f"; it is now {new}" if new else _did_you_mean(key, values[section])
-                raise SettingsError(f"{where}: unknown key {section}.{key}{hint}")
+                error = SettingsError(f"{where}: unknown key {section}.{key}{hint}")
+                raise error.about(f"unknown key{hint}", f"{section}.{key}")
             values[section][key] = value
             origins[f"{section}.{key}"] = where
 
@@ -474,27 +604,32 @@ def _drop_polygons_of_others(values: dict[str, Any], origins: Mapping[str, str])
             values["watch"][key] = []
 
 
+def _names(keys: object) -> list[str]:
+    return list(map(str, keys)) if isinstance(keys, Mapping) else []
+
+
 def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
     # A list of all keys only if no key is similar: it is long.
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
-def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+def _readable(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> SettingsError:
+    """Return msgspec's error in words of the settings file."""
     # "... - at `$.camera.width`", and for the names in a table "... - at `key` in `$.camera.sources`"
     message, _, place = str(error).partition(" - at `")
     key = place.removeprefix("key` in `").removeprefix("$.").rstrip("`").partition("[")[0]
     section, _, name = key.partition(".")
-    hint = get_type_hints(get_type_hints(Settings)[section], include_extras=True)[name]
+    hint = hint_of(key)
     if message.startswith("Invalid enum value"):
-        message = f"Expected one of {', '.join(map(str, _choices(hint)))}"
+        message = f"Expected one of {', '.join(map(str, choices_of(hint)))}"
     for meta in _metas(hint):
         if meta.description and (meta.pattern is None or repr(meta.pattern) in message):
             message = f"Expected {meta.description}"
             break
     message = re.sub("`([^`]+)`", lambda found: " or ".join(map(_in_words, found[1].split(" | "))), message)
     shown = addresses.hidden(values[section][name])
-    return f"{_origin(origins, key)}: {key}: {message[:1].lower()}{message[1:]}; got {shown!r}"
+    return _wrong(origins, f"{message[:1].lower()}{message[1:]}; got {shown!r}", key)
 
 
 def _metas(hint: Any) -> list[msgspec.Meta]:
@@ -504,11 +639,11 @@ def _metas(hint: Any) -> list[msgspec.Meta]:
     return sorted(found, key=lambda meta: meta.pattern is None)
 
 
-def _choices(hint: Any) -> list[Any]:
-    """Return the values that a type allows: those of the Literal in it."""
+def choices_of(hint: Any) -> list[Any]:
+    """Return the values that a type allows: those of the Literal in it; none if it allows others."""
     if get_origin(hint) is Literal:
         return list(get_args(hint))
-    return [choice for part in get_args(hint) for choice in _choices(part)]
+    return [choice for part in get_args(hint) for choice in choices_of(part)]
 
 
 def _in_words(name: str) -> str:
@@ -522,6 +657,11 @@ def _origin(origins: Mapping[str, str], *keys: str) -> str:
     return next((origins[key] for key in keys if key in origins), str(DEFAULT_PATH))
 
 
+def _wrong(origins: Mapping[str, str], what: str, *keys: str) -> SettingsError:
+    """Return the error of the first of ``keys``; ``what`` may name the others."""
+    return SettingsError(f"{_origin(origins, *keys)}: {keys[0]}: {what}").about(what, *keys)
+
+
 def digits_of(fingerprint: str) -> str:
     """Return the 64 digits of a SHA-256 fingerprint in lower case, without colons or ``sha256:``."""
     return fingerprint.lower().removeprefix("sha256:").replace(":", "")
@@ -530,36 +670,37 @@ def digits_of(fingerprint: str) -> str:
 def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
     for host, shown in settings.camera.fingerprints.items():
         if not re.fullmatch("[0-9a-f]{64}", digits_of(shown)):
-            raise SettingsError(
-                f"{_origin(origins, 'camera.fingerprints')}: camera.fingerprints: {host}: expected the SHA-256 of "
-                f"a certificate, 32 pairs of hexadecimal digits; got {dict(settings.camera.fingerprints)!r}"
+            raise _wrong(
+                origins,
+                f"{host}: expected the SHA-256 of "
+                f"a certificate, 32 pairs of hexadecimal digits; got {dict(settings.camera.fingerprints)!r}",
+                "camera.fingerprints",
             )
     for name, camera in cameras(settings.camera).items():
         _check_address("camera.sources" if name else "camera.source", name, camera.source, origins)
         _check_second("camera.detect_sources" if name else "camera.detect_source", name, camera, origins)
     _check_names_of_second(settings.camera, origins)
     if unknown := settings.camera.rotations.keys() - settings.camera.sources.keys():
-        raise SettingsError(
-            f"{_origin(origins, 'camera.rotations')}: camera.rotations: got {', '.join(sorted(unknown))}, expected "
-            "names of camera.sources; a single camera has camera.rotate"
+        raise _wrong(
+            origins,
+            f"got {', '.join(sorted(unknown))}, expected names of camera.sources; a single camera has camera.rotate",
+            "camera.rotations",
         )
     if WITH_INCORRECT_MASK in settings.decide.accept:
-        raise SettingsError(
-            f"{_origin(origins, 'decide.accept')}: decide.accept: got {WITH_INCORRECT_MASK}, which has a key of its "
-            'own; set decide.on_incorrect = "admit"'
+        raise _wrong(
+            origins,
+            f'got {WITH_INCORRECT_MASK}, which has a key of its own; set decide.on_incorrect = "admit"',
+            "decide.accept",
         )
     try:
         faults.parse(settings.camera.simulate)
     except SettingsError as error:
-        raise SettingsError(f"{_origin(origins, 'camera.simulate')}: {error}") from error
+        raise _wrong(origins, str(error).removeprefix("camera.simulate: "), "camera.simulate") from error
     # A pin that two outputs share would follow the one that was switched last.
     taken: dict[int | str, str] = {}
-    pins = {**{f"alert.{key}": getattr(settings.alert, key) for key in PINS}, "arm.pin": settings.arm.pin}
-    for key, pin in pins.items():
+    for key, pin in ((key, attrgetter(key)(settings)) for key in PIN_KEYS):
         if pin in taken:
-            raise SettingsError(
-                f"{_origin(origins, key, taken[pin])}: {key}: the same pin as {taken[pin]} ({pin}), expected another"
-            )
+            raise _wrong(origins, f"the same pin as {taken[pin]} ({pin}), expected another", key, taken[pin])
         if pin != "":
             taken[pin] = key
             _check_pin(settings.alert.driver, key, pin, origins)
@@ -570,55 +711,66 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
         try:
             check()
         except SettingsError as error:
-            raise SettingsError(f"{_origin(origins, key)}: {key}: {error}") from error
+            raise _wrong(origins, f"{error}", key) from error
     if settings.record.examples != "none" and not settings.record.keep:
-        raise SettingsError(
-            f"{_origin(origins, 'record.examples', 'record.keep')}: record.examples: got {settings.record.examples!r} "
-            'while record.keep is false, expected "none": pictures belong to the record; or set record.keep = true'
+        raise _wrong(
+            origins,
+            f"got {settings.record.examples!r} "
+            'while record.keep is false, expected "none": pictures belong to the record; or set record.keep = true',
+            "record.examples",
+            "record.keep",
         )
     if settings.detect.start_score < settings.detect.min_score:
-        raise SettingsError(
-            f"{_origin(origins, 'detect.start_score', 'detect.min_score')}: detect.start_score: got "
-            f"{settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})"
+        raise _wrong(
+            origins,
+            f"got {settings.detect.start_score}, expected at least detect.min_score ({settings.detect.min_score})",
+            "detect.start_score",
+            "detect.min_score",
         )
     if 0 < settings.detect.max_face_px <= settings.detect.min_face_px:
-        raise SettingsError(
-            f"{_origin(origins, 'detect.max_face_px', 'detect.min_face_px')}: detect.max_face_px: got "
-            f"{settings.detect.max_face_px}, expected 0 or more than detect.min_face_px ({settings.detect.min_face_px})"
+        raise _wrong(
+            origins,
+            f"got {settings.detect.max_face_px}, expected 0 or more than detect.min_face_px "
+            f"({settings.detect.min_face_px})",
+            "detect.max_face_px",
+            "detect.min_face_px",
         )
     for key in ("ignore", "only"):
         _check_regions(f"watch.{key}", getattr(settings.watch, key), settings.camera, origins)
     if 0 < settings.watch.static_s < MIN_STATIC_S:
-        raise SettingsError(
-            f"{_origin(origins, 'watch.static_s')}: watch.static_s: got {settings.watch.static_s:g}, expected 0 or at "
-            f"least {MIN_STATIC_S:g}: a person who waits moves little for some seconds"
+        raise _wrong(
+            origins,
+            f"got {settings.watch.static_s:g}, expected 0 or at "
+            f"least {MIN_STATIC_S:g}: a person who waits moves little for some seconds",
+            "watch.static_s",
         )
     if settings.watch.still_s >= settings.track.lost_s:
-        raise SettingsError(
-            f"{_origin(origins, 'watch.still_s', 'track.lost_s')}: watch.still_s: got {settings.watch.still_s:g}, "
+        raise _wrong(
+            origins,
+            f"got {settings.watch.still_s:g}, "
             f"expected less than track.lost_s ({settings.track.lost_s:g}): the tracker would lose a person who stands "
-            "still between two detections"
+            "still between two detections",
+            "watch.still_s",
+            "track.lost_s",
         )
 
 
 def _check_regions(key: str, found: Regions, camera: CameraSettings, origins: Mapping[str, str]) -> None:
     """Raise SettingsError for polygons that cannot be meant, or that name no camera."""
-    where = f"{_origin(origins, key)}: {key}"
     names = list(camera.sources)
     if names and found and not isinstance(found, dict):
-        raise SettingsError(
-            f"{where}: got polygons without a camera, expected them by its name, as in {{ {names[0]} = [...] }}"
-        )
+        what = f"got polygons without a camera, expected them by its name, as in {{ {names[0]} = [...] }}"
+        raise _wrong(origins, what, key)
     by_camera = found if isinstance(found, dict) else {"": found}
     for name, polygons in by_camera.items():
         if name and name not in names:
             known = f"one of camera.sources ({', '.join(names)})" if names else "a list of polygons for the only camera"
-            raise SettingsError(f"{where}: got the camera {name!r}, expected {known}")
+            raise _wrong(origins, f"got the camera {name!r}, expected {known}", key)
         if len(polygons) > MAX_POLYGONS:
-            raise SettingsError(f"{where}: got {len(polygons)} polygons, expected at most {MAX_POLYGONS}")
+            raise _wrong(origins, f"got {len(polygons)} polygons, expected at most {MAX_POLYGONS}", key)
         for number, polygon in enumerate(polygons, 1):
             if wrong := _fault_of(polygon):
-                raise SettingsError(f"{where}: {name and f'{name}: '}polygon {number}: {wrong}")
+                raise _wrong(origins, f"{name and f'{name}: '}polygon {number}: {wrong}", key)
 
 
 def _fault_of(polygon: Polygon) -> str:
@@ -655,36 +807,41 @@ def _check_address(key: str, camera: str, source: str, origins: Mapping[str, str
         try:
             addresses.place(source)
         except SettingsError as error:
-            raise SettingsError(f"{_origin(origins, key)}: {key}: {camera and f'{camera}: '}{error}") from None
+            raise _wrong(origins, f"{camera and f'{camera}: '}{error}", key) from None
 
 
 def _check_second(key: str, name: str, camera: CameraSettings, origins: Mapping[str, str]) -> None:
     """Raise SettingsError unless the second stream is an address, and the camera one on the network."""
     if not camera.detect_source:
         return
-    where = f"{_origin(origins, key)}: {key}: {name and f'{name}: '}"
+    which = name and f"{name}: "
     if "://" not in camera.detect_source:
-        raise SettingsError(
-            f"{where}expected the address of a network camera's second stream, as in rtsp://host/stream2; got "
-            f"{addresses.hidden(camera.detect_source)!r}"
+        raise _wrong(
+            origins,
+            f"{which}expected the address of a network camera's second stream, as in rtsp://host/stream2; got "
+            f"{addresses.hidden(camera.detect_source)!r}",
+            key,
         )
     _check_address(key, name, camera.detect_source, origins)
     if "://" not in camera.source:
-        raise SettingsError(
-            f"{where}a network camera alone has a second stream, and this camera is {camera.source}; remove the key"
-        )
+        what = f"{which}a network camera alone has a second stream, and this camera is {camera.source}; remove the key"
+        raise _wrong(origins, what, key)
 
 
 def _check_names_of_second(camera: CameraSettings, origins: Mapping[str, str]) -> None:
     if camera.sources and camera.detect_source:
-        raise SettingsError(
-            f"{_origin(origins, 'camera.detect_source')}: camera.detect_source: for the only camera; with "
-            f"camera.sources set camera.detect_sources, as in {{ {next(iter(camera.sources))} = ... }}"
+        raise _wrong(
+            origins,
+            "for the only camera; with "
+            f"camera.sources set camera.detect_sources, as in {{ {next(iter(camera.sources))} = ... }}",
+            "camera.detect_source",
         )
     if unknown := camera.detect_sources.keys() - camera.sources.keys():
-        raise SettingsError(
-            f"{_origin(origins, 'camera.detect_sources')}: camera.detect_sources: got {', '.join(sorted(unknown))}, "
-            "expected names of camera.sources; a single camera has camera.detect_source"
+        raise _wrong(
+            origins,
+            f"got {', '.join(sorted(unknown))}, "
+            "expected names of camera.sources; a single camera has camera.detect_source",
+            "camera.detect_sources",
         )
 
 
@@ -699,9 +856,7 @@ def _check_pin(driver: str, key: str, pin: int | str, origins: Mapping[str, str]
         "gpiozero": "a BCM number",
         "auto": "a BCM number without quotes, or a line's name",
     }[driver]
-    raise SettingsError(
-        f"{_origin(origins, key, 'alert.driver')}: {key}: got {pin!r}, expected {expected} for alert.driver {driver!r}"
-    )
+    raise _wrong(origins, f"got {pin!r}, expected {expected} for alert.driver {driver!r}", key, "alert.driver")
 
 
 def is_file(pin: int | str) -> bool:

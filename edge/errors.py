@@ -63,7 +63,19 @@ class FmdError(Exception):
 
 
 class SettingsError(FmdError, ValueError):
-    """A settings file or option that cannot be used."""
+    """A settings file or option that cannot be used.
+
+    ``keys`` are the settings (``section.key``) that it is about, the one to correct first. ``what`` is the message
+    without place and key, for a form that shows both.
+    """
+
+    keys: tuple[str, ...] = ()
+    what: str = ""
+
+    def about(self, what: str, *keys: str) -> SettingsError:
+        """Return this error with its settings and the message about them."""
+        self.what, self.keys = escaped(redact(what)), keys
+        return self
 
 
 class BundleError(FmdError, ValueError):

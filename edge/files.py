@@ -63,17 +63,21 @@ def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: 
         sync_folder(path.parent)
 
 
-def read_regular(path: str | Path, limit: int, folder: int | None = None) -> bytes:
+def read_regular(path: str | Path, limit: int, folder: int | None = None, owner: int | None = None) -> bytes:
     """Return the bytes of a regular file that anyone may have put there.
 
     ``folder`` is the descriptor of the folder that ``path`` is relative to. Raises OSError for a link, a pipe, a device
-    or a folder, and for a file of more than ``limit`` bytes.
+    or a folder, for a file of more than ``limit`` bytes, and for one that others than the user ``owner`` may write.
     """
     # Without O_NONBLOCK, opening a pipe waits for its writer.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as handle:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+        found = os.fstat(handle.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if owner is not None and (found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o022):
+            got = f"user {found.st_uid} and mode {stat.S_IMODE(found.st_mode):04o}"
+            raise OSError(errno.EPERM, f"expected user {owner} and mode 0600, got {got}", str(path))
         data = handle.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"has more than {limit} bytes", str(path))

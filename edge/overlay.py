@@ -1,0 +1,109 @@
+"""Settings overlay: what the service itself has been asked to change, in its state directory.
+
+    edge/default.toml  <  the settings file  <  overlay.toml  <  --set
+
+The overlay lies over one settings file, which it names (``base``). Any other file is read without it, so that a run
+in the foreground with settings of its own does not take the service's. The overlay is in the state directory of the
+process (``$STATE_DIRECTORY``, ``--state``); without one, the service's settings file has that of the service.
+
+Only the owner of the state directory writes it. Root reads it as well: so :mod:`edge.config` accepts no path, address
+or secret in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge import paths, toml
+from edge.errors import SettingsError
+from edge.files import read_regular, write_atomically
+from edge.migrate import VERSION
+
+NAME = "overlay.toml"
+"""Name of the overlay in the state directory."""
+REFUSED = "overlay.toml.refused"
+"""Name of an overlay that could not be used, and that the service has therefore set aside."""
+LIMIT = 1 << 16
+"""Bytes of the largest overlay; fmd writes a few thousand at most."""
+BASE = "base"
+"""Key of the settings file that the overlay lies over."""
+HEAD = f"""\
+# Settings that were changed through the running fmd. They win over the file that {BASE} names.
+# fmd writes this file. To go back to your own file, delete this one and reload fmd.
+"""
+
+Values = dict[str, dict[str, Any]]
+"""Section -> key -> value."""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An overlay as it was read. ``problem`` says why it cannot be used; ``values`` are then empty."""
+
+    file: Path
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+def file_of(base: Path) -> Path | None:
+    """Return where the overlay of the settings file ``base`` is, or None if this process has none for it."""
+    folder = paths.state_folder()
+    if folder is None and absolute(base) == paths.SETTINGS:
+        folder = paths.STATE
+    return folder / NAME if folder else None
+
+
+def absolute(path: Path) -> Path:
+    """Return ``path`` from the root, without following links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links)
+
+
+def read(base: Path) -> Overlay | None:
+    """Return the overlay of the settings file ``base``, or None if there is none."""
+    file = file_of(base)
+    if file is None:
+        return None
+    try:
+        content = read_regular(file, LIMIT, owner=file.parent.stat().st_uid)
+        values = toml.parsed(toml.decoded(content, str(file)), str(file))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        hint = "; only root and the user fmd may read it: use sudo" if error.errno == errno.EACCES else ""
+        return Overlay(file, problem=f"{file}: {error.strerror}{hint}")
+    except SettingsError as error:
+        return Overlay(file, problem=str(error))
+    if BASE not in values:
+        return Overlay(file, problem=f"{file}: {BASE}: expected the settings file that it lies over, got none")
+    if values.pop(BASE) != str(absolute(base)):
+        return None
+    return Overlay(file, values)
+
+
+def write(base: Path, values: Values) -> Path:
+    """Replace the overlay of the settings file ``base``, and return its path; without values remove it.
+
+    Raises OSError, SettingsError if this process has no state directory of its own.
+    """
+    file = file_of(base)
+    if file is None or paths.state_folder() is None:
+        raise SettingsError(f"{base}: this fmd has no state directory for changed settings; name one with --state")
+    if file.parent.stat().st_uid != os.geteuid():
+        raise SettingsError(f"{file.parent}: belongs to another user, who alone may change settings in it")
+    if values:
+        text = toml.written({"version": VERSION, BASE: str(absolute(base)), **values})
+        write_atomically(file, f"{HEAD}{text}".encode(), mode=0o600, durable=True)
+    else:
+        file.unlink(missing_ok=True)
+    file.with_name(REFUSED).unlink(missing_ok=True)
+    return file
+
+
+def set_aside(file: Path) -> None:
+    """Rename an overlay that cannot be used, so that the next start does not meet it. Raises OSError."""
+    file.replace(file.with_name(REFUSED))
