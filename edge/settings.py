@@ -32,15 +32,15 @@ NEEDS_CONFIRMATION = frozenset(
     | {"publish.pictures", "record.examples", "mqtt.commands", "metrics.port"}
 )
 """Settings of which a wrong value leaves the door without alarms or opens it, or shares more of people or of fmd."""
-SHOWN = "set"
-"""Stands for the value of a secret that is set; one that is not set is empty."""
+SET, NOT_SET = "set", "not set"
+"""What is shown of a secret's value."""
 _PLAIN: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One setting. ``key`` is ``section.name``; ``comment`` is that of default.toml, in one line.
 
-    ``value`` and ``default`` are plain values; addresses are without passwords. Of a secret, ``value`` is "set" or "".
+    ``value`` and ``default`` are plain values; addresses are without passwords. A secret has "set" or "not set".
     ``least`` and ``most`` limit a number. ``network`` says that it belongs to what needs the network.
     """
 
@@ -125,6 +125,26 @@ def changed(
     if errors or unconfirmed:
         return Outcome(over=dict(layers.over), errors=errors, unconfirmed=unconfirmed)
     return Outcome(over=over)
+
+
+def value_of(key: str, text: str) -> Any:
+    """Return the value that ``text`` from a form or a command line is for ``key``: TOML, or text without quotes.
+
+    The result may still be wrong for the setting; :func:`changed` says so.
+    """
+    value = toml.value(text)
+    try:
+        kind = kind_of(key)
+    except KeyError:
+        return value
+    # 5 and 07:00 are texts as well, where the setting is one.
+    as_is = kind == "text" and not isinstance(value, str)
+    return text if as_is else value
+
+
+def text_of(value: Any) -> str:
+    """Return a setting's value in TOML, in one line: the inverse of :func:`value_of`."""
+    return toml.in_one_line(value)
 
 
 def exported(layers: Layers) -> str:
@@ -267,7 +287,7 @@ def _drivers_of(section: str) -> list[Any]:
 def _shown(key: str, who: Access, value: Any) -> Any:
     """Return a value as anyone may see it."""
     if who == "secret":
-        return SHOWN if value else ""
+        return SET if value else NOT_SET
     return _without_passwords(value)
 
 

@@ -46,3 +46,13 @@ def written(values: Mapping[str, Any]) -> str:
     import tomli_w  # only here: a laptop that prepares a card reads settings and writes none
 
     return tomli_w.dumps(values)
+
+
+def in_one_line(value: Any) -> str:
+    """Return a single value as TOML writes it within a line."""
+    if isinstance(value, Mapping):
+        pairs = [f"{in_one_line(key)} = {in_one_line(each)}" for key, each in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_one_line, value))}]"
+    return written({"value": value}).removeprefix("value = ").rstrip("\n")

@@ -78,7 +78,7 @@ def test_secrets_are_set_or_not_and_addresses_have_no_password(tmp_path: Path) -
     layers = layers_of(tmp_path, text)
     shown = {setting.key: setting.value for setting in listed(layers)}
     assert shown["camera.source"] == "rtsp://***@cam/1"
-    assert (shown["notify.urls"], shown["mqtt.password_file"], shown["notify.urls_file"]) == ("set", "set", "")
+    assert (shown["notify.urls"], shown["mqtt.password_file"], shown["notify.urls_file"]) == ("set", "set", "not set")
     everything = msgspec.json.encode(listed(layers)).decode() + exported(layers)
     assert not any(word in everything for word in ("s3cret99", "hidden7", "token=abc"))
     redaction.forget()
@@ -201,3 +201,30 @@ def test_an_import_of_another_file_is_one_message(tmp_path: Path, text: str) -> 
 def test_an_import_of_an_earlier_version_is_converted(tmp_path: Path) -> None:
     found = imported(layers_of(tmp_path), "\ufeffversion = 3\n[decide]\nlook_s = 0.5\n")
     assert found.over == {"decide.observation_s": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("display.thanks", "Danke", "Danke"),
+        ("display.thanks", '"Danke"', "Danke"),
+        ("display.thanks", "5", "5"),
+        ("report.weekly", "mon 07:00", "mon 07:00"),
+        ("arm.time_zone", "07:00", "07:00"),
+        ("alert.led_pin", "22", 22),
+        ("alert.led_pin", "PQ.05", "PQ.05"),
+        ("camera.rotate", "90", 90),
+        ("decide.on_unsure", "admit", "admit"),
+        ("watch.gate", "false", False),
+        ("decide.accept", '["scarf"]', ["scarf"]),
+        ("camera.rotations", "{ hall = 90 }", {"hall": 90}),
+        ("no.such", "5", 5),
+    ],
+)
+def test_text_of_a_form_becomes_a_value(key: str, text: str, value: object) -> None:
+    assert settings.value_of(key, text) == value
+
+
+@pytest.mark.parametrize("setting", [s for s in ALL if s.access != "secret"], ids=lambda setting: setting.key)
+def test_every_value_can_be_shown_as_text_and_typed_again(setting: settings.Setting) -> None:
+    assert settings.value_of(setting.key, settings.text_of(setting.value)) == setting.value

@@ -31,6 +31,12 @@ def test_a_single_value_without_quotes_is_text(text: str, value: object) -> None
     assert toml.value(text) == (text if value is None else value)
 
 
+@pytest.mark.parametrize("value", [1.5, True, 'a "b"\n', [], [[[0.0, 1.0], [1, 2]]], {}, {"hall": 90, "a b": ["x"]}])
+def test_a_value_in_one_line_is_read_back(value: object) -> None:
+    assert "\n" not in toml.in_one_line(value)
+    assert toml.value(toml.in_one_line(value)) == value
+
+
 def test_what_is_written_is_read_back() -> None:
     values = {"version": 5, "a": {"b": [[0.5, 1.0]], "c": 'ü "\n\x7f', "d": True, "e": {"hall": 90}, "f": 1e-7}}
     assert toml.parsed(toml.written(values), "mine") == values
