@@ -183,9 +183,10 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     led_blind: Pattern
     led_disarmed: Pattern
     led_running: Pattern
-    # What earlier versions recorded as outputs lacks these two.
+    # What earlier versions recorded as outputs lacks these three.
     led_fallback: Pattern = ()
     led_examples: Pattern = ()
+    led_faces: Pattern = ()
     buzzer_no_mask: Pattern
     buzzer_incorrect: Pattern
     buzzer_unsure: Pattern
@@ -284,6 +285,10 @@ class ReportSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ]
 
 
+class PageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    show_faces: bool
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     camera: CameraSettings
     model: ModelSettings
@@ -302,6 +307,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     notify: NotifySettings
     record: RecordSettings
     report: ReportSettings
+    page: PageSettings
 
 
 def _files(section: type) -> tuple[str, ...]:

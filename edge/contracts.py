@@ -206,7 +206,8 @@ class Passage(msgspec.Struct, frozen=True):
     the outcome was a violation. ``observations`` counts the observations that were used. ``signal`` is what the
     settings show for this outcome. After ``settled_s`` frequent observations add nothing: it lies in the past for a
     decided person without contrary evidence, and is infinite while the outcome may still change. ``suspicion`` is the
-    share, 0..1, of the evidence that raises the alarm for a person without one.
+    share, 0..1, of the evidence that raises the alarm for a person without one. ``evidence`` is -1 to 1: at 1 it
+    decides on a violation, at -1 it clears.
     """
 
     id: int
@@ -220,6 +221,7 @@ class Passage(msgspec.Struct, frozen=True):
     signal: Signal
     settled_s: float = float("inf")
     suspicion: float = 0.0
+    evidence: float = 0.0
 
 
 class Change(Enum):

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from edge.config import AlertSettings
 from edge.contracts import Output, Signal
-from edge.errors import OutputError
+from edge.errors import ControlError, OutputError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ WAIT_HALF_LIFE_S = 30.0
 """Time in which the longest recent wait loses half of its weight."""
 RETRY_S = 30.0
 """Time between two attempts to open an optional output."""
+TEST_S = 1.0
+"""How long a test switches an output on, and how long it then rests: a test must not sound like an alarm."""
 MAX_REMEMBERED = 32
 """People of one long alarm that the buzzer remembers, so that it does not sound for them again."""
 
@@ -174,6 +176,8 @@ class Alert:
         # Two budgets, for alarms and for all else: a reminder must not use up the time of an alarm that follows it.
         self._budgets = {True: _NoiseBudget(), False: _NoiseBudget()}
         self._closed = self._fallback = self._examples = False
+        self._tested, self._tested_until_s = "", float("-inf")
+        self._faces_until_s = float("-inf")
         self._last_error = ""
 
     @property
@@ -223,6 +227,26 @@ class Alert:
         """Show ``led_examples`` while there is no other signal: pictures of unclear faces are kept."""
         with self._lock:
             self._examples = kept
+
+    def show_faces(self, for_s: float) -> None:
+        """Show ``led_faces`` for this long while there is no signal for a person: pictures show faces; 0 ends it."""
+        with self._lock:
+            self._faces_until_s = self._now_s + for_s
+
+    def test(self, output: str) -> None:
+        """Switch an output on for TEST_S, armed, disarmed or muted; an alarm ends that at once.
+
+        Raises ControlError if the output is not wired, during an alarm, and right after another test.
+        """
+        with self._lock:
+            if output not in self._outputs:
+                raise ControlError(f"{output}: no such output is wired at this door; see [alert] and [voice]")
+            if self._shown is not None and self._shown.alarming:
+                raise ControlError("there is an alarm at the door; test the outputs when it has ended")
+            if self._now_s < self._tested_until_s + TEST_S:
+                raise ControlError("another test has just been done; try again in two seconds")
+            # From here on the ticks drive it, and end it; the caller never waits for a pin.
+            self._tested, self._tested_until_s = output, self._now_s + TEST_S
 
     def hold(self, now_s: float, camera: str) -> None:
         """Renew a camera's last signal while its newest frame waits for the frames of other cameras.
@@ -301,18 +325,22 @@ class Alert:
         for_s, noisy = now_s - self._shown_s, in_time and not self._muted
         # As if it were armed: a door that stays closed for a person without a mask does not open when fmd is disarmed.
         asked = shown if self._armed else self._leased(armed=True)
+        if alarming:
+            self._tested = ""
+        testing = self._tested if now_s < self._tested_until_s else ""
         relay = {
             "siren": alarming and in_time,
             "hold": alarming,
             "strike": asked is not None and asked < Signal.BLIND and now_s < self._open_until_s,
         }
-        return {
+        wanted = {
             "led": shown is not None and lit(self._led(shown), for_s),
             "buzzer": shown is not None and noisy and lit(self._patterns["buzzer", shown], for_s),
             "relay": relay[settings.relay],
             "heartbeat": self._progressing() and lit(HEARTBEAT, now_s),
             "voice": alarming and noisy,
         }
+        return {**wanted, testing: True} if testing else wanted
 
     def _leased(self, armed: bool) -> Signal | None:
         """Return the most urgent signal of all cameras, or None if no lease lasts."""
@@ -320,7 +348,9 @@ class Alert:
         return max((signal for signal in leased if signal is not None), default=None)
 
     def _led(self, shown: Signal) -> Sequence[float]:
-        # Who passes has a right to the first; the second is also in the log and in every state.
+        # Who passes has a right to the first two; the third is also in the log and in every state.
+        if self._now_s < self._faces_until_s and shown in (Signal.RUNNING, Signal.DISARMED):
+            return self._settings.led_faces
         if self._examples and shown is Signal.RUNNING:
             return self._settings.led_examples
         if self._fallback and shown is Signal.RUNNING:

@@ -146,6 +146,7 @@ class Decider:
             signal=state.signal,
             settled_s=self._settled_s(state),
             suspicion=self._suspicion(state),
+            evidence=state.evidence / (self._threshold if state.evidence > 0 else self._to_clear(state)),
         )
 
     def _suspicion(self, state: _State) -> float:

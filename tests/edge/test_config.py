@@ -78,6 +78,7 @@ OUT_OF_RANGE = {
     "alert.led_running": [0.1] * 17,
     "alert.led_fallback": [-0.1],
     "alert.led_examples": [-0.1],
+    "alert.led_faces": [-0.1],
     "alert.buzzer_no_mask": ["on"],
     "alert.buzzer_incorrect": [True],
     "alert.buzzer_unsure": [61.0],
@@ -122,6 +123,7 @@ OUT_OF_RANGE = {
 }
 UNBOUNDED = {
     "record.keep",
+    "page.show_faces",
     "arm.schedule",
     "arm.time_zone",
     "arm.trust_clock",

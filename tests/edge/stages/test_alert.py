@@ -9,8 +9,8 @@ import pytest
 from edge import config
 from edge.contracts import Signal
 from edge.drivers.console import ConsoleOutput
-from edge.errors import OutputError
-from edge.stages.alert import BUZZER_REST_S, RETRY_S, Alert, OptionalOutput, lit
+from edge.errors import ControlError, OutputError
+from edge.stages.alert import BUZZER_REST_S, RETRY_S, TEST_S, Alert, OptionalOutput, lit
 from simulation.outputs import RecordingOutput
 
 
@@ -710,3 +710,83 @@ def test_kept_pictures_show_while_there_is_no_other_signal() -> None:
         assert outputs.led.on is lit(outputs.settings.led_examples, now_s - 10)
     outputs.alert.renew(Signal.NO_MASK, 22.0, [1])
     assert outputs.led.on
+
+
+@pytest.mark.parametrize("name", ["led", "buzzer", "relay", "voice", "heartbeat"])
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_test_switches_one_output_on_for_a_second(name: str, armed: bool) -> None:
+    outputs = Outputs(led_disarmed=[])
+    outputs.alert.switch(armed, muted=True)
+    outputs.alert.tick(10.0)
+    outputs.alert.test(name)
+    outputs.alert.tick(10.01)
+    tested = {output.name for output in outputs.all() if output.on}
+    assert tested == {name}
+    outputs.alert.tick(10.0 + TEST_S)
+    assert not any(output.on for output in outputs.all())
+
+
+def test_an_alarm_ends_a_test_and_refuses_another() -> None:
+    outputs = Outputs(buzzer_no_mask=[], relay="strike")
+    outputs.alert.tick(10.0)
+    outputs.alert.test("relay")
+    outputs.alert.tick(10.1)
+    assert outputs.relay.on
+    outputs.alert.renew(Signal.NO_MASK, 10.2, [1])
+    assert not outputs.relay.on
+    with pytest.raises(ControlError, match="an alarm at the door"):
+        outputs.alert.test("buzzer")
+    outputs.alert.renew(Signal.RUNNING, 10.3)
+    assert not outputs.relay.on, "the test does not come back"
+
+
+def test_tests_in_a_row_do_not_add_up_to_an_alarm() -> None:
+    outputs = Outputs()
+    outputs.alert.tick(10.0)
+    outputs.alert.test("buzzer")
+    for tick in range(1, 40):
+        outputs.alert.tick(10.0 + tick / 20)
+        with pytest.raises(ControlError, match="try again in two seconds"):
+            outputs.alert.test("buzzer")
+    outputs.alert.tick(10.0 + 2 * TEST_S)
+    outputs.alert.test("buzzer")
+
+
+def test_an_output_that_is_not_wired_cannot_be_tested() -> None:
+    alert = Alert(config.load().alert, RecordingOutput("led", 17, True), None)
+    for name in ("buzzer", "siren", ""):
+        with pytest.raises(ControlError, match=r"no such output is wired at this door"):
+            alert.test(name)
+
+
+def test_a_test_before_the_first_frame_and_after_the_end_switches_nothing() -> None:
+    outputs = Outputs()
+    outputs.alert.test("buzzer")
+    outputs.alert.tick(10.0)
+    assert not outputs.buzzer.on
+    outputs.alert.test("buzzer")
+    outputs.alert.close()
+    outputs.alert.tick(10.1)
+    assert not outputs.buzzer.on
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_faces_that_the_page_shows_are_shown_at_the_door_and_never_hide_an_alarm(armed: bool) -> None:
+    outputs = Outputs(led_no_mask=[1.0], led_disarmed=[], led_examples=[])
+    outputs.alert.set_examples(True)
+    outputs.alert.switch(armed, muted=False)
+    outputs.alert.renew(Signal.RUNNING, 10.0)
+    outputs.alert.show_faces(5.0)
+    for tick in range(100):
+        outputs.alert.renew(Signal.RUNNING, 10.02 + tick * 0.05)
+        assert outputs.led.on is lit(outputs.settings.led_faces, 0.02 + tick * 0.05)
+    outputs.alert.renew(Signal.RUNNING, 15.02)
+    assert not outputs.led.on, "the time is over"
+    outputs.alert.show_faces(600.0)
+    if armed:
+        outputs.alert.renew(Signal.NO_MASK, 15.1, [1])
+        assert outputs.led.on
+    outputs.alert.show_faces(0.0)
+    for tick in range(40):
+        outputs.alert.renew(Signal.RUNNING, 15.2 + tick * 0.05)
+        assert not outputs.led.on

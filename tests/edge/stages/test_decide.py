@@ -87,6 +87,21 @@ def test_suspicion_is_the_share_of_the_evidence_that_raises_the_alarm() -> None:
     assert door.passages[0].suspicion == 0.0
 
 
+def test_evidence_is_one_at_the_alarm_and_minus_one_where_it_clears() -> None:
+    door = Door()
+    found = []
+    for probabilities in [BARE] * 5 + [MASKED] * 20 + [BARE] * 10:
+        door.tick({1: probabilities})
+        passage = door.passages[0]
+        found.append(passage.evidence)
+        assert (passage.outcome is Outcome.VIOLATION) >= (passage.evidence == pytest.approx(1))
+    assert all(-1 <= value <= 1 for value in found)
+    assert 0 < found[0] < 1, "one observation decides nothing"
+    assert found[4] == found[34] == pytest.approx(1)
+    assert found[24] == pytest.approx(-1)
+    assert sorted(found[4:25], reverse=True) == found[4:25], "it falls evenly while a mask is seen"
+
+
 def test_who_is_cleared_becomes_suspicious_again_with_the_first_contrary_observation() -> None:
     door = Door()
     door.ticks(3, {1: MASKED})
