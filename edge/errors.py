@@ -13,6 +13,7 @@
      +- RecordError    OSError        a record of passages and events that is missing or cannot be read
      +- PublishError   OSError        a message that could not be sent; the outbox tries again
      +- ControlError   OSError        a running fmd that cannot be asked, or that refuses
+     |   +- NotRunningError           no fmd runs there
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             the converted model does not agree with its source
      +- CardError      OSError        a boot partition or image file that cannot be prepared
@@ -124,6 +125,10 @@ class PublishError(FmdError, OSError):
 
 class ControlError(FmdError, OSError):
     """A running fmd that cannot be asked through its control socket, or that refuses a request."""
+
+
+class NotRunningError(ControlError):
+    """No fmd runs there, or it does not answer."""
 
 
 class ConversionError(FmdError, ValueError):

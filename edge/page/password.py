@@ -38,11 +38,11 @@ def problem(password: str) -> str:
     return "" if password.isprintable() else "it has a character that no keyboard types"
 
 
-def hashed(password: str) -> str:
+def hashed(password: str, cost: int = COST, lanes: int = LANES) -> str:
     """Return the hash of a password with a new salt, in one line that states its own parameters."""
     salt = os.urandom(SALT_BYTES)
-    digest = _scrypt(password, salt, COST, BLOCK, LANES, HASH_BYTES)
-    return f"$scrypt$n={COST},r={BLOCK},p={LANES}${_text(salt)}${_text(digest)}"
+    digest = _scrypt(password, salt, cost, BLOCK, lanes, HASH_BYTES)
+    return f"$scrypt$n={cost},r={BLOCK},p={lanes}${_text(salt)}${_text(digest)}"
 
 
 def matches(password: str, stored: str) -> bool:

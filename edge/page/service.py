@@ -1,0 +1,92 @@
+"""Client of the service's socket for the page: typed requests over a few connections, without threads."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from edge import page_messages
+from edge.control import ANSWER_S, HEADER, MAX_REPLY, Expected, Message, RefusedReply, encoded
+from edge.errors import ControlError, NotRunningError
+
+CONNECTIONS, LONG_CONNECTIONS = 4, 2
+"""Most connections at once, and of those that take seconds: a report must not keep pictures waiting."""
+CONNECT_S = 2.0
+LONG_S = 2 * page_messages.LONG_S
+"""The service carries out one long request at a time, so the second one waits for the first."""
+STOPPED = "fmd does not run"
+_decode = msgspec.msgpack.Decoder(page_messages.Reply).decode
+
+
+class _Connection(NamedTuple):
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+class Service:
+    """The fmd that runs with a runtime directory."""
+
+    def __init__(self, folder: Path, socket: str = page_messages.SOCKET) -> None:
+        self._path = str(folder / socket)
+        self._free, self._free_long = asyncio.Semaphore(CONNECTIONS), asyncio.Semaphore(LONG_CONNECTIONS)
+        self._idle: list[_Connection] = []
+
+    async def ask(self, request: Message, reply: type[Expected]) -> Expected:
+        """Send a request and return its reply.
+
+        Raises NotRunningError if fmd does not run or does not answer in time, ControlError if it refuses.
+        """
+        long = isinstance(request, page_messages.LONG)
+        try:
+            async with self._free_long if long else self._free:
+                content = await asyncio.wait_for(self._exchange(encoded(request)), LONG_S if long else ANSWER_S)
+            answer = _decode(content)
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise NotRunningError("fmd does not answer; to find the reason: journalctl -u fmd") from error
+        except (OSError, EOFError) as error:
+            raise NotRunningError(f"{STOPPED}; start it: sudo systemctl start fmd") from error
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ControlError(f"a reply that this page does not understand ({error}); restart fmd-page") from error
+        if isinstance(answer, RefusedReply):
+            raise ControlError(answer.reason)
+        if not isinstance(answer, reply):
+            raise ControlError(f"got the reply {type(answer).__name__}, expected {reply.__name__}; restart fmd-page")
+        return answer
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        while self._idle:
+            self._idle.pop().writer.close()
+
+    async def _exchange(self, frame: bytes) -> bytes:
+        """Send a frame and return the content of its reply. A connection that did not complete this is closed."""
+        connection = await self._connection()
+        complete = False
+        try:
+            connection.writer.write(frame)
+            await connection.writer.drain()
+            (size,) = HEADER.unpack(await connection.reader.readexactly(HEADER.size))
+            if size > MAX_REPLY:
+                raise ConnectionError(f"a reply of {size} bytes, expected at most {MAX_REPLY}")
+            content = await connection.reader.readexactly(size)
+            complete = True
+        finally:
+            if complete:
+                self._idle.append(connection)
+            else:
+                connection.writer.close()
+        return content
+
+    async def _connection(self) -> _Connection:
+        """Return an idle connection that the service has not closed, or a new one. Raises OSError."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.reader.at_eof():
+                return connection
+            with suppress(OSError):
+                connection.writer.close()
+        return _Connection(*await asyncio.wait_for(asyncio.open_unix_connection(self._path), CONNECT_S))

@@ -1,0 +1,117 @@
+"""Pages, forms and scripts of the page with the real server, against a stand-in of the service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge import page_messages
+from edge.page.routes import ROUTES
+from tests.edge.page.conftest import OWNER, Page, running
+from tests.edge.page.fake_service import NAME, serving
+from tests.edge.parts import wait_for
+
+SCREENS = [row.path for row in ROUTES if row.page and row.method == "GET" and row.path != "/login"]
+
+
+@pytest.mark.parametrize("role", ["owner", "viewer"])
+def test_every_screen_is_shown_to_who_is_signed_in(page: Page, role: str) -> None:
+    client = page.signed_in(role)
+    for path in SCREENS:
+        reply = client.get(path)
+        assert (path, reply.status_code) == (path, 200)
+        assert reply.headers["content-type"].startswith("text/html")
+        assert NAME not in reply.text, "a name is not escaped"
+
+
+def test_a_form_changes_the_service_and_leads_back_to_a_page_that_says_so_once(page: Page) -> None:
+    client = page.signed_in()
+    client.headers.pop("x-csrf")
+    reply = client.post("/test", data={"csrf": page.csrf_of(client), "output": "buzzer"})
+    assert (reply.status_code, reply.headers["location"]) == (303, "/health")
+    assert page_messages.TestOutputRequest(output="buzzer", who="owner, 127.0.0.1") in page.service.asked
+    assert "The buzzer was on for a second." in client.get("/health").text
+    assert "The buzzer was on for a second." not in client.get("/health").text
+
+
+def test_a_script_gets_json(page: Page) -> None:
+    client = page.signed_in()
+    reply = client.post("/mute", data={"for_s": "600"}, headers={"accept": "application/json"})
+    assert "muted until" in reply.json()["words"]
+
+
+def test_signing_in_and_out_is_recorded_with_role_and_address(page: Page) -> None:
+    client = page.signed_in()
+    client.post("/logout")
+    client.post("/login", data={"role": "viewer", "password": "wrong"})
+    wait_for(lambda: len(page.recorded()) == 3)
+    assert sorted(page.recorded()) == [
+        ("refused", "viewer, 127.0.0.1"),
+        ("signed_in", "owner, 127.0.0.1"),
+        ("signed_out", "owner, 127.0.0.1"),
+    ]
+
+
+def test_the_page_shows_what_the_service_refuses(page: Page) -> None:
+    client = page.signed_in()
+    page.service.refusal = "the settings are being read"
+    reply = client.get("/")
+    assert (reply.status_code, "the settings are being read" in reply.text) == (409, True)
+
+
+def test_the_page_says_that_fmd_does_not_run_and_recovers(tmp_path: Path) -> None:
+    with running(tmp_path, served=False) as page:
+        client = page.signed_in()
+        for _ in range(2):
+            reply = client.get("/")
+            assert (reply.status_code, reply.headers["refresh"]) == (503, "5")
+            assert "fmd does not run" in reply.text
+            with serving(tmp_path):
+                assert client.get("/").status_code == 200
+
+
+def test_events_are_the_state_as_json(page: Page) -> None:
+    client = page.signed_in()
+    with client.stream("GET", "/events") as reply:
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        line = next(line for line in reply.iter_lines() if line)
+    assert json.loads(line.removeprefix("data: "))["state"] == "no_mask"
+
+
+def test_pictures_are_a_stream_of_jpegs(page: Page) -> None:
+    client = page.signed_in()
+    with client.stream("GET", "/picture/?width=320") as reply:
+        assert reply.headers["content-type"].startswith("multipart/x-mixed-replace; boundary=")
+        received = b""
+        for piece in reply.iter_bytes():
+            received += piece
+            if received.count(b"\xff\xd8\xff") == 2:
+                break
+
+
+def test_a_backup_of_several_pieces_arrives_whole(page: Page) -> None:
+    reply = page.signed_in().get("/backup")
+    assert reply.content == b"backup " * 20_000
+    assert reply.headers["content-disposition"] == 'attachment; filename="fmd-backup.tar.gz"'
+
+
+def test_a_model_file_goes_to_the_service_in_pieces(page: Page) -> None:
+    content = bytes(range(256)) * 600
+    reply = page.signed_in().post("/model?name=mask.tflite", content=content, headers={"accept": "application/json"})
+    assert reply.status_code == 200, reply.text
+    pieces = [each.piece for each in page.service.asked if isinstance(each, page_messages.UploadRequest)]
+    assert b"".join(pieces) == content
+
+
+def test_the_demo_lets_everyone_in_as_the_owner(tmp_path: Path) -> None:
+    with running(tmp_path, demo=True) as page:
+        client = page.client()
+        assert client.get("/").status_code == 200
+        assert client.post("/arm", data={"csrf": page.csrf_of(client)}).status_code == 303
+
+
+def test_the_password_may_be_that_of_the_wrong_role_and_is_refused(page: Page) -> None:
+    client = page.client()
+    assert client.post("/login", data={"role": "viewer", "password": OWNER}).status_code == 403
