@@ -12,6 +12,9 @@
     actions.py       one function per change that a form or script asks for
     live.py          pictures (MJPEG) and state (server-sent events), the limits of viewers
     connections.py   limits of connections and times; server.py runs uvicorn with them
+    show_live.py ...  what each screen shows of the service's replies; words.py: states in words and colours
+    accuracy.py      measured accuracy of the shipped models by the width of a face
+    parts.py         what changes on an open screen, as HTML
     templates/       one page each; base.html holds what they share
     static/          page.css, page.js
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from edge.control import DoneReply, ReloadRequest, StateReply
 from edge.messages import arming_in_words
+from edge.page import show_aim, signing, views
 from edge.page.site import Visit
 from edge.page_messages import (
     PIECE,
@@ -28,6 +29,8 @@ from edge.page_messages import (
     FileReply,
     ImportRequest,
     InstallRequest,
+    LiveReply,
+    LiveRequest,
     MuteRequest,
     ShadowStateReply,
     ShadowStateRequest,
@@ -92,8 +95,25 @@ async def change(visit: Visit) -> Response:
     changes: dict[str, str | None] = dict(_settings(visit.form))
     if "reset" in visit.form:
         changes[visit.form["reset"]] = None
+    return await _change(visit, changes, "/settings")
+
+
+async def rotate(visit: Visit) -> Response:
+    """Turn the picture of one camera."""
+    reply, turn = await visit.ask(LiveRequest(), LiveReply), int(_number(visit, "rotate", -1))
+    return await _change(visit, show_aim.rotation_changes(reply, visit.form.get("camera", ""), turn), "/aim")
+
+
+async def regions(visit: Visit) -> Response:
+    """Replace the regions of one camera."""
+    reply = await visit.ask(LiveRequest(), LiveReply)
+    changes = show_aim.region_changes(reply, visit.form.get("camera", ""), visit.form.get("regions", ""))
+    return await _change(visit, changes, "/aim")
+
+
+async def _change(visit: Visit, changes: Mapping[str, str | None], back: str) -> Response:
     request = _converted(visit, {"changes": changes, "confirmed": _confirmed(visit)}, ChangeRequest)
-    return _changed(visit, await visit.ask(request, ChangeReply))
+    return await _changed(visit, await visit.ask(request, ChangeReply), back)
 
 
 async def tune(visit: Visit) -> Response:
@@ -117,7 +137,7 @@ async def import_(visit: Visit) -> Response:
         piece = UploadRequest(purpose="settings", name=name, offset=at, piece=content[at : at + PIECE])
         await visit.ask(piece, DoneReply)
     request = ImportRequest(name=name, confirmed=_confirmed(visit), who=visit.session.who)
-    return _changed(visit, await visit.ask(request, ChangeReply))
+    return await _changed(visit, await visit.ask(request, ChangeReply), "/settings")
 
 
 async def upload_model(visit: Visit) -> Response:
@@ -167,15 +187,24 @@ def _settings(form: Mapping[str, str]) -> dict[str, str]:
     return {key.removeprefix(SETTING): value for key, value in form.items() if key.startswith(SETTING)}
 
 
-def _changed(visit: Visit, reply: ChangeReply) -> Response:
+async def _changed(visit: Visit, reply: ChangeReply, back: str) -> Response:
+    """Return the answer to a change; after a refused form of settings, that form with its errors."""
+    if not reply.applied and not visit.wants_json and _back(visit, back) == "/settings":
+        log.info("%s: %s %s", visit.session.who, visit.request.url.path, reply.words)
+        return await views.refused_settings(visit, reply, _settings(visit.form))
     errors = "; ".join(f"{key}: {why}" if key else why for key, why in reply.errors.items())
     words = f"{reply.words} {errors}".strip()
-    return _done(visit, words, "/settings", applied=reply.applied, errors=reply.errors)
+    return _done(visit, words, back, applied=reply.applied, errors=reply.errors)
+
+
+def _back(visit: Visit, default: str) -> str:
+    """Return the page that a form came from, if it says so."""
+    return signing.place(visit.form["back"]) if "back" in visit.form else default
 
 
 def _done(visit: Visit, words: str, back: str, **more: object) -> Response:
     log.info("%s: %s %s", visit.session.who, visit.request.url.path, words)
-    return visit.done(words, back, **more)
+    return visit.done(words, _back(visit, back), **more)
 
 
 def _file(reply: FileReply) -> Response:

@@ -56,6 +56,8 @@ ROUTES = (
     Row("/test", "POST", OWNER, actions.test_output),
     Row("/reload", "POST", OWNER, actions.reload),
     Row("/settings", "POST", OWNER, actions.change),
+    Row("/rotate", "POST", OWNER, actions.rotate),
+    Row("/regions", "POST", OWNER, actions.regions),
     Row("/settings/export", "GET", OWNER, actions.export),
     Row("/settings/import", "POST", OWNER, actions.import_),
     Row("/tune", "POST", VIEWER, actions.tune),

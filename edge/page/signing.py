@@ -66,7 +66,7 @@ def shown(visit: Visit, words: str, status: int = 200, headers: dict[str, str] |
 
 def place(wanted: str) -> str:
     """Return a page of this board: what a form or an address names may be anywhere."""
-    return wanted if wanted in PLACES else "/"
+    return wanted if wanted.partition("?")[0] in PLACES else "/"
 
 
 def set_cookie(visit: Visit, response: Response, token: str) -> None:

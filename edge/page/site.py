@@ -113,6 +113,11 @@ class Site:
         """Return a page."""
         return self._templates.get_template(template).render(context)
 
+    def part(self, macro: str, shown: object) -> str:
+        """Return what a macro of _parts.html makes of its argument: one element of a screen."""
+        module: Any = self._templates.get_template("_parts.html").module
+        return str(getattr(module, macro)(shown))
+
     def record(self, what: What, who: str) -> None:
         """Have the service record who watches or signs in; without a service this log has it alone."""
         log.info("%s %s", who, what.replace("_", " "))

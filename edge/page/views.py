@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from starlette.responses import PlainTextResponse, Response
 
+from edge.page import accuracy, show_aim, show_health, show_live, show_record, show_settings
+from edge.page.parts import Changes
 from edge.page.site import Visit
 from edge.page_messages import (
+    ChangeReply,
     DoctorReply,
     DoctorRequest,
     LiveReply,
@@ -19,50 +25,88 @@ from edge.page_messages import (
     ReportRequest,
     SettingsReply,
     SettingsRequest,
+    ShadowStateReply,
+    ShadowStateRequest,
 )
 
 WIDEST, NARROWEST = 1920, 64
+"""Widths of a picture that a visitor may ask for, pixels."""
+PERIODS: Mapping[str, Literal["day", "week", "month"]] = {"day": "day", "week": "week", "month": "month"}
+MOST_BACK = 120
+"""Periods that a visitor may go back."""
+PASSAGES = 40
+"""Unsure passages on the screen of the record."""
+STEPS = ("Password", "Picture", "Aim", "Test")
+"""Steps of the first visit."""
 
 
 async def live(visit: Visit) -> Response:
     """Show the state, the pictures and recent decisions."""
-    return visit.page("live.html", live=await visit.ask(LiveRequest(), LiveReply))
+    found = show_live.live(await visit.ask(LiveRequest(), LiveReply), visit.query.get("camera", ""))
+    return visit.page("live.html", live=found, heat=visit.query.get("heat") == "1")
 
 
 async def aim(visit: Visit) -> Response:
     """Show the picture with the ruler and the regions."""
-    return visit.page("aim.html", live=await visit.ask(LiveRequest(), LiveReply))
+    return visit.page("aim.html", aim=await _aim(visit))
 
 
 async def record(visit: Visit) -> Response:
-    """Show the report of a day, a week or a month, messages about drift, and unsure passages."""
-    period = visit.query.get("period", "week")
-    period = period if period in ("day", "week", "month") else "week"
-    report = await visit.ask(ReportRequest(period=period), ReportReply)  # type: ignore[arg-type]
-    passages = await visit.ask(PassagesRequest(), PassagesReply)
-    return visit.page("record.html", report=report, passages=passages, period=period)
+    """Show the report of a day, a week or a month, messages about drift, unsure passages, and thresholds to try."""
+    wanted, back = visit.query.get("period", ""), visit.query.get("back", "")
+    request = ReportRequest(
+        period=PERIODS.get(wanted, "week"),
+        back=min(int(back), MOST_BACK) if back.isdecimal() and len(back) < 5 else 0,
+    )
+    report = await visit.ask(request, ReportReply)
+    passages = await visit.ask(PassagesRequest(limit=PASSAGES), PassagesReply)
+    settings = await visit.ask(SettingsRequest(), SettingsReply)
+    found = show_record.record(request.period, request.back, report, passages, settings)
+    return visit.page("record.html", record=found, periods=show_record.PERIODS, effects=show_record.EFFECTS)
 
 
 async def settings(visit: Visit) -> Response:
     """Show every setting."""
-    return visit.page("settings.html", settings=(await visit.ask(SettingsRequest(), SettingsReply)).settings)
+    found = await visit.ask(SettingsRequest(), SettingsReply)
+    return visit.page("settings.html", sections=show_settings.sections(found), problem="")
+
+
+async def refused_settings(visit: Visit, reply: ChangeReply, typed: Mapping[str, str]) -> Response:
+    """Show every setting after a change that the service refused: errors and what was typed stay with their keys."""
+    found = await visit.ask(SettingsRequest(), SettingsReply)
+    known = {view.key for view in found.settings}
+    others = [f"{key}: {why}" if key else why for key, why in reply.errors.items() if key not in known]
+    sections = show_settings.sections(found, reply.errors, typed)
+    return visit.page("settings.html", 422, sections=sections, problem=" ".join((reply.words, *others)))
 
 
 async def health(visit: Visit) -> Response:
-    """Show the doctor's findings, the log, and the models."""
-    log = await visit.ask(LogRequest(), LogReply)
-    doctor = await visit.ask(DoctorRequest(), DoctorReply)
-    return visit.page("health.html", findings=doctor.findings, log=log, live=await visit.ask(LiveRequest(), LiveReply))
+    """Show the models and, because that takes seconds only when asked for, the doctor's findings and the log."""
+    doctor, log = None, None
+    if visit.query.get("checks") == "1":
+        doctor, log = await visit.ask(DoctorRequest(), DoctorReply), await visit.ask(LogRequest(), LogReply)
+    shadow = await visit.ask(ShadowStateRequest(), ShadowStateReply)
+    found = show_health.health(await visit.ask(LiveRequest(), LiveReply), shadow, doctor, log)
+    return visit.page("health.html", health=found)
 
 
 async def first(visit: Visit) -> Response:
-    """Show the steps of the first visit."""
-    return visit.page("first.html", live=await visit.ask(LiveRequest(), LiveReply))
+    """Show one of the steps of the first visit; the one after the last says that fmd watches."""
+    step = visit.query.get("step", "1")
+    number = int(step) if step in "12345" and len(step) == 1 else 1
+    live = show_live.live(await visit.ask(LiveRequest(), LiveReply))
+    return visit.page("first.html", step=number, steps=STEPS, live=live, aim=await _aim(visit))
 
 
 async def events(visit: Visit) -> Response:
-    """Send the state as it changes (server-sent events)."""
-    return visit.site.live.events(visit.session)
+    """Send the parts of a screen as they change (server-sent events): id of the element -> its HTML."""
+    changes = Changes(visit.site.part, visit.query.get("screen", ""), visit.query.get("camera", ""))
+    return visit.site.live.events(visit.session, changes)
+
+
+async def _aim(visit: Visit) -> show_aim.Aim:
+    reply = await visit.ask(LiveRequest(), LiveReply)
+    return show_aim.aim(reply, visit.query.get("camera", ""), accuracy.bands())
 
 
 async def picture(visit: Visit) -> Response:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import page_messages
+from edge.messages import ArmingMessage
 from edge.page.routes import ROUTES
 from tests.edge.page.conftest import OWNER, Page, running
 from tests.edge.page.fake_service import NAME, serving
@@ -72,12 +73,18 @@ def test_the_page_says_that_fmd_does_not_run_and_recovers(tmp_path: Path) -> Non
                 assert client.get("/").status_code == 200
 
 
-def test_events_are_the_state_as_json(page: Page) -> None:
+def test_events_are_the_parts_of_a_screen_that_changed(page: Page) -> None:
     client = page.signed_in()
-    with client.stream("GET", "/events") as reply:
+    with client.stream("GET", "/events?screen=live") as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
-        line = next(line for line in reply.iter_lines() if line)
-    assert json.loads(line.removeprefix("data: "))["state"] == "no_mask"
+        lines = (json.loads(line.removeprefix("data: ")) for line in reply.iter_lines() if line)
+        first = next(lines)["parts"]
+        page.service.arming = ArmingMessage(armed=False, source="command", by="<b>me")
+        second = next(each["parts"] for each in lines if "arming" in each["parts"])
+    assert "Alarm" in first["state"]
+    assert first.keys() == {"state", "arming", "decisions", "facts", "drawing", "people"}
+    assert second["arming"] == "Disarmed by &lt;b&gt;me."
+    assert "state" not in second
 
 
 def test_pictures_are_a_stream_of_jpegs(page: Page) -> None:
