@@ -356,24 +356,26 @@ def _warn(problem: str) -> None:
     log.warning("changed settings are not used: %s", problem)
 
 
-def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None, over: bool = True) -> Layers:
+def read(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, over: str | None = overlay.NAME
+) -> Layers:
     """Return the defaults, over them the user's TOML file ``path``, its overlay, and ``overrides``.
 
-    ``overrides`` are as in ``{"camera.source": "clip.mp4"}``. Without ``over`` the overlay is left out. An overlay that
-    cannot be used is left out as well, and ``problem`` of the result says why.
+    ``overrides`` are as in ``{"camera.source": "clip.mp4"}``. ``over`` is the name of the overlay's file; None leaves
+    it out. An overlay that cannot be used is left out as well, and ``problem`` of the result says why.
 
     Raises :class:`edge.errors.SettingsError`, which names file, key and expected value.
     """
-    found = overlay.read(path) if path is not None and over else None
+    # First without the overlay, which may hide an error in the file: fmd must be able to go on without it.
+    without = laid(path, {}, overrides)
+    found = overlay.read(path, over) if path is not None and over else None
     if found is None or found.problem:
-        problem = found.problem if found else ""
-        return dataclasses.replace(laid(path, {}, overrides), problem=problem)
+        return dataclasses.replace(without, problem=found.problem if found else "")
     try:
         theirs = migrate.migrated({**found.values}, str(found.file))
         return laid(path, flat(theirs, str(found.file)), overrides, found.file)
     except SettingsError as error:
-        # If the file itself is wrong, this raises.
-        return dataclasses.replace(laid(path, {}, overrides), problem=str(error))
+        return dataclasses.replace(without, problem=str(error))
 
 
 def laid(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from edge.migrate import VERSION
 
 NAME = "overlay.toml"
 """Name of the overlay in the state directory."""
+PROVEN = "overlay.toml.proven"
+"""Name of a copy of the newest overlay with which a frame has passed all stages."""
+TRIED = "overlay.toml.tried"
+"""Name of a copy of an overlay that a run has begun with; it stays if the process dies before that is proven."""
 REFUSED = "overlay.toml.refused"
 """Name of an overlay that could not be used, and that the service has therefore set aside."""
 LIMIT = 1 << 16
@@ -63,11 +68,12 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links)
 
 
-def read(base: Path) -> Overlay | None:
-    """Return the overlay of the settings file ``base``, or None if there is none."""
+def read(base: Path, name: str = NAME) -> Overlay | None:
+    """Return the overlay of the settings file ``base``, or None if there is none; ``name`` may be PROVEN."""
     file = file_of(base)
     if file is None:
         return None
+    file = file.with_name(name)
     try:
         content = read_regular(file, LIMIT, owner=file.parent.stat().st_uid)
         values = toml.parsed(toml.decoded(content, str(file)), str(file))
@@ -104,6 +110,61 @@ def write(base: Path, values: Values) -> Path:
     return file
 
 
-def set_aside(file: Path) -> None:
-    """Rename an overlay that cannot be used, so that the next start does not meet it. Raises OSError."""
-    file.replace(file.with_name(REFUSED))
+def is_proven(file: Path) -> bool:
+    """Return whether the overlay, or that there is none, has been noted by :func:`note_proven`."""
+    return _bytes(file) == _bytes(file.with_name(PROVEN))
+
+
+def is_tried(file: Path) -> bool:
+    """Return whether a process has died with the overlay before a frame passed all stages."""
+    content = _bytes(file)
+    return content is not None and content == _bytes(file.with_name(TRIED))
+
+
+def note_tried(file: Path) -> None:
+    """Note that a run begins with the overlay. Raises OSError."""
+    if (content := _bytes(file)) is not None:
+        write_atomically(file.with_name(TRIED), content, mode=0o600, durable=True)
+
+
+def forget_tried(file: Path) -> None:
+    """Note that no run is going on with an overlay that is not proven. Raises OSError."""
+    file.with_name(TRIED).unlink(missing_ok=True)
+
+
+def note_proven(file: Path) -> None:
+    """Keep a copy of the overlay, with which the door is watched. Raises OSError."""
+    forget_tried(file)
+    if is_proven(file):
+        return
+    if (content := _bytes(file)) is None:
+        file.with_name(PROVEN).unlink(missing_ok=True)
+    else:
+        write_atomically(file.with_name(PROVEN), content, mode=0o600, durable=True)
+
+
+def revert(file: Path) -> None:
+    """Set an overlay aside that cannot be used, and return to the newest proven one, if that is another.
+
+    Raises OSError.
+    """
+    forget_tried(file)
+    failed, proven = _bytes(file), _bytes(file.with_name(PROVEN))
+    if failed is not None:
+        write_atomically(file.with_name(REFUSED), failed, mode=0o600)
+    else:  # a pipe, a folder, a file of another user, or none
+        with suppress(FileNotFoundError):
+            file.replace(file.with_name(REFUSED))
+    if proven is not None and proven != failed:
+        write_atomically(file, proven, mode=0o600, durable=True)
+    else:
+        file.unlink(missing_ok=True)
+        file.with_name(PROVEN).unlink(missing_ok=True)
+
+
+def _bytes(file: Path) -> bytes | None:
+    """Return the content of an overlay, None if there is none that can be read."""
+    try:
+        return read_regular(file, LIMIT, owner=file.parent.stat().st_uid)
+    except OSError:
+        return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import EXIT_INTERRUPTED, EXIT_OK, OutputError, SettingsError
 
 if TYPE_CHECKING:
-    from edge.config import Settings
+    from edge.config import Layers, Settings
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +65,22 @@ def load_settings(arguments: argparse.Namespace, **overrides: Any) -> Settings:
     """Return the settings that ``--config`` and ``--set`` name; ``overrides`` that are not None win over both."""
     from edge import config
 
+    return config.load(arguments.config, _overrides(arguments, overrides))
+
+
+def read_settings(arguments: argparse.Namespace, over: str | None, **overrides: Any) -> Layers:
+    """Return the same settings with their layers; ``over`` is the name of the overlay, None for none."""
+    from edge import config
+
+    return config.read(arguments.config, _overrides(arguments, overrides), over)
+
+
+def _overrides(arguments: argparse.Namespace, more: Mapping[str, Any]) -> dict[str, Any]:
+    from edge import config
+
     # The last one wins: file, then --set, then options such as --source.
     named = dict(config.parse_assignment(text) for text in arguments.set)
-    return config.load(arguments.config, {**named, **{k: v for k, v in overrides.items() if v is not None}})
+    return {**named, **{key: value for key, value in more.items() if value is not None}}
 
 
 def exit_code(stopped_by: int | None) -> int:

@@ -109,6 +109,20 @@ def settings(probe: Probe, loaded: dict[str, Any]) -> Iterator[Finding]:
     loaded.update(ran.decoded())
     watched = ", ".join(one["source"] for one in loaded["cameras"])
     yield ok("settings", f"camera {watched}, outputs by {loaded['settings']['alert']['driver']}")
+    yield from changes(loaded.get("changes", {}))
+
+
+def changes(found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Report settings that were changed through the running fmd, and those that it could not use."""
+    if why := found.get("problem"):
+        yield warn(
+            "settings", f"changed settings are not used: {why}", "sudo systemctl reload fmd, then change them again"
+        )
+    elif file := found.get("refused"):
+        fix = f"to find the reason: journalctl -u fmd -g 'changed settings'; then delete {file}"
+        yield warn("settings", f"fmd could not use changed settings, and keeps them in {file}", fix)
+    if keys := found.get("keys"):
+        yield ok("settings", f"changed through the running fmd: {', '.join(keys)}")
 
 
 def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> Iterator[Finding]:

@@ -176,6 +176,7 @@ def _apply(file: Path, proposed: dict[str, object]) -> None:
     from edge.files import write_atomically
 
     config.load(file, proposed)  # a file with errors is not touched
+    settings_text.check_effect(config.read(file), proposed)
     path = file.resolve()  # a link stays one
     values = {key: value for key, value in proposed.items() if isinstance(value, float)}
     try:

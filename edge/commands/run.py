@@ -18,10 +18,11 @@ from edge.errors import EXIT_OK, FmdError, SettingsError
 from edge.version import version
 
 if TYPE_CHECKING:
-    from edge.config import Settings
+    from edge.config import Layers, Settings
     from edge.record.rows import RunRow
     from edge.reporting.listener import Listener
     from edge.service.model_choice import ModelChooser
+    from edge.service.settings_keeper import SettingsKeeper
 
 log = logging.getLogger(__name__)
 
@@ -71,35 +72,42 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.service import arming_control, control_server
     from edge.service import run as service
     from edge.service.model_choice import ModelChooser, TrialRecord
+    from edge.service.settings_keeper import SettingsKeeper
     from edge.service.signals import stop_on_signals
 
     process.take_hangups()  # the settings are read after it
-    settings = _settings(arguments)
+    for folder in (arguments.runtime, arguments.state):
+        if folder is not None and not folder.is_dir():
+            raise SettingsError(f"{folder}: no such folder; make it first")
+    # Before the settings are read: the state directory has the overlay.
+    paths.use(arguments.runtime, arguments.state)
     if arguments.check:
+        settings = _checked(arguments)
         service.check(settings)
         reporter.check(settings)
         print("settings and models are fit to run (camera and pins were not opened)")
         return EXIT_OK
-    for folder in (arguments.runtime, arguments.state):
-        if folder is not None and not folder.is_dir():
-            raise SettingsError(f"{folder}: no such folder; make it first")
-    paths.use(arguments.runtime, arguments.state)
     runtime, state = paths.runtime_folder(), paths.state_folder()
     _check_owner(runtime, state)
     counts, timings = console.PassageCounts(), console.Timings()
+    keeper: SettingsKeeper
     # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
-    reread = None if sys.stdin.isatty() else lambda: _reread(arguments, settings)
+    reread = None if sys.stdin.isatty() else lambda: _reread(keeper, settings)
     # Around everything: until the last event is on the card, a second signal must not end the process.
     with stop_on_signals(reread) as control, ExitStack() as stack:
         # Before anything is written there.
         stack.enter_context(control_server.claimed(runtime))
         stack.enter_context(logs.native_lines_counted())
+        keeper = SettingsKeeper(partial(_layers, arguments))
+        stack.callback(keeper.close)
+        settings = keeper.layers.settings
         clock = arming_control.BoardClock(runtime, trusted=settings.arm.trust_clock)
         record = stack.enter_context(
             store.keeping(state, settings.record, synchronised=lambda: clock.known, runtime=runtime)
         )
         note = record.add if record else lambda kind, content=None, camera="": None
         note("started")
+        keeper.attach(lambda why: note("settings", store.SettingsRefused(why)))
         chooser = ModelChooser(record=TrialRecord(state, runtime))
         arming = arming_control.ArmingControl(settings, clock, state and state / arming_control.NAME, note)
         reporting = stack.enter_context(reporter.open_reporting(settings, note, command=arming.command))
@@ -137,7 +145,15 @@ def run(arguments: argparse.Namespace) -> int:
                 listeners.append(timings)
             if arguments.annotate:
                 listeners.append(_open_video(stack, settings, arguments, live))
-            stopped_by = service.run(settings, listeners, control=control, arming=arming, chooser=chooser)
+            stopped_by = service.run(
+                settings,
+                listeners,
+                control=control,
+                arming=arming,
+                chooser=chooser,
+                fallback=keeper.fallback(),
+                keeper=keeper,
+            )
         except FmdError as error:
             note("failed", store.Failure(str(error)))
             raise
@@ -159,22 +175,32 @@ def _check_owner(*folders: Path | None) -> None:
             )
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _layers(arguments: argparse.Namespace, over: str | None) -> Layers:
     """Return the settings with the command line's camera in place of all that the file names."""
     from edge import config
 
     # --source names the only camera: several in the file (camera.sources) would otherwise win over it.
     one = config.only_camera(arguments.source) if arguments.source is not None else {}
-    return common.load_settings(arguments, **one, **{"camera.simulate": arguments.simulate})
+    return common.read_settings(arguments, over, **one, **{"camera.simulate": arguments.simulate})
 
 
-def _reread(arguments: argparse.Namespace, before: Settings) -> Settings:
+def _checked(arguments: argparse.Namespace) -> Settings:
+    """Return the settings that a run would use; an overlay that it would set aside is logged."""
+    from edge import overlay
+
+    layers = _layers(arguments, overlay.NAME)
+    if layers.problem:
+        log.warning("changed settings would be set aside: %s", layers.problem)
+    return layers.settings
+
+
+def _reread(keeper: SettingsKeeper, before: Settings) -> Settings:
     """Return the settings as they are now, for a reload, and warn of changes that a reload does not reach."""
     import msgspec
 
     from edge.reporting import reporter
 
-    settings = _settings(arguments)
+    settings = keeper.read()
     # A wrong broker or token must be refused here: the settings in use stay, and their messages go on.
     reporter.check(settings)
     kept = msgspec.structs.replace(settings.record, examples=before.record.examples)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from edge.errors import SettingsError
+
+if TYPE_CHECKING:
+    from edge.config import Layers
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+def check_effect(layers: Layers, keys: Iterable[str]) -> None:
+    """Raise SettingsError if the overlay sets one of ``keys``: a change in the file would have no effect."""
+    for key in keys:
+        if layers.origin(key) == "overlay":
+            raise SettingsError(
+                f"{layers.overlay}: {key}: changed through the running fmd, which wins over {layers.base}; change it "
+                "there, or reset it first"
+            )
 
 
 def changed(text: str, values: Mapping[str, float], where: str) -> str:

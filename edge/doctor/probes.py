@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge import addresses, config, drivers, paths
+from edge import addresses, config, drivers, overlay, paths
 from edge.camera.picture import shows_nothing
-from edge.config import CameraSettings, Settings
+from edge.config import CameraSettings, Layers, Settings
 from edge.contracts import Box, CameraState, Face, Frame, Interpreter, View
 from edge.drivers.orientation import turned
 from edge.drivers.second_stream import unfit
@@ -56,6 +56,14 @@ def settings(loaded: Settings) -> dict[str, Any]:
     pin = loaded.arm.pin
     contact = [pin, drivers.output_kind(drivers.output_settings(loaded, pin).driver, pin)] if pin != "" else []
     return {"settings": plain, "wired": wired, "contact": contact, "cameras": cameras}
+
+
+def changes(layers: Layers) -> dict[str, Any]:
+    """Return which settings were changed through the running fmd, why they are not used, and the file set aside."""
+    refused = layers.base and overlay.file_of(layers.base)
+    refused = refused and refused.with_name(overlay.REFUSED)
+    shown = str(refused) if refused and refused.exists() else ""
+    return {"keys": sorted(layers.over), "problem": layers.problem, "refused": shown}
 
 
 def _named(name: str, camera: CameraSettings) -> dict[str, Any]:
@@ -235,8 +243,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(msgspec.json.encode(status()).decode())
             return 0
         overrides = dict(config.parse_assignment(text) for text in arguments.set)
-        loaded = config.load(arguments.config, overrides)
+        layers = config.read(arguments.config, overrides)
+        loaded = layers.settings
         found = camera(loaded, arguments.camera) if arguments.probe == "camera" else PROBES[arguments.probe](loaded)
+        if arguments.probe == "settings":
+            found["changes"] = changes(layers)
         print(msgspec.json.encode(found).decode())
         return 0
 

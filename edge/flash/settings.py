@@ -36,7 +36,7 @@ def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc
     text = ""
     source = ""
     if config_path is not None:
-        loaded = config.read(config_path, over=False).settings
+        loaded = config.read(config_path, over=None).settings
         source = loaded.camera.source if loaded.camera.source_file else ""
         # As in edge.config: files from Windows may begin with a byte order mark.
         text = read(config_path).decode("utf-8-sig")

@@ -47,7 +47,7 @@ EXAMPLES_SHARE = 0.5
 """Share of the budget's rest that pictures may take, so that rows do not wait for them."""
 STOP_S = 3.0
 """How long the end waits for the last batch; the unit's TimeoutStopSec is 10."""
-URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "model", "arming", "mute"})
+URGENT_EVENTS = frozenset({"camera", "board", "failed", "record", "drift", "model", "arming", "mute", "settings"})
 
 Synchronised = Callable[[], bool]
 
@@ -56,6 +56,12 @@ class Failure(msgspec.Struct, frozen=True):
     """Content of the event that a run ended with an error."""
 
     error: str
+
+
+class SettingsRefused(msgspec.Struct, frozen=True):
+    """Content of the event that changed settings were not used."""
+
+    refused: str
 
 
 class RecordProblem(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from edge.service.models import (
 )
 from edge.service.outputs import open_alert, open_voice
 from edge.service.runtime import Runtime
+from edge.service.settings_keeper import Keeper, NoKeeper
 from edge.service.signals import RunControl, stop_on_signals
 from edge.service.systemd import SystemdNotifier
 from edge.stages.alert import Alert
@@ -64,13 +65,16 @@ def run(
     control: RunControl | None = None,
     arming: ArmingControl | None = None,
     chooser: ModelChooser | None = None,
+    fallback: Settings | None = None,
+    keeper: Keeper | None = None,
 ) -> int | None:
     """Watch until the source ends or a signal asks to stop; return that signal.
 
     SIGHUP calls ``reread`` and restarts the run with the settings it returns. If it raises, or those settings cannot
     run, the run goes on with the present ones. A caller that handles signals itself gives its ``control`` instead
-    (:func:`edge.service.signals.stop_on_signals`). Without ``arming`` fmd is always armed. ``chooser``
-    chooses among the installed models.
+    (:func:`edge.service.signals.stop_on_signals`). If ``settings`` cannot run, the run goes on with those of
+    ``fallback``; ``keeper`` follows which ones work. Without ``arming`` fmd is always armed. ``chooser`` chooses among
+    the installed models.
 
     Whatever is raised, the outputs are off and released first. Raises CameraError if a camera cannot be opened at all,
     or has been blind for ``camera.give_up_s``: another process may do better. That next process waits up to PATIENCE_S
@@ -79,8 +83,8 @@ def run(
     chooser = chooser or ModelChooser(record=TrialRecord(paths.state_folder(), paths.runtime_folder()))
     with stop_on_signals(reread) if control is None else nullcontext(control) as control:
         try:
-            of_all = _Run(runtime or Runtime(), Listeners(listeners), build, chooser, arming)
-            _run_until_stopped(settings, control, of_all)
+            of_all = _Run(runtime or Runtime(), Listeners(listeners), build, chooser, arming, keeper or NoKeeper())
+            _run_until_stopped(settings, control, of_all, fallback)
         except FmdError as error:
             chooser.release(error)
             raise
@@ -154,17 +158,20 @@ class _Run:
     build: Build | None
     chooser: ModelChooser
     arming: ArmingControl | None
+    keeper: Keeper
 
 
-def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> None:
-    """Run with ``settings``, and with those that each reload brings, until the source or a signal ends it."""
-    # The settings of the run before a reload, to return to if the new ones cannot run; None once they have proven.
-    before: Settings | None = None
+def _run_until_stopped(settings: Settings, control: RunControl, run: _Run, before: Settings | None) -> None:
+    """Run with ``settings``, and with those that each reload brings, until the source or a signal ends it.
+
+    ``before`` are the settings to return to if these cannot run. After a reload, they are those of the run before it.
+    """
+    failed: FmdError | None = None
     away = CameraAwayMarker(paths.runtime_folder())
     while control.signal is None:
         # Only the first run of a process waits: after a reload the previous settings are the better choice.
         patience_s = PATIENCE_S if away.is_set and before is None else 0.0
-        notifier = SystemdNotifier(partial(_prove, settings, run.chooser, away), patience_s > 0)
+        notifier = SystemdNotifier(partial(_prove, settings, run, away, failed), patience_s > 0)
         try:
             _run_once(settings, control, run, notifier, patience_s)
         except StopRequestedError:
@@ -175,8 +182,9 @@ def _run_until_stopped(settings: Settings, control: RunControl, run: _Run) -> No
                 away.set(isinstance(error, CameraError))
                 raise
             log.error("the new settings cannot run, going on with the previous ones: %s", error)
-            settings, before = before, None
+            settings, before, failed = before, None, error
             continue
+        failed = None
         if control.following is None:
             break
         log.info("settings read again")
@@ -205,11 +213,12 @@ class CameraAwayMarker:
             log.warning("%s: %s", self._file, error.strerror)
 
 
-def _prove(settings: Settings, chooser: ModelChooser, away: CameraAwayMarker) -> None:
-    """Note after the first frame that the models in use work, and which they are."""
+def _prove(settings: Settings, run: _Run, away: CameraAwayMarker, failed: FmdError | None) -> None:
+    """Note after the first frame that settings and models in use work; ``failed`` is why newer settings did not."""
     away.set(False)
-    chooser.prove()
-    used = (path_in_use(settings.model, task, chooser) for task in TASKS)
+    run.keeper.proven() if failed is None else run.keeper.refused(failed)
+    run.chooser.prove()
+    used = (path_in_use(settings.model, task, run.chooser) for task in TASKS)
     model_store.write_in_use(paths.runtime_folder(), *used)
 
 
@@ -274,5 +283,6 @@ def _reload_if_asked(control: RunControl, notifier: SystemdNotifier, run: _Run) 
     except FmdError as error:
         log.error("reload refused, going on as before: %s", error)
         notifier.refused(error)
+        run.keeper.refused(error)
     else:
         control.following = settings

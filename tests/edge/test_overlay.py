@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge import config, overlay, paths
+from edge.commands import settings_text
 from edge.errors import SettingsError
 from edge.migrate import VERSION
 
@@ -186,15 +187,15 @@ def test_an_overlay_that_no_longer_fits_a_changed_file_is_left_out(door: Door) -
 
 
 def test_a_wrong_settings_file_is_an_error_with_and_without_overlay(door: Door) -> None:
-    overlay.write(door.base, {"alert": {"buzzer_pin": 7}})
-    door.base.write_text("[alert]\nled_pin = 99\n")
+    overlay.write(door.base, {"alert": {"led_pin": 7}})
+    door.base.write_text("[alert]\nled_pin = 99\n")  # the overlay hides it
     with pytest.raises(SettingsError, match=r"fmd\.toml: alert\.led_pin: expected a whole number"):
         config.read(door.base)
 
 
 def test_an_overlay_that_is_set_aside_is_not_read_again_and_goes_with_the_next_change(door: Door) -> None:
     door.write("[alert")
-    overlay.set_aside(door.overlay)
+    overlay.revert(door.overlay)
     assert door.problem() == ""
     assert [file.name for file in door.state.iterdir()] == [overlay.REFUSED]
     overlay.write(door.base, {"alert": {"led_pin": 7}})
@@ -206,3 +207,11 @@ def test_a_command_logs_once_that_it_is_not_used(door: Door, caplog: pytest.LogC
     for _ in range(3):
         config.load(door.base)
     assert [record.message.partition(": ")[0] for record in caplog.records] == ["changed settings are not used"]
+
+
+def test_a_command_that_writes_the_file_notices_that_the_overlay_wins(door: Door) -> None:
+    overlay.write(door.base, {"decide": {"error_rate": 0.01}})
+    layers = config.read(door.base)
+    settings_text.check_effect(layers, ["decide.temperature"])
+    with pytest.raises(SettingsError, match=r"decide\.error_rate: changed through the running fmd, which wins over"):
+        settings_text.check_effect(layers, ["decide.temperature", "decide.error_rate"])

@@ -162,12 +162,6 @@ def test_the_callers_own_check_takes_part(tmp_path: Path) -> None:
     assert changed(layers, {"model.threads": 1}, check=check).is_accepted
 
 
-def test_a_base_that_is_wrong_without_the_overlay_can_be_changed(tmp_path: Path) -> None:
-    layers = layers_of(tmp_path, "[watch]\nstill_s = 2.0\n", {"track.lost_s": 3.0})
-    assert changed(layers, {"track.lost_s": 4.0}).over == {"track.lost_s": 4.0}
-    assert changed(layers, {"track.lost_s": None}).errors.keys() == {"track.lost_s"}
-
-
 def test_an_export_can_be_imported_on_another_board(tmp_path: Path) -> None:
     text = "[camera]\nsource = 'rtsp://cam/1'\nwidth = 800\n[watch]\nignore = [[[0.0, 0.0], [0.5, 0.0], [0.5, 0.5]]]\n"
     layers = layers_of(tmp_path, text, {"track.reach": 2.0, "display.thanks": 'Danke "sehr"\n'})

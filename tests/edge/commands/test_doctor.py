@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import board, config
+from edge import board, config, overlay
 from edge.commands import doctor
 from edge.contracts import CameraState, Health
 from edge.doctor import probes
@@ -53,6 +53,7 @@ LOADED: dict[str, Any] = {
     "wired": [["led", 17, "gpiozero"], ["buzzer", 27, "gpiozero"]],
     "contact": [],
     "cameras": [{"name": "", "kind": "picamera2", "device": "", "source": "picamera2", "live": True}],
+    "changes": {},
 }
 MODELS = {task: {"source": task, "runtime": "ai-edge-litert 2.3.0", "ms": 20.0} for task in ("detector", "classifier")}
 NETWORK = {"kind": "stream", "device": "", "source": "rtsp://x/", "live": True}
@@ -202,6 +203,16 @@ FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
     "settings that do not hold": (
         lambda m: answering(m, "probes settings", Ran(1, "", "error: fmd.toml: alert.led_pin: expected ...\n")),
         *("settings", Status.ERROR, "fmd.toml: alert.led_pin", "message names"),
+    ),
+    "changed settings that are damaged": (
+        lambda m: with_settings(m, changes={"keys": [], "problem": "overlay.toml: not valid TOML", "refused": ""}),
+        *("settings", Status.WARNING, "overlay.toml: not valid TOML", "systemctl reload fmd"),
+    ),
+    "changed settings that could not be used": (
+        lambda m: with_settings(
+            m, changes={"keys": ["watch.gate"], "problem": "", "refused": "/x/overlay.toml.refused"}
+        ),
+        *("settings", Status.WARNING, "keeps them in /x/overlay", "delete /x/overlay"),
     ),
     "a model computed wrongly": (
         lambda m: answering(m, "probes models", Ran(1, "", "error: golden input 0 gives an answer 0.3 off")),
@@ -494,6 +505,21 @@ def test_this_machine_can_be_checked_and_printed_as_json() -> None:
     well = {row["check"] for row in printed["findings"] if row["status"] == "ok"}
     assert {"system", "libraries", "settings", "models", "camera"} <= well
     assert found.returncode == (0 if printed["fit"] else 1)
+
+
+def test_changed_settings_are_named_with_why_they_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    base = tmp_path / "fmd.toml"
+    base.write_text("")
+    none = {"keys": [], "problem": "", "refused": ""}
+    assert probes.changes(config.read(base)) == none
+    file = overlay.write(base, {"watch": {"gate": False}})
+    assert probes.changes(config.read(base)) == {**none, "keys": ["watch.gate"]}
+    file.write_text("[")
+    assert "not valid TOML" in probes.changes(config.read(base))["problem"]
+    overlay.revert(file)
+    assert probes.changes(config.read(base)) == {**none, "refused": str(tmp_path / overlay.REFUSED)}
+    assert next(doctor.changes({**none, "keys": ["watch.gate"]})).status is Status.OK
 
 
 @pytest.mark.parametrize(("level", "blank"), [(16, True), (90, True), (0, False)])
