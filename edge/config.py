@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from edge import addresses, faults, migrate, overlay, redaction, toml, weekly
+from edge import addresses, faults, migrate, overlay, paths, redaction, toml, weekly
 from edge.contracts import WITH_INCORRECT_MASK
 from edge.errors import SettingsError
 
@@ -58,9 +58,6 @@ Topic = Annotated[
         pattern="^[^#+/][^#+]{0,127}$", description="1 to 128 characters without # and +, of which / is not the first"
     ),
 ]
-NamedFile = Annotated[str, msgspec.Meta(extra={"file": True})]
-"""The path of a file, relative to the settings file that names it; empty for none."""
-
 
 Polygon = tuple[tuple[float, float], ...]
 """Corners: x and y as shares of the upright picture's width and height."""
@@ -78,11 +75,11 @@ MIN_AREA = 1e-4
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Source
-    source_file: NamedFile
+    source_file: str
     sources: dict[CameraName, Source]
     detect_source: str
     detect_sources: dict[CameraName, Source]
-    ca_file: NamedFile
+    ca_file: str
     fingerprints: dict[str, str]
     width: Annotated[int, msgspec.Meta(ge=64, le=4096)]
     height: Annotated[int, msgspec.Meta(ge=64, le=4096)]
@@ -106,8 +103,8 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    detector: NamedFile
-    classifier: NamedFile
+    detector: str
+    classifier: str
     runtime: Literal[
         "auto",
         "ai-edge-litert",
@@ -209,7 +206,7 @@ class ArmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 class VoiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     enabled: bool
-    file: NamedFile
+    file: str
     device: Annotated[str, msgspec.Meta(min_length=1)]
     every_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 
@@ -221,7 +218,7 @@ class DisplaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     waiting: Annotated[str, msgspec.Meta(max_length=80)]
     show_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)]
     blank_s: Seconds
-    font: NamedFile
+    font: str
 
 
 class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -235,9 +232,9 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     host: str
     port: Port
     username: str
-    password_file: NamedFile
+    password_file: str
     tls: bool
-    ca_file: NamedFile
+    ca_file: str
     commands: bool
     topic: Topic
     discovery: bool
@@ -258,7 +255,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     urls: tuple[str, ...]
-    urls_file: NamedFile
+    urls_file: str
     on: tuple[Literal["violation", "reminder", "compliant", "unsure", "blind", "recovered"], ...]
     every_s: Seconds
 
@@ -308,15 +305,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     record: RecordSettings
     report: ReportSettings
     page: PageSettings
-
-
-def _files(section: type) -> tuple[str, ...]:
-    hints = get_type_hints(section, include_extras=True)
-    return tuple(key for key, hint in hints.items() if hint == NamedFile)
-
-
-FILES = {name: keys for name, section in get_type_hints(Settings).items() if (keys := _files(section))}
-"""Section -> its keys that name a file."""
 
 
 @dataclass(frozen=True)
@@ -561,7 +549,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def _with_paths_beside(path: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Make the paths in a settings file relative to its folder, in whichever directory the service was started."""
-    for section, keys in FILES.items():
+    for section, keys in paths.FILE_SETTINGS.items():
         named = values.get(section)
         if isinstance(named, dict):
             for key in keys:

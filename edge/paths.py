@@ -25,6 +25,16 @@ ENGINES = "engines"
 SHIPPED_SOUND = Path(__file__).with_name("sounds") / "please_wear_a_face_mask.wav"
 """What the voice says where the settings name no sound."""
 
+FILE_SETTINGS = {
+    "camera": ("source_file", "ca_file"),
+    "model": ("detector", "classifier"),
+    "voice": ("file",),
+    "display": ("font",),
+    "mqtt": ("password_file", "ca_file"),
+    "notify": ("urls_file",),
+}
+"""Section -> its settings that name a file, relative to the settings file that names it; empty for none."""
+
 
 def runtime_folder() -> Path | None:
     """Return the runtime directory that systemd gives this unit ($RUNTIME_DIRECTORY), or None outside systemd.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 
 MAX_LABEL = 64
@@ -26,6 +27,25 @@ def escaped(text: str, most: int = 0) -> str:
     if text.isprintable():
         return text
     return "".join(map(_shown, text))
+
+
+def as_the_disk_has_it(error: UnicodeError) -> tuple[bytes, int]:
+    """Encode what a terminal's encoding lacks: bytes of file names as they are on the disk, others escaped.
+
+    An error handler of codecs, by the name of AS_THE_DISK_HAS_IT.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    # Bytes of a file name that are not UTF-8 are lone surrogates in Python.
+    encoded = (
+        bytes([ord(one) - 0xDC00]) if "\udc80" <= one <= "\udcff" else one.encode("ascii", "backslashreplace")
+        for one in error.object[error.start : error.end]
+    )
+    return b"".join(encoded), error.end
+
+
+AS_THE_DISK_HAS_IT = "fmd.as-the-disk-has-it"
+codecs.register_error(AS_THE_DISK_HAS_IT, as_the_disk_has_it)
 
 
 def _shown(character: str) -> str:

@@ -15,6 +15,7 @@ from edge.commands import common, logs, parsing
 from edge.commands.parsing import Parser, print_help
 from edge.errors import RuntimeMissingError, exit_code_of
 from edge.files import MAX_PICTURE_PIXELS
+from edge.text import AS_THE_DISK_HAS_IT
 from edge.version import version
 
 
@@ -58,9 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` (the process's own where it is None) names, and return the exit code."""
     process.open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    # File names that are not valid UTF-8 are printed as they are on the disk, as ls does.
+    # File names that are not valid UTF-8 are printed as they are on the disk, as ls does. Characters that a terminal's
+    # encoding lacks are escaped.
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
+        sys.stdout.reconfigure(errors=AS_THE_DISK_HAS_IT)
     logs.start()
     # Of addresses on the command line as well: a typing error in one must not print its password.
     for word in words:

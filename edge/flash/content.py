@@ -58,12 +58,14 @@ class Login:
 class Etc:
     """The files of /etc/fmd, by name. Only the user fmd can read ``secrets``.
 
-    ``network`` is true if the service needs the network with these settings.
+    ``network`` is true if the service needs the network with these settings, ``unchecked`` if this machine lacks the
+    libraries to check them and the board must.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     network: bool = False
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Wanted:
     timezone: str = ""
     wifi: Wifi | None = None
     login: Login | None = None
+    page: str = ""
+    """Hash of the web page's password; empty if the board serves no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,9 @@ def changes(target: Target, card: Card, wanted: Wanted) -> list[FileChange]:
 def _payload(wanted: Wanted) -> Iterator[FileChange]:
     here = resources.files(__package__)
     for name in ("first-boot.sh", "fmd-first-boot.service"):
-        yield FileChange(f"{FOLDER}/{name}", (here / name).read_bytes(), "installs on the first boot")
+        # A checkout on Windows may have its line ends, which a shell does not understand.
+        text = (here / name).read_bytes().replace(b"\r\n", b"\n")
+        yield FileChange(f"{FOLDER}/{name}", text, "installs on the first boot")
     for name, data in wanted.packages.items():
         yield FileChange(f"{FOLDER}/{name}", data, "the package")
     for name, data in wanted.etc.files.items():
@@ -124,6 +130,10 @@ def _payload(wanted: Wanted) -> Iterator[FileChange]:
             f"{FOLDER}/secret/{name}",
             data,
             f"becomes /etc/fmd/{name}, readable by fmd only; then overwritten and deleted here",
+        )
+    if wanted.page:
+        yield FileChange(
+            f"{FOLDER}/page/password", f"{wanted.page}\n".encode(), "starts the web page with this password"
         )
     if wanted.etc.network:
         yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")
@@ -311,10 +321,21 @@ def firstrun_lines(wanted: Wanted) -> list[str]:
     if wanted.wifi:
         hidden = ["-h"] if wanted.wifi.hidden else []
         wifi = wanted.wifi
-        lines.append(shlex.join([CUSTOM, "set_wlan", *hidden, wifi.ssid, wifi.psk, wifi.country]))
+        lines.append(shlex.join([CUSTOM, "set_wlan", *hidden, _ssid_in_keyfile(wifi.ssid), wifi.psk, wifi.country]))
     if wanted.timezone:
         lines.append(shlex.join([CUSTOM, "set_timezone", wanted.timezone]))
     return [*lines, shlex.join(["sh", SCRIPT, "enable"])]
+
+
+def _ssid_in_keyfile(ssid: str) -> str:
+    """Return ``ssid`` as NetworkManager's keyfile means it, into which imager_custom writes it unchanged.
+
+    There, spaces in front are dropped and backslashes and semicolons are special; a list of bytes is neither. Nor can
+    imager_custom take a list for an option.
+    """
+    if re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_. -]*", ssid):
+        return ssid
+    return "".join(f"{byte};" for byte in ssid.encode())
 
 
 def with_lines(script: str, lines: Sequence[str]) -> str:

@@ -37,7 +37,10 @@ def check(path: Path, data: bytes, name: str | None = None) -> str:
 def control_fields(path: Path, data: bytes) -> dict[str, str]:
     """Return the first line of each field of a .deb's control file; see deb(5) and deb-control(5)."""
     try:
-        member = next(content for name, content in _ar_members(data) if name.startswith("control.tar"))
+        members = dict(_ar_members(data))
+        member = next(content for name, content in members.items() if name.startswith("control.tar"))
+        if not any(name.startswith("data.tar") for name in members):
+            raise CardError(f"{path}: cut short; download or copy it again")
         with tarfile.open(fileobj=io.BytesIO(_expanded(member)), mode="r:") as archive:
             control = archive.extractfile(
                 next(m for m in archive if m.isreg() and PurePosixPath(m.name).name == "control")
@@ -71,7 +74,7 @@ def _expanded(member: bytes) -> bytes:
 
 
 def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each member of an ar archive: a header of 60 bytes, then content padded to even."""
+    """Yield name and content of each complete member of an ar archive: 60 bytes of header, content padded to even."""
     if data[:8] != b"!<arch>\n":
         raise ValueError("not an ar archive")
     at = 8
@@ -82,5 +85,7 @@ def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
         if not stated.isdigit():
             raise ValueError(f"a member of {stated!r} bytes")
         size = int(stated)
+        if at + 60 + size > len(data):
+            return
         yield name, data[at + 60 : at + 60 + size]
         at += 60 + size + size % 2

@@ -5,58 +5,100 @@ fmd flash checks them on the laptop, where the user can read the errors; the boa
 
 from __future__ import annotations
 
+import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge import toml
 from edge.drivers.selection import detector_kind, needs_network, secret_settings
 from edge.errors import CardError, SettingsError
 from edge.flash.content import Etc
+from edge.paths import FILE_SETTINGS
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+FMD_TOML = "fmd.toml"
+"""Name of the settings file on the board."""
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]*"
 
 
-def gathered(config_path: Path | None, models: Mapping[str, Path | None]) -> Etc:
-    """Return the files that become /etc/fmd. The settings are made to name the ``models`` of the command line.
+def gathered(
+    config_path: Path | None,
+    models: Mapping[str, Path | None],
+    options: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, bytes] | None = None,
+) -> Etc:
+    """Return the files that become /etc/fmd.
 
-    Raises SettingsError, BundleError or CardError if the settings or a file that they name cannot be used.
+    ``models`` and ``options`` (``{"publish.name": "door-1"}``) come from the command line and are added to the
+    settings; ``secrets`` are files that ``options`` name. Raises SettingsError, BundleError or CardError if the
+    settings or a file that they name cannot be used. Without fmd's libraries only the names of files are checked:
+    :attr:`Etc.unchecked` says so.
     """
-    if config_path is None and not any(models.values()):
+    options = dict(options or {})
+    if config_path is None and not options and not any(models.values()):
         return Etc()
-    # Imported here only: it needs libraries, and a card without settings can be prepared without them.
-    from edge import config
-
-    text = ""
-    source = ""
-    if config_path is not None:
-        loaded = config.read(config_path, over=None).settings
-        source = loaded.camera.source if loaded.camera.source_file else ""
-        # As in edge.config: files from Windows may begin with a byte order mark.
-        text = read(config_path).decode("utf-8-sig")
+    is_checked = _check(config_path, options)
+    text = "" if config_path is None else _text(config_path)
     for task, path in models.items():
         if path is not None and not _named(text, "model", task):
-            text = with_model(text, task, file_name(path))
+            text = with_value(text, "model", task, file_name(path))
+    for key, value in options.items():
+        text = _with_option(text, key, value)
     files: dict[str, bytes] = {}
     # The settings may hold passwords in addresses.
-    secrets: dict[str, bytes] = {"fmd.toml": text.encode()}
-    for section, keys in config.FILES.items():
-        for key in keys:
-            if name := _named(text, section, key):
-                path = _path(f"{section}.{key}", name, config_path, models.get(key) if section == "model" else None)
-                if section == "model":
-                    _check_model(path, key)
-                (secrets if f"{section}.{key}" in secret_settings() else files)[name] = read(path)
-    values = tomllib.loads(text)
-    if source:
+    hidden: dict[str, bytes] = {FMD_TOML: text.encode(), **(secrets or {})}
+    for section, key, name in _files_named(text):
+        if name in hidden:
+            continue
+        path = _path(f"{section}.{key}", name, config_path, models.get(key) if section == "model" else None)
+        if section == "model":
+            is_checked &= _check_model(path, key)
+        (hidden if f"{section}.{key}" in secret_settings() else files)[name] = read(path)
+    values = toml.parsed(text, FMD_TOML)
+    if source := _source_in_file(values, hidden):
         values["camera"]["source"] = source
-    return Etc(files, secrets, needs_network(lambda key: _value(values, *key.split("."))))
+    return Etc(files, hidden, needs_network(lambda key: _value(values, *key.split("."))), not is_checked)
+
+
+def _check(config_path: Path | None, options: Mapping[str, Any]) -> bool:
+    """Raise SettingsError if the board would refuse the settings; return False if this machine cannot check them."""
+    try:
+        from edge import config
+    except ImportError:
+        return config_path is None
+    config.read(config_path, options, over=None)
+    return True
+
+
+def _text(path: Path) -> str:
+    """Return a settings file as text. Raises SettingsError if it is not TOML."""
+    text = toml.decoded(read(path), str(path)).replace("\r\n", "\n")
+    toml.parsed(text, str(path))
+    return text
+
+
+def _with_option(text: str, key: str, value: Any) -> str:
+    """Return the settings with an option of the command line. Raises SettingsError if they state another value."""
+    section, _, name = key.partition(".")
+    stated = _value(toml.parsed(text, FMD_TOML), section, name)
+    if stated in ("", value):
+        return text if stated == value else with_value(text, section, name, value)
+    raise SettingsError(
+        f"command line: {key}: got {value!r}, but the settings file states {stated!r}; keep one of both"
+    )
+
+
+def _files_named(text: str) -> list[tuple[str, str, str]]:
+    """Return section, key and file name of every file that the settings name."""
+    named = [(section, key, _named(text, section, key)) for section, keys in FILE_SETTINGS.items() for key in keys]
+    return [(section, key, name) for section, key, name in named if name]
+
+
+def _source_in_file(values: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Return the camera's address in the file that the settings name for it, empty if they name none."""
+    lines = files.get(str(_value(values, "camera", "source_file")), b"").decode("utf-8-sig", "replace").splitlines()
+    return next((line.strip() for line in lines if line.strip()), "")
 
 
 def read(path: Path) -> bytes:
@@ -74,21 +116,23 @@ def file_name(path: Path) -> str:
     return path.name
 
 
-def with_model(settings: str, task: str, name: str) -> str:
-    """Return ``settings`` (TOML) with one model named; comments and order stay."""
-    line = f'{task} = "{name}"\n'
-    head = re.search(r"^\s*\[model\][^\n]*\n?", settings, re.MULTILINE)
+def with_value(settings: str, section: str, key: str, value: str | int) -> str:
+    """Return ``settings`` (TOML) with one more value; comments and order stay."""
+    # A string of JSON is one of TOML as well.
+    line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+    head = re.search(rf"^\s*\[{section}\][^\n]*\n?", settings, re.MULTILINE)
     if head is None:
-        return f"{settings.rstrip()}\n\n[model]\n{line}".lstrip()
+        return f"{settings.rstrip()}\n\n[{section}]\n{line}".lstrip()
     return settings[: head.end()].rstrip("\n") + "\n" + line + settings[head.end() :]
 
 
 def _value(settings: Mapping[str, Any], section: str, key: str) -> Any:
-    return settings.get(section, {}).get(key, "")
+    keys = settings.get(section, {})
+    return keys.get(key, "") if isinstance(keys, Mapping) else ""
 
 
 def _named(text: str, section: str, key: str) -> str:
-    return str(_value(tomllib.loads(text), section, key))
+    return str(_value(toml.parsed(text, FMD_TOML), section, key))
 
 
 def _path(key: str, name: str, config_path: Path | None, chosen: Path | None) -> Path:
@@ -102,11 +146,15 @@ def _path(key: str, name: str, config_path: Path | None, chosen: Path | None) ->
     return path
 
 
-def _check_model(path: Path, task: str) -> None:
+def _check_model(path: Path, task: str) -> bool:
+    """Raise BundleError or SettingsError unless the file is a model for ``task``; return False without libraries."""
     if task == "detector" and detector_kind(path):  # another project's format, which holds no contract to check
-        return
-    from edge.inference import bundle
-
+        return True
+    try:
+        from edge.inference import bundle
+    except ImportError:
+        return False
     found = bundle.unpack(path).contract.task
     if found != task:
         raise SettingsError(f"{path}: a {found}, expected a {task}")
+    return True

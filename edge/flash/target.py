@@ -6,22 +6,35 @@ Raspberry Pi OS has them; FAT itself ignores case.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
-import subprocess
-import tempfile
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Protocol
 
 from edge.errors import CardError
 from edge.files import write_atomically
+from edge.flash.fat import Fat
 
 SECTOR = 512
 FAT_TYPES = frozenset({0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E})
 """Partition types of a master boot record that hold FAT12, FAT16 or FAT32."""
-INSTALL_MTOOLS = "install mtools (apt install mtools, brew install mtools), or give the folder of a mounted card"
+
+
+HINTS = {
+    errno.EROFS: "the card is write-protected: slide the lock of its adapter",
+    errno.EACCES: "the card is write-protected, or another program uses it",
+    errno.ENOSPC: "the card is full",
+    errno.EIO: "the card was removed, or is worn out",
+    errno.ENODEV: "the card was removed",
+    errno.ENXIO: "the card was removed",
+    errno.ENOENT: "the card was removed",
+}
+"""What an error of the system means for a card."""
 
 
 class Target(Protocol):
@@ -42,6 +55,8 @@ class Target(Protocol):
 
 def open_target(path: Path) -> Target:
     """Open the boot partition at ``path``, a folder or an image file. Raises CardError for a disk's device."""
+    if os.name == "nt":
+        path = Path(drive_folder(str(path)))
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -55,32 +70,60 @@ def open_target(path: Path) -> Target:
     )
 
 
+def drive_folder(path: str) -> str:
+    """Return the top folder of a drive of Windows: ``D:`` alone is the folder that a program is in on that drive.
+
+    Its shells pass ``"D:\\"`` with the quotation mark at the end.
+    """
+    path = path.rstrip('"')
+    return f"{path}\\" if re.fullmatch("[A-Za-z]:", path) else path
+
+
 class MountedFolder:
-    """The boot partition of a card, mounted at ``root``."""
+    """The boot partition of a card, mounted at ``root``. Raises CardError for every error of the system on it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._device = root.stat().st_dev
 
     def __str__(self) -> str:
         return str(self._root)
 
     def names(self) -> frozenset[str]:
-        return frozenset(entry.name.lower() for entry in self._root.iterdir())
+        with self._naming(""):
+            return frozenset(entry.name.lower() for entry in self._root.iterdir())
 
     def read(self, path: str) -> bytes | None:
-        try:
-            return self._inside(path).read_bytes()
-        except FileNotFoundError:
-            return None
+        with self._naming(path):
+            try:
+                return self._inside(path).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def write(self, path: str, data: bytes) -> None:
-        file = self._inside(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Durable: users pull the card as soon as the command ends.
-        write_atomically(file, data, durable=True)
+        with self._naming(path):
+            file = self._inside(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Durable: users pull the card as soon as the command ends.
+            write_atomically(file, data, durable=True)
 
     def free(self) -> int:
-        return shutil.disk_usage(self._root).free
+        with self._naming(""):
+            return shutil.disk_usage(self._root).free
+
+    @contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        """Name the file in an error of the system. Raises CardError if another disk is mounted there now."""
+        try:
+            # The folder of a removed card may remain, on the laptop's own disk.
+            if self._root.stat().st_dev != self._device:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            yield
+        except CardError:
+            raise
+        except OSError as error:
+            hint = HINTS.get(error.errno or 0)
+            raise CardError(f"{self._root / path}: {error.strerror or error}{f'; {hint}' if hint else ''}") from error
 
     def _inside(self, path: str) -> Path:
         """Return a path of the partition. Raises CardError for a link: FAT has none, so it leads to another disk."""
@@ -94,7 +137,7 @@ class MountedFolder:
 
 
 class ImageFile:
-    """The first FAT partition of an image file, through mtools, which need neither root nor a mount."""
+    """The first FAT partition of an image file, which needs neither root nor a mount."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,58 +147,31 @@ class ImageFile:
         return str(self._path)
 
     def names(self) -> frozenset[str]:
-        return self._listed("")
+        with self._opened() as partition:
+            return frozenset(name.lower() for name in partition.names())
 
     def read(self, path: str) -> bytes | None:
-        if not self._has(path):
-            return None
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / "file"
-            self._mtools("mcopy", f"::/{path}", str(copy))
-            return copy.read_bytes()
+        with self._opened() as partition:
+            return partition.read(path)
 
     def write(self, path: str, data: bytes) -> None:
-        for folder in list(PurePosixPath(path).parents)[-2::-1]:
-            if not self._has(str(folder)):
-                self._mtools("mmd", f"::/{folder}")
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / "file"
-            copy.write_bytes(data)
-            self._mtools("mcopy", "-o", str(copy), f"::/{path}")
-
-    def _has(self, path: str) -> bool:
-        folder, _, name = path.lower().rpartition("/")
-        return (not folder or self._has(folder)) and name in self._listed(folder)
-
-    def _listed(self, folder: str) -> frozenset[str]:
-        """Return the names in a folder that exists, in lower case."""
-        lines = self._mtools("mdir", "-b", "-a", f"::/{folder}").decode(errors="replace").splitlines()
-        # mdir -b prints full paths, folders with a slash at the end.
-        return frozenset(line.rstrip("/").rpartition("/")[2].lower() for line in lines)
+        with self._opened("r+b") as partition:
+            partition.write(path, data)
 
     def free(self) -> int:
-        found = re.search(rb"([\d ]+) bytes free", self._mtools("mdir", "-a", "::/"))
-        if found is None:
-            raise CardError(f"{self._path}: mdir does not report the free space of its boot partition; update mtools")
-        return int(found[1].replace(b" ", b""))
+        with self._opened() as partition:
+            return partition.free()
 
-    def _mtools(self, command: str, *arguments: str) -> bytes:
-        where = f"{self._path}@@{self._offset}"
-        try:
-            done = subprocess.run(
-                [command, "-i", where, *arguments],
-                capture_output=True,
-                check=True,
-                stdin=subprocess.DEVNULL,
-                # Without the first, mtools reject unusual but valid disk parameters; free() parses English text.
-                env={**os.environ, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"},
-            )
-        except FileNotFoundError as error:
-            raise CardError(f"{self._path}: {command} is needed for image files; {INSTALL_MTOOLS}") from error
-        except subprocess.CalledProcessError as error:
-            message = error.stderr.decode(errors="replace").strip()
-            raise CardError(f"{self._path}: {command}: {message}") from error
-        return done.stdout
+    @contextmanager
+    def _opened(self, mode: Literal["rb", "r+b"] = "rb") -> Iterator[Fat]:
+        with self._path.open(mode) as handle:
+            try:
+                yield Fat(handle, self._offset)
+            except CardError as error:
+                raise CardError(f"{self._path}: {error}") from error
+            if mode == "r+b":
+                handle.flush()
+                os.fsync(handle.fileno())
 
 
 def fat_offset(path: Path) -> int:

@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "flash": BOTTOM | {"inference", "drivers"},
     "api": BOTTOM | {"drivers", "reporting", "service"},
     "page": BOTTOM | {"drivers"},
+    "__main__": BOTTOM,
     "commands": BOTTOM
     | {
         "inference",

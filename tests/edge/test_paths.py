@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
-from edge import paths
+from edge import config, paths
 from tests.edge.parts import ROOT
+
+
+def test_the_settings_that_name_files_are_those_that_say_so() -> None:
+    defaults = config.load()
+    named = {f"{section}.{key}" for section, keys in paths.FILE_SETTINGS.items() for key in keys}
+    assert {key: attrgetter(key)(defaults) for key in named} == dict.fromkeys(named, "")
+    ends = {f"{one}.{key}" for one in defaults.__struct_fields__ for key in getattr(defaults, one).__struct_fields__}
+    assert {key for key in ends if re.search("[._](file|font)$", key)} <= named
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge import config, overlay, redaction, settings
+from edge import config, overlay, paths, redaction, settings
 from edge.config import Layers
 from edge.drivers.selection import secret_settings
 from edge.errors import BundleError, SettingsError
@@ -61,7 +61,7 @@ def test_numbers_state_their_limits() -> None:
 
 def test_no_path_address_or_secret_can_be_changed_here() -> None:
     assert not any(config.is_writable(key) for key in secret_settings())
-    files = {f"{section}.{key}" for section, keys in config.FILES.items() for key in keys}
+    files = {f"{section}.{key}" for section, keys in paths.FILE_SETTINGS.items() for key in keys}
     assert not any(config.is_writable(key) for key in files)
     writable = {s.key for s in ALL if s.kind == "text" and s.access != "read_only" and s.access != "secret"}
     patterned = {"publish.name", "mqtt.topic", "mqtt.discovery_topic", "report.weekly", "camera.simulate"}

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge import config, drivers
+from edge import config, drivers, paths
 from edge.config import AlertSettings, CameraSettings, ModelSettings, Settings
 from edge.contracts import CameraState, ConfiguredPublisher, Face, Frame, Health, Message, MessageKind
 from edge.drivers.library import load
@@ -326,9 +326,9 @@ def test_a_publisher_needs_its_entry_its_driver_and_its_settings_only(monkeypatc
 
 def test_flash_keeps_the_secret_of_a_publisher_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(PUBLISHERS, "pager", PAGER)
-    monkeypatch.setitem(config.FILES, "pager", ("key_file",))
+    monkeypatch.setitem(paths.FILE_SETTINGS, "pager", ("key_file",))
     settings = extended("555", 0)
-    monkeypatch.setattr(config, "load", lambda path: settings)
+    monkeypatch.setattr(config, "load", lambda path, overrides: settings)
     (tmp_path / "pager.key").write_text("hush")
     (tmp_path / "fmd.toml").write_text('[pager]\nnumber = "555"\nkey_file = "pager.key"\n')
     etc = gathered(tmp_path / "fmd.toml", {})

@@ -59,14 +59,15 @@ def image_of(tmp_path: Path) -> Callable[[Path], Path]:
         if shutil.which(tool) is None:
             pytest.skip(f"no {tool} on this machine (apt install dosfstools mtools)")
 
-    def make(folder: Path, megabytes: int = 8) -> Path:
+    def make(folder: Path, megabytes: int = 8, bits: int = 16) -> Path:
         path, sectors = tmp_path / f"{folder.name}.img", megabytes * 2048
         table = entry(0x0C, BOOT_SECTOR, sectors) + entry(0x83, BOOT_SECTOR + sectors, 2048) + bytes(32)
         with path.open("wb") as image:
             image.write(bytes(446) + table + b"\x55\xaa")
             image.truncate((BOOT_SECTOR + sectors + 2048) * 512)
         subprocess.run(
-            ["mkfs.vfat", "-n", "bootfs", "--offset", str(BOOT_SECTOR), path, str(megabytes * 1024)],
+            # One sector per cluster: FAT12, which no card has, ends at 4084 clusters, FAT16 at 65524.
+            [*f"mkfs.vfat -F {bits} -s 1 -n bootfs --offset {BOOT_SECTOR}".split(), path, str(megabytes * 1024)],
             check=True,
             capture_output=True,
         )
@@ -81,8 +82,8 @@ def ar_member(name: str, data: bytes) -> bytes:
     return f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
 
 
-def deb_of(control: str, compression: str = "xz") -> bytes:
-    """A .deb with that control file and nothing in it."""
+def deb_of(control: str, compression: str = "xz", content: bytes = b"") -> bytes:
+    """A .deb with that control file; ``content`` stands for its archive of files."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode=f"w:{compression}") as archive:  # type: ignore[call-overload]
         info = tarfile.TarInfo("./control")
@@ -93,7 +94,7 @@ def deb_of(control: str, compression: str = "xz") -> bytes:
         for name, data in (
             ("debian-binary", b"2.0\n"),
             (f"control.tar.{compression}", packed.getvalue()),
-            ("data.tar", b""),
+            ("data.tar", content),
         )
     )
 

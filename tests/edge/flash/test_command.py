@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge.commands import main
-from edge.commands.flash import crypted
-from edge.errors import SettingsError
 from edge.flash.content import wpa_psk
-from edge.flash.settings import with_model
+from edge.flash.settings import with_value
 from tests.edge.flash.conftest import TRIXIE, deb_of
 from tests.edge.parts import fmd
 
@@ -115,7 +113,7 @@ def test_passwords_are_kept_apart_and_the_service_gets_the_network(trixie: Path,
     ],
 )
 def test_naming_a_model_keeps_the_other_settings(settings: str, with_it: str) -> None:
-    assert with_model(settings, "classifier", "m") == with_it
+    assert with_value(settings, "model", "classifier", "m") == with_it
 
 
 WRONG = [
@@ -188,21 +186,9 @@ def test_a_full_card_is_reported_before_anything_is_written(
     trixie: Path, tmp_path: Path, image_of: Callable[[Path], Path]
 ) -> None:
     large = tmp_path / "fmd_0.1.0_arm64.deb"
-    large.write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: arm64\n") + bytes(9 << 20))
+    large.write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: arm64\n", content=bytes(9 << 20)))
     image = image_of(trixie)
     before = state(image)
     done = fmd("flash", image, "--package", large, "--write")
     assert (done.returncode, state(image)) == (1, before)
     assert "8 MB free, 10 MB needed; nothing was written" in done.stderr
-
-
-def test_a_password_is_hashed_by_crypt() -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl on this machine")
-    salt = crypted("secret word").split("$")[2]
-    again = subprocess.run(
-        ["openssl", "passwd", "-6", "-salt", salt, "secret word"], capture_output=True, text=True, check=True
-    )
-    assert again.stdout.strip().split("$")[1:3] == ["6", salt]
-    with pytest.raises(SettingsError, match="an empty password"):
-        crypted("")

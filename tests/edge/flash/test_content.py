@@ -206,7 +206,7 @@ def test_bookworm_gets_all_instructions(bookworm: Path) -> None:
         [custom, "set_hostname", "door-1"],
         [custom, "enable_ssh", "-k", "ssh-ed25519 AAAA me@laptop"],
         ["/usr/lib/userconf-pi/userconf", "me", "$6$salt$hash"],
-        [custom, "set_wlan", "-h", 'Café "Zum: Tor" #1', PSK, "DE"],
+        [custom, "set_wlan", "-h", "".join(f"{byte};" for byte in 'Café "Zum: Tor" #1'.encode()), PSK, "DE"],
         [custom, "set_timezone", "Europe/Berlin"],
         ["sh", ENABLE, "enable"],
     ]
