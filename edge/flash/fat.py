@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from edge.errors import CardError
@@ -198,7 +199,7 @@ class Fat:
         """Write ``data`` to free clusters and return the first; 0 for none."""
         size = self._layout.cluster
         needed = -(-len(data) // size)
-        free = [number for number, value in enumerate(self._table) if value == 0 and number >= 2][:needed]
+        free = list(islice((number for number, value in enumerate(self._table) if not value and number > 1), needed))
         if len(free) < needed:
             raise CardError(f"{self.free() / 1e6:.1f} MB free, {len(data) / 1e6:.1f} MB needed")
         for index, cluster in enumerate(free):

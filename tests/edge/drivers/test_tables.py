@@ -328,7 +328,7 @@ def test_flash_keeps_the_secret_of_a_publisher_apart(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(PUBLISHERS, "pager", PAGER)
     monkeypatch.setitem(paths.FILE_SETTINGS, "pager", ("key_file",))
     settings = extended("555", 0)
-    monkeypatch.setattr(config, "load", lambda path, overrides: settings)
+    monkeypatch.setattr(config, "read", lambda path, overrides, over: settings)
     (tmp_path / "pager.key").write_text("hush")
     (tmp_path / "fmd.toml").write_text('[pager]\nnumber = "555"\nkey_file = "pager.key"\n')
     etc = gathered(tmp_path / "fmd.toml", {})

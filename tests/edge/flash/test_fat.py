@@ -17,7 +17,7 @@ from edge.flash.fat import Fat, geometry
 from tests.edge.flash.conftest import BOOKWORM, BOOT_SECTOR
 
 OFFSET = BOOT_SECTOR * 512
-SIZES = {16: 8, 32: 40}
+SIZES = {16: 8, 32: 34}
 """Bits of the table -> size of a partition that has so many with clusters of one sector, megabytes."""
 
 
@@ -45,13 +45,14 @@ def name(dice: random.Random) -> str:
     return f"n{''.join(dice.choices(letters, k=dice.choice([1, 5, 12, 13, 25, 26, 60])))}e"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_files_read_back_and_fsck_finds_no_fault(image: Path, seed: int) -> None:
     dice = random.Random(seed)
     files: dict[str, bytes] = {}
     with image.open("r+b") as handle:
-        for _ in range(120):
-            fat = Fat(handle, OFFSET)
+        fat = Fat(handle, OFFSET)
+        for number in range(80):
+            fat = Fat(handle, OFFSET) if number % 10 == 0 else fat
             folder = dice.choice(["", "fmd/", "fmd/etc/", "a long folder/"])
             again = [path for path in files if path.rpartition("/")[0] == folder.rstrip("/")]
             path = dice.choice(again) if again and dice.random() < 0.3 else folder + name(dice)
@@ -94,8 +95,9 @@ def test_a_full_partition_keeps_the_old_file(image: Path) -> None:
 def test_the_root_of_fat16_has_an_end(bookworm: Path, image_of: Callable[..., Path]) -> None:
     with image_of(bookworm).open("r+b") as handle:
         fat = Fat(handle, OFFSET)
-        for number in range(512 - len(fat.names()) * 2):
-            fat.write(f"F{number}", b"")
+        # Entries for long names need most of the 512 that mkfs makes.
+        for number in range(26):
+            fat.write(f"{number} {'long name' * 25}", b"")
         with pytest.raises(CardError, match="no room for another name in its root folder"):
             fat.write("a long name that needs many entries " * 5, b"")
 
@@ -110,11 +112,13 @@ def test_a_written_image_depends_on_nothing_but_the_files(image: Path) -> None:
 
 def test_a_damaged_partition_is_an_expected_error_or_reads(image: Path) -> None:
     whole = image.read_bytes()[OFFSET:]
+    handle = io.BytesIO(whole)
     layout = geometry(whole[:512])
     places = [(0, 90), (layout.fat_start, 400), (layout.root_start or layout.data_start, 600)]
-    for seed in range(60):
+    for seed in range(40):
         dice = random.Random(seed)
-        handle = io.BytesIO(whole)
+        handle.seek(0)
+        handle.write(whole[: 2 << 20])  # all that was written
         Fat(handle).write("fmd/etc/file", b"x" * 5000)
         for _ in range(dice.choice([1, 4, 30])):
             start, size = dice.choice(places)

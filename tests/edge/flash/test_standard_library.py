@@ -137,7 +137,7 @@ def test_a_card_is_prepared(trixie: Path, options: list[str | Path]) -> None:
 def test_an_image_file_is_prepared(
     bookworm: Path, options: list[str | Path], image_of: Callable[..., Path], tmp_path: Path, bits: int
 ) -> None:
-    image = image_of(bookworm, 40 if bits == 32 else 8, bits)
+    image = image_of(bookworm, 34 if bits == 32 else 8, bits)
     done = on_a_bare_laptop("flash", image, *options, "--write")
     assert (done.returncode, done.stderr) == (0, "")
     out = tmp_path / "out"
