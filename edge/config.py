@@ -334,12 +334,12 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     """Return the settings of all layers, as :func:`read` does. An overlay that cannot be used is logged."""
     layers = read(path, overrides)
     if layers.problem:
-        _warn(layers.problem)
+        warn(layers.problem)
     return layers.settings
 
 
 @cache
-def _warn(problem: str) -> None:
+def warn(problem: str) -> None:
     """Log once that an overlay is not used: some commands read the settings many times."""
     log.warning("changed settings are not used: %s", problem)
 

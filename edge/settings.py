@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -260,8 +260,7 @@ def _errors_together(
 
 def _setting(key: str, default: Any, value: Any, origin: Origin) -> Setting:
     section, _, name = key.partition(".")
-    hint, who = config.hint_of(key), access(key)
-    shown = partial(_shown, key, who)
+    hint = config.hint_of(key)
     least, most = _limits(hint)
     return Setting(
         key=key,
@@ -272,10 +271,10 @@ def _setting(key: str, default: Any, value: Any, origin: Origin) -> Setting:
         choices=tuple(config.choices_of(hint)),
         least=least,
         most=most,
-        access=who,
+        access=access(key),
         network=key in ADDRESSES or any(driver.network for driver in _drivers_of(section)),
-        default=shown(default),
-        value=shown(value),
+        default=shown(key, default),
+        value=shown(key, value),
         origin=origin,
     )
 
@@ -284,9 +283,9 @@ def _drivers_of(section: str) -> list[Any]:
     return [table[section] for table in (PUBLISHERS, SERVERS) if section in table]
 
 
-def _shown(key: str, who: Access, value: Any) -> Any:
-    """Return a value as anyone may see it."""
-    if who == "secret":
+def shown(key: str, value: Any) -> Any:
+    """Return a setting's value as anyone may see it."""
+    if access(key) == "secret":
         return SET if value else NOT_SET
     return _without_passwords(value)
 

@@ -61,6 +61,13 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
+def settings_file(named: Path | None) -> Path | None:
+    """Return the settings file that an option names, or else the service's, or None where fmd is not installed."""
+    from edge import paths  # not for the help, which is to be quick
+
+    return named or (paths.SETTINGS if paths.SETTINGS.is_file() else None)
+
+
 def load_settings(arguments: argparse.Namespace, **overrides: Any) -> Settings:
     """Return the settings that ``--config`` and ``--set`` name; ``overrides`` that are not None win over both."""
     from edge import config

@@ -64,7 +64,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from edge.service import models
 
     state = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
-    settings = config.load(arguments.config or (paths.SETTINGS if paths.SETTINGS.is_file() else None))
+    settings = config.load(common.settings_file(arguments.config))
     try:
         pictures = examples.pictures_of(state)
     except OSError as error:

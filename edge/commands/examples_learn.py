@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge import paths
-from edge.commands import tune
+from edge.commands import common, tune
 from edge.contracts import PICTURE_SUFFIXES
 from edge.errors import EXIT_OK, CameraError, DataError, SettingsError
 
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
     from edge.record import learn
     from edge.service import models
 
-    file = arguments.config or (paths.SETTINGS if paths.SETTINGS.is_file() else None)
+    file = common.settings_file(arguments.config)
     settings = config.load(file)
     model = models.load_model(settings.model, "classifier")
     pictures = _read(folder, model)

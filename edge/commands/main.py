@@ -40,6 +40,7 @@ COMMANDS = (
     Command("tune", "tune", "show what other settings would have made of the recorded passages"),
     Command("examples", "examples", "sort the pictures of unclear faces that fmd keeps, and learn settings from them"),
     Command("model", "model", "install a model file, list the installed ones, go back"),
+    Command("config", "config", "print the settings in effect and where each comes from"),
     Command("off", "off", "switch LED, buzzer and all other outputs off"),
     Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),
     Command("verify", "verify", "check a model file and replay its golden inputs"),

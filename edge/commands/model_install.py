@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from edge import config, paths
+from edge.commands import common
 from edge.config import Settings
 from edge.errors import BundleError, SettingsError
 from edge.inference import bundle
@@ -78,7 +79,7 @@ def _check_labels(settings: Settings, added: Result) -> None:
 
 def _settings(arguments: argparse.Namespace, task: str) -> Settings:
     # This command runs outside the service and has to find the settings that the service uses.
-    path = arguments.config or (paths.SETTINGS if paths.SETTINGS.exists() else None)
+    path = common.settings_file(arguments.config)
     settings = config.load(path)
     if named := getattr(settings.model, task):
         raise SettingsError(

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
     now = datetime.now().astimezone()
     period = period_of(arguments, now)
-    settings = arguments.config or (paths.SETTINGS if paths.SETTINGS.is_file() else None)
+    settings = common.settings_file(arguments.config)
     door = config.door_name(config.load(settings).publish)
     with database.reading(folder) as connection:
         found = report.make(connection, period, now, arguments.camera)

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.record import database, replay, tune, tune_html
 
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
-    file = arguments.config or (paths.SETTINGS if paths.SETTINGS.is_file() else None)
+    file = common.settings_file(arguments.config)
     present = config.load(file)
     changed, sweep = _parsed(arguments.settings)
     trials = [(_shown(changed, sweep, value), _with(file, changed, sweep, value)) for value in _values(sweep)]
