@@ -58,6 +58,7 @@ from edge.page_messages import (
     TuneReply,
     TuneRequest,
 )
+from edge.record.tune import Effect
 
 decode = msgspec.msgpack.Decoder(page_messages.Request).decode
 BEGAN = datetime(2026, 11, 30, 8, 0, tzinfo=timezone.utc)
@@ -189,7 +190,7 @@ class FakeService:
             PictureRequest: self._picture,
             ReportRequest: lambda request: ReportReply(report=b"{}", html=f"<p>Report of a {request.period}.</p>"),
             PassagesRequest: lambda request: self._passages(),
-            TuneRequest: lambda request: TuneReply(before=b'{"unsure":3}', after=b'{"unsure":2}', differing=1),
+            TuneRequest: lambda request: self._tuned(),
             SettingsRequest: lambda request: SettingsReply(settings=SETTINGS),
             ChangeRequest: self._changed,
             ExportRequest: lambda request: FileReply(name="fmd-page.toml", content=b"[decide]\n", size=9),
@@ -268,6 +269,11 @@ class FakeService:
             face_px=31.0,
         )
         return PassagesReply(passages=(passage,), drift=("Faces are smaller than last week.",))
+
+    def _tuned(self) -> TuneReply:
+        before = Effect(90, alarms=8, signals=3, compliant=79, unsure=3, undecided=0, alarm_s=0.42, slow_alarm_s=1.9)
+        after = msgspec.structs.replace(before, unsure=2, compliant=80, alarm_s=None)
+        return TuneReply(before=msgspec.json.encode(before), after=msgspec.json.encode(after), differing=1)
 
     def _doctor(self) -> DoctorReply:
         return DoctorReply(

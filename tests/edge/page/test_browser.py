@@ -1,0 +1,253 @@
+"""Every screen in Chromium: both sizes, both colour schemes, by keyboard, without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge import page_messages
+from edge.messages import ArmingMessage
+from edge.page.connections import TimedProtocol
+from edge.page_messages import ArmRequest, ChangeRequest, LiveReply
+from tests.edge.page.browser import DESKTOP, PHONE, VIEWS, Browser, View, started
+from tests.edge.page.conftest import OWNER, Page, running
+from tests.edge.parts import wait_for
+
+SCREENS = ("/", "/aim", "/record", "/settings", "/health", "/health?checks=1")
+STEPS = tuple(f"/first?step={step}" for step in range(1, 6))
+FIRST_VIEW_BYTES = 100_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page with the real time limits, and a stand-in of the service."""
+    with running(tmp_path_factory.mktemp("door"), protocol=TimedProtocol) as page:
+        yield page
+
+
+@pytest.fixture
+def owner(door: Page, browser: Browser) -> Browser:
+    """The browser, signed in as the owner, with the desktop's size."""
+    browser.allow_scripts(True)
+    browser.show(DESKTOP)
+    door.service.asked.clear()
+    browser.driver.get(f"{door.origin}/login")
+    if browser.driver.find_elements("css selector", "#password"):
+        browser.one("#password").send_keys(OWNER, "\n")
+        wait_for(lambda: browser.driver.find_elements("css selector", "#state"))
+    browser.problems()
+    return browser
+
+
+def opened(browser: Browser, door: Page, path: str) -> None:
+    browser.driver.get(door.origin + path)
+
+
+def last_change(door: Page) -> ChangeRequest:
+    """Wait until the service is asked to change settings, and return what it shall change."""
+    wait_for(lambda: any(isinstance(each, ChangeRequest) for each in door.service.asked))
+    change = next(each for each in door.service.asked[::-1] if isinstance(each, ChangeRequest))
+    door.service.asked.clear()
+    return change
+
+
+def check(browser: Browser, door: Page, path: str, view: View) -> None:
+    """Open a screen, and check what holds for every one."""
+    browser.show(view)
+    opened(browser, door, path)
+    browser.js("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert browser.overflow() == 0, (path, view)
+    assert browser.violations() == [], (path, view)
+    assert browser.problems() == [], (path, view)
+
+
+@pytest.mark.parametrize("path", SCREENS)
+def test_a_screen_has_no_serious_problem(owner: Browser, door: Page, path: str) -> None:
+    check(owner, door, path, PHONE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: f"{view.width}-{view.scheme}")
+def test_no_screen_has_a_serious_problem_in_any_size_and_scheme(owner: Browser, door: Page, view: View) -> None:
+    for path in (*SCREENS, *STEPS):
+        check(owner, door, path, view)
+
+
+def test_the_form_of_signing_in_has_no_serious_problem(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as door:
+        check(browser, door, "/login", PHONE)
+
+
+def test_the_state_changes_while_the_screen_is_open(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/")
+    assert owner.text("#state .word") == "Alarm"
+    wait_for(lambda: owner.js("return document.querySelector('[data-view] img').naturalWidth") == 640)
+    assert len(owner.driver.find_elements("css selector", "#drawing .violation .box")) == 1
+    door.service.arming = ArmingMessage(armed=False, source="command", by="<i>pi</i>")
+    wait_for(lambda: owner.text("#arming") == "Disarmed by <i>pi</i>.")
+    assert owner.problems() == []
+
+
+def test_a_name_of_a_camera_is_no_html(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/")
+    owner.driver.find_elements("css selector", ".tabs a")[1].click()
+    assert owner.driver.find_elements("css selector", "main b") == []
+    assert "<b>hall & door</b>" in owner.text(".tabs [aria-current]")
+
+
+def test_everything_on_the_live_screen_works_by_keyboard(door: Page, browser: Browser) -> None:
+    browser.allow_scripts(True)
+    browser.show(DESKTOP)
+    browser.driver.delete_all_cookies()
+    opened(browser, door, "/")
+    browser.press(OWNER, "\n")  # the field of the password has the focus
+    wait_for(lambda: browser.driver.find_elements("css selector", "#state"))
+    browser.tab_to(".skip")
+    browser.press("\n")
+    door.service.arming = ArmingMessage(armed=False, source="command")
+    opened(browser, door, "/")
+    browser.tab_to("form[action='/arm'] button")
+    browser.press("\n")
+    wait_for(lambda: any(isinstance(each, ArmRequest) for each in door.service.asked))
+    wait_for(lambda: "armed" in browser.text("#said").lower())
+
+
+def test_a_region_is_drawn_by_keyboard(owner: Browser, door: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    opened(owner, door, "/aim")
+    owner.tab_to("[data-do=ignore]")
+    owner.press("\n")
+    owner.press("\n", *[Keys.ARROW_RIGHT] * 4, "\n", *[Keys.ARROW_DOWN] * 4, "\n", "f")
+    assert owner.js("return document.activeElement.dataset.do") == "save"
+    assert "Ignored region 2, 3 corners" in owner.text("[data-region-list]")
+    owner.press("\n")
+    change = last_change(door)
+    assert "[[0.500, 0.500], [0.600, 0.500], [0.600, 0.600]]" in (change.changes["watch.ignore"] or "")
+
+
+def test_a_region_is_drawn_by_pointer_and_another_is_deleted(owner: Browser, door: Page) -> None:
+    from selenium.webdriver import ActionChains
+
+    opened(owner, door, "/aim")
+    owner.one("[data-do=delete]").click()
+    owner.one("[data-do=only]").click()
+    view = owner.one("[data-view]")
+    width, height = view.size["width"], view.size["height"]
+    for x, y in ((-0.25, -0.25), (0.25, -0.25), (0.25, 0.25), (-0.25, -0.25)):  # the first corner again: closed
+        ActionChains(owner.driver).move_to_element_with_offset(view, x * width, y * height).click().perform()
+    assert "Watched region 1, 3 corners" in owner.text("[data-region-list]")
+    owner.one("[data-do=save]").click()
+    change = last_change(door)
+    assert "watch.only" in change.changes
+    assert "0.25" in (change.changes["watch.only"] or "")
+
+
+def test_a_buzzer_is_tested_by_keyboard_in_the_first_visit(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/first")
+    for step in range(2, 5):
+        owner.tab_to("a.button.main")
+        owner.press("\n")
+        wait_for(lambda step=step: f"step={step}" in owner.driver.current_url)  # type: ignore[misc]
+    owner.tab_to("form[action='/test'] button")
+    owner.press("\n")
+    wait_for(lambda: "was on for a second" in owner.text("#said"))
+    assert owner.driver.current_url.endswith("/first?step=4")
+    assert any(
+        isinstance(each, page_messages.TestOutputRequest) and each.output == "buzzer" for each in door.service.asked
+    )
+
+
+def test_a_refused_setting_shows_its_error_beside_it(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/settings#decide")
+    owner.js("document.querySelector('[name=\"set.decide.error_rate\"]').name = 'set.decide.error'")
+    owner.one("#decide button.main").click()
+    assert "no such setting" in owner.text("[role=alert]")
+    owner.one("#decide summary")
+
+
+def test_a_setting_is_found_by_its_name(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/settings")
+    owner.one("#find").send_keys("on_unsure")
+    shown = [each for each in owner.driver.find_elements("css selector", "[data-setting]") if each.is_displayed()]
+    assert [each.get_attribute("data-setting") for each in shown] == ["decide.on_unsure"]
+
+
+def test_the_checks_come_after_the_screen(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/health")
+    wait_for(lambda: "1 warning in 2 checks." in owner.text("#checks"))
+    assert "watching <door>" in owner.text("#log")
+    assert owner.problems() == []
+
+
+def test_thresholds_are_tried_and_applied(owner: Browser, door: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    opened(owner, door, "/record")
+    wait_for(lambda: owner.text("[data-before=unsure]") == "3")
+    assert owner.text("[data-after=unsure]") == "2"
+    owner.tab_to("#slider-1")
+    owner.press(Keys.ARROW_RIGHT)
+    assert owner.text("output[for=slider-1]") == "0.005"
+    wait_for(lambda: owner.one("[data-apply]").is_enabled())
+    owner.one("[data-apply]").click()
+    change = last_change(door)
+    assert change.changes == {"decide.error_rate": "0.005"}
+    assert "/record" in owner.driver.current_url
+
+
+def test_state_and_report_need_no_javascript(owner: Browser, door: Page) -> None:
+    owner.allow_scripts(False)
+    try:
+        opened(owner, door, "/")
+        assert owner.text("#state .word") == "Alarm"
+        assert owner.one("noscript img").is_displayed()
+        assert not owner.one("[data-view]").is_displayed()
+        opened(owner, door, "/record?period=month")
+        assert owner.text(".report") == "Report of a month."
+        opened(owner, door, "/settings")
+        assert owner.one("#decide summary").is_displayed()
+        opened(owner, door, "/health")
+        owner.one("#checks a").click()
+        assert "1 warning in 2 checks." in owner.text("#checks")
+    finally:
+        owner.allow_scripts(True)
+
+
+def test_the_first_view_is_small(door: Page) -> None:
+    client = door.signed_in()
+    page = client.get("/").text
+    assets = [part.split('"')[0] for part in page.split('"/static/')[1:]]
+    sizes = [len(client.get(f"/static/{name}").content) for name in assets]
+    assert len(sizes) == 3
+    assert len(page.encode()) + sum(sizes) <= FIRST_VIEW_BYTES
+
+
+def test_an_idle_visitor_sees_that_the_picture_has_stopped(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/")
+    wait_for(lambda: owner.js("return document.querySelector('[data-view] img').naturalWidth") == 640)
+    door.clock.now_s += 601
+    wait_for(lambda: owner.one(".stopped").is_displayed())
+    owner.one(".stopped a").click()
+    wait_for(lambda: owner.js("return document.querySelector('[data-view] img').naturalWidth") == 640)
+
+
+def test_a_busy_door_has_all_its_people_drawn(owner: Browser, door: Page) -> None:
+    crowd = tuple(msgspec.structs.replace(door.service.cameras[0].people[0], id=number) for number in range(40))
+    before = door.service.cameras
+    door.service.cameras = (msgspec.structs.replace(before[0], people=crowd), before[1])
+    try:
+        opened(owner, door, "/")
+        assert len(owner.driver.find_elements("css selector", "#people li")) == 40
+    finally:
+        door.service.cameras = before
+    assert isinstance(door.service.live(), LiveReply)
