@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage deb proof-arm proof-machine proof-first-boot bench-image clean
+.PHONY: demo test test-slow check lint coverage deb release site proof-arm proof-machine proof-first-boot bench-image clean
 
 ## Play a built-in scene with simulated pins: print each decision, write a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -51,6 +51,17 @@ deb:
 	mv build/deb/*.deb build/
 	rm -rf build/deb
 
+# Packages of earlier versions, which the apt repository of a release keeps.
+EARLIER ?=
+
+## Make dist/, everything that users download, from a clean, tagged checkout. CONTRIBUTING.md describes it.
+release: $(VENV)/.release
+	$(BIN)/python -m release.build $(if $(EARLIER),--earlier '$(EARLIER)')
+
+## Build the documentation site into build/site.
+site: $(VENV)/.release
+	$(BIN)/python -m release.site build/site
+
 # The proofs need root and the Debian packages that tests/machine/README.md lists.
 
 ## Prove the package on an arm64 userland and under a real systemd. The first run fills a cache.
@@ -83,5 +94,9 @@ $(VENV)/.demo: setup.cfg | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,convert,onnx,train,test]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,convert,onnx,train,test,release]'
+	touch $@
+
+$(VENV)/.release: setup.cfg | $(VENV)/bin/python
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[release]'
 	touch $@

@@ -22,7 +22,6 @@ from typing import Any
 from edge.errors import CardError
 from edge.flash.card import Card
 from edge.flash.target import Target
-from edge.paths import PAGE_PASSWORDS
 
 FOLDER = "fmd"
 ON_BOARD = "/boot/firmware"
@@ -80,7 +79,7 @@ class Wanted:
     wifi: Wifi | None = None
     login: Login | None = None
     page: str = ""
-    """Content of the web page's password file; empty if the board serves no page."""
+    """Hash of the web page's password; empty if the board serves no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +132,9 @@ def _payload(wanted: Wanted) -> Iterator[FileChange]:
             f"becomes /etc/fmd/{name}, readable by fmd only; then overwritten and deleted here",
         )
     if wanted.page:
-        why = "starts the web page with this password; then overwritten and deleted here"
-        yield FileChange(f"{FOLDER}/page/{PAGE_PASSWORDS}", wanted.page.encode(), why)
+        yield FileChange(
+            f"{FOLDER}/page/password", f"{wanted.page}\n".encode(), "starts the web page with this password"
+        )
     if wanted.etc.network:
         yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")
 

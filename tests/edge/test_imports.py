@@ -162,6 +162,7 @@ TOP_LEVEL = {
     "training": frozenset({"edge", "converter"}),
     "simulation": frozenset({"edge", "converter", "training"}),
     "bench": frozenset({"edge", "converter", "training", "simulation"}),
+    "release": frozenset({"edge"}),
 }
 """Top-level package -> the others that it may import. None imports tests."""
 

@@ -1,0 +1,50 @@
+"""Tests on boards start where a runner is online; the others are reported as skipped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from release.boards import BOARDS, online, outputs, summary
+from tests.edge.parts import ROOT
+
+ANSWER = {
+    "total_count": 2,
+    "runners": [
+        {"name": "one", "status": "online", "labels": [{"name": "self-hosted"}, {"name": "pi4"}]},
+        {"name": "two", "status": "offline", "labels": [{"name": "self-hosted"}, {"name": "orin"}]},
+    ],
+}
+
+
+def test_only_an_online_runner_counts() -> None:
+    assert online(ANSWER) & BOARDS.keys() == {"pi4"}
+    assert outputs(online(ANSWER)) == "pi4=true\npi5=false\norin=false\n"
+
+
+def test_the_summary_names_every_skipped_board() -> None:
+    text = summary({"pi4"})
+    assert "| Raspberry Pi 4 | tested |" in text
+    assert "| Jetson Orin | SKIPPED: no online runner with the label `orin` |" in text
+
+
+def run(text: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "release.boards"],
+        input=text,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_needs_nothing_but_python() -> None:
+    """It runs before anything is installed: -S leaves out all installed packages."""
+    assert run(json.dumps(ANSWER)) == (0, "pi4=true\npi5=false\norin=false\n", summary({"pi4"}))
+
+
+def test_without_a_list_no_board_is_tested() -> None:
+    assert run("") == (0, "pi4=false\npi5=false\norin=false\n", summary(set()))
