@@ -34,6 +34,7 @@ decide and alert.
     reporting/       listeners of a run: messages, metrics, status file, console lines, annotated pictures
     record/          the record: passages, events and sums in a database
     page/            the web page: a process of its own
+    page_service/    the service's answers to the page
     doctor/ flash/   checks of this machine; preparation of an SD card
     commands/        the command line, one file per command
     api.py           the Python API

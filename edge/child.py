@@ -73,7 +73,7 @@ class Limits:
     ``memory_mb`` is resident memory, which only Linux reports. ``data_mb`` is memory of its own, touched or not, which
     the kernel enforces: TensorFlow reserves far more than it uses, so it is not for the converter. ``seconds`` count
     from the start or, if the task reports that it is ready within ``start_s``, from then on: a slow SD card takes a
-    minute for imports. ``bare`` keeps the parent's environment from the child.
+    minute for imports. ``bare`` keeps the parent's environment from the child. ``nice`` lowers its priority.
     """
 
     memory_mb: int = 8192
@@ -82,6 +82,7 @@ class Limits:
     data_mb: int = 0
     start_s: float = 0.0
     bare: bool = False
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +447,9 @@ def _limit(limits: Limits, parent: int) -> None:
 
     confine.die_with_parent(parent)
     confine.be_killed_first()
+    if limits.nice:
+        with contextlib.suppress(OSError):  # where a filter of system calls forbids it
+            os.nice(limits.nice)
     for number, value in (
         (resource.RLIMIT_FSIZE, limits.file_mb * MEGABYTE),
         (resource.RLIMIT_DATA, limits.data_mb * MEGABYTE),
@@ -453,7 +457,10 @@ def _limit(limits: Limits, parent: int) -> None:
         (resource.RLIMIT_CPU, int(16 * limits.seconds) + int(limits.start_s)),
     ):
         if value:
-            resource.setrlimit(number, (value, value))
+            # A child's own child may have more only as far as the child itself.
+            most = resource.getrlimit(number)[1]
+            least = value if most == resource.RLIM_INFINITY else min(value, most)
+            resource.setrlimit(number, (least, least))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -53,8 +53,8 @@ class ArmingMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether fmd gives alarms, and why.
 
     ``source`` is what decided it: default (nothing disarms), schedule, clock (it is not synchronised, so the schedule
-    is ignored), end (a requested time is over), command, pin or mqtt. ``by`` names the user or the contact. ``until``
-    is when it ends by itself, and ``muted_until`` until when buzzer and voice are silent: UTC, empty for none.
+    is ignored), end (a requested time is over), command, page, pin or mqtt. ``by`` names the user or the contact.
+    ``until`` is when it ends by itself, and ``muted_until`` when buzzer and voice sound again: UTC, empty for none.
     """
 
     armed: bool

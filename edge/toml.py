@@ -36,7 +36,8 @@ def decoded(content: bytes, where: str) -> str:
 def value(text: str) -> Any:
     """Return the value that ``text`` is in TOML; a word without quotes is a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
+        return found["value"] if len(found) == 1 else text  # further lines are no part of a value
     except (ValueError, RecursionError):
         return text
 

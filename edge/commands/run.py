@@ -63,6 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch until the source ends or a signal asks to stop."""
     from edge import config, drivers
+    from edge.page_service.serving import RunParts, serving_page
     from edge.record import store
     from edge.record.weekly_report import WeeklyReport
     from edge.reporting import console, recorder, reporter, sources
@@ -133,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
             listeners: list[Listener] = [printer, counts, reporting, status]
             hinted = Listeners([reporting, status])
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
-            listeners += [sources.TurnReport(hinted.on_hint), sources.PictureReport(hinted.on_hint)]
+            listeners += [turns := sources.TurnReport(hinted.on_hint), sources.PictureReport(hinted.on_hint)]
             listeners.append(sources.DriverHints(hinted.on_hint))
             settings = _with_examples(settings, record is not None)
             listeners.append(recorder.ExampleHints(hinted.on_hint))
@@ -141,6 +142,18 @@ def run(arguments: argparse.Namespace) -> int:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
                 listeners.append(recorder.DriftHints(record, hinted.on_hint))
             listeners.append(stack.enter_context(DoorDisplay(time.monotonic)))
+            page = RunParts(
+                live=reporting.live,
+                arming=arming,
+                note=note,
+                state=state,
+                turns=turns.rotations,
+                models=partial(_models_in_use, chooser),
+                options=_settings_options(arguments),
+                version=version(),
+                repeats=logs.RepeatFilter(),
+            )
+            listeners.append(stack.enter_context(serving_page(runtime, page)))
             if arguments.timings:
                 listeners.append(timings)
             if arguments.annotate:
@@ -218,6 +231,24 @@ def _with_examples(settings: Settings, recorded: bool) -> Settings:
     log.warning("record.examples: this run has no state directory (--state DIR), so no pictures are kept")
     record = msgspec.structs.replace(settings.record, examples="none")
     return msgspec.structs.replace(settings, record=record)
+
+
+def _settings_options(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of this run that name its settings, for the doctor."""
+    from edge import config, toml
+
+    one = config.only_camera(arguments.source) if arguments.source is not None else {}
+    changed = (*arguments.set, *(f"{key}={toml.in_one_line(value)}" for key, value in one.items()))
+    file = ("--config", str(arguments.config)) if arguments.config else ()
+    return (*file, *(option for text in changed for option in ("--set", text)))
+
+
+def _models_in_use(chooser: ModelChooser, settings: Settings) -> tuple[str, ...]:
+    """Return task and file name of each model of a run."""
+    from edge.service import models
+
+    used = {task: models.path_in_use(settings.model, task, chooser).name for task in paths.TASKS}
+    return tuple(f"{task} {name}" for task, name in used.items())
 
 
 def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:

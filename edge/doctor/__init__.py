@@ -5,9 +5,10 @@
     machine    the board: system, power, heat, memory, disk, clock, users, the service
     software   Python, virtual environment, libraries, each imported in a process of its own
     devices    camera and pins of the settings
+    checks     all of these in order
     probes     the code that those processes run, with fmd's own drivers and models
 
-``edge.commands.doctor`` runs all checks in order and prints them as lines or as JSON. Only ``probes`` needs fmd's
+``edge.commands.doctor`` prints the findings as lines or as JSON. Only ``probes`` needs fmd's
 libraries, and it runs in other processes: the doctor must report a NumPy that cannot be imported, and a runtime that
 crashes.
 """

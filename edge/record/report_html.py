@@ -40,8 +40,13 @@ WIDE, NAMES = 420, 84
 
 def page(report: Report, door: str) -> str:
     """Return the report as a complete HTML document. ``door`` is the door's name."""
+    return document(f"{door}: {report.title}", body(report, door))
+
+
+def body(report: Report, door: str) -> str:
+    """Return the report as HTML for the body of a document, whose style gives its classes their colours."""
     sums = report.sums
-    body = [
+    parts = [
         f"<h1>{escape(door)}</h1>",
         f'<p class="sub">{escape(headline(report, "").lstrip(": "))}</p>',
         *(f'<p class="attention">{escape(warning)}</p>' for warning in report.warnings),
@@ -54,13 +59,12 @@ def page(report: Report, door: str) -> str:
         _watch_bar(report),
         f'<p class="note">{_explained(report)}</p>',
     ]
-    body.append('<div class="charts">')
+    parts.append('<div class="charts">')
     for title, bins in (("By hour of the day", report.by_hour), ("By weekday", report.by_day)):
         if len(bins) > 1:
-            body.append(f"<div><h2>{title}</h2>{_chart(bins, title)}</div>")
-    body.append("</div>")
-    body += ["<h2>All numbers</h2>", _table(report), _footnote(report)]
-    return document(f"{door}: {report.title}", "\n".join(body))
+            parts.append(f"<div><h2>{title}</h2>{_chart(bins, title)}</div>")
+    parts.append("</div>")
+    return "\n".join([*parts, "<h2>All numbers</h2>", _table(report), _footnote(report)])
 
 
 def document(title: str, body: str) -> str:

@@ -86,6 +86,19 @@ def annotate(step: Step, show_faces: bool, regions: Outlines = ((), ()), judged_
     return picture
 
 
+def draw_outlines(picture: Image, step: Step, scale: float, regions: Outlines = ((), ())) -> None:
+    """Draw regions, and a box per person in the colour of the outcome, into (H, W, 3) RGB, in place, without texts.
+
+    ``scale`` makes full-frame pixels those of ``picture``.
+    """
+    draw_regions(picture, *regions)
+    outcomes = {passage.id: passage.outcome for passage in step.passages}
+    for track in (*step.tracks, *step.pictures):
+        xmin, ymin, xmax, ymax = (round(value * scale) for value in track.box)
+        colour = COLOURS[outcomes.get(track.id, Outcome.UNDECIDED)]
+        cv2.rectangle(picture, (xmin, ymin), (xmax, ymax), colour, 2)
+
+
 def _blur_faces(picture: Image, step: Step) -> None:
     if not step.detected:
         # No detection ran on this frame, so a face may be anywhere in it.

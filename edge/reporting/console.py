@@ -28,16 +28,21 @@ def state_of(passage: Passage) -> str:
     return "badly worn mask" if passage.signal in (Signal.REMINDER, Signal.INCORRECT_MASK) else "no mask"
 
 
-def decision_line(decision: Decision, when: str) -> str:
-    """Return one line for people and ``grep`` alike; it begins with ``when``."""
+def change_in_words(decision: Decision) -> str:
+    """Return what a decision changes, in words for users: "now no mask"."""
     passage = decision.passage
     cleared = passage.violated and passage.outcome is not Outcome.VIOLATION
-    words = {
+    return {
         Change.DECIDED: state_of(passage),
         Change.REVISED: f"now {state_of(passage)}",
         Change.PICTURE: f"does not move: a picture, no longer judged ({state_of(passage)} before)",
         Change.LEFT: f"left, {state_of(passage)}{' after a violation' if cleared else ''}",
     }[decision.change]
+
+
+def decision_line(decision: Decision, when: str) -> str:
+    """Return one line for people and ``grep`` alike; it begins with ``when``."""
+    passage, words = decision.passage, change_in_words(decision)
     mark = "ALARM" if passage.signal.alarming and decision.change not in ENDS else "-----"
     return (
         f"{when}  {mark}  {decision.camera and f'{decision.camera}, '}person {passage.id}: {words} "

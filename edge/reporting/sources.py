@@ -141,11 +141,13 @@ class TurnReport(Listener):
         self._report = report
         self._cameras: dict[str, CameraSettings] = {}
         self._votes: dict[str, deque[Turned]] = {}
-        self._hinted: set[str] = set()
+        self.rotations: dict[str, int] = {}
+        """Camera -> ``camera.rotate`` that would make its faces upright."""
 
     def on_settings(self, settings: Settings) -> None:
         """Begin again: cameras and their rotation may be other ones."""
-        self._cameras, self._votes, self._hinted = config.cameras(settings.camera), {}, set()
+        self._cameras, self._votes = config.cameras(settings.camera), {}
+        self.rotations.clear()
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """Collect the votes of faces that move, upright and turned ones."""
@@ -159,10 +161,10 @@ class TurnReport(Listener):
         degrees, count = Counter(vote.degrees for vote in votes).most_common(1)[0]
         if count < MIN_VOTES:
             return
-        if degrees and step.camera not in self._hinted:
+        if degrees and step.camera not in self.rotations:
             self._hint(step.camera, degrees)
-        elif not degrees and step.camera in self._hinted:
-            self._hinted.discard(step.camera)
+        elif not degrees and step.camera in self.rotations:
+            del self.rotations[step.camera]
             self._report(step.camera, "turn", "")
 
     def _hint(self, camera: str, degrees: int) -> None:
@@ -173,7 +175,7 @@ class TurnReport(Listener):
         how = "upside down" if degrees == 180 else "on their side"
         hint = f"faces are {how}, and decisions on them are wrong; turn the camera, or set {key} = {rotate}"
         log.warning("camera%s: %s", camera and f" {camera}", hint)
-        self._hinted.add(camera)
+        self.rotations[camera] = rotate
         self._report(camera, "turn", hint)
 
 

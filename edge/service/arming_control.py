@@ -170,7 +170,8 @@ class ArmingControl:
         self._arming = Arming(_schedule(settings.arm), boot or board.boot_id(), saved)
         self._lock, self._saving = threading.RLock(), threading.Lock()
         self._kept = self._arming.saved
-        self._alert: Alert | None = None
+        self.alert: Alert | None = None
+        """The alert of the present run, None before the first."""
         self._messages: deque[float] = deque(maxlen=MAX_MESSAGES)
         self._contact = _contact(settings)
         self._pressed: bool | None = None
@@ -195,7 +196,7 @@ class ArmingControl:
     def attach(self, alert: Alert) -> None:
         """Drive this alert from now on; it is the one of the present run."""
         with self._lock:
-            self._alert = alert
+            self.alert = alert
             alert.switch(self.message.armed, bool(self.message.muted_until))
 
     def request(self, request: ArmingRequest, source: str, by: str = "") -> ArmingMessage:
@@ -293,8 +294,8 @@ class ArmingControl:
         now = self.message
         if now == before:
             return
-        if self._alert is not None:
-            self._alert.switch(now.armed, bool(now.muted_until))
+        if self.alert is not None:
+            self.alert.switch(now.armed, bool(now.muted_until))
         kind = "mute" if msgspec.structs.replace(now, muted_until=before.muted_until) == before else "arming"
         log.info("%s", arming_in_words(now))
         self._note(kind, now)

@@ -229,7 +229,12 @@ class Alert:
             self._examples = kept
 
     def show_faces(self, for_s: float) -> None:
-        """Show ``led_faces`` for this long while there is no signal for a person: pictures show faces; 0 ends it."""
+        """Show ``led_faces`` for this long while there is no signal for a person: pictures show faces; 0 ends it.
+
+        Raises ControlError if there is no LED to show it.
+        """
+        if for_s and not ("led" in self._outputs and self._settings.led_faces):
+            raise ControlError("faces stay blurred: the door has no LED that shows it; set alert.led_pin and led_faces")
         with self._lock:
             self._faces_until_s = self._now_s + for_s
 

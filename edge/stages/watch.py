@@ -81,16 +81,26 @@ class Watch:
         wanted = min(max(contrast, NOISE_MARGIN * self._noise), MAX_CONTRAST_FACTOR * contrast)
         if self._detected_spots is None:
             self._detected_spots = self._spots(self._detected)
-        change = spots - self._detected_spots
-        # A camera that brightens the whole picture a little adjusts its exposure; a large shift may be a person.
-        shift = _median(change)
-        changed = np.count_nonzero(np.abs(change - shift) > wanted)
-        return abs(shift) > wanted or bool(changed >= min(MIN_CHANGED_SPOTS, change.size))
+        return _differ(spots, self._detected_spots, wanted)
 
     def _spots(self, frame: Frame) -> Floats:
         """Return the mean brightness of the watched spots: all (ROWS, COLUMNS), or some (n,)."""
         spots = _spots(frame.luma)
         return spots if self._watched is None else spots[self._watched]
+
+
+def view_changed(luma: Image, before: Image, contrast: float) -> bool:
+    """Return whether a brightness plane (h, w) uint8 shows another view than an earlier one of the same size."""
+    return _differ(_spots(luma), _spots(before), contrast)
+
+
+def _differ(spots: Floats, before: Floats, wanted: float) -> bool:
+    """Return whether enough spots differ by more than ``wanted``."""
+    change = spots - before
+    # A camera that brightens the whole picture a little adjusts its exposure; a large shift may be a person.
+    shift = _median(change)
+    changed = np.count_nonzero(np.abs(change - shift) > wanted)
+    return abs(shift) > wanted or bool(changed >= min(MIN_CHANGED_SPOTS, change.size))
 
 
 def _spots(luma: Image) -> Floats:

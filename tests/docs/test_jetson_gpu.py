@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from edge.commands.doctor import GPU_RUNTIMES
+from edge.doctor.checks import GPU_RUNTIMES
 from edge.drivers.fake_onnxruntime import FAILURES, VARIABLE, FakeNvidia, plan_of
 from edge.drivers.nvidia import KINDS, PAGE, explained
 from edge.inference.bundle import GOLDEN_ABSOLUTE, GOLDEN_SHARE

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge import child
 from edge.child import PipeProgress
 from edge.errors import BundleError
 
@@ -118,3 +119,9 @@ def lie(request: Mapping[str, Any], folder: Path, progress: PipeProgress) -> dic
     os.write(progress._pipe.fileno(), bytes.fromhex(request["sent"]) + b"\n")
     time.sleep(30)
     return {}
+
+
+def nest(request: Mapping[str, Any], folder: Path, progress: PipeProgress) -> dict[str, Any]:
+    """Run a child of its own, with limits that are wider than those of this one."""
+    failure = child.Failure(BundleError, "the nested one", "copy it again")
+    return child.run("tests.edge.hostile_tasks:answer", {"a": 1}, folder, child.Limits(file_mb=4096), failure)

@@ -73,6 +73,11 @@ def test_memory_time_and_file_size_are_limited(tmp_path: Path) -> None:
     assert (tmp_path / "large").stat().st_size <= 1 << 20
 
 
+def test_a_child_of_a_child_has_no_wider_limits_and_runs(tmp_path: Path) -> None:
+    limits = Limits(memory_mb=512, seconds=10, file_mb=1, nice=5)
+    assert started("nest", tmp_path, limits)["a"] == 1
+
+
 def test_memory_of_its_own_is_limited_by_the_kernel(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="more memory than it may use"):
         started("eat", tmp_path, Limits(memory_mb=0, data_mb=200, seconds=60))

@@ -39,6 +39,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "api": BOTTOM | {"drivers", "reporting", "service"},
     "page": BOTTOM | {"drivers"},
     "__main__": BOTTOM,
+    "page_service": BOTTOM | {"inference", "stages", "drivers", "reporting", "record", "service", "doctor", "settings"},
     "commands": BOTTOM
     | {
         "inference",
@@ -52,6 +53,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         "doctor",
         "flash",
         "page",
+        "page_service",
     }
     | {"api", "settings"},
 }

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.commands import doctor
-from edge.doctor import software
+from edge.doctor import checks, software
 from edge.doctor.facts import Facts
 from edge.doctor.findings import Finding, Status
 from edge.drivers.nvidia import Failure
@@ -25,7 +24,7 @@ def jetson(root: Path) -> Facts:
 
 
 def found(facts: Facts, runtimes: list[str], *failures: Failure) -> list[Finding]:
-    return list(doctor.gpu(facts, runtimes, [failure._asdict() for failure in failures]))
+    return list(checks.gpu(facts, runtimes, [failure._asdict() for failure in failures]))
 
 
 def test_a_jetson_that_uses_its_cpu_is_named_with_the_page(tmp_path: Path) -> None:

@@ -790,3 +790,12 @@ def test_faces_that_the_page_shows_are_shown_at_the_door_and_never_hide_an_alarm
     for tick in range(40):
         outputs.alert.renew(Signal.RUNNING, 15.2 + tick * 0.05)
         assert not outputs.led.on
+
+
+@pytest.mark.parametrize("led", [RecordingOutput("led", 17, True), None])
+def test_faces_are_not_shown_where_no_led_shows_it(led: RecordingOutput | None) -> None:
+    settings = config.load(None, {"alert.led_faces": [] if led else [1.0]}).alert
+    alert = Alert(settings, led, None)
+    alert.show_faces(0.0)
+    with pytest.raises(ControlError, match="faces stay blurred"):
+        alert.show_faces(1.0)

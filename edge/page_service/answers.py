@@ -1,0 +1,165 @@
+"""The page's table: which function answers each request, and who may send it.
+
+Root and the service's own user may, and the group fmd-page. Members of the group fmd may not: they have the control
+socket. What changes something is recorded with the role and address that the page names.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from edge.control import DoneReply, Message, StateReply
+from edge.errors import ControlError
+from edge.page_messages import (
+    GROUP,
+    MAX_REQUEST,
+    SOCKET,
+    ArmRequest,
+    DisarmRequest,
+    DoctorRequest,
+    LiveRequest,
+    LogReply,
+    LogRequest,
+    MuteRequest,
+    PassagesRequest,
+    PictureRequest,
+    ReportRequest,
+    ShowFacesRequest,
+    TestOutputRequest,
+    TuneRequest,
+    ViewingRequest,
+)
+from edge.page_service.faces import Faces
+from edge.page_service.jobs import Jobs
+from edge.page_service.live import Door, LiveView, live_reply
+from edge.page_service.log_lines import LogLines
+from edge.page_service.pictures import Pictures
+from edge.page_service.tasks import Context
+from edge.service.arming_control import ArmingControl, Note
+from edge.service.control_server import Endpoint, Peer, Row, Table, is_operator
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 8
+"""Connections of the page; its process needs two or three."""
+PAGE = Endpoint(
+    SOCKET,
+    GROUP,
+    MAX_REQUEST,
+    MAX_CONNECTIONS,
+    f"only root and the group {GROUP} may use this socket",
+    "the web page cannot reach fmd",
+)
+RELAY_OPENS = "the relay may open a door; confirm that nobody is harmed, then test it"
+
+
+class PageEvent(msgspec.Struct, frozen=True):
+    """Content of the event that somebody used the page: what, and who, as role and address."""
+
+    what: str
+    who: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the answers need of a run."""
+
+    view: LiveView
+    door: Door
+    pictures: Pictures
+    faces: Faces
+    arming: ArmingControl
+    note: Note
+    lines: LogLines
+    jobs: Jobs
+    context: Callable[[], Context]
+
+
+def table(parts: Parts) -> Table:
+    """Return the page's requests."""
+    answers: Mapping[type[Message], Callable[[Any, Peer], Message | Future[Message]]] = {
+        **_of_the_door(parts),
+        **_of_changes(parts),
+        **_of_the_record(parts),
+    }
+    # The peer is a member of fmd-page, root, or the service's own user: the same rule as for operators, other group.
+    return {request: Row(is_operator, answer) for request, answer in answers.items()}
+
+
+Answers = dict[type[Message], Callable[[Any, Peer], Message | Future[Message]]]
+
+
+def _of_the_door(parts: Parts) -> Answers:
+    """Return what is shown of the door."""
+
+    def live(request: LiveRequest, peer: Peer) -> Message:
+        return live_reply(parts.view, parts.door)
+
+    def picture(request: PictureRequest, peer: Peer) -> Message:
+        return parts.pictures.reply(request)
+
+    def viewing(request: ViewingRequest, peer: Peer) -> Message:
+        log.info("web page: %s %s", request.who or peer.name, VIEWING[request.what])
+        parts.note("page", PageEvent(request.what, request.who))
+        return DoneReply()
+
+    return {LiveRequest: live, PictureRequest: picture, ViewingRequest: viewing}
+
+
+VIEWING = {
+    "began": "watches",
+    "ended": "no longer watches",
+    "signed_in": "signed in",
+    "refused": "was refused",
+    "signed_out": "signed out",
+}
+"""What a viewer did -> words for the log."""
+
+
+def _of_changes(parts: Parts) -> Answers:
+    """Return what changes something at once."""
+
+    def arm(request: ArmRequest | DisarmRequest | MuteRequest, peer: Peer) -> Message:
+        message = parts.arming.request(request, "page", f"web page ({request.who or peer.name})")
+        return StateReply(pid=os.getpid(), arming=message, clock_known=parts.arming.board_clock.known)
+
+    def faces(request: ShowFacesRequest, peer: Peer) -> Message:
+        parts.faces.show(request.for_s, request.who)
+        return DoneReply()
+
+    def test(request: TestOutputRequest, peer: Peer) -> Message:
+        if parts.arming.alert is None:
+            raise ControlError("fmd has not opened its outputs yet")
+        if request.output == "relay" and not request.confirmed:
+            raise ControlError(RELAY_OPENS)
+        parts.arming.alert.test(request.output)
+        log.info("web page: %s tests the output %s", request.who or peer.name, request.output)
+        parts.note("page", PageEvent(f"tested {request.output}", request.who))
+        return DoneReply()
+
+    return {ArmRequest: arm, DisarmRequest: arm, MuteRequest: arm, ShowFacesRequest: faces, TestOutputRequest: test}
+
+
+def _of_the_record(parts: Parts) -> Answers:
+    """Return what is read from the record, and the doctor's findings: in a child process."""
+
+    def later(request: Message, peer: Peer) -> Future[Message]:
+        return parts.jobs.submit(lambda: parts.jobs.in_child(request, parts.context()))
+
+    def lines(request: LogRequest, peer: Peer) -> Future[Message]:
+        def both() -> Message:
+            found = parts.jobs.in_child(request, parts.context())
+            assert isinstance(found, LogReply)
+            return LogReply(lines=parts.lines.newest(request.lines), events=found.events)
+
+        return parts.jobs.submit(both)
+
+    long = (ReportRequest, PassagesRequest, TuneRequest, DoctorRequest)
+    return {**dict.fromkeys(long, later), LogRequest: lines}
