@@ -9,6 +9,8 @@ SETTINGS = Path("/etc/fmd/fmd.toml")
 """The service's settings, for commands that run outside the service."""
 PAGE_SETTINGS = Path("/etc/fmd/page.toml")
 """Settings of the web page's own process; group fmd-page reads them."""
+PAGE_PASSWORDS = "page.passwords"
+"""Name of the file beside those settings with the hash of each role's password."""
 STATE = Path("/var/lib/fmd")
 """The service's state directory, for commands that run outside the service."""
 RUNTIME = Path("/run/fmd")

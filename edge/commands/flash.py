@@ -19,6 +19,7 @@ from edge.flash.card import Card, recognise
 from edge.flash.content import FileChange, Login, Wanted, Wifi
 from edge.flash.settings import file_name, read
 from edge.flash.target import Target, open_target
+from edge.page import password
 from edge.paths import TASKS
 
 PACKAGE = "fmd"
@@ -65,6 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--user", default="", metavar="NAME", help="user who may log in; without one, no login is possible")
     add("--ssh-key", type=Path, metavar="PUB", help="public key of the user; without one, fmd asks for a password")
     add("--user-password-file", type=Path, metavar="FILE", help="file with the password of the user")
+    add("--page", action="store_true", help="serve the web page; fmd asks for its password")
+    add("--page-password-file", type=Path, metavar="FILE", help="file with the password of the web page")
     add("--mqtt", default="", metavar="HOST", help="MQTT broker that receives messages, as in broker.local:1883")
     add("--mqtt-user", default="", metavar="NAME", help="user at the broker; fmd asks for the password")
     add("--mqtt-password-file", type=Path, metavar="FILE", help="file with the password of that user")
@@ -164,6 +167,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
         timezone=arguments.timezone,
         wifi=_wifi(arguments),
         login=_login(arguments),
+        page=_page(arguments),
     )
 
 
@@ -224,11 +228,10 @@ def _settings_of(arguments: argparse.Namespace) -> tuple[dict[str, str | int], d
         options["mqtt.port"] = port
     if not arguments.mqtt_user:
         return options, {}
-    password = _secret(
-        f"password of {arguments.mqtt_user} at the broker: ", "mqtt", arguments.mqtt_password_file, arguments
-    )
+    prompt = f"password of {arguments.mqtt_user} at the broker: "
+    typed = _secret(prompt, "mqtt", arguments.mqtt_password_file, arguments)
     options |= {"mqtt.username": arguments.mqtt_user, "mqtt.password_file": MQTT_PASSWORD}
-    return options, {MQTT_PASSWORD: f"{password}\n".encode()}
+    return options, {MQTT_PASSWORD: f"{typed}\n".encode()}
 
 
 def _wifi(arguments: argparse.Namespace) -> Wifi | None:
@@ -239,9 +242,21 @@ def _wifi(arguments: argparse.Namespace) -> Wifi | None:
             "command line: --wifi-country: missing, and the radio stays off without it; give the country, as in DE"
         )
     ssid: str = arguments.wifi
-    password = _secret(f"password of Wi-Fi {ssid}: ", "wifi", arguments.wifi_password_file, arguments)
-    psk = content.wpa_psk(ssid, password) if password else ""
+    typed = _secret(f"password of Wi-Fi {ssid}: ", "wifi", arguments.wifi_password_file, arguments)
+    psk = content.wpa_psk(ssid, typed) if typed else ""
     return Wifi(ssid, psk, arguments.wifi_country, arguments.wifi_hidden)
+
+
+def _page(arguments: argparse.Namespace) -> str:
+    """Return the content of the web page's password file, empty without the page."""
+    if not arguments.page:
+        if arguments.page_password_file:
+            raise SettingsError("command line: --page-password-file: the page is missing; give --page too")
+        return ""
+    typed = _secret("password of the web page: ", "page", arguments.page_password_file, arguments)
+    if problem := password.problem(typed):
+        raise SettingsError(f"command line: --page: the password: {problem}")
+    return password.written({password.ROLES[0]: password.hashed(typed)})
 
 
 def _secret(prompt: str, name: str, path: Path | None, arguments: argparse.Namespace) -> str:
@@ -261,8 +276,8 @@ def _login(arguments: argparse.Namespace) -> Login | None:
         return None
     if arguments.ssh_key:
         return Login(arguments.user, keys=checks.public_keys(arguments.ssh_key))
-    password = _secret(f"password for {arguments.user}: ", "user", arguments.user_password_file, arguments)
+    typed = _secret(f"password for {arguments.user}: ", "user", arguments.user_password_file, arguments)
     try:
-        return Login(arguments.user, crypt.hashed(password))
+        return Login(arguments.user, crypt.hashed(typed))
     except SettingsError as error:
         raise SettingsError(f"command line: --user: {error}; or give --ssh-key") from error

@@ -23,6 +23,7 @@ from edge.flash.content import wpa_psk
 from edge.flash.settings import read
 from edge.flash.target import open_target
 from edge.flash.volumes import Volume
+from edge.page import password
 
 NONE = "-"
 """Answer that leaves something out."""
@@ -97,6 +98,12 @@ QUESTIONS = (
         check=lambda value, answers: crypt.check(value),
     ),
     Question("timezone", "Time zone", lambda: laptop.time_zone() or "Etc/UTC"),
+    Question(
+        "page",
+        "Password of the web page, none for no page",
+        secret=True,
+        check=lambda value, answers: _check_page(value),
+    ),
     Question("mqtt", "MQTT broker that receives messages"),
     Question("mqtt-user", "User at the broker", needs="mqtt"),
     Question("mqtt", "Password at the broker", needs="mqtt-user", secret=True),
@@ -125,6 +132,7 @@ def completed(arguments: argparse.Namespace, answers: Answers, console: Console)
         given: object = Path(value) if name in ("target", "ssh-key") and value else value
         setattr(arguments, key, [value] if name == "package" else given or None if name == "ssh-key" else given)
     arguments.secrets = answers.secrets
+    arguments.page = bool(answers.secrets.get("page"))
     arguments.confirm = lambda: confirmed(console, answers)
     return arguments
 
@@ -164,7 +172,8 @@ def command(answers: Answers, windows: bool = os.name == "nt") -> str:
     options = {name: value for name, value in answers.options.items() if value and name != "target"}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     program = ["fmd"] if Path(sys.argv[0]).stem == "fmd" else ["py" if windows else "python3", "-m", "edge"]
-    words = [*program, "flash", answers.options["target"], *words, "--write"]
+    page = ["--page"] if answers.secrets.get("page") else []
+    words = [*program, "flash", answers.options["target"], *words, *page, "--write"]
     return " ".join(map(_quoted, words)) if windows else shlex.join(words)
 
 
@@ -216,8 +225,14 @@ def _card(console: Console, found: Sequence[Volume]) -> str:
     return numbers.get(answer, answer)
 
 
+def _check_page(value: str) -> None:
+    if value and (problem := password.problem(value)):
+        raise SettingsError(problem)
+
+
 def _check_package(value: str) -> None:
     if download.is_address(value):
+        download.check_address(value)
         return
     package.check(Path(value), read(Path(value)), "fmd")
 

@@ -22,6 +22,7 @@ from typing import Any
 from edge.errors import CardError
 from edge.flash.card import Card
 from edge.flash.target import Target
+from edge.paths import PAGE_PASSWORDS
 
 FOLDER = "fmd"
 ON_BOARD = "/boot/firmware"
@@ -79,7 +80,7 @@ class Wanted:
     wifi: Wifi | None = None
     login: Login | None = None
     page: str = ""
-    """Hash of the web page's password; empty if the board serves no page."""
+    """Content of the web page's password file; empty if the board serves no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,8 @@ def _payload(wanted: Wanted) -> Iterator[FileChange]:
             f"becomes /etc/fmd/{name}, readable by fmd only; then overwritten and deleted here",
         )
     if wanted.page:
-        yield FileChange(
-            f"{FOLDER}/page/password", f"{wanted.page}\n".encode(), "starts the web page with this password"
-        )
+        why = "starts the web page with this password; then overwritten and deleted here"
+        yield FileChange(f"{FOLDER}/page/{PAGE_PASSWORDS}", wanted.page.encode(), why)
     if wanted.etc.network:
         yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")
 

@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection to https only: anyone on the way could change what comes without it."""
+    """Follows a redirection to https only."""
 
     def redirect_request(
         self,
@@ -54,14 +54,19 @@ def is_address(text: str) -> bool:
     return re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
 
 
+def check_address(text: str) -> None:
+    """Raise CardError unless the address begins with https: anyone on the way could change what comes without it."""
+    if urlsplit(text).scheme.lower() != "https":
+        raise CardError(f"{text}: expected an address that begins with https://, or a file")
+
+
 def fetched(address: str, progress: Progress = lambda done, total: None) -> tuple[str, bytes]:
     """Return name and content of the package at ``address``: of a .deb, or of a release with exactly one for a board.
 
     Raises CardError if the address does not begin with https or cannot be read, the release does not list the file, or
     the content has another sum than the list.
     """
-    if urlsplit(address).scheme.lower() != "https":
-        raise CardError(f"{address}: expected an address that begins with https://, or a file")
+    check_address(address)
     folder, name = _place(address)
     sums = _listed(folder + SUMS, _read(folder + SUMS, MAX_SUMS, lambda done, total: None))
     name = name or _only_package(folder, sums)

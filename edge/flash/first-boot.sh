@@ -59,6 +59,16 @@ install_picamera2() {
         echo "no picamera2: USB cameras will work, one on the ribbon cable will not"
 }
 
+# The page has a user of its own, which the package makes. Nobody can sign in before the password is there.
+start_page() {
+    [ -n "$(listed 'page/.*')" ] || return 0
+    for file in $(listed 'page/.*'); do
+        install -m 0600 "$file" "$etc/fmd/"
+        chgrp fmd-page "$etc/fmd/${file#page/}" && chmod 0640 "$etc/fmd/${file#page/}"
+    done
+    systemctl enable --now fmd-page.service || echo "the web page does not start: journalctl -u fmd-page"
+}
+
 install_fmd() {
     cd "$here"
     sha256sum --check --quiet SHA256SUMS
@@ -82,18 +92,19 @@ install_fmd() {
         systemctl daemon-reload
     fi
     systemctl enable fmd.service
+    start_page
     # Returns when fmd watches, or fails.
     systemctl restart fmd.service
 }
 
 # Anyone who reads the card later must not find them: overwrite them before they are deleted, as FAT keeps what was there.
 wipe_secrets() {
-    for file in "$here"/secret/*; do
+    for file in "$here"/secret/* "$here"/page/*; do
         [ -f "$file" ] || continue
         shred --iterations=1 --zero "$file" || true
         rm -f "$file"
     done
-    rm -rf "$here/secret"
+    rm -rf "$here/secret" "$here/page"
     sync
 }
 

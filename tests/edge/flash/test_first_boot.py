@@ -24,11 +24,11 @@ case "$*" in ${FAILS:-nothing}) exit 1 ;; esac
 class Board:
     """A board on its first boot: a prepared card, an /etc, an LED, and the commands' notes."""
 
-    def __init__(self, card: Path, folder: Path) -> None:
+    def __init__(self, card: Path, folder: Path, page: str = "") -> None:
         target = open_target(card)
         secrets = {"fmd.toml": b"# mine\n", "broker": b"secret\n"}
         etc = Etc({"mask.tflite": b"model"}, secrets, network=True)
-        wanted = Wanted({"fmd_1_arm64.deb": b"package"}, etc)
+        wanted = Wanted({"fmd_1_arm64.deb": b"package"}, etc, page=page)
         write(target, changes(target, recognise(target), wanted))
         self.card, self.etc, self.notes = card / "fmd", folder / "etc", folder / "notes"
         self.led = folder / "sys/class/leds/ACT"
@@ -90,6 +90,23 @@ def test_a_good_first_boot_installs_and_leaves_nothing_to_do(board: Board) -> No
     assert not (board.card / "fmd_1_arm64.deb").exists()
     assert "fmd is installed and watching" in (board.card / "first-boot.log").read_text()
     assert board.trigger() == "mmc0"
+
+
+def test_the_web_page_starts_with_its_password_which_is_not_left_on_the_card(trixie: Path, tmp_path: Path) -> None:
+    board = Board(trixie, tmp_path, "owner:$scrypt$hash\n")
+    assert board.runs() == 0
+    file = board.etc / "fmd/page.passwords"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("owner:$scrypt$hash\n", 0o640)
+    own, start, fmd, _ = board.noted()[-4:]
+    assert own == f"chgrp fmd-page {file}"
+    assert (start, fmd) == ("systemctl enable --now fmd-page.service", "systemctl restart fmd.service")
+    assert not (board.card / "page").exists()
+
+
+def test_a_web_page_that_does_not_start_does_not_hold_up_the_door(trixie: Path, tmp_path: Path) -> None:
+    board = Board(trixie, tmp_path, "owner:$scrypt$hash\n")
+    assert board.runs(fails="*fmd-page.service") == 0
+    assert "the web page does not start" in (board.card / "first-boot.log").read_text()
 
 
 def test_enabling_leaves_the_service_for_the_next_start(board: Board) -> None:
