@@ -55,6 +55,14 @@ def model(root: Path = Path("/")) -> str:
     return text(root / "proc/device-tree/model") or ""
 
 
+def system(root: Path = Path("/")) -> str:
+    """Return the name of the operating system, such as "Debian GNU/Linux 12 (bookworm)"; empty if it has none."""
+    for line in (text(root / "etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.removeprefix("PRETTY_NAME=").strip("\"'")
+    return ""
+
+
 def is_pc(root: Path = Path("/")) -> bool:
     """Return whether this machine is a PC: every board with pins for fmd names itself in a device tree or /etc."""
     return not model(root) and not (root / "etc/nv_tegra_release").exists()

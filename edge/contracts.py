@@ -500,6 +500,7 @@ class MessageKind(Enum):
     METRICS = "metrics"
     ARMING = "arming"
     REPORT = "report"
+    BUILD = "build"
     REMOVED = "removed"
     """The camera is no longer watched: what was published about it alone must be removed."""
 

@@ -73,6 +73,20 @@ class ModelMessage(msgspec.Struct, frozen=True):
     reason: str
 
 
+class BuildMessage(msgspec.Struct, frozen=True):
+    """What runs: version of fmd, name and hash of the classifier, hash of the deciding settings, board and system.
+
+    The hashes are the first 12 hexadecimal digits of a SHA-256, as in the record. Fields are empty if they are unknown.
+    """
+
+    version: str = ""
+    model: str = ""
+    classifier_sha: str = ""
+    settings_hash: str = ""
+    board: str = ""
+    os: str = ""
+
+
 class MetricsMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counters since the start over all cameras, and what the board measures; fields it cannot measure are left out."""
 

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import paths, process
+from edge import board, paths, process
 from edge.commands import common, logs
 from edge.errors import EXIT_OK, FmdError, SettingsError
 from edge.version import version
 
 if TYPE_CHECKING:
     from edge.config import Layers, Settings
+    from edge.messages import BuildMessage
     from edge.record.rows import RunRow
     from edge.reporting.listener import Listener
     from edge.service.model_choice import ModelChooser
@@ -111,7 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
         keeper.attach(lambda why: note("settings", store.SettingsRefused(why)))
         chooser = ModelChooser(record=TrialRecord(state, runtime))
         arming = arming_control.ArmingControl(settings, clock, state and state / arming_control.NAME, note)
-        reporting = stack.enter_context(reporter.open_reporting(settings, note, command=arming.command))
+        reporting = stack.enter_context(
+            reporter.open_reporting(settings, note, command=arming.command, describe=partial(_build, chooser))
+        )
         if record and state:
             weekly = WeeklyReport(
                 state,
@@ -265,6 +268,7 @@ def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:
     detector = "" if foreign else bundle.unpack(models.path_in_use(settings.model, "detector", chooser)).contract.sha256
     return RunRow(
         version=version(),
+        model=classifier.name,
         classifier=classifier.sha256[:12],
         detector=detector[:12],
         settings=bundle.sha256(msgspec.json.encode(deciding))[:12],
@@ -273,6 +277,14 @@ def _describe_run(chooser: ModelChooser, settings: Settings) -> RunRow:
         confusion=msgspec.json.encode(classifier.confusion).decode() if classifier.confusion else "",
         margin=classifier.crop_margin,
     )
+
+
+def _build(chooser: ModelChooser, settings: Settings) -> BuildMessage:
+    """Return what runs, for metrics and messages."""
+    from edge.messages import BuildMessage
+
+    run = _describe_run(chooser, settings)
+    return BuildMessage(run.version, run.model, run.classifier, run.settings, board.model() or "PC", board.system())
 
 
 def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace, live: bool) -> Listener:

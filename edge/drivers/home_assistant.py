@@ -158,6 +158,15 @@ DOOR: Mapping[str, Entity] = {
             "value_template": _problem("model_fallback"),
         }
     ),
+    "sensor/version": Entity(
+        {
+            "name": "Version",
+            "entity_category": "diagnostic",
+            "state_topic": "build",
+            "value_template": "{{ value_json.version }}",
+            "json_attributes_topic": "build",
+        }
+    ),
     "binary_sensor/too_slow": Entity(
         {**_DIAGNOSTIC, "name": "Too slow", "device_class": "problem", "value_template": _problem("too_slow")}
     ),

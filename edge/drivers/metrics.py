@@ -19,11 +19,14 @@ from socketserver import ThreadingMixIn
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import msgspec
+
 from edge.config import MetricsSettings, Settings
 from edge.contracts import ModelFallback
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError
+from edge.messages import BuildMessage
 from edge.paths import TASKS
 
 REQUEST_S = 2.0
@@ -53,6 +56,8 @@ class SnapshotLike(Protocol):
     def muted(self) -> bool: ...
     @property
     def fallbacks(self) -> Sequence[ModelFallback]: ...
+    @property
+    def build(self) -> BuildMessage: ...
 
 
 def configured(settings: Settings, snapshot: Callable[[], SnapshotLike]) -> Iterator[ConfiguredServer]:
@@ -209,6 +214,10 @@ class _Collector:
         yield gauge("fmd_armed", "1 while people lead to alarms, 0 while disarmed", value=float(now.armed))
         yield gauge("fmd_muted", "1 while buzzer and voice are silent by command", value=float(now.muted))
         yield gauge("fmd_uptime_seconds", "Time since fmd started", value=now.uptime_s)
+        build = msgspec.to_builtins(now.build)
+        info = gauge("fmd_build_info", "1, with what runs here: fmd, classifier, settings, board", labels=list(build))
+        info.add_metric(list(build.values()), 1.0)
+        yield info
         family = gauge("fmd_model_fallback", "1 if another model than the installed one is in use", labels=["task"])
         for task in TASKS:
             family.add_metric([task], float(any(fallback.task == task for fallback in now.fallbacks)))

@@ -1,7 +1,8 @@
 """Publisher for an MQTT broker through paho, with discovery for Home Assistant.
 
-Topics below ``TOPIC/NAME``: ``status`` (online; offline by last will), ``state``, ``health``, ``metrics`` and
-``picture`` (JPEG) are retained, so that a later subscriber gets them; ``decision`` is not. QoS is 1: at least once.
+Topics below ``TOPIC/NAME``: ``status`` (online; offline by last will), ``state``, ``health``, ``arming``, ``metrics``,
+``report``, ``build`` and ``picture`` (JPEG) are retained, so that a later subscriber gets them; ``decision`` is not.
+QoS is 1: at least once.
 
 paho keeps the connection in a thread of its own and reconnects by itself. Every connection publishes the discovery
 messages again, because a broker may have lost them. Retained topics of an earlier run, for cameras or pictures that the
@@ -51,6 +52,7 @@ BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 """Files that identify a board. The serial number comes first: copies of a card share the machine id."""
 RETAINED = frozenset(
     {MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS, MessageKind.ARMING, MessageKind.REPORT}
+    | {MessageKind.BUILD}
 )
 RETAINED_TOPICS = ("status", "state", "state/+", "health", "health/+", "metrics", "picture", "picture/+", "figures")
 """All topics below the door's own to which fmd subscribes while it connects, to learn what the broker retains."""
@@ -107,7 +109,7 @@ class MqttPublisher:
         self._announced = discovery(settings, name, features, cameras) if settings.discovery else {}
         self._base = f"{settings.topic}/{name}"
         self._cameras = cameras or [""]
-        self._published = {f"{self._base}/{what}" for what in ("status", "state", "arming", "metrics")}
+        self._published = {f"{self._base}/{what}" for what in ("status", "state", "arming", "metrics", "build")}
         self._published |= {
             topic for camera in self._cameras for topic in self._topics_of(camera, PICTURES in features)
         }

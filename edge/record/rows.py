@@ -13,10 +13,11 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     ``classifier``, ``detector`` and ``settings`` are the first 12 hexadecimal digits of a SHA-256. ``labels`` are the
     classifier's labels of a face, in its order; ``confusion`` is its matrix as JSON (of
     :class:`edge.inference.bundle.Confusion`), empty if its contract has none. ``margin`` is the share of a face that
-    the classifier sees around it; it is not stored.
+    the classifier sees around it, ``model`` the name in its contract; neither is stored.
     """
 
     version: str = ""
+    model: str = ""
     classifier: str = ""
     detector: str = ""
     settings: str = ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.config import Settings
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, ModelFallback, Signal, Step
-from edge.messages import ArmingMessage
+from edge.messages import ArmingMessage, BuildMessage
 from edge.reporting.listener import Listener
 
 OFF = "off"
@@ -88,6 +88,7 @@ class LiveState(Listener):
         self._steps: dict[str, Step] = {}
         self._states: dict[str, str] = {}
         self.arming = ArmingMessage(armed=True, source="default")
+        self.build = BuildMessage()
         self._fallbacks: tuple[ModelFallback, ...] = ()
         self._hints: dict[tuple[str, str], str] = {}  # by camera and kind
 

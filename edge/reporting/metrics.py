@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge import board
 from edge.board import Board
 from edge.contracts import ModelFallback, Outcome
-from edge.messages import MetricsMessage
+from edge.messages import BuildMessage, MetricsMessage
 from edge.reporting.live_state import VIOLATED, CameraCounters, LiveState
 from edge.reporting.outbox import Outbox
 
@@ -26,6 +26,7 @@ class MetricsSnapshot:
     armed: bool
     muted: bool
     fallbacks: tuple[ModelFallback, ...] = ()
+    build: BuildMessage = field(default_factory=BuildMessage)
 
 
 class Metrics:
@@ -60,7 +61,9 @@ class Metrics:
         arming = self._live.arming
         armed, muted = arming.armed, bool(arming.muted_until)
         uptime_s, fallbacks = now_s - self._started_s, self._live.fallbacks()
-        return MetricsSnapshot(cameras, self.read_board(), uptime_s, ages, outboxes, armed, muted, fallbacks)
+        return MetricsSnapshot(
+            cameras, self.read_board(), uptime_s, ages, outboxes, armed, muted, fallbacks, self._live.build
+        )
 
 
 def metrics_message(snapshot: MetricsSnapshot) -> MetricsMessage:

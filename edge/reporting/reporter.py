@@ -35,6 +35,7 @@ from edge.control import Commander
 from edge.errors import FmdError
 from edge.messages import (
     ArmingMessage,
+    BuildMessage,
     DecisionMessage,
     HealthMessage,
     ModelMessage,
@@ -53,7 +54,7 @@ from edge.reporting.servers import Servers
 
 log = logging.getLogger(__name__)
 
-RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.ARMING})
+RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.ARMING, MessageKind.BUILD})
 """Retained state: a new publisher gets the newest message of these kinds, for each camera."""
 
 CLOSE_S = 1.0
@@ -61,6 +62,8 @@ CLOSE_S = 1.0
 
 Note = Callable[[str, msgspec.Struct, str], None]
 """Records an event: (kind, content, camera)."""
+Describe = Callable[[Settings], BuildMessage]
+"""Returns which versions, models and settings run."""
 
 
 class BoardComplaint(msgspec.Struct, frozen=True):
@@ -125,6 +128,12 @@ class Reporter(Listener):
         newest = self._newest.get((MessageKind.ARMING, ""))
         if newest is None or newest.content != arming:
             self._post(MessageKind.ARMING, "", arming)
+
+    def on_build(self, build: BuildMessage) -> None:
+        """Publish which versions, models and settings run, if that has changed."""
+        newest = self._newest.get((MessageKind.BUILD, ""))
+        if newest is None or newest.content != build:
+            self._post(MessageKind.BUILD, "", build)
 
     def on_hint(self, camera: str, kind: str, hint: str) -> None:
         """Publish the health of a camera again, with what may be wrong with it."""
@@ -264,10 +273,12 @@ class Reporting(Listeners):
         outboxes: Outboxes,
         servers: Servers,
         command: Commander | None = None,
+        describe: Describe = lambda settings: BuildMessage(),
     ) -> None:
         super().__init__((live, reporter))
         self.live, self.metrics = live, metrics
         self._reporter, self._outboxes, self._servers, self._command = reporter, outboxes, servers, command
+        self._describe = describe
 
     def post_report(self, report: ReportMessage) -> None:
         """Publish a report; may be called from any thread."""
@@ -283,6 +294,8 @@ class Reporting(Listeners):
         self.live.on_settings(settings)
         self._reporter.on_settings(settings)
         self._reporter.retain(fresh)
+        self.live.build = self._describe(settings)
+        self._reporter.on_build(self.live.build)
         self._servers.follow(settings)
 
 
@@ -292,11 +305,13 @@ def open_reporting(
     note: Note = lambda kind, content, camera: None,
     clock: Clock = time.monotonic,
     command: Commander | None = None,
+    describe: Describe = lambda settings: BuildMessage(),
 ) -> Iterator[Reporting]:
     """Open all publishers and servers; no network is waited for, now or later.
 
-    ``note`` is the :class:`Reporter`'s; ``command`` carries out commands that come as messages. Raises SettingsError or
-    RuntimeMissingError if a publisher cannot even be tried.
+    ``note`` is the :class:`Reporter`'s; ``command`` carries out commands that come as messages; ``describe`` returns
+    what runs with these settings, once the models are open. Raises SettingsError or RuntimeMissingError if a publisher
+    cannot even be tried.
     """
     with ExitStack() as stack:
         outboxes, live = Outboxes(), LiveState(clock)
@@ -308,7 +323,7 @@ def open_reporting(
         stack.callback(servers.close)
         servers.begin(settings)
         stack.callback(reporter.close)
-        yield Reporting(live, metrics, reporter, outboxes, servers, command)
+        yield Reporting(live, metrics, reporter, outboxes, servers, command, describe)
 
 
 def check(settings: Settings) -> None:

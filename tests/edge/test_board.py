@@ -74,3 +74,17 @@ def test_the_board_gives_its_name_and_the_memory_that_is_left(tmp_path: Path) ->
     assert board.model(tmp_path) == "Raspberry Pi 5 Model B Rev 1.0"
     assert board.available_bytes(tmp_path) == 2_048_000_000
     assert (board.model(tmp_path / "none"), board.available_bytes(tmp_path / "none")) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ('NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n', "Debian GNU/Linux 12 (bookworm)"),
+        ("PRETTY_NAME=Raspbian\n", "Raspbian"),
+        ("NAME=x\n", ""),
+    ],
+)
+def test_the_system_is_named_as_it_names_itself(tmp_path: Path, release: str, name: str) -> None:
+    assert board.system(tmp_path) == ""
+    put(tmp_path, "etc/os-release", release)
+    assert board.system(tmp_path) == name

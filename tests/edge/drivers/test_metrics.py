@@ -18,6 +18,7 @@ from edge.board import Board
 from edge.contracts import ModelFallback
 from edge.drivers.metrics import MAX_CLIENTS, REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
+from edge.messages import BuildMessage
 from edge.reporting.live_state import CameraCounters, LiveState
 from edge.reporting.metrics import Metrics, MetricsSnapshot
 
@@ -53,6 +54,7 @@ def snapshot(board: Board = BOARD) -> MetricsSnapshot:
         armed=True,
         muted=False,
         fallbacks=(ModelFallback("classifier", "mine.tflite", "shipped.tflite", "damaged"),),
+        build=BuildMessage("1.2.3", "mask", "abc", "def", 'Pi "5"', "Debian"),
     )
 
 
@@ -100,6 +102,12 @@ def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]
         ("fmd_stage_seconds_total", {"camera": "", "stage": "detect"}, 1.5),
         ("fmd_model_fallback", {"task": "classifier"}, 1),
         ("fmd_model_fallback", {"task": "detector"}, 0),
+        (
+            "fmd_build_info",
+            {"version": "1.2.3", "model": "mask", "classifier_sha": "abc", "settings_hash": "def"}
+            | {"board": 'Pi "5"', "os": "Debian"},
+            1,
+        ),
         ("fmd_armed", {}, 1),
         ("fmd_muted", {}, 0),
         ("fmd_uptime_seconds", {}, 60),

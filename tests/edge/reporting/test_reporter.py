@@ -36,7 +36,7 @@ from edge.contracts import (
 )
 from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError, SettingsError
-from edge.messages import ArmingMessage, ModelMessage
+from edge.messages import ArmingMessage, BuildMessage, ModelMessage
 from edge.reporting import annotate
 from edge.reporting.listener import Callbacks, Listeners
 from edge.reporting.live_state import LiveState
@@ -113,6 +113,29 @@ def test_a_state_is_told_when_it_changes_and_the_end_is_off(told: Told) -> None:
         wait_for(lambda: told.outbox.waiting == 0)
     states = [values["state"] for values in told.all().values_of(MessageKind.STATE)]
     assert states == ["running", "no_mask", "running", "off"]
+
+
+def test_what_runs_is_told_when_it_changes_and_kept_for_later_receivers(told: Told) -> None:
+    old, new = BuildMessage("1.0", settings_hash="a"), BuildMessage("1.0", settings_hash="b")
+    for build in (old, old, new):
+        told.reporter.on_build(build)
+        wait_for(lambda: told.outbox.waiting == 0)
+    later = RecordingPublisher()
+    outbox = Outbox("later", later, 100)
+    told.reporter.retain([outbox])
+    outbox.close()
+    assert [values["settings_hash"] for values in later.values_of(MessageKind.BUILD)] == ["b"]
+    assert [values["settings_hash"] for values in told.all().values_of(MessageKind.BUILD)] == ["a", "b"]
+
+
+def test_a_run_is_described_with_its_settings(publisher: RecordingPublisher) -> None:
+    def describe(settings: config.Settings) -> BuildMessage:
+        return BuildMessage("1.0", settings_hash=str(settings.publish.queue))
+
+    with open_reporting(config.load(), describe=describe) as reporting:
+        for queue in (100, 7):
+            reporting.on_settings(config.load(None, {"publish.queue": queue}))
+            assert reporting.metrics.snapshot().build == BuildMessage("1.0", settings_hash=str(queue))
 
 
 def test_arming_is_told_when_it_changes_and_kept_for_later_receivers(told: Told) -> None:
