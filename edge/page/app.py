@@ -74,7 +74,8 @@ async def _answer(site: Site, row: Row, request: Request) -> Response:
         if row.role and not session.has(csrf):
             return _problem(visit, 403, "This form is too old. Load the page again.")
         visit = Visit(site, request, session, fields)
-    if not row.stream:
+    # Without JavaScript, a screen loads itself again; that is no interaction either.
+    if not row.stream and visit.query.get("again") != "1":
         site.sessions.touch(session)
     response = await row.view(visit)
     if token:

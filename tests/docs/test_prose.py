@@ -19,6 +19,7 @@ PAGES = [
     ROOT / "tests/machine/README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
+TEMPLATES = sorted((ROOT / "edge/page/templates").glob("*.html"))
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 MAX_README_WORDS = 700
 MAX_SENTENCE_WORDS = 25
@@ -83,6 +84,16 @@ def test_a_page_uses_the_same_words_as_all_others(page: Path) -> None:
 def test_a_drawing_uses_the_same_words_as_the_pages(name: str) -> None:
     texts = re.findall(r"<text[^>]*>([^<]*)", DRAWINGS[name]())
     assert avoided_in("\n".join(text for text in texts if not text.startswith("alert."))) == {}
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
+def test_a_screen_of_the_web_page_reads_as_the_pages_do(template: Path) -> None:
+    text = re.sub(r"\{[{%#].*?[}%#]\}", " ", template.read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = re.split(r"</?(?:p|h\d|li|button|label|option|a|summary|span|th|dt|dd|div|title)\b[^>]*>", text)
+    lines = [" ".join(re.sub(r"<[^>]*>", " ", block).split()) for block in blocks]
+    assert avoided_in("\n".join(lines)) == {}
+    sentences = [sentence for line in lines for sentence in re.split(r"(?<=[.!?])\s+", line)]
+    assert [sentence for sentence in sentences if len(sentence.split()) > MAX_SENTENCE_WORDS] == []
 
 
 def avoided_in(text: str) -> dict[str, str]:

@@ -21,35 +21,63 @@ async function post(address, body, headers = {}) {
 
 // State and pictures -------------------------------------------------------------------------------------------------
 
+// The state on an open page must never be older than it seems: without news it is replaced by the reason.
 function follow(address) {
   const source = new EventSource(address);
+  let lost = false;
   source.onmessage = (event) => {
     const found = JSON.parse(event.data);
-    if (found.kind === "paused" || found.kind === "stopped") stopPictures(found.words);
-    if (found.kind === "paused") source.close();
-    for (const [id, html] of Object.entries(found.parts || {})) {
-      const part = document.getElementById(id);
-      if (part) part.innerHTML = html;
+    if (found.kind === "paused") {
+      source.close();
+      showNothing("Paused", "This page stops after ten minutes without interaction. fmd goes on.", "The picture has stopped.");
+    } else if (found.kind === "stopped") {
+      lost = true;
+      showNothing("Off", found.words, found.words);
+    } else if (lost) {
+      source.close();
+      startPictures();
+      follow(address);
+    } else {
+      for (const [id, html] of Object.entries(found.parts)) fill(id, html);
     }
   };
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) stopPictures("The connection to fmd is lost.");
+    lost = true;
+    showNothing("Unknown", "The connection to this page is lost.", "There is no connection.");
   };
   addEventListener("pagehide", () => source.close());
 }
 
+function fill(id, html) {
+  const part = document.getElementById(id);
+  if (part) part.innerHTML = html;
+}
+
+function showNothing(word, sentence, picture) {
+  const state = one("#state .state");
+  if (state) {
+    state.className = "state warn";
+    one(".word", state).textContent = word;
+    one(".detail", state).textContent = sentence;
+  }
+  for (const id of ["drawing", "people"]) fill(id, "");
+  stopPictures(picture);
+}
+
 function startPictures() {
   for (const image of all("img[data-src]")) {
+    one(".stopped", image.parentElement).hidden = true;
     image.onerror = () => stopPictures("There is no picture now: fmd gives none, or two others watch already.");
     image.src = image.dataset.src;
   }
 }
 
 function stopPictures(words) {
-  for (const view of all("[data-view]")) {
-    if (words) one("[data-stopped-words]", view).textContent = words;
-    one(".stopped", view).hidden = false;
-    one("img", view).removeAttribute("src");
+  for (const image of all("img[data-src]")) {
+    one("[data-stopped-words]", image.parentElement).textContent = words;
+    one(".stopped", image.parentElement).hidden = false;
+    image.onerror = null;
+    image.removeAttribute("src");
   }
 }
 

@@ -10,6 +10,7 @@ import pytest
 from edge import page_messages
 from edge.messages import ArmingMessage
 from edge.page.routes import ROUTES
+from edge.page.sessions import IDLE_S
 from tests.edge.page.conftest import OWNER, Page, running
 from tests.edge.page.fake_service import NAME, serving
 from tests.edge.parts import wait_for
@@ -85,6 +86,14 @@ def test_events_are_the_parts_of_a_screen_that_changed(page: Page) -> None:
     assert first.keys() == {"state", "arming", "decisions", "facts", "drawing", "people"}
     assert second["arming"] == "Disarmed by &lt;b&gt;me."
     assert "state" not in second
+
+
+def test_a_screen_that_loads_itself_again_keeps_no_session(page: Page) -> None:
+    client = page.signed_in()
+    for _ in range(2):
+        page.clock.now_s += IDLE_S * 0.6
+        reply = client.get("/?again=1")
+    assert (reply.status_code, reply.headers["location"]) == (303, "/login?next=/")
 
 
 def test_pictures_are_a_stream_of_jpegs(page: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 from edge import page_messages
 from edge.messages import ArmingMessage
 from edge.page.connections import TimedProtocol
-from edge.page_messages import ArmRequest, ChangeRequest, LiveReply
+from edge.page_messages import ArmRequest, ChangeRequest
 from tests.edge.page.browser import DESKTOP, PHONE, VIEWS, Browser, View, started
 from tests.edge.page.conftest import OWNER, Page, running
 from tests.edge.parts import wait_for
@@ -95,6 +95,20 @@ def test_the_state_changes_while_the_screen_is_open(owner: Browser, door: Page) 
     door.service.arming = ArmingMessage(armed=False, source="command", by="<i>pi</i>")
     wait_for(lambda: owner.text("#arming") == "Disarmed by <i>pi</i>.")
     assert owner.problems() == []
+
+
+def test_a_state_that_is_no_longer_known_is_not_shown(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/")
+    wait_for(lambda: owner.js("return document.querySelector('[data-view] img').naturalWidth") == 640)
+    door.service.refusal = "fmd reads its settings"
+    try:
+        wait_for(lambda: owner.text("#state .word") == "Off")
+        assert owner.text("#state .detail") == "fmd reads its settings"
+        assert owner.one(".stopped").is_displayed()
+    finally:
+        door.service.refusal = ""
+    wait_for(lambda: owner.text("#state .word") == "Alarm")
+    wait_for(lambda: not owner.one(".stopped").is_displayed())
 
 
 def test_a_name_of_a_camera_is_no_html(owner: Browser, door: Page) -> None:
@@ -237,6 +251,7 @@ def test_an_idle_visitor_sees_that_the_picture_has_stopped(owner: Browser, door:
     wait_for(lambda: owner.js("return document.querySelector('[data-view] img').naturalWidth") == 640)
     door.clock.now_s += 601
     wait_for(lambda: owner.one(".stopped").is_displayed())
+    assert owner.text("#state .word") == "Paused"
     owner.one(".stopped a").click()
     wait_for(lambda: owner.js("return document.querySelector('[data-view] img').naturalWidth") == 640)
 
@@ -247,7 +262,7 @@ def test_a_busy_door_has_all_its_people_drawn(owner: Browser, door: Page) -> Non
     door.service.cameras = (msgspec.structs.replace(before[0], people=crowd), before[1])
     try:
         opened(owner, door, "/")
-        assert len(owner.driver.find_elements("css selector", "#people li")) == 40
+        wait_for(lambda: len(owner.driver.find_elements("css selector", "#people li")) == 40)
+        assert len(owner.driver.find_elements("css selector", "#drawing .box")) == 40
     finally:
         door.service.cameras = before
-    assert isinstance(door.service.live(), LiveReply)
