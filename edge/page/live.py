@@ -15,7 +15,7 @@ import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from edge.errors import ControlError, FmdError, NotRunningError
+from edge.errors import ControlError, FmdError
 from edge.page.service import Service
 from edge.page.sessions import Session, Sessions
 from edge.page_messages import PICTURES_PER_S, LiveReply, LiveRequest, PictureReply, PictureRequest
@@ -99,7 +99,7 @@ class Live:
             while self._watching(session):
                 try:
                     picture = await shared.newest()
-                except NotRunningError:
+                except ControlError:
                     return
                 if picture.jpeg and picture.number != sent:
                     sent = picture.number
