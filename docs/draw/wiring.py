@@ -89,7 +89,7 @@ def jetson() -> str:
 
 def _drawn(board: Board) -> str:
     sheet = Sheet(1000, BOTTOM + 25, f"Wiring of {board.title}")
-    _header(sheet, board)
+    header(sheet, board)
     _ground_rail(sheet)
     power = _power_rail(sheet, board)
     for name, y in ROWS.items():
@@ -113,7 +113,8 @@ def place(pin: int) -> Point:
     return LEFT + PITCH * ((pin + 1) % 2), TOP + PITCH * ((pin - 1) // 2)
 
 
-def _header(sheet: Sheet, board: Board) -> None:
+def header(sheet: Sheet, board: Board) -> None:
+    """Draw the header with the names of its pins, those that are used in their colours."""
     sheet.words(20, 30, board.title, 17, bold=True)
     sheet.words(20, 50, "seen from above, pin 1 at the square", 12, colour=FAINT)
     sheet.box(LEFT - 17, TOP - 17, PITCH + 34, 19 * PITCH + 34, fill="#1f2937")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.draw import mounting, signals, symbols, wiring
+from docs.draw import breadboard, mounting, signals, symbols, wiring
 from docs.draw.sheets import DRAWINGS, FOLDER, TABLES, with_tables
 from docs.draw.svg import Sheet
 from edge import config
@@ -155,3 +155,49 @@ def test_the_lower_edge_of_the_view_meets_the_chin_at_the_nearest_distance() -> 
     chin = mounting.HEAD_M - mounting.CHIN_M
     assert mounting.looking_down(2.1, chin, distance) == pytest.approx(12.0 + 24.3)
     assert distance < 1.0  # the person at 1 m in the drawing is in view
+
+
+CIRCUIT = {
+    frozenset({"pin 2", "buzzer +", "1N4148 ring"}),
+    frozenset({"pin 39", "LED short", "BC547 E", "10 kΩ other"}),
+    frozenset({"pin 11", "330 Ω one"}),
+    frozenset({"330 Ω other", "LED long"}),
+    frozenset({"pin 13", "1 kΩ one"}),
+    frozenset({"1 kΩ other", "BC547 B", "10 kΩ one"}),
+    frozenset({"BC547 C", "buzzer -", "1N4148 other"}),
+}
+"""What the circuit diagram connects: legs of parts and pins of the header."""
+
+
+def strip(hole: breadboard.Hole) -> str:
+    """The strip of metal below a hole: half a column, or a rail."""
+    row, column = hole
+    return row if row in "+-" else f"{'upper' if row in 'abcde' else 'lower'} {column}"
+
+
+def test_the_breadboard_connects_what_the_circuit_diagram_connects() -> None:
+    joined = {strip(hole): {strip(hole)} for part in breadboard.PARTS for hole in part.legs.values()}
+    on_strip: dict[str, set[str]] = {}
+    for part in breadboard.PARTS:
+        for leg, hole in part.legs.items():
+            on_strip.setdefault(strip(hole), set()).add(f"{part.name} {leg}")
+    for jumper in breadboard.JUMPERS:
+        end = strip(jumper.end)
+        if isinstance(jumper.start, int):
+            on_strip.setdefault(end, set()).add(f"pin {jumper.start}")
+            continue
+        together = joined.setdefault(strip(jumper.start), {strip(jumper.start)}) | joined.setdefault(end, {end})
+        for one in together:
+            joined[one] = together
+    nets = {
+        frozenset(name for one in joined.get(strips, {strips}) for name in on_strip.get(one, ())) for strips in on_strip
+    }
+    assert nets == CIRCUIT
+
+
+def test_no_hole_of_the_breadboard_is_used_twice() -> None:
+    holes = [hole for part in breadboard.PARTS for hole in part.legs.values()]
+    for jumper in breadboard.JUMPERS:
+        holes += [end for end in (jumper.start, jumper.end) if not isinstance(end, int)]
+    assert len(holes) == len(set(holes))
+    assert all(1 <= column <= breadboard.COLUMNS and row in breadboard.ROWS for row, column in holes)
