@@ -26,7 +26,7 @@ def picture() -> str:
     _box(sheet, -3, 22, 15, 12, "#111111")
     _box(sheet, 0, 0, WIDTH, HEIGHT, GREEN)
     _header(sheet)
-    for x, y, width, height in ((67, 2.25, 21, 16), (70, 22, 18, 14), (70, 40, 18, 14)):
+    for x, y, width, height in ((67.0, 2.25, 21.0, 16.0), (70.0, 22.0, 18.0, 14.0), (70.0, 40.0, 18.0, 14.0)):
         _box(sheet, x, y, width, height, METAL)
     _box(sheet, 26, 26, 14, 14, "#9ca3af")
     _box(sheet, 7, 49, 9, 8, METAL)
