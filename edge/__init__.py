@@ -1,7 +1,7 @@
 """fmd at the door: what runs on the Raspberry Pi or the Jetson. It needs neither TensorFlow nor converter.
 
-Read pipeline.py first: it takes one frame through watch, detect, regions, track, static, schedule, classify,
-decide and alert.
+Read pipeline.py first: it takes one frame through watch, detect, regions, track, static, presence, schedule,
+classify, decide and alert.
 
     pipeline.py      one frame through all stages
     contracts.py     what passes between stages: shapes, units, colour order

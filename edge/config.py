@@ -128,6 +128,26 @@ class WatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     static_s: Seconds
 
 
+Degrees = Annotated[float, msgspec.Meta(ge=-90, le=90)]
+
+
+class SensorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    driver: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(none|mlx90640|mlx90640-wide|amg8833|vl53l5cx|file:.+)$",
+            description="none, mlx90640, mlx90640-wide, amg8833, vl53l5cx, or file:PATH",
+        ),
+    ]
+    bus: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    address: Annotated[int, msgspec.Meta(ge=0, le=119)]
+    camera: str
+    camera_field_deg: Annotated[float, msgspec.Meta(ge=10, le=150)]
+    offset_deg: tuple[Degrees, Degrees]
+    rotate: Literal[0, 90, 180, 270]
+    mirror: bool
+
+
 class DetectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     every_s: Seconds
     undecided_s: Seconds
@@ -290,6 +310,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     camera: CameraSettings
     model: ModelSettings
     watch: WatchSettings
+    sensor: SensorSettings
     detect: DetectSettings
     track: TrackSettings
     classify: ClassifySettings
@@ -708,6 +729,7 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             check()
         except SettingsError as error:
             raise _wrong(origins, f"{error}", key) from error
+    _check_sensor(settings, origins)
     if settings.record.examples != "none" and not settings.record.keep:
         raise _wrong(
             origins,
@@ -749,6 +771,15 @@ def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
             "watch.still_s",
             "track.lost_s",
         )
+
+
+def _check_sensor(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Raise SettingsError if the sensor hangs beside no camera of the settings."""
+    if settings.sensor.driver == "none" or settings.sensor.camera in cameras(settings.camera):
+        return
+    names = ", ".join(settings.camera.sources)
+    expected = f"one of camera.sources ({names})" if names else '"" for the only camera'
+    raise _wrong(origins, f"got {settings.sensor.camera!r}, expected {expected}", "sensor.camera", "sensor.driver")
 
 
 def _check_regions(key: str, found: Regions, camera: CameraSettings, origins: Mapping[str, str]) -> None:

@@ -231,7 +231,7 @@ class Change(Enum):
     REVISED = "revised"
     LEFT = "left"
     PICTURE = "picture"
-    """The face does not move (``watch.static_s``): this was no passage of a person."""
+    """The face is a picture (``watch.static_s``, ``[sensor]``): this was no passage of a person."""
 
 
 ENDS = frozenset({Change.LEFT, Change.PICTURE})
@@ -304,7 +304,8 @@ class Step:
     is empty and ``tracks`` are where people are expected. ``observations`` are by track id. ``timings_s`` maps the name
     of each stage that ran to its seconds. ``camera`` is empty if there is only one. ``ignored`` are further faces,
     outside the regions that are watched; ``pictures`` are tracks that count as pictures, not people. ``turned`` is the
-    vote of a face on how the camera hangs, None in most frames.
+    vote of a face on how the camera hangs, None in most frames. ``measured`` are the ids of those ``pictures`` that a
+    presence sensor shows to be none but a picture, and ``sensor`` is what is wrong with that sensor, empty if nothing.
     """
 
     frame: Frame
@@ -321,6 +322,8 @@ class Step:
     ignored: tuple[Face, ...] = ()
     pictures: tuple[Track, ...] = ()
     turned: Turned | None = None
+    measured: frozenset[int] = frozenset()
+    sensor: str = ""
 
     @property
     def alarm(self) -> bool:
@@ -536,6 +539,61 @@ class ConfiguredPublisher:
     name: str
     wanted: object = field(repr=False)
     open: Callable[[], Publisher] = field(repr=False)
+
+
+class Sensed(Enum):
+    """What a presence sensor measures: warmth in degrees Celsius, or distance in metres."""
+
+    WARMTH = "warmth"
+    DISTANCE = "distance"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One reading of a presence sensor, as the camera sees the view: its first row on top, its first column left.
+
+    ``values`` (rows, columns) float32 are in the unit of ``sensed``, NaN where nothing was measured. ``field_deg`` is
+    the field of view, width and height in degrees. ``began_s`` and ``ended_s`` are when the sensor measured.
+    """
+
+    sensed: Sensed
+    values: Floats
+    field_deg: tuple[float, float]
+    began_s: float
+    ended_s: float
+
+
+class Sensor(Protocol):
+    """A presence sensor beside the camera; :mod:`edge.drivers` implements it."""
+
+    @property
+    def sensed(self) -> Sensed:
+        """What it measures."""
+
+    @property
+    def field_deg(self) -> tuple[float, float]:
+        """Its field of view, width and height in degrees."""
+
+    def read(self) -> Floats:
+        """Wait for the next values and return them, (rows, columns) float32, as the sensor hangs upright.
+
+        Raises :class:`edge.errors.SensorError` if the sensor does not answer.
+        """
+
+    def close(self) -> None:
+        """Release the device. Safe to call twice."""
+
+
+class SensorFeed(Protocol):
+    """The newest reading of a sensor that another thread reads."""
+
+    @property
+    def newest(self) -> Reading | None:
+        """The newest reading, None before the first and while the sensor fails."""
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the sensor, in one line; empty while it works."""
 
 
 class Publisher(Protocol):

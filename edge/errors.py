@@ -10,6 +10,7 @@
      +- PictureError   OSError        a picture that is too large to decode
      +- OutputError    OSError        a GPIO line or other output that cannot be driven
      |   +- OutputBusyError           another process holds the line
+     +- SensorError    OSError        a presence sensor that cannot be opened or read
      +- RecordError    OSError        a record of passages and events that is missing or cannot be read
      +- PublishError   OSError        a message that could not be sent; the outbox tries again
      +- ControlError   OSError        a running fmd that cannot be asked, or that refuses
@@ -109,6 +110,10 @@ class OutputError(FmdError, OSError):
 
 class OutputBusyError(OutputError):
     """A line that another process holds; waiting may help."""
+
+
+class SensorError(FmdError, OSError):
+    """A presence sensor that cannot be opened or read."""
 
 
 class CardError(FmdError, OSError):

@@ -1,6 +1,6 @@
 """The page to read first: what happens to one frame, top to bottom.
 
-    camera -> watch -> detect -> regions -> track -> static -> schedule -> classify -> decide -> alert -> outputs
+    camera -> watch -> detect -> regions -> track -> static -> presence -> schedule -> classify -> decide -> alert
 
 Each stage is one file in :mod:`edge.stages`. Stages know only :mod:`edge.contracts`; the pipeline knows the stages; the
 service knows the pipeline.
@@ -15,6 +15,7 @@ from edge.contracts import Decision, Detector, Face, Frame, Observation, Passage
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
 from edge.stages.decide import Decider
+from edge.stages.presence import PresenceCheck
 from edge.stages.regions import Regions
 from edge.stages.schedule import Scheduler
 from edge.stages.static import StaticFaces
@@ -40,11 +41,12 @@ class Pipeline:
         regions: Regions | None = None,
         static: StaticFaces | None = None,
         upright: UprightCheck | None = None,
+        presence: PresenceCheck | None = None,
     ) -> None:
         self._watch, self._detector, self._tracker, self._scheduler = watch, detector, tracker, scheduler
         self._classifier, self._decider, self._alert = classifier, decider, alert
         self._camera, self._stopwatch = camera, stopwatch
-        self._upright = upright
+        self._upright, self._presence = upright, presence
         self._regions, self._static = regions or Regions(), static or StaticFaces(0)
         self._tracks: tuple[Track, ...] = ()
         self._passages: Mapping[int, Passage] = {}
@@ -72,10 +74,16 @@ class Pipeline:
             self._alert.renew(Signal.RUNNING, now_s, camera=self._camera)
             self._lap("alert")
             signal = Signal.RUNNING if self._alert.armed else Signal.DISARMED
-            return Step(frame, False, False, (), (), {}, (), (), signal, self._timings_s, self._camera)
+            return Step(
+                frame, False, False, (), (), {}, (), (), signal, self._timings_s, self._camera, sensor=self._sensor_hint
+            )
         # Between detections people move on at their last speed, so that their passages and the alarm go on.
         tracks = self._tracker.update(faces, now_s, (width, height)) if detected else self._tracker.expected(now_s)
         self._tracks, pictures = self._static.split(tracks, frame, detected)
+        measured: tuple[Track, ...] = ()
+        if self._presence is not None:
+            self._tracks, measured = self._presence.split(self._tracks, frame, detected)
+            pictures += measured
         self._lap("track")
         if detected:
             observations = self._observe(frame)
@@ -102,12 +110,18 @@ class Pipeline:
             ignored,
             pictures,
             turned,
+            frozenset(track.id for track in measured),
+            self._sensor_hint,
         )
 
     def finish(self, now_s: float) -> tuple[Decision, ...]:
         """End every passage and the alarm, because the source has ended; return the decisions."""
         self._alert.renew(Signal.RUNNING, now_s, camera=self._camera)
         return self._decider.closing(now_s)
+
+    @property
+    def _sensor_hint(self) -> str:
+        return self._presence.hint if self._presence else ""
 
     def _observe(self, frame: Frame) -> Mapping[int, Observation]:
         views = self._scheduler.select(self._tracks, self._passages, frame.captured_s)

@@ -13,6 +13,7 @@ STAGES: Sequence[tuple[str, str]] = (
     ("regions", "leave out parts"),
     ("track", "follow each person"),
     ("static", "leave out pictures"),
+    ("presence", "warm or close?"),
     ("schedule", "select faces"),
     ("classify", "judge a face"),
     ("decide", "sum the evidence"),

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK
+from edge.errors import EXIT_OK, SettingsError
 from edge.text import escaped
 
 EXAMPLES = """\
@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
     since_ms = periods.since_ms(arguments.since, datetime.now().astimezone()) if arguments.since else 0
+    if arguments.camera is not None:
+        _check_camera(arguments.camera, events.known_cameras(folder))
     for event in events.read(folder, since_ms, arguments.camera):
         if arguments.json:
             print(json.dumps(event))
@@ -46,6 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
         at, kind = str(event.get("at", "")), str(event.get("event", ""))
         print(escaped(f"{at if arguments.utc else local_time(at)}  {kind:<9} {facts}{unset}"))
     return EXIT_OK
+
+
+def _check_camera(name: str, known: list[str] | None) -> None:
+    if known is not None and name not in known:
+        raise SettingsError(
+            f"--camera {name}: no such camera in the record; known: {', '.join(known) or 'only one, without a name'}"
+        )
 
 
 def local_time(at: str) -> str:

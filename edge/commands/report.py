@@ -88,13 +88,23 @@ def period_of(arguments: argparse.Namespace, now: datetime) -> Period:
         raise SettingsError("--to: give its beginning as well, with --from")
     for name, make in (("day", periods.day), ("month", periods.month)):
         if (date := getattr(arguments, name)) is not None:
-            return make(now if date == NOW else periods.moment(_whole(date), now))
-    return periods.week(now if arguments.week in (None, NOW) else periods.moment(_whole(arguments.week), now))
+            return make(_day_in(name, date, now))
+    return periods.week(now if arguments.week is None else _day_in("week", arguments.week, now))
 
 
-def _whole(date: str) -> str:
-    """Complete a month as people write it, 2027-01, to its first day."""
-    return f"{date}-01" if len(date) == 7 and date[4] == "-" else date
+def _day_in(name: str, date: str, now: datetime) -> datetime:
+    """Return a moment in the period of an option. Raises SettingsError, which names the option as it was typed."""
+    from edge.record import periods
+
+    if date == NOW:
+        return now
+    try:
+        # A month as people write it, 2027-01, begins with its first day.
+        return periods.moment(f"{date}-01" if len(date) == 7 and date[4] == "-" else date, now)
+    except SettingsError as error:
+        raise SettingsError(
+            f"--{name} {date}: not a date; write 2027-01-15, 2027-01, today, yesterday or monday"
+        ) from error
 
 
 def write_file(path: Path, text: str, write: Callable[[Path, bytes], None]) -> None:
@@ -110,5 +120,4 @@ def _known(folder: Path) -> str:
     from edge.record import database
 
     with database.reading(folder) as connection:
-        names = connection.execute("SELECT DISTINCT camera FROM spans UNION SELECT DISTINCT camera FROM passages")
-        return ", ".join(sorted(name for (name,) in names if name)) or "only one, without a name"
+        return ", ".join(database.cameras(connection)) or "only one, without a name"

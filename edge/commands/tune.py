@@ -63,11 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
     _check_labels(passages, [present, *(settings for _, settings in trials)])
     effects = [("now", tune.effect(passages, present.decide))]
     effects += [(name, tune.effect(passages, settings.decide)) for name, settings in trials]
-    print(f"{period.title}: {len(passages):,} passages with evidence")
+    count = len(passages)
+    print(f"{period.title}: {count:,} {'passage' if count == 1 else 'passages'} with evidence")
     print(table(effects))
     if len(trials) == 1:
         others = tune.differing(passages, present.decide, trials[0][1].decide)
-        print(f"{len(others):,} of {len(passages):,} passages would have been decided otherwise")
+        print(f"{len(others):,} of {count:,} would have been decided otherwise")
     if arguments.html:
         if sweep is None:
             raise SettingsError("--html: draws a curve, which needs a range such as decide.error_rate=0.0001..0.1")

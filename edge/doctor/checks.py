@@ -10,7 +10,7 @@ from edge.doctor import devices, machine, software
 from edge.doctor.facts import Facts, Ran
 from edge.doctor.findings import Finding, Status, fail, note, ok, warn
 from edge.drivers.selection import is_enabled, may_have
-from edge.drivers.table import SERVERS
+from edge.drivers.table import SENSORS, SERVERS
 
 Probe = Callable[..., Ran]
 Loaded = Mapping[str, Any]
@@ -92,6 +92,7 @@ def as_set_up(facts: Facts, probe: Probe, loaded: Loaded, try_outputs: bool) -> 
     yield from devices.pins(facts, loaded)
     yield from schedule(facts, loaded)
     yield from devices.display(facts, loaded)
+    yield from devices.sensor(facts, loaded, probe)
     yield from extras(probe)
     yield from metrics(facts, loaded, probe)
     if try_outputs:
@@ -107,6 +108,9 @@ def wanted(facts: Facts, loaded: Loaded) -> list[software.Library]:
     cameras = {camera["kind"] for camera in loaded["cameras"]}
     if loaded["settings"].get("display", {}).get("device"):
         found.append(software.PILLOW)
+    sensor = SENSORS.get(loaded["settings"].get("sensor", {}).get("driver", "none").partition(":")[0])
+    if sensor is not None and sensor.library:
+        found.append(software.sensor_library(sensor.library, sensor.distribution))
     if "picamera2" in cameras or ("auto" in cameras and facts.is_pi):
         found.append(software.PICAMERA2)
     return found

@@ -191,3 +191,21 @@ def display(facts: Facts, settings: Mapping[str, Any]) -> Iterator[Finding]:
         yield warn("display", f"this user may not open {device}", "sudo adduser $USER video, then log in again")
     else:
         yield ok("display", f"signs on {device}")
+
+
+def sensor(facts: Facts, settings: Mapping[str, Any], probe: Callable[..., Ran]) -> Iterator[Finding]:
+    """Read the presence sensor, if there is one and no service reads it: the door is watched without it."""
+    driver = settings["settings"].get("sensor", {}).get("driver", "none")
+    if driver == "none":
+        return
+    if is_running(facts):
+        yield note("sensor", f"{driver}: the service reads it, and reports its faults as those of the camera")
+        return
+    ran = probe("sensor")
+    if ran.code != 0:
+        yield warn("sensor", how_it_ended(ran), "docs/sensor.md; fmd watches the door without it")
+        return
+    found = ran.decoded()
+    unit, most = ("degrees", "warmest") if found["sensed"] == "warmth" else ("m", "closest")
+    text = f"{found['columns']} x {found['rows']} cells, {found['least']:.1f} to {found['most']:.1f} {unit}"
+    yield ok("sensor", f"{driver}: {text}, {most} at the {found['at']} as the camera sees it")

@@ -1,7 +1,7 @@
 """The checks that the doctor runs in other processes: settings, models, camera and outputs, used as the service does.
 
-    python -m edge.doctor.probes settings|models|camera|extras|metrics|outputs|status [--config F] [--set KEY=VALUE]
-        [--camera NAME]
+    python -m edge.doctor.probes settings|models|camera|sensor|extras|metrics|outputs|status [--config F]
+        [--set KEY=VALUE] [--camera NAME]
 
 Prints one JSON object on standard output. An error is one line on standard error, as everywhere in fmd.
 """
@@ -24,10 +24,10 @@ import numpy as np
 from edge import addresses, config, drivers, overlay, paths
 from edge.camera.picture import shows_nothing
 from edge.config import CameraSettings, Layers, Settings
-from edge.contracts import Box, CameraState, Face, Frame, Interpreter, View
+from edge.contracts import Box, CameraState, Face, Frame, Interpreter, Sensed, View
 from edge.drivers.orientation import turned
 from edge.drivers.second_stream import unfit
-from edge.errors import CameraError, exit_code_of
+from edge.errors import CameraError, SensorError, exit_code_of
 from edge.inference.bundle import is_tflite
 from edge.messages import arming_in_words
 from edge.reporting import reporter
@@ -36,6 +36,7 @@ from edge.service import confined
 from edge.service import models as model_selection
 from edge.service import outputs as service_outputs
 from edge.service.model_choice import ModelChooser, TrialRecord
+from edge.service.sensor import turned as upright
 from edge.stages.classify import MaskClassifier
 from edge.stages.detect import FaceDetector
 
@@ -175,6 +176,25 @@ def _second(one: CameraSettings, main: Frame) -> str:
     return f"{name}: {wrong}" if wrong else ""
 
 
+def sensor(loaded: Settings) -> dict[str, Any]:
+    """Open the presence sensor; return what it measures: rows, columns, least and most, and where the most is."""
+    with closing(drivers.open_sensor(loaded.sensor)) as opened:
+        values = upright(opened.read(), loaded.sensor)
+    rows, columns = values.shape
+    if not np.isfinite(values).any():
+        raise SensorError("sensor.driver: the sensor measures nothing; check its wires and its lens")
+    # What stands out: what is warm, or close.
+    place = np.nanargmax(values if opened.sensed is Sensed.WARMTH else -values)
+    row, column = divmod(int(place), columns)
+    where = f"{_third(row, rows, ('upper', 'middle', 'lower'))} {_third(column, columns, ('left', 'middle', 'right'))}"
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    return {"sensed": opened.sensed.value, "rows": rows, "columns": columns, "least": least, "most": most, "at": where}
+
+
+def _third(index: int, count: int, names: Sequence[str]) -> str:
+    return names[min(2, 3 * index // count)]
+
+
 def extras(loaded: Settings) -> dict[str, Any]:
     """Open voice and publishers that the settings enable, without a sound and without sending anything."""
     if loaded.voice.enabled:
@@ -222,6 +242,7 @@ def status() -> dict[str, Any]:
 PROBES: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "settings": settings,
     "models": models,
+    "sensor": sensor,
     "extras": extras,
     "metrics": metrics,
     "outputs": outputs,

@@ -113,6 +113,18 @@ PILLOW = Library(
     "sudo apt install python3-pil fonts-dejavu-core; fmd watches the door without the display",
     needed=False,
 )
+
+
+def sensor_library(module: str, distribution: str) -> Library:
+    """Return the library of a presence sensor."""
+    return Library(
+        distribution,
+        f"import {module}; print('found')",
+        f"pip install {distribution} (docs/sensor.md); fmd watches the door without the sensor",
+        needed=False,
+    )
+
+
 LGPIO = Library(
     "gpiozero + lgpio",
     "import gpiozero, lgpio; lgpio.gpiochip_open; print(gpiozero.__version__)",

@@ -20,14 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 from edge import addresses, faults
 from edge.drivers.library import load
-from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind
-from edge.drivers.table import CAMERAS, DETECTORS, DISPLAY, INPUTS, OUTPUTS, PUBLISHERS, RUNTIMES, SERVERS, VOICE
+from edge.drivers.selection import camera_kind, detector_kind, is_enabled, may_have, output_kind, sensor_kind
+from edge.drivers.table import (
+    CAMERAS,
+    DETECTORS,
+    DISPLAY,
+    INPUTS,
+    OUTPUTS,
+    PUBLISHERS,
+    RUNTIMES,
+    SENSORS,
+    SERVERS,
+    VOICE,
+)
 from edge.errors import BundleError, CameraError, FmdError, OutputBusyError, OutputError
 
 # Types only: importing them needs msgspec and NumPy, and the tables below this package must import without.
 if TYPE_CHECKING:
-    from edge.config import AlertSettings, CameraSettings, DisplaySettings, Settings, VoiceSettings
-    from edge.contracts import Camera, ConfiguredPublisher, Detector, Input, Interpreter, Output, Screen
+    from edge.config import AlertSettings, CameraSettings, DisplaySettings, SensorSettings, Settings, VoiceSettings
+    from edge.contracts import Camera, ConfiguredPublisher, Detector, Input, Interpreter, Output, Screen, Sensor
     from edge.control import Commander
     from edge.drivers.faulty import Paced
     from edge.drivers.server import ConfiguredServer
@@ -48,12 +59,15 @@ __all__ = [
     "open_output",
     "open_screen",
     "open_second",
+    "open_sensor",
     "open_voice",
     "output_kind",
     "output_settings",
     "proof_runtime",
     "publishers",
     "runtime_version",
+    "sensor_kind",
+    "sensor_repeats",
     "servers",
 ]
 
@@ -278,6 +292,17 @@ def open_voice(settings: VoiceSettings, file: Path) -> Output:
 def open_screen(settings: DisplaySettings) -> Screen:
     """Open the screen of the section ``[display]``. Raises OutputError if it or what draws on it is missing."""
     return load(DISPLAY.opens)(settings)  # type: ignore[no-any-return]
+
+
+def open_sensor(settings: SensorSettings) -> Sensor:
+    """Open the presence sensor of the section ``[sensor]``. Raises SensorError if it or its library is missing."""
+    kind, name = sensor_kind(settings.driver)
+    return load(SENSORS[kind].opens)(settings, name)  # type: ignore[no-any-return]
+
+
+def sensor_repeats(settings: SensorSettings) -> bool:
+    """Return whether the sensor may give equal values again and again without a fault."""
+    return SENSORS[sensor_kind(settings.driver)[0]].repeats
 
 
 def publishers(

@@ -22,7 +22,8 @@ def import_library(module: str, setting: str, install: str, error: type[FmdError
     try:
         return importlib.import_module(module)
     # ValueError: "numpy.dtype size changed", from a library that was built for another NumPy than the installed one.
-    except (ImportError, ValueError) as cause:
+    # NameError: Adafruit's libraries ignore that the one with their types is missing.
+    except (ImportError, ValueError, NameError) as cause:
         raise error(f"{setting}: {module} cannot be imported ({cause}); {install}") from cause
 
 

@@ -80,6 +80,12 @@ def may_have(pin: int | str, root: Path = Path("/")) -> bool:
     return kind != "gpiod" or not board.is_pc(root) or any((root / "dev").glob("gpiochip*"))
 
 
+def sensor_kind(driver: str) -> tuple[str, str]:
+    """Return kind and name of a ``sensor.driver`` other than "none": the key of the table, and what follows a colon."""
+    kind, _, name = driver.partition(":")
+    return kind, name
+
+
 def detector_kind(file: str | Path) -> str:
     """Return the key in DETECTORS of the driver that reads ``file``; empty if it can only be one of fmd's bundles.
 

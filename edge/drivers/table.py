@@ -77,6 +77,17 @@ class NetworkDriver(Driver):
     """Settings (``section.key``) that switch it on: it is enabled if one of them is neither empty nor zero."""
 
 
+@dataclass(frozen=True, slots=True)
+class SensorDriver(Driver):
+    """A presence sensor, opened with ``(settings, name)``; ``name`` is what follows ``sensor.driver``'s colon."""
+
+    library: str = ""
+    """The module that it needs, and the distribution that holds it, for the doctor."""
+    distribution: str = ""
+    repeats: bool = False
+    """Whether equal values again and again are no fault. A real sensor has noise."""
+
+
 ADDRESSES = ("camera.source", "camera.source_file", "camera.sources", "camera.detect_source", "camera.detect_sources")
 """Settings that may hold the address of a network camera, with its password."""
 
@@ -135,6 +146,29 @@ RUNTIMES: dict[str, RuntimeDriver] = {
 }
 """By ``model.runtime`` and, for real ones, the name of the distribution. ``auto`` tries those that read the file."""
 
+SENSORS: dict[str, SensorDriver] = {
+    "mlx90640": SensorDriver(
+        "edge.drivers.thermal:Mlx90640",
+        library="adafruit_mlx90640",
+        distribution="adafruit-circuitpython-mlx90640",
+    ),
+    "mlx90640-wide": SensorDriver(
+        "edge.drivers.thermal:Mlx90640Wide",
+        library="adafruit_mlx90640",
+        distribution="adafruit-circuitpython-mlx90640",
+    ),
+    "amg8833": SensorDriver(
+        "edge.drivers.thermal:Amg8833",
+        library="adafruit_amg88xx",
+        distribution="adafruit-circuitpython-amg88xx",
+    ),
+    "vl53l5cx": SensorDriver(
+        "edge.drivers.depth:Vl53l5cx", library="qwiic_vl53l5cx", distribution="sparkfun-qwiic-vl53l5cx"
+    ),
+    "file": SensorDriver("edge.drivers.sensor_file:SensorFile", repeats=True),
+}
+"""By ``sensor.driver``, the part before a colon."""
+
 DETECTORS: dict[str, DetectorDriver] = {
     "yunet": DetectorDriver("edge.drivers.yunet:YuNetDetector", suffixes=(".onnx",)),
 }
@@ -159,4 +193,14 @@ SERVERS: dict[str, NetworkDriver] = {
 }
 """By section. Each entry names a function ``(settings, snapshot)`` that yields ConfiguredServer objects."""
 
-TABLES = (CAMERAS, OUTPUTS, INPUTS, {"voice": VOICE, "display": DISPLAY}, RUNTIMES, DETECTORS, PUBLISHERS, SERVERS)
+TABLES = (
+    CAMERAS,
+    OUTPUTS,
+    INPUTS,
+    {"voice": VOICE, "display": DISPLAY},
+    RUNTIMES,
+    SENSORS,
+    DETECTORS,
+    PUBLISHERS,
+    SERVERS,
+)

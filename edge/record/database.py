@@ -142,6 +142,13 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
             ) from error
 
 
+def cameras(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the cameras in the record; none for a door with a single camera."""
+    tables = ("spans", "passages", "hours", "events")
+    union = " UNION ".join(f"SELECT camera FROM {table}" for table in tables)
+    return sorted(str(name) for (name,) in connection.execute(union) if name)
+
+
 def _check_beside(path: Path) -> None:
     """Raise RecordError unless SQLite's own files are regular: root would wait at a pipe, and Ctrl-C not end it."""
     for suffix in ("-journal", "-wal", "-shm"):

@@ -12,6 +12,21 @@ import msgspec
 from edge.record import database, old_log
 
 
+def known_cameras(folder: Path) -> list[str] | None:
+    """Return the cameras that the record names, None if only an earlier version's log is there.
+
+    Raises :class:`edge.errors.RecordError`.
+    """
+    if _is_old(folder):
+        return None
+    with database.reading(folder) as connection:
+        return database.cameras(connection)
+
+
+def _is_old(folder: Path) -> bool:
+    return not (folder / database.NAME).exists() and any((folder / name).is_file() for name in old_log.NAMES)
+
+
 def read(folder: Path, since_ms: int = 0, camera: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield the events in the state directory ``folder``, oldest first.
 
@@ -19,7 +34,7 @@ def read(folder: Path, since_ms: int = 0, camera: str | None = None) -> Iterator
     ``at`` (ISO 8601 in UTC), ``event`` (its kind), ``camera`` if there are several, ``clock`` (false, if the board's
     clock was not set), and the fields of its content. Raises :class:`edge.errors.RecordError`.
     """
-    if not (folder / database.NAME).exists() and any((folder / name).is_file() for name in old_log.NAMES):
+    if _is_old(folder):
         # An earlier version's log, which the service moves into the database at its next start.
         yield from old_log.read(folder)
         return

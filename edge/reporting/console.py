@@ -35,7 +35,7 @@ def change_in_words(decision: Decision) -> str:
     return {
         Change.DECIDED: state_of(passage),
         Change.REVISED: f"now {state_of(passage)}",
-        Change.PICTURE: f"does not move: a picture, no longer judged ({state_of(passage)} before)",
+        Change.PICTURE: f"a picture, no person: no longer judged ({state_of(passage)} before)",
         Change.LEFT: f"left, {state_of(passage)}{' after a violation' if cleared else ''}",
     }[decision.change]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from edge import addresses, config
 from edge.config import CameraSettings, DetectSettings, Settings
-from edge.contracts import Box, Change, Delivery, Frame, Step, Turned
+from edge.contracts import Box, Change, Delivery, Frame, Step, Track, Turned
 from edge.reporting.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -179,16 +179,24 @@ class TurnReport(Listener):
         self._report(camera, "turn", hint)
 
 
+STILL, FLAT = "does not move", "is as warm, or as far, as the wall behind it"
+"""Why a face counts as a picture: by the camera, and by a presence sensor."""
+
+
 class PictureReport(Listener):
-    """Reports faces that count as pictures (``watch.static_s``): where each is, in the log once and as a hint."""
+    """Reports faces that count as pictures (``watch.static_s``, ``[sensor]``): where each is, in the log and as a hint.
+
+    The log states each once.
+    """
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._places: dict[str, dict[int, str]] = {}
+        self._logged: set[tuple[str, str]] = set()
 
     def on_settings(self, settings: Settings) -> None:
         """Begin again: every face is judged at first."""
-        self._places = {}
+        self._places, self._logged = {}, set()
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """Add the pictures that this step found, and remove the ones that have moved."""
@@ -197,16 +205,42 @@ class PictureReport(Listener):
         found = {decision.passage.id for decision in step.decisions if decision.change is Change.PICTURE}
         for id_ in moved:
             del places[id_]
+        # A picture that the sensor unmasks gives no decision at all.
+        found |= step.measured - places.keys()
         for track in step.pictures:
             if track.id in found:
-                places[track.id] = _place(track.box, step.frame)
-                log.info(
-                    "camera%s: the face at %s does not move: it counts as a picture, and gives no alarm until it moves",
-                    step.camera and f" {step.camera}",
-                    places[track.id],
-                )
+                self._add(step, track, places)
         if moved or found:
             self._report(step.camera, "picture", _hint(list(dict.fromkeys(places.values()))))
+
+    def _add(self, step: Step, track: Track, places: dict[int, str]) -> None:
+        place = places[track.id] = _place(track.box, step.frame)
+        if (step.camera, place) not in self._logged:
+            self._logged.add((step.camera, place))
+            log.info(
+                "camera%s: the face at %s %s: it counts as a picture, and gives no alarm until it moves",
+                step.camera and f" {step.camera}",
+                place,
+                FLAT if track.id in step.measured else STILL,
+            )
+
+
+class SensorHints(Listener):
+    """Reports what is wrong with the presence sensor: that it fails, or does not see people."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._hints: dict[str, str] = {}
+
+    def on_settings(self, settings: Settings) -> None:
+        """Begin again: a run begins without hints."""
+        self._hints = {}
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """Report a hint that differs from the last one of this camera."""
+        if step.sensor != self._hints.get(step.camera, ""):
+            self._hints[step.camera] = step.sensor
+            self._report(step.camera, "sensor", step.sensor)
 
 
 class DriverHints(Listener):
@@ -237,8 +271,8 @@ def _hint(places: list[str]) -> str:
     """Return the hint about the pictures at ``places``, empty if there is none."""
     if not places:
         return ""
-    one = "a face that does not move counts as a picture"
-    what = one if len(places) == 1 else "faces that do not move count as pictures"
+    one = len(places) == 1
+    what = "a face counts as a picture" if one else "faces count as pictures"
     return f"{what}, at {', '.join(places)}; to leave them out for good, cover them or use watch.ignore"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,10 +16,11 @@ from edge import config, drivers, paths
 from edge.config import Settings
 from edge.contracts import Delivery
 from edge.errors import CameraError, FmdError, StopRequestedError
+from edge.inference.presence import SensorView
 from edge.paths import TASKS
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Listener, Listeners, report_step
-from edge.service import cameras, model_store, systemd
+from edge.service import cameras, model_store, sensor, systemd
 from edge.service.arming_control import ArmingControl
 from edge.service.model_choice import ModelChooser, TrialRecord
 from edge.service.models import (
@@ -32,11 +33,13 @@ from edge.service.models import (
 )
 from edge.service.outputs import open_alert, open_voice
 from edge.service.runtime import Runtime
+from edge.service.sensor import SensorReader
 from edge.service.settings_keeper import Keeper, NoKeeper
 from edge.service.signals import RunControl, stop_on_signals
 from edge.service.systemd import SystemdNotifier
 from edge.stages.alert import Alert
 from edge.stages.decide import Decider
+from edge.stages.presence import PresenceCheck
 from edge.stages.regions import Regions
 from edge.stages.schedule import Scheduler
 from edge.stages.static import StaticFaces
@@ -125,10 +128,12 @@ def build_pipeline(
     opened: OpenInterpreter = drivers.open_interpreter,
     shadow: Shadow | None = None,
     chooser: ModelChooser | None = None,
+    feed: SensorReader | None = None,
 ) -> Pipeline:
     """Return the stages that the settings describe, joined, for one camera; a shadow run takes part if there is one.
 
-    ``chooser`` chooses among the installed models (default: the installed ones, without a record of trials).
+    ``feed`` is the presence sensor's, which counts for the camera that it hangs beside. ``chooser`` chooses among the
+    installed models (default: the installed ones, without a record of trials).
     """
     chooser = chooser or ModelChooser()
     shadow = shadow or begin_shadow_run(settings, opened)
@@ -146,7 +151,15 @@ def build_pipeline(
         regions=regions,
         static=StaticFaces(settings.watch.static_s),
         upright=UprightCheck(classifier),
+        presence=_presence(settings, camera, feed),
     )
+
+
+def _presence(settings: Settings, camera: str, feed: SensorReader | None) -> PresenceCheck | None:
+    if feed is None or settings.sensor.camera != camera:
+        return None
+    view = SensorView(settings.sensor.camera_field_deg, settings.sensor.offset_deg)
+    return PresenceCheck(view, feed, feed.counts, feed.keep)
 
 
 @dataclass(frozen=True)
@@ -224,8 +237,6 @@ def _prove(settings: Settings, run: _Run, away: CameraAwayMarker, failed: FmdErr
 
 def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: SystemdNotifier, patience_s: float) -> None:
     """Open everything, watch until the source ends or a signal has come, close everything."""
-    # Several cameras take turns in one thread, so one copy of each model serves all.
-    build = run.build or partial(build_pipeline, opened=cache(drivers.open_interpreter), chooser=run.chooser)
 
     def stopped() -> bool:
         _reload_if_asked(control, notifier, run)
@@ -235,7 +246,10 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
             run.listeners.on_arming(changed)
         return control.asked()
 
-    with open_alert(settings, run.runtime.clock) as alert:
+    with _open_sensor(settings, run) as feed, open_alert(settings, run.runtime.clock) as alert:
+        # Several cameras take turns in one thread, so one copy of each model serves all.
+        opened = cache(drivers.open_interpreter)
+        build = run.build or partial(build_pipeline, opened=opened, chooser=run.chooser, feed=feed)
         if run.arming is not None:
             run.arming.follow(settings)
             run.arming.attach(alert)
@@ -250,10 +264,20 @@ def _run_once(settings: Settings, control: RunControl, run: _Run, notifier: Syst
         alert.set_fallback(bool(fallbacks))
         alert.set_examples(settings.record.examples != "none")
         notifier.set_fallbacks(fallbacks)
+        if feed is not None:
+            feed.wait_for_first()
         if drivers.all_live(settings):
             cameras.watch(settings, pipelines, alert, run.runtime, run.listeners, notifier, stopped, patience_s)
         else:
             _play(settings, run, pipelines[""], notifier, stopped)
+
+
+def _open_sensor(settings: Settings, run: _Run) -> AbstractContextManager[SensorReader | None]:
+    """Begin to read the presence sensor, while models are opened. What it measures now says nothing of a recording."""
+    if settings.sensor.driver != "none" and not drivers.all_live(settings):
+        log.info("sensor.driver: not used, because the source is a recording")
+        return nullcontext(None)
+    return sensor.reading(settings.sensor, run.runtime.clock, paths.state_folder())
 
 
 def _play(

@@ -20,7 +20,7 @@ UNIT = ROOT / "systemd/fmd.service"
 INSTALLER = ROOT / "systemd/fmd-model.service"
 INSTALLER_EXPOSURE = 14
 """The same for the unit that installs models as root."""
-EXPOSURE = {"": 6, "fmd-network.conf": 15, "fmd-jetson.conf": 8, "fmd-gpu.conf": 7}
+EXPOSURE = {"": 6, "fmd-network.conf": 15, "fmd-jetson.conf": 8, "fmd-gpu.conf": 7, "fmd-sensor.conf": 6}
 """Highest exposure by `systemd-analyze security`, in tenths, by drop-in (version 252; later ones count a little
 less)."""
 
@@ -142,7 +142,8 @@ def test_systemd_accepts_the_sysusers_file(tmp_path: Path) -> None:
     groups = dict(line.split(":", 1) for line in (tmp_path / "etc/group").read_text().splitlines())
     for group in ("gpio", "video", "audio"):
         assert groups[group].endswith(":fmd")
-    # Without its group the drop-in for a GPU would stop the unit (216/GROUP).
-    drop_in = UNIT.with_name("fmd-gpu.conf").read_text()
-    for group in re.findall(r"^SupplementaryGroups=(.*)$", drop_in, re.MULTILINE)[0].split():
-        assert group in groups
+    # Without its group a drop-in would stop the unit (216/GROUP).
+    for name in ("fmd-gpu.conf", "fmd-sensor.conf"):
+        drop_in = UNIT.with_name(name).read_text()
+        for group in re.findall(r"^SupplementaryGroups=(.*)$", drop_in, re.MULTILINE)[0].split():
+            assert group in groups

@@ -25,7 +25,7 @@ from edge.doctor.devices import holder_of
 from edge.doctor.facts import Facts, Python, Ran
 from edge.doctor.findings import Finding, Status, note
 from edge.drivers.doorway import draw_doorway
-from edge.errors import OutputError
+from edge.errors import OutputError, SensorError
 from edge.reporting.listener import Listeners
 from edge.reporting.live_state import LiveState
 from edge.reporting.status_file import StatusFile
@@ -167,7 +167,56 @@ def test_a_machine_without_faults_is_ready(pi: Facts) -> None:
     }
 
 
+def with_sensor(facts: Facts, ran: Ran, driver: str = "amg8833") -> Facts:
+    """The same machine with a presence sensor, whose probe ends so."""
+    settings = {**LOADED["settings"], "sensor": {"driver": driver}}
+    return answering(with_settings(facts, settings=settings), "probes sensor", ran)
+
+
+def test_a_presence_sensor_is_read_and_described(pi: Facts) -> None:
+    found = {"sensed": "warmth", "rows": 24, "columns": 32, "least": 20.9, "most": 33.44, "at": "upper left"}
+    findings = examined(with_sensor(pi, Ran(0, json.dumps(found)), "mlx90640"))
+    text = "mlx90640: 32 x 24 cells, 20.9 to 33.4 degrees, warmest at the upper left as the camera sees it"
+    assert Finding("sensor", Status.OK, text) in findings
+    running = answering(with_sensor(pi, Ran(1)), "is-active", Ran(0, "active\n"))
+    assert [(f.status, "the service reads it" in f.text) for f in examined(running) if f.check == "sensor"] == [
+        (Status.NOTE, True)
+    ]
+
+
+def test_the_library_of_the_sensor_is_not_needed_to_watch(pi: Facts) -> None:
+    missing = answering(with_sensor(pi, Ran(1)), "import adafruit_amg88xx", Ran(1, "", "ModuleNotFoundError: no"))
+    found = [f for f in examined(missing) if "adafruit-circuitpython-amg88xx" in f.text]
+    assert [(f.check, f.status, "pip install" in f.fix) for f in found] == [("libraries", Status.NOTE, True)]
+
+
+def test_the_probe_reads_the_sensor_as_it_hangs(tmp_path: Path) -> None:
+    grid = tmp_path / "grid.txt"
+    grid.write_text("warmth 60 60\n21 21 21\n21 21 21\n33 21 21\n")
+    loaded = config.load(None, {"sensor.driver": f"file:{grid}"})
+    assert probes.sensor(loaded) == {
+        "sensed": "warmth",
+        "rows": 3,
+        "columns": 3,
+        "least": 21.0,
+        "most": 33.0,
+        "at": "lower left",
+    }
+    assert (
+        probes.sensor(config.load(None, {"sensor.driver": f"file:{grid}", "sensor.rotate": 90}))["at"] == "upper left"
+    )
+    grid.write_text("distance 60 60\n2 2 2\n2 0.7 2\n- 2 2\n")
+    assert probes.sensor(loaded)["at"] == "middle middle"
+    grid.write_text("distance 60 60\n- -\n")
+    with pytest.raises(SensorError, match="measures nothing"):
+        probes.sensor(loaded)
+
+
 FAULTS: dict[str, tuple[Callable[[Facts], Facts], str, Status, str, str]] = {
+    "a sensor that does not answer": (
+        lambda m: with_sensor(m, Ran(1, "", "sensor.driver: no amg8833 at address 0x69")),
+        *("sensor", Status.WARNING, "0x69", "watches the door without it"),
+    ),
     "an old Python": (lambda m: with_python(m, version=(3, 9, 2)), "python", Status.ERROR, "too old", "newer"),
     "a Python of tomorrow": (lambda m: with_python(m, version=(3, 15, 0)), "python", Status.ERROR, "too new", "3.14"),
     "32 bits without a runtime": (

@@ -209,7 +209,8 @@ def test_the_command_prints_and_writes_reports(state: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--day", "never"), "'never': not a time"),
+        (("--day", "never"), "--day never: not a date; write 2027-01-15, 2027-01"),
+        (("--week", "2027-13"), "--week 2027-13: not a date; write 2027-01-15, 2027-01"),
         (("--to", "2026-01-14"), "--to: give its beginning as well"),
         (("--from", "2026-01-14", "--to", "2026-01-13"), "swap the two"),
         (("--camera", "hall"), "--camera hall: no such camera in this time; known: only one"),
@@ -221,3 +222,9 @@ def test_wrong_options_are_one_line(state: Path, options: tuple[str, ...], said:
     assert found.returncode == 1
     assert said in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_events_of_a_camera_that_is_not_there_are_an_error(state: Path) -> None:
+    found = fmd("events", "--state", state, "--camera", "hall")
+    assert found.returncode == 1
+    assert "--camera hall: no such camera in the record; known: only one, without a name" in found.stderr

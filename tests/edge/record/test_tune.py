@@ -89,12 +89,23 @@ def test_the_command_prints_the_effect(state: Path, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert "30 passages with evidence" in found.stdout
     assert [line.split()[1] for line in found.stdout.splitlines()[2:4]] == ["10", "10"]
-    assert "passages would have been decided otherwise" in found.stdout
+    assert "would have been decided otherwise" in found.stdout
     curve = tmp_path / "curve.html"
     found = fmd("tune", "decide.error_rate=0.0001..0.2", "--state", state, "--from", "1d", "--html", curve)
     assert found.returncode == 0, found.stderr
     assert curve.read_text().count("<svg") == 3
     assert found.stdout.count("decide.error_rate=") == 9
+
+
+def test_a_single_passage_is_one(tmp_path: Path) -> None:
+    clock = Clock(wall_s=time.time() - 60)
+    record = clock.record(tmp_path)
+    record.begin_run(RunRow(labels=LABELS, compliant="with_mask"))
+    record.add_passage(passage(1, clock.wall_s, evidence=packed(watched(0.9))))
+    record.close()
+    assert (
+        ": 1 passage with evidence" in fmd("tune", "decide.error_rate=0.2", "--state", tmp_path, "--from", "1d").stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ UNSURE = passage(Outcome.UNSURE, "with_mask", Signal.UNSURE)
         (Change.DECIDED, UNSURE, "-----  person 1: unsure (with_mask, "),
         (Change.REVISED, CLEARED, "-----  person 1: now mask (with_mask, "),
         (Change.LEFT, CLEARED, "-----  person 1: left, mask after a violation (with_mask, "),
-        (Change.PICTURE, NO_MASK, "-----  person 1: does not move: a picture, no longer judged (no mask before) ("),
+        (Change.PICTURE, NO_MASK, "-----  person 1: a picture, no person: no longer judged (no mask before) ("),
         (Change.LEFT, NO_MASK, "-----  person 1: left, no mask (without_mask, "),
     ],
 )

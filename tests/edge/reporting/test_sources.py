@@ -10,7 +10,15 @@ import pytest
 
 from edge import config
 from edge.contracts import Box, Change, Decision, Delivery, Face, Outcome, Passage, Signal, Step, Track, Turned
-from edge.reporting.sources import HINT_DETECTIONS, DriverHints, FaceSizeMonitor, PictureReport, SourceLog, TurnReport
+from edge.reporting.sources import (
+    HINT_DETECTIONS,
+    DriverHints,
+    FaceSizeMonitor,
+    PictureReport,
+    SensorHints,
+    SourceLog,
+    TurnReport,
+)
 from tests.edge.parts import face, frame_of, texture
 
 LIVE = Delivery(0, 0.01)
@@ -139,15 +147,28 @@ class Poster:
         self.report = PictureReport(lambda *hint: self.hints.append(hint))
         self.report.on_settings(config.load())
 
-    def step(self, new: Sequence[int] = (), pictures: Sequence[int] = (), people: Sequence[int] = ()) -> None:
-        """A step in which ``new`` are found to be pictures; each face is at 10 times its number."""
+    def step(
+        self,
+        new: Sequence[int] = (),
+        pictures: Sequence[int] = (),
+        people: Sequence[int] = (),
+        measured: Sequence[int] = (),
+    ) -> None:
+        """A step in which ``new`` are found to be pictures; each face is at 10 times its number.
+
+        ``measured`` are pictures by a presence sensor.
+        """
         passages = [Passage(i, Outcome.VIOLATION, "without_mask", 5, True, 0, 0, 0, Signal.NO_MASK) for i in new]
         decisions = tuple(Decision(Change.PICTURE, passage, 1.0, "hall") for passage in passages)
-        seen = tuple(track(i) for i in (*new, *pictures))
+        seen = tuple(track(i) for i in (*new, *pictures, *measured))
         tracks = tuple(track(i) for i in people)
         frame = frame_of(texture(48, 64))
         self.report.on_step(
-            Step(frame, True, True, (), tracks, {}, (), decisions, Signal.RUNNING, {}, "hall", (), seen), LIVE
+            Step(
+                *(frame, True, True, (), tracks, {}, (), decisions, Signal.RUNNING, {}, "hall", (), seen),
+                measured=frozenset(measured),
+            ),
+            LIVE,
         )
 
 
@@ -163,14 +184,40 @@ def test_a_picture_is_reported_where_it_is_until_it_moves(caplog: pytest.LogCapt
     poster.step(pictures=[7])  # hidden for a while, and known again
     poster.step(new=[2], pictures=[7])
     assert [hint[:2] for hint in poster.hints] == [("hall", "picture")] * 2
-    assert poster.hints[0][2].startswith("a face that does not move counts as a picture, at [0.16, 0.25]; to leave")
-    assert poster.hints[1][2].startswith("faces that do not move count as pictures, at [0.16, 0.25], [0.31, 0.25]; to")
+    assert poster.hints[0][2].startswith("a face counts as a picture, at [0.16, 0.25]; to leave")
+    assert poster.hints[1][2].startswith("faces count as pictures, at [0.16, 0.25], [0.31, 0.25]; to")
     poster.step(people=[1, 2])
     assert poster.hints[-1] == ("hall", "picture", "")
     assert lines(caplog) == [
         f"camera hall: the face at {place} does not move: it counts as a picture, and gives no alarm until it moves"
         for place in ("[0.16, 0.25]", "[0.31, 0.25]")
     ]
+
+
+def test_a_picture_that_a_sensor_shows_is_reported_without_a_decision_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    poster = Poster()
+    poster.step(measured=[1])
+    poster.step(measured=[1])
+    poster.step(people=[1])
+    poster.step(measured=[1])
+    assert [bool(hint) for _, _, hint in poster.hints] == [True, False, True]
+    assert lines(caplog) == [
+        "camera hall: the face at [0.16, 0.25] is as warm, or as far, as the wall behind it: it counts as a picture, "
+        "and gives no alarm until it moves"
+    ]
+
+
+def test_a_fault_of_the_sensor_is_a_hint_until_it_ends() -> None:
+    hints: list[tuple[str, str, str]] = []
+    report = SensorHints(lambda *hint: hints.append(hint))
+    for fault in ("", "broken", "broken", ""):
+        step = Step(frame_of(texture(48, 64)), True, True, (), (), {}, (), (), Signal.RUNNING, {}, "hall", sensor=fault)
+        report.on_step(step, LIVE)
+    report.on_settings(config.load())
+    report.on_step(step, LIVE)
+    assert hints == [("hall", "sensor", "broken"), ("hall", "sensor", "")]
 
 
 class Turning:
