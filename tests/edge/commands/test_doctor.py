@@ -20,7 +20,7 @@ import pytest
 from edge import board, config, overlay
 from edge.commands import doctor
 from edge.contracts import CameraState, Health
-from edge.doctor import probes
+from edge.doctor import checks, probes
 from edge.doctor.devices import holder_of
 from edge.doctor.facts import Facts, Python, Ran
 from edge.doctor.findings import Finding, Status, note
@@ -568,7 +568,7 @@ def test_changed_settings_are_named_with_why_they_are_not_used(tmp_path: Path, m
     assert "not valid TOML" in probes.changes(config.read(base))["problem"]
     overlay.revert(file)
     assert probes.changes(config.read(base)) == {**none, "refused": str(tmp_path / overlay.REFUSED)}
-    assert next(doctor.changes({**none, "keys": ["watch.gate"]})).status is Status.OK
+    assert next(checks.changes({**none, "keys": ["watch.gate"]})).status is Status.OK
 
 
 @pytest.mark.parametrize(("level", "blank"), [(16, True), (90, True), (0, False)])
