@@ -33,11 +33,15 @@ class Slider(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Everything on the screen. ``html`` is the service's own report, which holds no script."""
+    """Everything on the screen. ``html`` is the service's own report, which holds no script.
+
+    ``missing`` is why there is none.
+    """
 
     period: str
     back: int
     html: str
+    missing: str
     drift: tuple[str, ...]
     passages: tuple[Passage, ...]
     sliders: tuple[Slider, ...]
@@ -88,14 +92,20 @@ EFFECTS = (
 
 
 def record(
-    period: str, back: int, report: ReportReply, passages: PassagesReply, settings: SettingsReply | None
+    period: str,
+    back: int,
+    report: ReportReply,
+    passages: PassagesReply,
+    settings: SettingsReply,
+    missing: str = "",
 ) -> Record:
-    """Return what the screen shows; without ``settings`` there are no sliders."""
-    present = {view.key: view.value for view in settings.settings} if settings else {}
+    """Return what the screen shows. Without a record there is nothing to try thresholds on."""
+    present = {} if missing else {view.key: view.value for view in settings.settings}
     return Record(
         period=period,
         back=back,
         html=report.html,
+        missing=missing,
         drift=passages.drift,
         passages=tuple(_passage(view) for view in passages.passages),
         sliders=tuple(_slider(each, float(present[each.key])) for each in RANGES if each.key in present),

@@ -58,12 +58,13 @@ class Setting(NamedTuple):
     changed: bool
     origin: str
     resettable: bool
+    confirm: bool
     closed: str
     problem: str
 
 
 class Section(NamedTuple):
-    """A section of the settings file. ``confirm`` asks for a confirmation of pins and outputs."""
+    """A section of the settings file. ``confirm`` asks for a confirmation of some changes."""
 
     name: str
     about: str
@@ -95,7 +96,7 @@ def _section(name: str, views: tuple[SettingView, ...], errors: Mapping[str, str
         settings=settings,
         changed=sum(each.changed for each in settings),
         problems=problems,
-        confirm=any(view.access == "confirm" for view in views),
+        confirm=any(each.confirm for each in settings),
         editable=any(not each.closed for each in settings),
         open=problems > 0,
     )
@@ -117,6 +118,7 @@ def setting(view: SettingView, problem: str = "", typed: str | None = None) -> S
         changed=view.value != view.default,
         origin=ORIGINS.get(view.origin, ""),
         resettable=view.origin == "page" and not closed,
+        confirm=view.access == "confirm" and not closed,
         closed=closed,
         problem=problem,
     )

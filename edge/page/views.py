@@ -7,6 +7,7 @@ from typing import Literal
 
 from starlette.responses import PlainTextResponse, Response
 
+from edge.errors import ControlError, NotRunningError
 from edge.page import accuracy, show_aim, show_health, show_live, show_record, show_settings
 from edge.page.parts import Changes
 from edge.page.site import Visit
@@ -58,10 +59,17 @@ async def record(visit: Visit) -> Response:
         period=PERIODS.get(wanted, "week"),
         back=min(int(back), MOST_BACK) if back.isdecimal() and len(back) < 5 else 0,
     )
-    report = await visit.ask(request, ReportReply)
-    passages = await visit.ask(PassagesRequest(limit=PASSAGES), PassagesReply)
+    report, passages = ReportReply(report=b"", html=""), PassagesReply(passages=(), drift=())
+    missing = ""
+    try:
+        report = await visit.ask(request, ReportReply)
+        passages = await visit.ask(PassagesRequest(limit=PASSAGES), PassagesReply)
+    except NotRunningError:
+        raise
+    except ControlError as error:  # such as a run without a record
+        missing = str(error)
     settings = await visit.ask(SettingsRequest(), SettingsReply)
-    found = show_record.record(request.period, request.back, report, passages, settings)
+    found = show_record.record(request.period, request.back, report, passages, settings, missing)
     return visit.page("record.html", record=found, periods=show_record.PERIODS, effects=show_record.EFFECTS)
 
 

@@ -181,7 +181,7 @@ class FakeService:
         )
         self.refusal = ""
         self._began_s = time.monotonic()
-        self._answers: dict[type[Message], Callable[[Any], Message]] = {
+        self.answers: dict[type[Message], Callable[[Any], Message]] = {
             ArmRequest: lambda request: self._armed(True),
             DisarmRequest: lambda request: self._armed(False),
             MuteRequest: lambda request: self._muted(request.for_s),
@@ -206,7 +206,7 @@ class FakeService:
         self.asked.append(request)
         if self.refusal:
             return RefusedReply(reason=self.refusal)
-        return self._answers.get(type(request), lambda request: DoneReply())(request)
+        return self.answers.get(type(request), lambda request: DoneReply())(request)
 
     def live(self) -> LiveReply:
         """Return the state of a door with two cameras and an alarm."""

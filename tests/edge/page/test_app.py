@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import page_messages
+from edge.control import RefusedReply
 from edge.messages import ArmingMessage
 from edge.page.routes import ROUTES
 from edge.page.sessions import IDLE_S
@@ -105,6 +106,14 @@ def test_pictures_are_a_stream_of_jpegs(page: Page) -> None:
             received += piece
             if received.count(b"\xff\xd8\xff") == 2:
                 break
+
+
+def test_without_a_record_the_other_parts_of_its_screen_stay(page: Page) -> None:
+    client = page.signed_in()
+    page.service.answers[page_messages.ReportRequest] = lambda request: RefusedReply(reason="fmd keeps no record")
+    reply = client.get("/record")
+    assert (reply.status_code, "fmd keeps no record" in reply.text) == (200, True)
+    assert "data-tune" not in reply.text
 
 
 def test_a_backup_of_several_pieces_arrives_whole(page: Page) -> None:
