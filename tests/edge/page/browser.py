@@ -48,8 +48,8 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def text(self, selector: str) -> str:
-        """Return the visible text of an element."""
-        return str(self.one(selector).text)
+        """Return the visible text of an element. At once: the page may replace it at any time."""
+        return str(self.js("return document.querySelector(arguments[0]).innerText", selector)).strip()
 
     def one(self, selector: str) -> Any:
         """Return the first element that a CSS selector finds."""

@@ -34,18 +34,23 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield page
 
 
-@pytest.fixture
-def owner(door: Page, browser: Browser) -> Browser:
-    """The browser, signed in as the owner, with the desktop's size."""
-    browser.allow_scripts(True)
-    browser.show(DESKTOP)
-    door.service.asked.clear()
+@pytest.fixture(scope="module")
+def signed_in(door: Page, browser: Browser) -> Browser:
+    """The browser, signed in as the owner. One session lasts for all tests."""
     browser.driver.get(f"{door.origin}/login")
-    if browser.driver.find_elements("css selector", "#password"):
-        browser.one("#password").send_keys(OWNER, "\n")
-        wait_for(lambda: browser.driver.find_elements("css selector", "#state"))
-    browser.problems()
+    browser.one("#password").send_keys(OWNER, "\n")
+    wait_for(lambda: browser.driver.find_elements("css selector", "#state"))
     return browser
+
+
+@pytest.fixture
+def owner(door: Page, signed_in: Browser) -> Browser:
+    """The same browser, with the desktop's size and nothing left of the test before."""
+    signed_in.allow_scripts(True)
+    signed_in.show(DESKTOP)
+    signed_in.problems()
+    door.service.asked.clear()
+    return signed_in
 
 
 def opened(browser: Browser, door: Page, path: str) -> None:
