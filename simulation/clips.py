@@ -19,6 +19,7 @@ import numpy as np
 from converter.tables import LabelledFace, Picture, read_boxes
 from edge.contracts import WITH_MASK, Frame, Image, luma_of
 from edge.drivers.doorway import draw_doorway
+from edge.drivers.sensor_noise import SensorNoise
 from edge.errors import DataError
 from edge.files import native_name
 from training.data import load_faces
@@ -51,21 +52,22 @@ def choose(pictures: Sequence[Picture], label: str, people: int, split: str, see
 
 def frames_of(people: Sequence[ClipPerson], seed: int = 1) -> Iterator[tuple[Image, int]]:
     """Yield frames (480, 640, 3) RGB uint8, each with the index of the person in it (-1: none)."""
+    noise = SensorNoise(HEIGHT, WIDTH)
+    for number, (scene, person) in enumerate(_scenes_of(people, seed)):
+        yield noise.added(scene, number), person
+
+
+def _scenes_of(people: Sequence[ClipPerson], seed: int) -> Iterator[tuple[Image, int]]:
     rng = np.random.default_rng(seed)
     doorway = draw_doorway()
+    gap = [(doorway, -1)] * int(GAP_S * FPS)
     for number, person in enumerate(people):
-        for _ in range(int(GAP_S * FPS)):
-            yield _noisy(doorway, rng), -1
+        yield from gap
         image, (face,) = load_faces(person.picture)
         from_left = bool(rng.random() < 0.5)
         for i in range(int((ENTER_S + PAUSE_S + LEAVE_S) * FPS)):
-            yield _noisy(_with_person(doorway, image, face, person.width, i / FPS, from_left), rng), number
-    for _ in range(int(GAP_S * FPS)):
-        yield _noisy(doorway, rng), -1
-
-
-def _noisy(scene: Image, rng: np.random.Generator) -> Image:
-    return np.clip(scene + rng.normal(0, 2, scene.shape), 0, 255).astype(np.uint8)
+            yield _with_person(doorway, image, face, person.width, i / FPS, from_left), number
+    yield from gap
 
 
 def _with_person(scene: Image, image: Image, face: LabelledFace, width: float, at_s: float, from_left: bool) -> Image:
@@ -87,7 +89,7 @@ def _with_person(scene: Image, image: Image, face: LabelledFace, width: float, a
     middle, chin = (round(x), round(HEIGHT * 0.42)), round(HEIGHT * 0.42 + width)
     cv2.ellipse(around, middle, (round(0.9 * width), round(1.3 * width)), 0, 0, 360, 255, -1)
     cv2.rectangle(around, (round(x - 1.2 * width), chin), (round(x + 1.2 * width), HEIGHT), 255, -1)
-    return np.where(((inside > 127) & (around > 0))[:, :, None], card, scene)
+    return np.asarray(cv2.copyTo(card, cv2.min(around, cv2.compare(inside, 127, cv2.CMP_GT)), scene.copy()), np.uint8)
 
 
 class ComposedCamera:

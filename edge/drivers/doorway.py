@@ -15,6 +15,7 @@ import numpy as np
 from edge.config import CameraSettings
 from edge.contracts import Frame, Image, luma_of
 from edge.drivers.library import import_library, pip_extra
+from edge.drivers.sensor_noise import SensorNoise
 
 FPS = 15.0
 WIDTH, HEIGHT = 640, 480
@@ -53,15 +54,12 @@ class DoorwayCamera:
 
     def picture(self, now_s: float) -> Image:
         """Return the doorway at a time of the scene, (480, 640, 3) RGB."""
-        # Seeded by the time, so that every run gives the same pictures.
-        rng = np.random.default_rng(round(now_s * 1000))
         scene = self._doorway.copy()
         if ENTERS_S <= now_s < GONE_S:
             portrait = self._masked if now_s >= MASKED_S else self._unmasked
             _paste(scene, portrait, self._cutout, *_place(now_s))
-        # Every sensor has noise; a still view without noise would count as a frozen camera.
-        noise = 2 * rng.standard_normal(scene.shape, np.float32)
-        return np.asarray(np.clip(scene + noise, 0, 255), np.uint8)
+        # Determined by the time, so that every run gives the same pictures.
+        return self._noise.added(scene, round(now_s * 1000))
 
     @cached_property
     def _unmasked(self) -> Image:
@@ -74,6 +72,10 @@ class DoorwayCamera:
     @cached_property
     def _cutout(self) -> Image:
         return _person_cutout(self._unmasked)
+
+    @cached_property
+    def _noise(self) -> SensorNoise:
+        return SensorNoise(HEIGHT, WIDTH)
 
     @cached_property
     def _doorway(self) -> Image:
@@ -106,9 +108,11 @@ def _paste(scene: Image, portrait: Image, cutout: Image, scale: float, x: float,
     size = (scene.shape[1], scene.shape[0])
     if scale < 0.6:  # warpAffine does not average, so that small pictures would have aliasing
         portrait, cutout = (cv2.GaussianBlur(p, (0, 0), 0.4 / scale) for p in (portrait, cutout))
-    person = cv2.warpAffine(portrait, matrix, size)
-    alpha = cv2.warpAffine(cutout, matrix, size)[:, :, None] / np.float32(255)
-    scene[:] = (person * alpha + scene * (1 - alpha)).astype(np.uint8)
+    person, shown = cv2.warpAffine(portrait, matrix, size), cv2.warpAffine(cutout, matrix, size)
+    left, top, width, height = cv2.boundingRect(shown)
+    here = np.s_[top : top + height, left : left + width]
+    alpha = shown[here][:, :, None] / np.float32(255)
+    scene[here] = person[here] * alpha + scene[here] * (1 - alpha)
 
 
 def _person_cutout(portrait: Image) -> Image:
@@ -132,7 +136,7 @@ def draw_mask(portrait: Image, down: int = 0, cloth: tuple[int, int, int] = (150
     outline = np.array([(x, y + down) for x, y in MASK_OUTLINE], np.int32)
     folded = masked.copy()
     cv2.fillPoly(folded, [outline], cloth, cv2.LINE_AA)
-    (xmin, ymin), xmax = outline.min(axis=0), outline[:, 0].max()
+    (xmin, ymin), (xmax, ymax) = outline.min(axis=0), outline.max(axis=0)
     fold = tuple(int(0.8 * v) for v in cloth)
     for y in (ymin + 22, ymin + 36, ymin + 50):
         middle = ((xmin + xmax) // 2, int(y) + 7)
@@ -143,8 +147,11 @@ def draw_mask(portrait: Image, down: int = 0, cloth: tuple[int, int, int] = (150
     x = np.linspace(-1, 1, int(xmax - xmin) + 1)
     shade = np.ones(masked.shape[1], np.float32)
     shade[xmin : xmax + 1] = 1 - 0.28 * x**2
-    alpha = inside[:, :, None] / 255.0
-    return np.asarray(masked * (1 - alpha) + folded * shade[None, :, None] * alpha, np.uint8)
+    # The smooth edge is less than two pixels wide; outside of it nothing changes.
+    here = np.s_[max(0, ymin - 2) : ymax + 3, max(0, xmin - 2) : xmax + 3]
+    alpha = inside[here][:, :, None] / 255.0
+    masked[here] = masked[here] * (1 - alpha) + folded[here] * shade[here[1]][None, :, None] * alpha
+    return masked
 
 
 def draw_doorway() -> Image:
