@@ -35,17 +35,21 @@ def printable(path: str | Path) -> str:
     return escaped(str(path))
 
 
-def write_atomically(path: Path, data: bytes, mode: int | None = None, durable: bool = False) -> None:
+def write_atomically(
+    path: Path, data: bytes, mode: int | None = None, durable: bool = False, group: int | None = None
+) -> None:
     """Write ``data`` beside ``path`` and rename it to ``path``. Raises OSError and then leaves ``path`` as it was.
 
-    ``mode`` sets the permissions (None: as the umask says). ``durable`` waits until the card has the file and its name:
-    without it a power cut may bring the old file back.
+    ``mode`` sets the permissions (None: as the umask says), ``group`` the number of the group (None: this process').
+    ``durable`` waits until the card has the file and its name: without it a power cut may bring the old file back.
     """
     unfinished = path.with_name(f"{path.name}.part")
     try:
         unfinished.unlink(missing_ok=True)  # of a process that was killed
         # x: root writes into folders of the user fmd, who must not lead it to another file by a link.
         with unfinished.open("xb") as handle:
+            if group is not None:
+                os.fchown(handle.fileno(), -1, group)
             if mode is not None and hasattr(os, "fchmod"):  # Windows has no such permissions
                 os.fchmod(handle.fileno(), mode)
             handle.write(data)

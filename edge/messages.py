@@ -6,11 +6,14 @@ MQTT, notifications, the event log and metrics all use these. The field names ar
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge.contracts import Decision, Health, ModelFallback
 from edge.text import escaped
+
+if TYPE_CHECKING:  # it loads numpy, which the web page's small process does without
+    from edge.contracts import Decision, Health, ModelFallback
 
 
 class StateMessage(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ PAGE_SETTINGS = Path("/etc/fmd/page.toml")
 """Settings of the web page's own process; group fmd-page reads them."""
 PAGE_PASSWORDS = "page.passwords"
 """Name of the file beside those settings with the hash of each role's password."""
+PAGE_CERTIFICATE, PAGE_KEY = "page-certificate.pem", "page-key.pem"
+"""Names of the files beside those settings that ``fmd page certificate`` writes."""
 STATE = Path("/var/lib/fmd")
 """The service's state directory, for commands that run outside the service."""
 RUNTIME = Path("/run/fmd")

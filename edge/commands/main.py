@@ -42,6 +42,7 @@ COMMANDS = (
     Command("model", "model", "install a model file, list the installed ones, go back"),
     Command("config", "config", "print the settings in effect and where each comes from"),
     Command("off", "off", "switch LED, buzzer and all other outputs off"),
+    Command("page", "page", "serve the web page of the running fmd, and set its passwords"),
     Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),
     Command("verify", "verify", "check a model file and replay its golden inputs"),
     Command("flash", "flash", "prepare an SD card of Raspberry Pi OS, on a laptop"),

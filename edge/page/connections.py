@@ -22,8 +22,6 @@ CONNECTIONS, EACH = 64, 16
 """Open connections in all and of one address; a browser uses six, and two more for pictures and state."""
 SEND_BYTES = 128 << 10
 """Buffer of the kernel for each connection. With more, a slow viewer would see pictures that are seconds old."""
-HEADER_BYTES = 16 << 10
-"""Largest header of a request."""
 BODY_PER_S = 20_000
 """Slowest rate of a body in bytes a second: a model file of 3 MB over a bad network takes two minutes."""
 TICK_S = 0.5
@@ -54,12 +52,17 @@ class Listener(socket.socket):
         super().__init__(*arguments, **options)
         self._open: dict[socket.socket, str] = {}
 
+    @property
+    def connections(self) -> int:
+        """Connections that are open, in whatever state."""
+        self._open = {each: whose for each, whose in self._open.items() if each.fileno() >= 0}
+        return len(self._open)
+
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection within the limits. Raises OSError, as the original does."""
         client, address = super().accept()
-        self._open = {each: whose for each, whose in self._open.items() if each.fileno() >= 0}
         whose = network_of(str(address[0]))
-        if len(self._open) >= CONNECTIONS or Counter(self._open.values())[whose] >= EACH:
+        if not self._has_room(whose):
             client.close()
             raise ConnectionAbortedError
         self._open[client] = whose
@@ -67,6 +70,23 @@ class Listener(socket.socket):
         with suppress(OSError):
             client.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, SEND_BYTES)
         return client, address
+
+    def _has_room(self, whose: str) -> bool:
+        """Return whether a network may have one more; the one with most makes room for those with fewer."""
+        full = self.connections >= CONNECTIONS
+        counts = Counter(self._open.values())
+        if counts[whose] >= EACH:
+            return False
+        if not full:
+            return True
+        [(greediest, most)] = counts.most_common(1)
+        if counts[whose] + 1 >= most:
+            return False
+        oldest = next(each for each, owner in self._open.items() if owner == greediest)
+        del self._open[oldest]
+        with suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)  # its protocol closes it
+        return True
 
 
 class TimedProtocol(H11Protocol):

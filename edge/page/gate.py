@@ -29,6 +29,8 @@ HEADERS = {
 UNSTORED = "no-store"
 """Cache-Control of every reply that states none itself."""
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
+HEADER_BYTES = 16 << 10
+"""Largest header of a request, with its address."""
 READING, CHANGING = "GET", "POST"
 """The only methods. Browsers send no other from pages and forms."""
 OWN_SITE = ("same-origin", "none")
@@ -55,6 +57,9 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
+        # h11 limits a header that arrives in pieces only.
+        if _size_of(scope) > HEADER_BYTES:
+            return PlainTextResponse(f"The header has more than {HEADER_BYTES} bytes.\n", 431)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_own(hosts[0]):
             return PlainTextResponse(
@@ -83,3 +88,8 @@ class Gate:
         except ValueError:
             return False
         return True
+
+
+def _size_of(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["raw_path"]) + len(scope["query_string"])

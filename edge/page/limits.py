@@ -28,6 +28,11 @@ class LoginLimit:
         self._all = _Bucket(ALL_TRIES, clock())
         self._addresses: OrderedDict[str, _Bucket] = OrderedDict()
 
+    @property
+    def addresses(self) -> int:
+        """Addresses that are remembered."""
+        return len(self._addresses)
+
     def wait_s(self, address: str) -> float:
         """Take one try of an address and return 0, or return for how many seconds there is none."""
         mine, now_s = self._bucket(network_of(address)), self._clock()

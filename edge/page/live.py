@@ -65,10 +65,12 @@ class _Shared:
 class Live:
     """Who watches now, and what they see."""
 
-    def __init__(self, service: Service, sessions: Sessions, record: Record) -> None:
-        self._service, self._sessions, self._record = service, sessions, record
+    def __init__(self, service: Service, sessions: Sessions, record: Record, linger_s: float = LINGER_S) -> None:
+        self._service, self._sessions, self._record, self._linger_s = service, sessions, record, linger_s
         self._viewers: dict[int, tuple[Session, int]] = {}
-        self._watchers = 0
+        self._stopped = False
+        self.watchers = 0
+        """Streams of states."""
         self._pictures: dict[tuple[str, bool, bool, int], _Shared] = {}
         self._state_lock = asyncio.Lock()
         self._state_s = 0.0
@@ -76,8 +78,17 @@ class Live:
 
     @property
     def viewers(self) -> int:
-        """Sessions that see pictures."""
+        """Sessions that see pictures, or did until just now."""
         return len(self._viewers)
+
+    @property
+    def streams(self) -> int:
+        """Streams of pictures."""
+        return sum(streams for _, streams in self._viewers.values())
+
+    def stop(self) -> None:
+        """End all streams: the page stops."""
+        self._stopped = True
 
     def pictures(self, session: Session, request: PictureRequest) -> StreamingResponse:
         """Return the stream of a camera's pictures. Raises FullError."""
@@ -86,7 +97,7 @@ class Live:
 
     def events(self, session: Session, show: Show = msgspec.json.encode) -> StreamingResponse:
         """Return the stream of states, each as ``show`` returns it: one line of JSON. Raises FullError."""
-        if self._watchers >= WATCHERS:
+        if self.watchers >= WATCHERS:
             raise FullError("too many pages are open; close one")
         return Stream(self._states(session, show), media_type="text/event-stream")
 
@@ -110,7 +121,7 @@ class Live:
 
     async def _states(self, session: Session, show: Show) -> AsyncIterator[bytes]:
         """Yield the state as events: what ``show`` makes of it, or the kinds stopped and paused."""
-        self._watchers += 1
+        self.watchers += 1
         try:
             sent, sent_s = b"", -QUIET_S
             while self._watching(session):
@@ -119,9 +130,10 @@ class Live:
                     sent, sent_s = state, now_s
                     yield b"data: " + state + b"\n\n"
                 await asyncio.sleep(1 / PER_S)
-            yield b'data: {"kind":"paused"}\n\n'
+            if not self._stopped:  # a page that stops may start again: browsers ask until then
+                yield b'data: {"kind":"paused"}\n\n'
         finally:
-            self._watchers -= 1
+            self.watchers -= 1
 
     async def _shown(self, show: Show) -> bytes:
         try:
@@ -148,7 +160,7 @@ class Live:
         return self._pictures[key]
 
     def _watching(self, session: Session) -> bool:
-        return self._sessions.open_now(session) and self._sessions.idle_s(session) < PAUSE_S
+        return not self._stopped and self._sessions.open_now(session) and self._sessions.idle_s(session) < PAUSE_S
 
     def _check_room(self, session: Session) -> None:
         _, streams = self._viewers.get(id(session), (session, 0))
@@ -172,7 +184,7 @@ class Live:
             session, streams = self._viewers[id(session)]
             self._viewers[id(session)] = session, streams - 1
             if streams == 1:
-                asyncio.get_running_loop().call_later(LINGER_S, self._end, session)
+                asyncio.get_running_loop().call_later(self._linger_s, self._end, session)
 
     def _end(self, session: Session) -> None:
         if self._viewers.get(id(session), (session, 1))[1] == 0:

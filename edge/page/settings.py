@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import re
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
+from edge import toml
 from edge.errors import SettingsError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-PASSWORDS = "page.passwords"
-"""Name of the password file beside the settings file."""
-
-HostName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+HostName = Annotated[str, msgspec.Meta(pattern=HOST_NAME)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,13 +32,16 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 def load(path: Path | None) -> ServerSettings:
     """Return the settings in a file; the defaults for None and for a file that does not exist. Raises SettingsError."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8")) if path is not None else {}
-    except FileNotFoundError:
-        content = {}
-    except (OSError, ValueError) as error:  # unreadable, not UTF-8, not TOML
-        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    content: dict[str, Any] = {}
+    if path is not None:
+        with suppress(FileNotFoundError):
+            content = toml.parsed(toml.decoded(path.read_bytes(), str(path)), str(path))
     try:
         return msgspec.convert(content, ServerSettings)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path}: {error}; docs/page.md lists the settings") from error
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether ``text`` can be a host name."""
+    return re.fullmatch(HOST_NAME, text) is not None and not text.endswith("\n")

@@ -22,7 +22,7 @@ from edge.errors import ControlError
 from edge.files import read_regular
 from edge.page import password
 from edge.page.limits import LoginLimit
-from edge.page.live import Live
+from edge.page.live import LINGER_S, Live
 from edge.page.service import Service
 from edge.page.sessions import Session, Sessions
 from edge.page.settings import ServerSettings
@@ -59,10 +59,11 @@ class Site:
         passwords: Path,
         clock: Callable[[], float],
         demo: bool = False,
+        linger_s: float = LINGER_S,
     ) -> None:
         self.settings, self.service, self.demo = settings, service, demo
         self.sessions, self.logins = Sessions(clock), LoginLimit(clock)
-        self.live = Live(service, self.sessions, self.record)
+        self.live = Live(service, self.sessions, self.record, linger_s)
         self.hashing = asyncio.Semaphore(1)
         self.assets = {path.name: Asset(path) for path in sorted((FOLDER / "static").iterdir()) if path.suffix in TYPES}
         self._templates = jinja2.Environment(

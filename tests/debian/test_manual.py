@@ -31,6 +31,7 @@ def pages(manual: ModuleType) -> dict[str, str]:
 def test_every_command_and_subcommand_has_a_page(pages: dict[str, str]) -> None:
     subcommands = {f"fmd model {what}" for what in ("install", "list", "rollback")}
     subcommands |= {f"fmd examples {what}" for what in ("export", "learn")}
+    subcommands |= {f"fmd page {what}" for what in ("password", "certificate")}
     assert set(pages) == {"fmd", *(f"fmd {command.name}" for command in COMMANDS), *subcommands}
 
 

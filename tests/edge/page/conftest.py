@@ -12,15 +12,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from edge.control import Message
 from edge.page import password, server
 from edge.page.app import make_app
-from edge.page.connections import TimedProtocol, Times
+from edge.page.connections import Listener, TimedProtocol, Times
 from edge.page.service import Service
+from edge.page.sessions import ABSOLUTE_S
 from edge.page.settings import ServerSettings
 from edge.page.site import Site
 from edge.page_messages import ViewingRequest
 from tests.edge.page.fake_service import FakeService, serving
-from tests.edge.parts import PATIENCE_S
+from tests.edge.parts import PATIENCE_S, wait_for
 
 OWNER, VIEWER = "correct horse", "look only please"
 HASHES: dict[str, str] = {}
@@ -52,6 +54,7 @@ class Page:
     site: Site
     service: FakeService
     stack: ExitStack
+    server: Listener
     scheme: str = "http"
 
     @property
@@ -69,6 +72,10 @@ class Page:
         session = self.site.sessions.find(client.cookies[self.site.cookie])
         assert session is not None
         return session.csrf
+
+    def requests(self) -> list[Message]:
+        """Return what the page asked of the service, without what it has recorded."""
+        return [each for each in self.service.asked if not isinstance(each, ViewingRequest)]
 
     def recorded(self) -> list[tuple[str, str]]:
         """Return what was recorded about those who watch and sign in: what and who."""
@@ -110,9 +117,9 @@ def running(
         ready = threading.Event()
 
         async def run() -> None:
-            site = Site(settings, Service(folder), folder / "page.passwords", clock, demo)
+            site = Site(settings, Service(folder), folder / "page.passwords", clock, demo, linger_s=0.1)
             context = server.context_of(settings, folder)
-            serve = server.Server(make_app(site), context, ready.set, protocol)
+            serve = server.Server(make_app(site), context, ready.set, site.live.stop, protocol)
             started.append((site, serve, asyncio.get_running_loop()))
             await serve.serve(sockets)
             site.service.close()
@@ -122,15 +129,27 @@ def running(
         assert ready.wait(PATIENCE_S)
         site, serve, _ = started[0]
         scheme = "https" if settings.certificate else "http"
-        yield Page(sockets[0].getsockname()[1], clock, site, fake, stack, scheme)
+        yield Page(sockets[0].getsockname()[1], clock, site, fake, stack, sockets[0], scheme)
         stack.close()
         serve.should_exit = True
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    """A page with short time limits, passwords for both roles, and a fake service."""
-    with running(tmp_path) as page:
+@pytest.fixture(scope="module")
+def page_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page for all tests of a module: starting and stopping one takes longer than most tests."""
+    with running(tmp_path_factory.mktemp("page")) as page:
         yield page
+
+
+@pytest.fixture
+def page(page_of_module: Page) -> Iterator[Page]:
+    """A page with short time limits, passwords for both roles, and a fake service; nobody is signed in."""
+    page = page_of_module
+    page.clock.now_s += 2 * ABSOLUTE_S
+    page.service.reset()
+    with ExitStack() as page.stack:
+        yield page
+    wait_for(lambda: page.server.connections == 0)
+    wait_for(lambda: page.site.live.viewers == 0)

@@ -173,13 +173,7 @@ class FakeService:
     """The state of the stand-in. ``asked`` holds every request; ``armed`` and ``cameras`` alter replies."""
 
     def __init__(self) -> None:
-        self.asked: list[Message] = []
-        self.arming = ArmingMessage(armed=True, source="default")
-        self.cameras = (
-            camera("", (person(1, "violation", "no mask", 1.0, 0.2), person(2, "unsure", "unsure", -0.4, 0.6))),
-            camera(NAME, (), hints=("The picture is too dark.",), state="blind"),
-        )
-        self.refusal = ""
+        self.reset()
         self._began_s = time.monotonic()
         self.answers: dict[type[Message], Callable[[Any], Message]] = {
             ArmRequest: lambda request: self._armed(True),
@@ -200,6 +194,17 @@ class FakeService:
             BackupRequest: lambda request: self._backup(request.offset),
             ShadowStateRequest: lambda request: ShadowStateReply(phase="none", words="No model is being installed."),
         }
+
+    def reset(self) -> None:
+        """Return to the state of the beginning."""
+        self.asked: list[Message] = []
+        self.arming = ArmingMessage(armed=True, source="default")
+        self.cameras = (
+            camera("", (person(1, "violation", "no mask", 1.0, 0.2), person(2, "unsure", "unsure", -0.4, 0.6))),
+            camera(NAME, (), hints=("The picture is too dark.",), state="blind"),
+        )
+        self.refusal = ""
+        self.board = "Raspberry Pi 4 Model B"
 
     def answer(self, request: Message) -> Message:
         """Return the reply to a request; requests without data of their own are done."""
@@ -228,7 +233,7 @@ class FakeService:
             faces_until="",
             faces_allowed=True,
             version="0.1.0",
-            board="Raspberry Pi 4 Model B",
+            board=self.board,
             models=("face_detector", "mask_classifier"),
             uptime_s=time.monotonic() - self._began_s,
         )

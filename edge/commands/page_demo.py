@@ -1,0 +1,95 @@
+"""``fmd page --demo``: the page of a real fmd that watches a built-in scene in a loop, for this machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.commands import common
+from edge.errors import RuntimeMissingError, SettingsError
+
+if TYPE_CHECKING:
+    from edge.page.settings import ServerSettings
+
+PORT = 8080
+SETTINGS = {
+    "alert.driver": "console",
+    "camera.source": "doorway",
+    "camera.loop": "true",
+    "camera.live": "true",
+    "page.show_faces": "true",
+}
+"""No settings file: the demo runs the same on every machine, and drives no pin. The faces are a portrait in the public
+domain."""
+END_S = 5.0
+
+
+def run(port: int | None) -> int:
+    """Run both processes until Ctrl-C. Raises SettingsError, and RuntimeMissingError without the scene's library."""
+    from edge.page import server
+    from edge.page.settings import ServerSettings
+
+    try:
+        import skimage.data  # noqa: F401
+    except ImportError as error:
+        raise RuntimeMissingError("the demo needs its scene: pip install 'fmd-edge[page,demo]'") from error
+    settings = ServerSettings(address="127.0.0.1", port=port or PORT)
+    with ExitStack() as stack:
+        try:
+            sockets = server.listen(settings)
+        except SettingsError:
+            if port is not None:
+                raise
+            sockets = server.listen(settings, port=0)  # another program has the usual one
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fmd-page-")))
+        stack.enter_context(_service(folder))
+        return _serve(settings, sockets, folder)
+
+
+def _serve(settings: ServerSettings, sockets: Sequence[socket.socket], folder: Path) -> int:
+    from edge.page import process
+    from edge.page.app import make_app
+    from edge.page.server import Server
+    from edge.page.service import Service
+    from edge.page.site import Site
+
+    def ready() -> None:
+        print(
+            f"Open {process.shown(settings, sockets)} in a browser on this machine. Ctrl-C ends the demo.", flush=True
+        )
+
+    async def serve() -> int | None:
+        site = Site(settings, Service(folder / "run"), folder / "none", time.monotonic, demo=True)
+        server = Server(make_app(site), ready=ready, ending=site.live.stop)
+        await server.serve(list(sockets))
+        return server.stopped_by
+
+    return common.exit_code(asyncio.run(serve()))
+
+
+@contextmanager
+def _service(folder: Path) -> Iterator[None]:
+    """Run fmd in a process of its own, with runtime and state directories in ``folder``."""
+    for name in ("run", "state"):
+        (folder / name).mkdir()
+    options = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "edge.commands.main", "run", *options]
+    command += ["--runtime", str(folder / "run"), "--state", str(folder / "state")]
+    # What fmd prints about each decision is on the page.
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
