@@ -503,6 +503,7 @@ class MessageKind(Enum):
     METRICS = "metrics"
     ARMING = "arming"
     REPORT = "report"
+    DRIFT = "drift"
     BUILD = "build"
     REMOVED = "removed"
     """The camera is no longer watched: what was published about it alone must be removed."""

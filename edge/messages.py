@@ -146,6 +146,21 @@ def _until(at: str) -> str:
         return f" until {at}"
 
 
+class DriftMessage(msgspec.Struct, frozen=True):
+    """What has changed at a camera: the camera or its light, and people's behaviour, apart.
+
+    ``message`` and ``behaviour`` say it in words, empty if nothing has changed. The times are the first change of each,
+    ISO 8601 in UTC, empty without one.
+    """
+
+    changed: bool = False
+    message: str = ""
+    since: str = ""
+    behaviour_changed: bool = False
+    behaviour: str = ""
+    behaviour_since: str = ""
+
+
 class ReportMessage(msgspec.Struct, frozen=True):
     """The report of a week. ``text`` is for people; ``page`` is the same as one HTML file, for publishers that attach.
 

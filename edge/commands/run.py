@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
             listeners.append(recorder.ExampleHints(hinted.on_hint))
             if record:
                 listeners.append(recorder.Recorder(record, partial(_describe_run, chooser)))
-                listeners.append(recorder.DriftHints(record, hinted.on_hint))
+                listeners.append(recorder.DriftReport(record, hinted))
             listeners.append(stack.enter_context(DoorDisplay(time.monotonic)))
             page = RunParts(
                 live=reporting.live,

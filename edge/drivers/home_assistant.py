@@ -18,6 +18,8 @@ from edge.version import version
 
 PICTURES, TEMPERATURE, VOLTAGE = "pictures", "temperature", "voltage"
 """Features of a door that some entities need: messages with pictures, and what its board measures."""
+RECORD = "record"
+"""Feature of a door that keeps a record, and so notices changes."""
 SWITCH, READ_ONLY = "switch", "read only"
 """Features of a door that may be armed by messages, and of one that may not."""
 COMMANDS = "arming/set"
@@ -79,7 +81,29 @@ _ARMED = {
     "value_template": "{{ 'ON' if value_json.armed else 'OFF' }}",
     "json_attributes_topic": "arming",
 }
-_PICTURE = Entity({"name": "Last violation", "image_topic": "picture"}, PICTURES)
+_DRIFT = {"state_topic": "drift", "json_attributes_topic": "drift"}
+_OF_A_CAMERA = {
+    "image/picture": Entity({"name": "Last violation", "image_topic": "picture"}, PICTURES),
+    "binary_sensor/camera_changed": Entity(
+        {
+            **_DRIFT,
+            "name": "Camera changed",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "value_template": "{{ 'ON' if value_json.changed else 'OFF' }}",
+        },
+        RECORD,
+    ),
+    "binary_sensor/behaviour_changed": Entity(
+        {
+            **_DRIFT,
+            "name": "Behaviour changed",
+            "icon": "mdi:account-question",
+            "value_template": "{{ 'ON' if value_json.behaviour_changed else 'OFF' }}",
+        },
+        RECORD,
+    ),
+}
 
 DOOR: Mapping[str, Entity] = {
     **_SHARED,
@@ -184,7 +208,7 @@ CAMERA: Mapping[str, Entity] = {
             "json_attributes_topic": "health",
         }
     ),
-    "image/picture": _PICTURE,
+    **_OF_A_CAMERA,
 }
 """Entities of each of several cameras."""
 
@@ -211,8 +235,8 @@ def discovery(
         if value := getattr(settings, key):
             device[key] = value
     features = {*features, SWITCH if settings.commands else READ_ONLY}
-    # Pictures are of a camera: of the only one, or of each.
-    of_door = DOOR if cameras else {**DOOR, "image/picture": _PICTURE}
+    # Pictures and changes are of a camera: of the only one, or of each.
+    of_door = DOOR if cameras else {**DOOR, **_OF_A_CAMERA}
     topics = _announced(settings, name, "", device, of_door, features)
     for camera in cameras:
         own = {"identifiers": [device_id(name, camera)], "name": f"fmd {name} {camera}", "via_device": id_}

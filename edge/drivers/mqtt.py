@@ -1,8 +1,8 @@
 """Publisher for an MQTT broker through paho, with discovery for Home Assistant.
 
 Topics below ``TOPIC/NAME``: ``status`` (online; offline by last will), ``state``, ``health``, ``arming``, ``metrics``,
-``report``, ``build`` and ``picture`` (JPEG) are retained, so that a later subscriber gets them; ``decision`` is not.
-QoS is 1: at least once.
+``report``, ``build``, ``drift`` and ``picture`` (JPEG) are retained, so that a later subscriber gets them;
+``decision`` is not. QoS is 1: at least once.
 
 paho keeps the connection in a thread of its own and reconnects by itself. Every connection publishes the discovery
 messages again, because a broker may have lost them. Retained topics of an earlier run, for cameras or pictures that the
@@ -29,7 +29,7 @@ from edge import board
 from edge.config import MqttSettings, Settings, door_name
 from edge.contracts import ConfiguredPublisher, Message, MessageKind
 from edge.control import Commander
-from edge.drivers.home_assistant import COMMANDS, PICTURES, device_id, discovery, measured
+from edge.drivers.home_assistant import COMMANDS, PICTURES, RECORD, device_id, discovery, measured
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.mqtt_client import MAX_PACKET, guarded, safely
 from edge.drivers.secret_file import read_secret
@@ -52,9 +52,12 @@ BOARD_IDS = ("sys/firmware/devicetree/base/serial-number", "etc/machine-id")
 """Files that identify a board. The serial number comes first: copies of a card share the machine id."""
 RETAINED = frozenset(
     {MessageKind.STATE, MessageKind.HEALTH, MessageKind.METRICS, MessageKind.ARMING, MessageKind.REPORT}
-    | {MessageKind.BUILD}
+    | {MessageKind.BUILD, MessageKind.DRIFT}
 )
-RETAINED_TOPICS = ("status", "state", "state/+", "health", "health/+", "metrics", "picture", "picture/+", "figures")
+RETAINED_TOPICS = (
+    *("status", "state", "state/+", "health", "health/+", "drift", "drift/+", "metrics", "picture", "picture/+"),
+    "figures",
+)
 """All topics below the door's own to which fmd subscribes while it connects, to learn what the broker retains."""
 MAX_CLEARED = 100
 """Most unused topics that one connection clears: a hostile broker may name any number."""
@@ -71,6 +74,7 @@ def configured(
     del runtime  # the broker itself retains what must survive a restart
     mqtt, name = settings.mqtt, door_name(settings.publish)
     features = measured(board.read()) | ({PICTURES} if settings.publish.pictures != "none" else set())
+    features |= {RECORD} if settings.record.keep else set()
     cameras = tuple(settings.camera.sources)
     wanted = (mqtt, name, features, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
     yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, features, cameras, command=command))
@@ -186,15 +190,14 @@ class MqttPublisher:
 
     def _topics_of(self, camera: str, pictures: bool = True) -> list[str]:
         """Return the topics of one camera alone; a single camera has no state of its own, the door has it."""
-        kinds = ["state"] * bool(camera) + ["health"] + ["picture"] * pictures
+        kinds = ["state"] * bool(camera) + ["health", "drift"] + ["picture"] * pictures
         return [f"{self._base}/{kind}" + (f"/{camera}" if camera else "") for kind in kinds]
 
     def _entities(self, camera: str) -> set[str]:
         """Return the discovery topics of one camera alone, without those that are in use now."""
         settings, name = self._settings, self._name
-        own = (
-            discovery(settings, name, [PICTURES], [camera] if camera else []).keys() - discovery(settings, name).keys()
-        )
+        all_of_it = discovery(settings, name, [PICTURES, RECORD], [camera] if camera else [])
+        own = all_of_it.keys() - discovery(settings, name).keys()
         return own - self._announced.keys()
 
     def _clear_if_unused(self, topic: str) -> None:
@@ -207,7 +210,7 @@ class MqttPublisher:
         topics = {topic}
         if topic.startswith(f"{self._base}/"):
             kind, _, camera = topic.removeprefix(f"{self._base}/").partition("/")
-            if kind not in ("state", "health", "picture", *FORMER_TOPICS):
+            if kind not in ("state", "health", "drift", "picture", *FORMER_TOPICS):
                 return
             if camera not in self._cameras:
                 topics |= self._entities(camera)

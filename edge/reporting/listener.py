@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edge.config import Settings
 from edge.contracts import Decision, Delivery, Health, ModelFallback, Step
-from edge.messages import ArmingMessage
+from edge.messages import ArmingMessage, DriftMessage
 
 
 class Listener(Protocol):
@@ -35,6 +35,10 @@ class Listener(Protocol):
 
     def on_hint(self, camera: str, kind: str, hint: str) -> None:
         """A camera works, but not as its user wants, as ``hint`` explains; an empty one ends the hint of this kind."""
+        return
+
+    def on_drift(self, camera: str, drift: DriftMessage) -> None:
+        """A run begins with these changes of a camera and of people's behaviour, or they are new ones."""
         return
 
     def on_settings(self, settings: Settings) -> None:
@@ -86,6 +90,11 @@ class Listeners(Listener):
         """See :class:`Listener`."""
         for listener in self._listeners:
             listener.on_hint(camera, kind, hint)
+
+    def on_drift(self, camera: str, drift: DriftMessage) -> None:
+        """See :class:`Listener`."""
+        for listener in self._listeners:
+            listener.on_drift(camera, drift)
 
     def on_settings(self, settings: Settings) -> None:
         """See :class:`Listener`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from edge.contracts import (
     Track,
 )
 from edge.inference.evidence import MIN_LOG_ODDS_AT_DOOR, is_face
-from edge.messages import ArmingMessage
+from edge.messages import ArmingMessage, DriftMessage
 from edge.record import examples, view
 from edge.record.evidence import MOST, Weighed, packed
 from edge.record.notes import Finding
@@ -267,25 +268,59 @@ class ExampleHints(Listener):
                 self._report(camera, "examples", EXAMPLES_HINT)
 
 
-class DriftHints(Listener):
-    """Hands the record's findings about a camera to ``report`` (camera, kind, hint), in the thread of the loop."""
+class DriftReport(Listener):
+    """Hands the record's findings to ``follower``, in the loop's thread: those about a camera as a hint as well."""
 
-    def __init__(self, record: Record, report: Callable[[str, str, str], None]) -> None:
-        self._record, self._report = record, report
-        self._shown: tuple[Finding, ...] = ()
+    def __init__(self, record: Record, follower: Listener) -> None:
+        self._record, self._follower = record, follower
+        self._shown: dict[str, tuple[Finding, ...]] = {}
+        self._last: tuple[Finding, ...] | None = None
 
     def on_settings(self, settings: Settings) -> None:
-        """Report again: a run begins without hints."""
-        self._shown = ()
+        """Report again, also that nothing has changed: a run begins without hints."""
+        self._shown = dict.fromkeys(config.cameras(settings.camera), ())
+        self._last = None
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """Report findings that are new, and that are gone."""
         findings = self._record.findings
-        if findings == self._shown:
+        if findings is self._last:
             return
-        for camera in {finding.camera for finding in (*findings, *self._shown)}:
-            self._report(camera, "drift", "; ".join(f.message for f in findings if f.camera == camera and f.of_camera))
-        self._shown = findings
+        first, self._last = self._last is None, findings
+        for camera, shown in self._shown.items():
+            own = tuple(finding for finding in findings if finding.camera == camera)
+            if first or own != shown:
+                self._shown[camera] = own
+                self._report(camera, own, first)
+
+    def _report(self, camera: str, findings: Sequence[Finding], first: bool) -> None:
+        of_camera = [finding for finding in findings if finding.of_camera]
+        if of_camera or not first:
+            self._follower.on_hint(camera, "drift", _listed(of_camera))
+        behaviour = [finding for finding in findings if not finding.of_camera]
+        self._follower.on_drift(
+            camera,
+            DriftMessage(
+                bool(of_camera),
+                _listed(of_camera),
+                _first(of_camera),
+                bool(behaviour),
+                _listed(behaviour),
+                _first(behaviour),
+            ),
+        )
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    return "; ".join(finding.message for finding in findings)
+
+
+def _first(findings: Sequence[Finding]) -> str:
+    """Return when the first of these changes was, ISO 8601 in UTC."""
+    if not findings:
+        return ""
+    first_s = min(finding.since for finding in findings) / 1000
+    return datetime.fromtimestamp(first_s, timezone.utc).isoformat(timespec="seconds")
 
 
 def _since(person: _Open, at_s: float | None) -> int | None:

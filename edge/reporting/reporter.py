@@ -37,6 +37,7 @@ from edge.messages import (
     ArmingMessage,
     BuildMessage,
     DecisionMessage,
+    DriftMessage,
     HealthMessage,
     ModelMessage,
     ReportMessage,
@@ -54,7 +55,7 @@ from edge.reporting.servers import Servers
 
 log = logging.getLogger(__name__)
 
-RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.ARMING, MessageKind.BUILD})
+RETAINED = frozenset({MessageKind.STATE, MessageKind.HEALTH, MessageKind.ARMING, MessageKind.BUILD, MessageKind.DRIFT})
 """Retained state: a new publisher gets the newest message of these kinds, for each camera."""
 
 CLOSE_S = 1.0
@@ -142,6 +143,12 @@ class Reporter(Listener):
             content = msgspec.structs.replace(newest.content, hint=self._live.hint(camera))
             self._post(MessageKind.HEALTH, camera, content)
 
+    def on_drift(self, camera: str, drift: DriftMessage) -> None:
+        """Publish what has changed at a camera; the record has noted it."""
+        newest = self._newest.get((MessageKind.DRIFT, camera))
+        if newest is None or newest.content != drift:
+            self._post(MessageKind.DRIFT, camera, drift)
+
     def on_settings(self, settings: Settings) -> None:
         """Forget cameras that the new settings no longer name. The run before is over: publish what is left of it."""
         # The last decisions of the old run have no step that follows them.
@@ -190,7 +197,8 @@ class Reporter(Listener):
         self._post(MessageKind.REMOVED, camera, None)
         self._live.forget(camera)
         self._published_states.pop(camera, None)
-        self._newest.pop((MessageKind.HEALTH, camera), None)
+        for kind in (MessageKind.HEALTH, MessageKind.DRIFT):
+            self._newest.pop((kind, camera), None)
         if camera:  # the empty name is the door as a whole, which goes on
             self._newest.pop((MessageKind.STATE, camera), None)
 

@@ -19,16 +19,17 @@ from edge.drivers.home_assistant import (
     CAMERA,
     DOOR,
     PICTURES,
+    RECORD,
     TEMPERATURE,
     VOLTAGE,
     discovery,
     measured,
 )
-from edge.messages import ArmingMessage, StateMessage, decision_message
+from edge.messages import ArmingMessage, DriftMessage, StateMessage, decision_message
 from edge.reporting.live_state import STATES, LiveState
 from edge.reporting.metrics import Metrics, metrics_message
 
-ALL = (PICTURES, TEMPERATURE, VOLTAGE)
+ALL = (PICTURES, RECORD, TEMPERATURE, VOLTAGE)
 NEWER = ["options"]
 """Keys that Home Assistant 2024.3 ignores and later versions know (home-assistant.io/integrations/sensor.mqtt)."""
 
@@ -60,8 +61,8 @@ def decided(signal: Signal, change: Change = Change.DECIDED, camera: str = "") -
 def test_every_entity_has_an_id_of_its_own_and_reads_a_topic_that_fmd_publishes() -> None:
     entities = discovery(settings(), "door", ALL)
     assert entities.pop("homeassistant/image/fmd_door/picture/config")["image_topic"] == "fmd/door/picture"
-    # One of two: the switch that arms, or the state that it would show.
-    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities) == len(DOOR) - 1
+    # One of two: the switch that arms, or the state that it would show. Two more are about the only camera.
+    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities) == len(DOOR) - 1 + 2
     for topic, found in entities.items():
         prefix, kind, device, what, end = topic.split("/")
         assert (prefix, device, end) == ("homeassistant", "fmd_door", "config")
@@ -100,8 +101,17 @@ def test_what_the_board_cannot_measure_has_no_entity() -> None:
     named = {topic.split("/")[3] for topic in discovery(settings(), "door")}
     assert {key.partition("/")[2] for key in DOOR} - named == {"temperature", "under_voltage"}
     assert {topic.split("/")[3] for topic in discovery(settings(), "d", (), ["in"]) if "fmd_d-in" in topic} == {
-        key.partition("/")[2] for key in CAMERA if key != "image/picture"
+        key.partition("/")[2] for key, entity in CAMERA.items() if not entity.needs
     }
+
+
+@pytest.mark.parametrize(("changed", "shown"), [(True, "ON"), (False, "OFF")])
+def test_changes_of_camera_and_behaviour_are_entities_of_a_door_with_a_record(changed: bool, shown: str) -> None:
+    for key, field in (("camera_changed", "changed"), ("behaviour_changed", "behaviour_changed")):
+        drift = msgspec.to_builtins(msgspec.structs.replace(DriftMessage(), **{field: changed}))
+        assert entity(f"binary_sensor/{key}")["state_topic"] == "fmd/door/drift"
+        assert rendered(f"binary_sensor/{key}", drift) == shown
+        assert entity(f"binary_sensor/{key}", "hall")["state_topic"] == "fmd/door/drift/hall"
 
 
 def test_states_are_listed_and_counters_are_no_diagnostics() -> None:

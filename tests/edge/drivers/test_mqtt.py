@@ -34,9 +34,10 @@ from edge.contracts import (
     Signal,
     Step,
 )
-from edge.drivers.home_assistant import PICTURES, discovery
+from edge.drivers.home_assistant import PICTURES, RECORD, discovery
 from edge.drivers.mqtt import MqttPublisher, board_id
 from edge.errors import PublishError, RuntimeMissingError, SettingsError
+from edge.messages import DriftMessage
 from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import open_reporting
 from tests.edge.parts import command, environment, frame_of, texture
@@ -215,6 +216,30 @@ def test_each_of_several_cameras_has_topics_of_its_own(broker: Broker, subscribe
 
 
 @needs_broker
+def test_a_change_is_a_retained_message_that_home_assistant_reads(broker: Broker, subscriber: Subscriber) -> None:
+    settings = config.load(None, {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "publish.name": "drifted"})
+    changed = DriftMessage(True, "faces are 30% smaller", "2027-01-15T08:00:00+00:00")
+    with open_reporting(settings) as reporting:
+        for drift in (DriftMessage(), DriftMessage(), changed):
+            reporting.on_drift("", drift)
+        wait_for(lambda: len(subscriber.on("fmd/drifted/drift")) == 2)
+    late = Subscriber(broker.port)
+    wait_for(lambda: late.on("fmd/drifted/drift"))
+    found = json.loads(late.on("fmd/drifted/drift")[0])
+    assert {key: found[key] for key in ("changed", "message", "since", "behaviour_changed", "behaviour")} == {
+        "changed": True,
+        "message": changed.message,
+        "since": changed.since,
+        "behaviour_changed": False,
+        "behaviour": "",
+    }
+    wait_for(lambda: late.on("homeassistant/binary_sensor/fmd_drifted/camera_changed/config"))
+    entity = json.loads(late.on("homeassistant/binary_sensor/fmd_drifted/camera_changed/config")[0])
+    assert (entity["state_topic"], entity["json_attributes_topic"]) == ("fmd/drifted/drift", "fmd/drifted/drift")
+    late.close()
+
+
+@needs_broker
 def test_a_killed_fmd_is_offline_by_its_last_will(broker: Broker, subscriber: Subscriber) -> None:
     pytest.importorskip("skimage", reason="the built-in scene needs scikit-image")
     arguments = ["alert.driver=console", "camera.loop=true", "mqtt.host=127.0.0.1", "publish.name=killed"]
@@ -296,6 +321,7 @@ def test_each_of_several_cameras_is_a_device_with_topics_that_exist(tmp_path: Pa
     with open_reporting(config.load(None, {**changed, "publish.pictures": "blurred"})) as reporting:
         for camera in sources:
             reporting.on_health(Health(camera, CameraState.STREAMING, 1.0))
+            reporting.on_drift(camera, DriftMessage())
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
             reporting.on_decision(decision)
             frame = frame_of(texture(64, 64))
@@ -307,7 +333,9 @@ def test_each_of_several_cameras_is_a_device_with_topics_that_exist(tmp_path: Pa
     sent = {topic: json.loads(p) for topic, p, _ in subscriber.heard if topic.startswith("homeassistant/")}
     for camera in sources:
         own = {topic: entity for topic, entity in sent.items() if topic.split("/")[2] == f"fmd_door-{camera}"}
-        assert sorted(topic.split("/")[3] for topic in own) == ["alarm", "blind", "picture", "state"]
+        assert sorted(topic.split("/")[3] for topic in own) == [
+            *("alarm", "behaviour_changed", "blind", "camera_changed", "picture", "state")
+        ]
         for entity in own.values():
             assert entity["device"]["identifiers"] == [f"fmd_door-{camera}"]
             assert entity["device"]["via_device"] == "fmd_door"
@@ -327,6 +355,7 @@ def follow_to(port: int, subscriber: Subscriber, before: dict[str, str], after: 
         for camera in config.cameras(settings.camera):
             reporting.on_health(Health(camera, CameraState.LOST, 1.0, "unplugged"))
             decision = Decision(Change.DECIDED, PASSAGE, 2.0, camera)
+            reporting.on_drift(camera, DriftMessage())
             reporting.on_decision(decision)
             frame = frame_of(texture(64, 64))
             reporting.on_step(Step(frame, True, True, (), (), {}, (), (), Signal.NO_MASK, {}, camera), Delivery())
@@ -341,7 +370,7 @@ def test_a_camera_removed_by_a_reload_is_cleared_on_the_broker(alone: tuple[Brok
     broker, subscriber = alone
     follow_to(broker.port, subscriber, {"in": "picamera2", "out": "rtsp://x/"}, {"in": "picamera2"})
     gone = {topic for topic, _, _ in subscriber.heard if topic.endswith("/out") or "/fmd_less-out/" in topic}
-    assert len(gone) == 3 + 4
+    assert len(gone) == 4 + 6
     assert {subscriber.on(topic)[-1] for topic in gone} == {b""}
     kept = {topic for topic, _, _ in subscriber.heard} - gone
     assert {"fmd/less/state/in", "fmd/less/health/in", "homeassistant/image/fmd_less-in/picture/config"} <= kept
@@ -356,8 +385,11 @@ def test_when_one_camera_becomes_several_its_topics_are_cleared(
     follow_to(broker.port, subscriber, {}, {"in": "picamera2", "out": "rtsp://x/"})
     assert {topic for topic, payload, _ in subscriber.heard if payload == b""} == {
         "fmd/less/health",
+        "fmd/less/drift",
         "fmd/less/picture",
         "homeassistant/image/fmd_less/picture/config",
+        "homeassistant/binary_sensor/fmd_less/camera_changed/config",
+        "homeassistant/binary_sensor/fmd_less/behaviour_changed/config",
     }
 
 
@@ -447,7 +479,7 @@ def test_a_publisher_without_read_permission_publishes_anyway(tmp_path: Path) ->
 @needs_broker
 def test_a_camera_that_returns_stays_announced(broker: Broker, subscriber: Subscriber) -> None:
     """The message about its removal waited for a broker that was down."""
-    publisher = MqttPublisher(settings_for(broker.port), "back", [PICTURES], ["in", "out"])
+    publisher = MqttPublisher(settings_for(broker.port), "back", [PICTURES, RECORD], ["in", "out"])
     publisher.open()
     wait_for(lambda: sends(publisher, message(MessageKind.HEALTH, state="streaming", reason="")))
     publisher.send(message(MessageKind.REMOVED, "out"))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from edge import config
 from edge.contracts import Box, CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step, Track
-from edge.messages import ArmingMessage
+from edge.messages import ArmingMessage, DriftMessage
 from edge.record import database, events, hours, replay
+from edge.record.notes import Finding
 from edge.record.rows import RunRow
-from edge.reporting.recorder import DriftHints, Recorder
+from edge.reporting.listener import Listener
+from edge.reporting.recorder import DriftReport, Recorder
 from tests.edge.parts import fmd, frame_of, texture
 from tests.edge.record.parts import Clock
 
@@ -143,13 +146,49 @@ def test_a_disarmed_camera_that_sees_is_recorded_as_such(tmp_path: Path) -> None
     assert found == [("watching", 10000), ("disarmed", 10000), ("dark", 20000), ("watching", 10000)]
 
 
+class Followed(Listener):
+    """Keeps hints and changes."""
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[str, str, str]] = []
+        self.drifts: list[tuple[str, DriftMessage]] = []
+
+    def on_hint(self, camera: str, kind: str, hint: str) -> None:
+        self.hints.append((camera, kind, hint))
+
+    def on_drift(self, camera: str, drift: DriftMessage) -> None:
+        self.drifts.append((camera, drift))
+
+
+def test_changes_of_a_camera_and_of_behaviour_are_reported_apart_and_end(tmp_path: Path) -> None:
+    record, followed = Clock().record(tmp_path), Followed()
+    report = DriftReport(record, followed)
+    report.on_settings(config.load(None, {"camera.sources": {"in": "doorway", "out": "doorway"}}))
+    seen = Step(frame_of(texture(24, 32), 0.0), True, True, (), (), {}, (), (), Signal.RUNNING, {}, "in")
+    smaller = Finding("in", "width", True, 1_800_000_000_000, "faces are 30% smaller")
+    fewer = Finding("in", "violated", False, 1_800_000_060_000, "fewer people wear masks")
+    for findings in ((), (smaller,), (smaller, fewer), (smaller, fewer), (fewer,)):
+        record.findings = findings
+        report.on_step(seen, Delivery())
+    record.close()
+    assert [camera for camera, _ in followed.drifts] == ["in", "out", "in", "in", "in"]
+    assert [drift for _, drift in followed.drifts][:2] == [DriftMessage()] * 2
+    assert followed.drifts[3][1] == DriftMessage(
+        *(True, "faces are 30% smaller", "2027-01-15T08:00:00+00:00"),
+        *(True, "fewer people wear masks", "2027-01-15T08:01:00+00:00"),
+    )
+    assert (followed.drifts[4][1].changed, followed.drifts[4][1].behaviour_changed) == (False, True)
+    assert [hint for _, _, hint in followed.hints] == ["faces are 30% smaller", "faces are 30% smaller", ""]
+
+
 def test_a_camera_that_was_turned_is_reported(tmp_path: Path) -> None:
     """Two hours of an empty doorway, then the same with the picture shifted by a fifth."""
     clock = Clock()
     record = clock.record(tmp_path, mb_a_day=1000)
     recorder = Recorder(record, lambda settings: RunRow())
-    said: list[tuple[str, str, str]] = []
-    hints = DriftHints(record, lambda *hint: said.append(hint))
+    followed = Followed()
+    report = DriftReport(record, followed)
+    report.on_settings(config.load())
     recorder.on_health(Health("", CameraState.STREAMING, 0.0))
     picture = texture(240, 480)
     for minute in range(90):
@@ -158,10 +197,15 @@ def test_a_camera_that_was_turned_is_reported(tmp_path: Path) -> None:
             frame_of(picture[:, left : left + 320], clock.now_s), True, True, (), (), {}, (), (), Signal.RUNNING, {}
         )
         recorder.on_step(step, Delivery())
-        hints.on_step(step, Delivery())
+        report.on_step(step, Delivery())
         clock.forward(60)
         record.keep()
     record.close()
-    assert [(camera, kind) for camera, kind, _ in said] == [("", "drift")]
-    assert said[0][2].endswith("the camera was moved or turned")
+    assert [(camera, kind) for camera, kind, _ in followed.hints] == [("", "drift")]
+    assert followed.hints[0][2].endswith("the camera was moved or turned")
+    (first_camera, before), (camera, after) = followed.drifts
+    assert (first_camera, before) == ("", DriftMessage())
+    assert (camera, after.changed, after.behaviour_changed) == ("", True, False)
+    assert after.message == followed.hints[0][2]
+    assert datetime.fromisoformat(after.since).timestamp() < clock.wall_s
     assert [event["event"] for event in events.read(tmp_path)] == ["drift"]
