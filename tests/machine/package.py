@@ -116,7 +116,7 @@ def add_scene(tree: Path, arch: str) -> None:
 def demo(tree: Path, run: Runner) -> str:
     """Run ``fmd demo`` and return its output; raises ProofError if its video or contact sheet is empty."""
     output = run([FMD, "demo", "--out", "/tmp/demo-out"], also={"PYTHONPATH": SCENE})
-    for name in ("demo.mp4", "contact-sheet.png"):
+    for name in ("demo.webm", "contact-sheet.png"):
         if not (tree / "tmp/demo-out" / name).stat().st_size:
             raise ProofError(f"fmd demo left an empty {name}")
     return output

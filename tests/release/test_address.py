@@ -9,7 +9,6 @@ import pytest
 
 from release.address import PLACEHOLDER, SITE_PLACEHOLDER, address, site, write
 from release.errors import ReleaseError
-from release.shell import run
 from tests.edge.parts import ROOT
 from tests.release.conftest import git
 
@@ -61,5 +60,6 @@ def test_the_site_is_that_of_the_repository() -> None:
 def test_no_file_but_the_setting_and_pages_states_the_placeholder() -> None:
     if address() != PLACEHOLDER:
         pytest.skip("the address is set")
-    stating = run(["git", "grep", "--files-with-matches", "--fixed-strings", PLACEHOLDER], ROOT).split()
-    assert {name for name in stating if not name.endswith(".md")} == {"setup.cfg", "release/address.py"}
+    files = (path for pattern in ("*", "release/*", ".github/*/*", "edge/**/*.py") for path in ROOT.glob(pattern))
+    stating = {path.name for path in files if path.is_file() and PLACEHOLDER in path.read_text(errors="replace")}
+    assert {name for name in stating if not name.endswith(".md")} == {"setup.cfg", "address.py"}
