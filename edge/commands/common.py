@@ -55,6 +55,14 @@ def add_runtime_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_subcommand(what: argparse._SubParsersAction[Any], name: str, sentence: str) -> argparse.ArgumentParser:
+    """Return the parser of a new subcommand, whose list, help and manual page say ``sentence``."""
+    described = f"{sentence[0].upper()}{sentence[1:]}."
+    parser: argparse.ArgumentParser = what.add_parser(name, help=sentence, description=described)
+    add_verbose(parser)
+    return parser
+
+
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Accept ``--verbose`` after a command as well; its own help is that of ``fmd``."""
     # Without a default, which would undo the option before the command.

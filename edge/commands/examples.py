@@ -34,11 +34,11 @@ MAX_BYTES = 1 << 20
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd examples``."""
     what = parser.add_subparsers(metavar="WHAT", dest="what", title="subcommands")
-    export = what.add_parser("export", help="write the pictures into a folder, to sort them by hand")
+    export = common.add_subcommand(what, "export", "write the pictures into a folder, to sort them by hand")
     export.add_argument("folder", type=Path, metavar="DIR", help="a folder; pictures that it already has stay")
     export.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: the service's)")
     common.add_state_option(export)
-    learn = what.add_parser("learn", help="propose settings of [decide] from the sorted pictures")
+    learn = common.add_subcommand(what, "learn", "propose settings of [decide] from the sorted pictures")
     learn.add_argument("folder", type=Path, metavar="DIR", help="the folder of export, or one with a folder a label")
     learn.add_argument("--apply", type=Path, metavar="FILE", help="write what is proposed into this settings file")
     learn.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: the service's)")

@@ -51,12 +51,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_subcommand(what: argparse._SubParsersAction[Any], name: str, sentence: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = what.add_parser(
-        name, help=sentence, description=f"{sentence[0].upper()}{sentence[1:]}."
-    )
+    parser = common.add_subcommand(what, name, sentence)
     common.add_state_option(parser)
     parser.add_argument("--runtime", type=Path, metavar="DIR", help="its runtime directory (default: /run/fmd)")
-    common.add_verbose(parser)
     return parser
 
 

@@ -35,6 +35,11 @@ def test_every_command_and_subcommand_has_a_page(pages: dict[str, str]) -> None:
     assert set(pages) == {"fmd", *(f"fmd {command.name}" for command in COMMANDS), *subcommands}
 
 
+def test_every_page_says_what_its_command_does(pages: dict[str, str]) -> None:
+    """Without a sentence after the name, `man -k` and `whatis` do not find the page."""
+    assert [name for name, page in pages.items() if not re.search(r"^\.SH NAME\n\S+ \\- \w", page, re.MULTILINE)] == []
+
+
 def test_a_page_documents_every_option_of_its_command(pages: dict[str, str], manual: ModuleType) -> None:
     parser = make_parser()
     parser.load()
