@@ -36,6 +36,7 @@ classify, decide and alert.
     page/            the web page: a process of its own
     page_service/    the service's answers to the page
     doctor/ flash/   checks of this machine; preparation of an SD card
+    backup/          settings, models and record in one file, and their restoration
     commands/        the command line, one file per command
     api.py           the Python API
 

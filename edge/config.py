@@ -366,18 +366,22 @@ def warn(problem: str) -> None:
 
 
 def read(
-    path: Path | None = None, overrides: Mapping[str, Any] | None = None, over: str | None = overlay.NAME
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    over: str | None = overlay.NAME,
+    state: Path | None = None,
 ) -> Layers:
     """Return the defaults, over them the user's TOML file ``path``, its overlay, and ``overrides``.
 
     ``overrides`` are as in ``{"camera.source": "clip.mp4"}``. ``over`` is the name of the overlay's file; None leaves
-    it out. An overlay that cannot be used is left out as well, and ``problem`` of the result says why.
+    it out. An overlay that cannot be used is left out as well, and ``problem`` of the result says why. ``state`` is the
+    state directory that it is in (default: this process's).
 
     Raises :class:`edge.errors.SettingsError`, which names file, key and expected value.
     """
     # First without the overlay, which may hide an error in the file: fmd must be able to go on without it.
     without = laid(path, {}, overrides)
-    found = overlay.read(path, over) if path is not None and over else None
+    found = overlay.read(path, over, state) if path is not None and over else None
     if found is None or found.problem:
         return dataclasses.replace(without, problem=found.problem if found else "")
     try:
@@ -451,13 +455,7 @@ def flat(sections: Mapping[str, Any], where: str) -> dict[str, Any]:
 def hint_of(key: str) -> Any:
     """Return the annotated type of the setting ``section.key``. Raises KeyError."""
     section, _, name = key.partition(".")
-    return _hints()[section][name]
-
-
-@cache
-def _hints() -> Mapping[str, Mapping[str, Any]]:
-    """Return the annotated type of every setting, by section; they are parsed from text, which takes long."""
-    return {name: get_type_hints(section, include_extras=True) for name, section in get_type_hints(Settings).items()}
+    return get_type_hints(get_type_hints(Settings)[section], include_extras=True)[name]
 
 
 WRITABLE_TEXT = frozenset(
@@ -468,7 +466,7 @@ WRITABLE_TEXT = frozenset(
 )
 """Settings that hold text and that the overlay may set. Any other text may be a path, an address or a secret."""
 READ_ONLY = frozenset({"mqtt.port", "mqtt.tls"})
-"""Settings without text that only the settings file may set: to whom a password is sent, and how."""
+"""Settings without text that only the settings file may set: where a password is sent, and how."""
 
 
 def is_writable(key: str) -> bool:

@@ -17,6 +17,7 @@
      |   +- NotRunningError           no fmd runs there
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             the converted model does not agree with its source
+     +- BackupError    ValueError     a backup that is damaged, or that this board cannot restore
      +- CardError      OSError        a boot partition or image file that cannot be prepared
      +- DataError      ValueError     training or calibration data that cannot be used
      +- StopRequestedError InterruptedError  a signal asked to stop while something was opened
@@ -114,6 +115,10 @@ class OutputBusyError(OutputError):
 
 class SensorError(FmdError, OSError):
     """A presence sensor that cannot be opened or read."""
+
+
+class BackupError(FmdError, ValueError):
+    """A file that is no whole backup, or that cannot be restored here."""
 
 
 class CardError(FmdError, OSError):

@@ -55,9 +55,12 @@ class Overlay:
     problem: str = ""
 
 
-def file_of(base: Path) -> Path | None:
-    """Return where the overlay of the settings file ``base`` is, or None if this process has none for it."""
-    folder = paths.state_folder()
+def file_of(base: Path, state: Path | None = None) -> Path | None:
+    """Return where the overlay of the settings file ``base`` is, or None if this process has none for it.
+
+    ``state`` is the state directory (default: this process's, else the service's for its settings file).
+    """
+    folder = state or paths.state_folder()
     if folder is None and absolute(base) == paths.SETTINGS:
         folder = paths.STATE
     return folder / NAME if folder else None
@@ -68,9 +71,9 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links)
 
 
-def read(base: Path, name: str = NAME) -> Overlay | None:
+def read(base: Path, name: str = NAME, state: Path | None = None) -> Overlay | None:
     """Return the overlay of the settings file ``base``, or None if there is none; ``name`` may be PROVEN."""
-    file = file_of(base)
+    file = file_of(base, state)
     if file is None:
         return None
     file = file.with_name(name)
@@ -102,12 +105,16 @@ def write(base: Path, values: Values) -> Path:
     if file.parent.stat().st_uid != os.geteuid():
         raise SettingsError(f"{file.parent}: belongs to another user, who alone may change settings in it")
     if values:
-        text = toml.written({"version": VERSION, BASE: str(absolute(base)), **values})
-        write_atomically(file, f"{HEAD}{text}".encode(), mode=0o600, durable=True)
+        write_atomically(file, text_of(base, values), mode=0o600, durable=True)
     else:
         file.unlink(missing_ok=True)
     file.with_name(REFUSED).unlink(missing_ok=True)
     return file
+
+
+def text_of(base: Path, values: Values) -> bytes:
+    """Return the content of an overlay of the settings file ``base``."""
+    return (HEAD + toml.written({"version": VERSION, BASE: str(absolute(base)), **values})).encode()
 
 
 def is_proven(file: Path) -> bool:

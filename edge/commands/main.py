@@ -41,6 +41,8 @@ COMMANDS = (
     Command("examples", "examples", "sort the pictures of unclear faces that fmd keeps, and learn settings from them"),
     Command("model", "model", "install a model file, list the installed ones, go back"),
     Command("config", "config", "print the settings in effect and where each comes from"),
+    Command("backup", "backup", "write settings, models and record into one file"),
+    Command("restore", "restore", "put settings, models and record of a backup in place"),
     Command("off", "off", "switch LED, buzzer and all other outputs off"),
     Command("page", "page", "serve the web page of the running fmd, and set its passwords"),
     Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),

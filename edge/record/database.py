@@ -98,7 +98,11 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     # files exist; then only the file itself is left to read.
     problem = ""
     for option in ("mode=ro", "mode=ro&immutable=1"):
-        connection = sqlite3.connect(f"file:{quote(str(path))}?{option}", uri=True, isolation_level=None)
+        try:
+            connection = sqlite3.connect(f"file:{quote(str(path))}?{option}", uri=True, isolation_level=None)
+        except sqlite3.Error as error:  # this user may not read it
+            problem = str(error)
+            continue
         try:
             version, programs = _version(connection), _has_programs(connection)
         except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -147,6 +151,48 @@ def cameras(connection: sqlite3.Connection) -> list[str]:
     tables = ("spans", "passages", "hours", "events")
     union = " UNION ".join(f"SELECT camera FROM {table}" for table in tables)
     return sorted(str(name) for (name,) in connection.execute(union) if name)
+
+
+@contextmanager
+def checking(path: Path) -> Iterator[sqlite3.Connection]:
+    """Check a record from elsewhere, and open it to read it: a file of its own, which nobody writes.
+
+    Raises :class:`edge.errors.RecordError` if it is damaged, of a later fmd, or none of fmd's.
+    """
+    name = path.name
+    address = f"file:{quote(str(path))}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+            version = _version(connection)
+            if version > VERSION:
+                raise RecordError(f"{name}: version {version} of the record, this fmd reads 1 to {VERSION}; update fmd")
+            if version < 1 or _has_programs(connection) or not _has_tables(connection):
+                raise RecordError(f"{name}: not a record of fmd")
+            _check(connection)
+            yield connection
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise RecordError(f"{name}: damaged, or not a record of fmd: {error}") from error
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    """Return whether a database of the present version has exactly its tables; earlier ones are converted later."""
+    if _version(connection) < VERSION:
+        return True
+    with closing(sqlite3.connect(":memory:")) as own:
+        _run_script(own, SCHEMA)
+        return _tables(own) == _tables(connection)
+
+
+def _tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Return the names of the columns of every table."""
+    names = [str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    own = [name for name in names if not name.startswith("sqlite_")]
+    return {name: [row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(name)})")] for name in own}
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _check_beside(path: Path) -> None:
@@ -249,6 +295,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def replaced(path: Path) -> Path:
+    """Return the name for a database that another one replaces; it is deleted as those that are set aside."""
+    return path.with_name(f"{path.stem}-replaced-{datetime.now(timezone.utc):%Y%m%d%H%M%S}.db")
 
 
 def set_aside(folder: Path) -> Path:

@@ -35,6 +35,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     # Of reporting the service knows the interface of listeners; the test below enforces it.
     "service": BOTTOM | {"inference", "stages", "camera", "drivers", "pipeline", "reporting", "settings"},
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
+    "backup": BOTTOM | {"inference", "drivers", "record", "service"},
     "flash": BOTTOM | {"inference", "drivers"},
     "api": BOTTOM | {"drivers", "reporting", "service"},
     "page": BOTTOM | {"drivers"},
@@ -52,6 +53,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         "service",
         "doctor",
         "flash",
+        "backup",
         "page",
         "page_service",
     }

@@ -527,3 +527,19 @@ def test_rows_that_fmd_did_not_write_are_an_expected_error(
     connection.close()
     assert commands_main.main([*command, "--state", str(tmp_path)]) == 1
     assert "record.db: cannot be read: " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another user")
+def test_a_record_that_this_user_may_not_read_gives_one_line(tmp_path: Path) -> None:
+    Clock().record(tmp_path).close()
+    path = tmp_path / database.NAME
+    path.chmod(0o600)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    before = os.geteuid()
+    os.seteuid(65534)
+    try:
+        with pytest.raises(RecordError, match="cannot be read: unable to open database file"):
+            database.open_for_reading(tmp_path)
+    finally:
+        os.seteuid(before)

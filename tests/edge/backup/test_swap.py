@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge.backup.swap import Owner, swapping
+from tests.edge.service.disks import read_only, small_disk
+
+OWNER = Owner(0o640)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def test_all_files_are_exchanged_and_the_old_ones_stay_beside_them(tmp_path: Path) -> None:
+    for name in ("a", "gone", "log"):
+        (tmp_path / name).write_text(f"old {name}")
+    with swapping() as swap:
+        swap.put(tmp_path / "a", b"new a", OWNER)
+        swap.put(tmp_path / "b", io.BytesIO(b"new b"), Owner(0o600))
+        swap.remove(tmp_path / "gone")
+        swap.remove(tmp_path / "never")
+        swap.remove(tmp_path / "log", tmp_path / "log-2")
+        assert files(tmp_path)["a"] == "old a"
+        old = swap.commit()
+    assert files(tmp_path) == {
+        "a": "new a",
+        "b": "new b",
+        "a.before-restore": "old a",
+        "gone.before-restore": "old gone",
+        "log-2": "old log",
+    }
+    assert [path.name for path in old] == ["a.before-restore", "gone.before-restore", "log-2"]
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"] == [0o640, 0o600]
+
+
+def test_without_a_commit_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old a")
+    with swapping() as swap:
+        swap.put(tmp_path / "a", b"new a", OWNER)
+        swap.put(tmp_path / "b", b"new b", OWNER)
+    assert files(tmp_path) == {"a": "old a"}
+
+
+def test_an_error_in_the_middle_of_the_exchange_takes_all_back(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old a")
+    (tmp_path / "gone").write_text("old gone")
+    with swapping() as swap:
+        swap.put(tmp_path / "a", b"new a", OWNER)
+        swap.remove(tmp_path / "gone")
+        swap.put(tmp_path / "folder", b"new", OWNER)
+        # Nothing can be renamed to a folder that is not empty.
+        for name in ("folder", "folder.before-restore"):
+            (tmp_path / name / "x").mkdir(parents=True)
+        with pytest.raises(OSError, match="Directory not empty"):
+            swap.commit()
+    assert files(tmp_path) == {"a": "old a", "gone": "old gone"}
+
+
+def test_a_link_in_a_folder_of_others_leads_nowhere(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("theirs")
+    for name in ("a", "a.restored", "a.before-restore"):
+        (tmp_path / name).symlink_to(target)
+    with swapping() as swap:
+        swap.put(tmp_path / "a", b"new a", OWNER)
+        swap.commit()
+    assert target.read_text() == "theirs"
+    assert (tmp_path / "a").read_text() == "new a"
+    assert not (tmp_path / "a").is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_gives_a_file_to_its_owner(tmp_path: Path) -> None:
+    with swapping() as swap:
+        swap.put(tmp_path / "a", b"new a", Owner(0o600, 65534, 12))
+        swap.commit()
+    about = (tmp_path / "a").stat()
+    assert (about.st_uid, about.st_gid) == (65534, 12)
+
+
+def exchange(folder: Path) -> None:
+    with swapping() as swap:
+        swap.put(folder / "b", b"new b", OWNER)
+        swap.put(folder / "a", io.BytesIO(b"x" * 200_000), OWNER)
+        swap.commit()
+
+
+def test_a_full_disk_shows_before_anything_is_exchanged(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a").write_text("old a")
+    with small_disk(tmp_path / "disk"):
+        with pytest.raises(OSError, match="No space left") as caught:
+            exchange(tmp_path / "disk")
+        assert files(tmp_path / "disk") == {"a": "old a"}
+        assert "restored" not in str(caught.value)
+
+
+def test_a_read_only_disk_leaves_everything(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a").write_text("old a")
+    with read_only(tmp_path / "disk"):
+        with pytest.raises(OSError, match="Read-only"):
+            exchange(tmp_path / "disk")
+        assert files(tmp_path / "disk") == {"a": "old a"}
