@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check lint coverage deb release site proof-arm proof-machine proof-first-boot bench-image clean
+.PHONY: demo page test test-slow check lint coverage deb release site proof-arm proof-machine proof-first-boot bench-image clean
 
 ## Play a built-in scene with simulated pins: print each decision, write a video and a contact sheet.
 demo: $(VENV)/.demo
 	$(BIN)/fmd demo --out demo-out
+
+## Show the web page of the same scene, and print its address for a browser on this machine.
+page: $(VENV)/.page
+	$(BIN)/fmd page --demo
 
 ## Run all fast tests on this machine's Python, with everything they need.
 test: $(VENV)/.test
@@ -91,6 +95,10 @@ $(VENV)/bin/python:
 # PYTHONWARNINGS hides a long setuptools warning about editable installations.
 $(VENV)/.demo: setup.cfg | $(VENV)/bin/python
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/.page: setup.cfg | $(VENV)/bin/python
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[page,demo]'
 	touch $@
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python
