@@ -455,7 +455,13 @@ def flat(sections: Mapping[str, Any], where: str) -> dict[str, Any]:
 def hint_of(key: str) -> Any:
     """Return the annotated type of the setting ``section.key``. Raises KeyError."""
     section, _, name = key.partition(".")
-    return get_type_hints(get_type_hints(Settings)[section], include_extras=True)[name]
+    return _hints()[section][name]
+
+
+@cache
+def _hints() -> Mapping[str, Mapping[str, Any]]:
+    """Return the annotated type of every setting, by section; they are parsed from text, which takes long."""
+    return {name: get_type_hints(section, include_extras=True) for name, section in get_type_hints(Settings).items()}
 
 
 WRITABLE_TEXT = frozenset(

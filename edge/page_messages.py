@@ -435,13 +435,15 @@ LONG: tuple[type[Message], ...] = (
     ReportRequest,
     PassagesRequest,
     TuneRequest,
+    SettingsRequest,
+    ExportRequest,
     ChangeRequest,
     ImportRequest,
     DoctorRequest,
     LogRequest,
     BackupRequest,
 )
-"""Requests whose reply takes seconds; the service carries out one of them at a time, and lets a second one wait."""
+"""Requests whose reply may take seconds; the service carries out one of them at a time, and the others wait."""
 
 Reply = (
     LiveReply

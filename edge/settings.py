@@ -29,7 +29,7 @@ secret one is never shown either."""
 NEEDS_CONFIRMATION = frozenset(
     {*PIN_KEYS, "alert.driver", "alert.active_high", "alert.relay_active_high", "alert.relay", "alert.strike_s"}
     | {"arm.contact", "arm.pull", "model.runtime", "camera.simulate"}
-    | {"publish.pictures", "record.examples", "mqtt.commands", "metrics.port"}
+    | {"publish.pictures", "record.examples", "page.show_faces", "mqtt.commands", "metrics.port"}
 )
 """Settings of which a wrong value leaves the door without alarms or opens it, or shares more of people or of fmd."""
 SET, NOT_SET = "set", "not set"

@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.draw import breadboard, mounting, regions, signals, structure, wiring
+from docs.draw import board, breadboard, mounting, regions, signals, structure, terminal, wiring
 
 FOLDER = Path(__file__).parents[1]
 DRAWINGS: Mapping[str, Callable[[], str]] = {
     "wiring-pi.svg": wiring.pi,
     "wiring-jetson.svg": wiring.jetson,
     "breadboard.svg": breadboard.picture,
+    "flash-terminal.svg": terminal.picture,
+    "board-pi.svg": board.picture,
     "signals.svg": signals.picture,
     "mounting-side.svg": mounting.side_picture,
     "face-size.svg": mounting.sizes_picture,

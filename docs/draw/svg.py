@@ -55,6 +55,14 @@ class Sheet:
             f"{escape(text)}</text>"
         )
 
+    def code(self, x: float, y: float, parts: Sequence[tuple[str, str]], size: float = 13) -> None:
+        """Write ``parts`` (text and colour) in one line as a terminal does: characters of equal width, spaces kept."""
+        spans = "".join(f'<tspan fill="{colour}">{escape(text)}</tspan>' for text, colour in parts)
+        self._add(
+            f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" xml:space="preserve" '
+            f'font-family="Consolas, Menlo, DejaVu Sans Mono, monospace">{spans}</text>'
+        )
+
     def svg(self) -> str:
         """Return the drawing on a white background: dark mode would hide black lines on a transparent one."""
         size = f'width="{self._width}" height="{self._height}" viewBox="0 0 {self._width} {self._height}"'

@@ -14,12 +14,14 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from edge.errors import FmdError, SettingsError
 from edge.flash import checks, crypt, download, laptop, package, volumes
 from edge.flash.card import recognise
 from edge.flash.content import wpa_psk
+from edge.flash.laptop import Laptop
 from edge.flash.settings import read
 from edge.flash.target import open_target
 from edge.flash.volumes import Volume
@@ -53,7 +55,7 @@ class Question:
 
     name: str
     text: str
-    default: Callable[[], str] = str
+    default: Callable[[Laptop], str] = lambda laptop: ""
     needs: str = ""
     unless: str = ""
     secret: bool = False
@@ -70,9 +72,9 @@ class Answers:
 
 
 QUESTIONS = (
-    Question("door", "Name of the door", lambda: "door-1"),
+    Question("door", "Name of the door", lambda laptop: "door-1"),
     Question("wifi", "Name of the Wi-Fi"),
-    Question("wifi-country", "Country of the Wi-Fi", laptop.country, needs="wifi", required=True),
+    Question("wifi-country", "Country of the Wi-Fi", attrgetter("country"), needs="wifi", required=True),
     Question(
         "wifi",
         "Password of the Wi-Fi",
@@ -80,11 +82,11 @@ QUESTIONS = (
         secret=True,
         check=lambda value, answers: value and wpa_psk(answers["wifi"], value),
     ),
-    Question("user", "Name of a user who may log in", laptop.user_name),
+    Question("user", "Name of a user who may log in", attrgetter("user")),
     Question(
         "ssh-key",
         "File with the public SSH key of that user",
-        lambda: str(laptop.public_key() or ""),
+        attrgetter("key"),
         needs="user",
         check=lambda value, answers: checks.public_keys(Path(value)),
     ),
@@ -97,7 +99,7 @@ QUESTIONS = (
         required=True,
         check=lambda value, answers: crypt.check(value),
     ),
-    Question("timezone", "Time zone", lambda: laptop.time_zone() or "Etc/UTC"),
+    Question("timezone", "Time zone", lambda laptop: laptop.zone or "Etc/UTC"),
     Question(
         "page",
         "Password of the web page, none for no page",
@@ -121,7 +123,7 @@ def answered(arguments: argparse.Namespace) -> argparse.Namespace:
         # What is typed in another encoding than the terminal's is refused by the checks, not by Python.
         sys.stdin.reconfigure(errors="surrogateescape")
     console = Console()
-    answers = asked(console, volumes.cards(), found_packages())
+    answers = asked(console, volumes.cards(), proposed_packages(), laptop.here())
     return completed(arguments, answers, console)
 
 
@@ -137,16 +139,19 @@ def completed(arguments: argparse.Namespace, answers: Answers, console: Console)
     return arguments
 
 
-def asked(console: Console, found: Sequence[Volume], packages: Sequence[Path]) -> Answers:
-    """Return the answers to all questions. Raises SettingsError if the input ends."""
+def asked(console: Console, found: Sequence[Volume], packages: Sequence[str], here: Laptop) -> Answers:
+    """Return the answers to all questions. Raises SettingsError if the input ends.
+
+    ``found`` are the mounted cards, ``packages`` files and addresses of fmd's package, the best first.
+    """
     answers = Answers()
     console.say(INTRODUCTION)
-    answers.options["target"] = _card(console, found)
-    package_default = str(packages[0]) if packages else ""
+    answers.options["target"] = _card(console, found, here)
+    proposed = packages[0] if packages else ""
     place = Question(
-        "package", "Package of fmd, a file or the address of a release", lambda: package_default, required=True
+        "package", "Package of fmd, a file or the address of a release", lambda laptop: proposed, required=True
     )
-    answers.options["package"] = _answer(console, place, lambda value: _check_package(value))
+    answers.options["package"] = _answer(console, place, _check_package, here)
     for question in QUESTIONS:
         given = answers.options
         if (question.needs and not given.get(question.needs)) or (question.unless and given.get(question.unless)):
@@ -154,14 +159,14 @@ def asked(console: Console, found: Sequence[Volume], packages: Sequence[Path]) -
         if question.secret:
             answers.secrets[question.name] = _secret_answer(console, question, given)
         else:
-            given[question.name] = _answer(console, question, _checker(question, given))
+            given[question.name] = _answer(console, question, _checker(question, given), here)
     return answers
 
 
-def confirmed(console: Console, answers: Answers) -> bool:
+def confirmed(console: Console, answers: Answers, windows: bool = os.name == "nt") -> bool:
     """Print the command that does the same, and return whether the user wants to write."""
     console.say("The same without questions:")
-    console.say(f"  {command(answers)}")
+    console.say(f"  {command(answers, windows)}")
     if answers.secrets:
         console.say("  (it asks for the passwords again, or reads them from files: fmd flash --help)")
     return _line(console.ask, "Write this to the card? [y/N]: ").strip().lower() in ("y", "yes")
@@ -173,7 +178,9 @@ def command(answers: Answers, windows: bool = os.name == "nt") -> str:
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     program = ["fmd"] if Path(sys.argv[0]).stem == "fmd" else ["py" if windows else "python3", "-m", "edge"]
     page = ["--page"] if answers.secrets.get("page") else []
-    words = [*program, "flash", answers.options["target"], *words, *page, "--write"]
+    # A backslash before a quotation mark means another thing to Windows.
+    target = re.sub(r"^([A-Za-z]:)\\$", r"\1", answers.options["target"])
+    words = [*program, "flash", target, *words, *page, "--write"]
     return " ".join(map(_quoted, words)) if windows else shlex.join(words)
 
 
@@ -184,6 +191,11 @@ def _quoted(word: str) -> str:
     inner = word.replace('"', '\\"')
     end = "\\" if inner.endswith("\\") else ""
     return f'"{inner}{end}"'
+
+
+def proposed_packages() -> list[str]:
+    """Return fmd's packages on this laptop, then the release that this fmd comes from."""
+    return [*map(str, found_packages()), *filter(None, [download.own_release()])]
 
 
 def found_packages(folders: Sequence[Path] | None = None) -> list[Path]:
@@ -203,7 +215,7 @@ def asked_twice(prompt: str, ask: Callable[[str], str], say: Callable[[str], Non
     raise SettingsError(f"{TRIES} times two different passwords; nothing was written")
 
 
-def _card(console: Console, found: Sequence[Volume]) -> str:
+def _card(console: Console, found: Sequence[Volume], here: Laptop) -> str:
     usable = [volume for volume in found if volume.card and not volume.read_only]
     for volume in found:
         number = f"{usable.index(volume) + 1} " if volume in usable else ""
@@ -219,9 +231,8 @@ def _card(console: Console, found: Sequence[Volume]) -> str:
 
     numbers = {str(number): str(volume.root) for number, volume in enumerate(usable, 1)}
     text = "Card, by its number, folder or drive" if len(usable) > 1 else "Card"
-    answer = _answer(
-        console, Question("target", text, lambda: default, required=True), lambda v: check(numbers.get(v, v))
-    )
+    question = Question("target", text, lambda laptop: default, required=True)
+    answer = _answer(console, question, lambda value: check(numbers.get(value, value)), here)
     return numbers.get(answer, answer)
 
 
@@ -244,9 +255,9 @@ def _checker(question: Question, given: Mapping[str, str]) -> Callable[[str], ob
     return lambda value: checks.check(question.name, value)
 
 
-def _answer(console: Console, question: Question, check: Callable[[str], object]) -> str:
+def _answer(console: Console, question: Question, check: Callable[[str], object], here: Laptop) -> str:
     """Return the answer to a question, empty if it is left out; a wrong one is asked again."""
-    default = question.default()
+    default = question.default(here)
     shown = f" [{default or 'none'}]" if default or not question.required else ""
     for _ in range(TRIES):
         typed = _line(console.ask, f"{question.text}{shown}: ")

@@ -32,14 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     install.add_argument(
         "--seconds",
         type=number(86400, "seconds"),
-        default=60.0,
         help="how long both models see the same live frames in a shadow run (default: 60; 0: no shadow run)",
     )
     install.add_argument("--source", metavar="CLIP", help="compare on this clip or folder instead of the live camera")
     install.add_argument(
         "--allow",
         type=number(1, "a share"),
-        default=0.1,
         metavar="SHARE",
         help="share of observations that may differ for the switch (default: 0.1)",
     )

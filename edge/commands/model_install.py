@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -18,9 +18,9 @@ from edge.commands import common
 from edge.config import Settings
 from edge.errors import BundleError, SettingsError
 from edge.inference import bundle
-from edge.service import confined, engines, model_store, serving, shadow_run
+from edge.service import confined, engines, model_store, model_switch, serving, shadow_run
 from edge.service import run as service
-from edge.service.model_installer import Request, Result, ask
+from edge.service.model_installer import Request, ask
 from edge.service.model_proof import proving
 from edge.service.model_store import ModelsInUse, ModelStore
 from edge.service.models import Shadow
@@ -43,11 +43,15 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     This process, which may be root's, runs no model itself. Raises BundleError, with the current model
     still or again in use, if the file is refused, differs too much, or the service does not take it.
     """
+    if arguments.seconds is None:
+        arguments.seconds = model_switch.SHADOW_S
+    if arguments.allow is None:
+        arguments.allow = model_switch.ALLOWED
     # Stored before the comparison, as the service reads it from there; it is not in use until the switch.
     added = ask(store, Request("install"), bundle.read(arguments.file), str(arguments.file))
     task, path = added.task, store.folder / added.name
     settings = _settings(arguments, task)
-    _check_labels(settings, added)
+    model_switch.check_labels(settings, added)
     if path.suffix == bundle.ONNX_SUFFIX:
         print("preparing the model for this board; with TensorRT this takes minutes ...", flush=True)
         state = arguments.state or paths.state_folder() or paths.STATE
@@ -56,7 +60,7 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     running = serving.is_served(runtime)
     if result := _shadowed(arguments, settings, store, task, path, running):
         _judge(result, arguments.allow)
-    ask(store, _request("switch", task, path.name))
+    ask(store, model_switch.request("switch", task, path.name))
     if not running:
         print(f"{task} {path.name} is installed; fmd is not running and uses it from its next start")
         return
@@ -64,27 +68,11 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     print(f"{task} {path.name} is installed and in use; to undo this: fmd model rollback {task}")
 
 
-def _request(action: Literal["switch", "rollback", "withdraw"], task: str, name: str = "") -> Request:
-    return msgspec.convert({"action": action, "task": task, "name": name}, Request)
-
-
-def _check_labels(settings: Settings, added: Result) -> None:
-    # A misspelt label in the settings would never be accepted, and the reload or the next start would refuse the model.
-    unknown = set(settings.decide.accept) - set(added.labels)
-    if added.task == "classifier" and unknown:
-        raise BundleError(
-            f"decide.accept: {sorted(unknown)}: no label of this model; it has {list(added.labels)}; change the setting"
-        )
-
-
 def _settings(arguments: argparse.Namespace, task: str) -> Settings:
     # This command runs outside the service and has to find the settings that the service uses.
     path = common.settings_file(arguments.config)
     settings = config.load(path)
-    if named := getattr(settings.model, task):
-        raise SettingsError(
-            f"{path}: model.{task} names {named}, which overrides any installed model; remove this key first"
-        )
+    model_switch.check_not_named(settings, task, path)
     return settings
 
 
@@ -144,7 +132,7 @@ def _beside(arguments: argparse.Namespace, store: ModelStore, request: ShadowReq
         return ended or shadow_run.read_result(answer) or found
     finally:
         # Withdrawn, or a reload in the far future would begin it again.
-        ask(store, _request("withdraw", request.task))
+        ask(store, model_switch.request("withdraw", request.task))
 
 
 def _ended(answer: Path) -> ShadowResult | None:
@@ -154,19 +142,13 @@ def _ended(answer: Path) -> ShadowResult | None:
 
 def _judge(result: ShadowResult, allow: float) -> None:
     """Print the result of a shadow run; raise BundleError if the models differ in more than ``allow``, a share."""
-    if result.error:
-        raise BundleError(f"{result.file}: failed in its shadow run ({result.error}); the current model stays in use")
-    if not result.observations:
+    if not result.error and not result.observations:
         print("no face was seen during the shadow run: the models were not compared")
-        return
-    print(f"the models disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
-    for example in result.examples:
-        print(f"  {escaped(example)}")
-    if result.share > allow:
-        raise BundleError(
-            f"{result.file}: disagrees with the current model on {result.share:.1%} of observations, allowed are "
-            f"{allow:.1%}; the current model stays in use (--allow 1 installs the new one in any case)"
-        )
+    elif not result.error:
+        print(f"the models disagree on {result.disagreed} of {result.observations} observations ({result.share:.1%})")
+        for example in result.examples:
+            print(f"  {escaped(example)}")
+    model_switch.check_result(result, allow, " (--allow 1 installs the new one in any case)")
 
 
 def _reload_onto(store: ModelStore, task: str, path: Path, runtime: Path) -> None:
@@ -183,7 +165,7 @@ def _reload_onto(store: ModelStore, task: str, path: Path, runtime: Path) -> Non
             return
     except SettingsError as error:
         reason = str(error)
-    name = ask(store, _request("rollback", task)).name
+    name = ask(store, model_switch.request("rollback", task)).name
     # Whatever it runs by now, perhaps in a new process.
     with suppress(SettingsError):
         serving.reload(runtime)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge.record.rows import RunRow
     from edge.reporting.listener import Listener
     from edge.service.model_choice import ModelChooser
-    from edge.service.settings_keeper import SettingsKeeper
+    from edge.service.reloads import Reloads
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.service import arming_control, control_server
     from edge.service import run as service
     from edge.service.model_choice import ModelChooser, TrialRecord
+    from edge.service.reloads import Reloads
     from edge.service.settings_keeper import SettingsKeeper
     from edge.service.signals import stop_on_signals
 
@@ -92,9 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
     runtime, state = paths.runtime_folder(), paths.state_folder()
     _check_owner(runtime, state)
     counts, timings = console.PassageCounts(), console.Timings()
-    keeper: SettingsKeeper
+    reloads: Reloads
     # A service has no terminal; a terminal that goes away (SIGHUP) means to stop, not to reload.
-    reread = None if sys.stdin.isatty() else lambda: _reread(keeper, settings)
+    reread = None if sys.stdin.isatty() else lambda: _reread(reloads, settings)
     # Around everything: until the last event is on the card, a second signal must not end the process.
     with stop_on_signals(reread) as control, ExitStack() as stack:
         # Before anything is written there.
@@ -102,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(logs.native_lines_counted())
         keeper = SettingsKeeper(partial(_layers, arguments))
         stack.callback(keeper.close)
+        reloads = Reloads(keeper, control)
         settings = keeper.layers.settings
         clock = arming_control.BoardClock(runtime, trusted=settings.arm.trust_clock)
         record = stack.enter_context(
@@ -155,6 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
                 options=_settings_options(arguments),
                 version=version(),
                 repeats=logs.RepeatFilter(),
+                reloads=reloads,
             )
             listeners.append(stack.enter_context(serving_page(runtime, page)))
             if arguments.timings:
@@ -168,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arming=arming,
                 chooser=chooser,
                 fallback=keeper.fallback(),
-                keeper=keeper,
+                keeper=reloads,
             )
         except FmdError as error:
             note("failed", store.Failure(str(error)))
@@ -210,13 +213,13 @@ def _checked(arguments: argparse.Namespace) -> Settings:
     return layers.settings
 
 
-def _reread(keeper: SettingsKeeper, before: Settings) -> Settings:
+def _reread(reloads: Reloads, before: Settings) -> Settings:
     """Return the settings as they are now, for a reload, and warn of changes that a reload does not reach."""
     import msgspec
 
     from edge.reporting import reporter
 
-    settings = keeper.read()
+    settings = reloads.read()
     # A wrong broker or token must be refused here: the settings in use stay, and their messages go on.
     reporter.check(settings)
     kept = msgspec.structs.replace(settings.record, examples=before.record.examples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import http.client
+import importlib.metadata
 import re
 import ssl
 import urllib.error
@@ -15,6 +16,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from edge.errors import CardError
+from edge.version import DISTRIBUTION
 
 PACKAGE = "fmd_*_arm64.deb"
 """Name of the package for a board, as a pattern."""
@@ -47,6 +49,22 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
         if urlsplit(newurl).scheme != "https":
             raise CardError(f"{req.full_url}: redirected to {newurl}, expected https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def own_release() -> str:
+    """Return the address of the release that this fmd comes from; empty for one that was not released."""
+    try:
+        stated = importlib.metadata.metadata(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return release_of(str(stated["Home-page"] or ""), stated["Version"])
+
+
+def release_of(home: str, version: str) -> str:
+    """Return the address of a version's release at the repository's address; empty without either of them."""
+    if re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", home) and re.fullmatch(r"\d+(\.\d+)*(rc\d+)?", version):
+        return f"{home}/releases/tag/v{version}"
+    return ""
 
 
 def is_address(text: str) -> bool:

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,22 @@ KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 """Names of a user's public keys, the best first."""
 NAME_OF_COUNTRY = 16
 """Units of a buffer for a country's code, more than any has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Laptop:
+    """What a laptop says about its user; each part is empty if it says nothing."""
+
+    user: str = ""
+    country: str = ""
+    zone: str = ""
+    key: str = ""
+    """Path of a public SSH key."""
+
+
+def here() -> Laptop:
+    """Return what this laptop says."""
+    return Laptop(user_name(), country(), time_zone(), str(public_key() or ""))
 
 
 def user_name(environment: Mapping[str, str] = os.environ) -> str:

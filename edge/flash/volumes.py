@@ -24,7 +24,7 @@ LABEL = "bootfs"
 FOLDERS = ("/media/*", "/media/*/*", "/run/media/*/*", "/mnt/*")
 """Where desktops of Linux mount disks, as patterns."""
 OWN_SYSTEM = ("/boot", "/efi")
-"""Where a Linux machine has its own boot partition, which on a Raspberry Pi looks like a card."""
+"""Where a Linux machine has its own boot partition, which on a Raspberry Pi resembles a card."""
 REMOVABLE, FIXED = 2, 3
 """Types of a drive of Windows. Some card readers call themselves fixed."""
 READ_ONLY = 0x00080000

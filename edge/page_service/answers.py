@@ -22,8 +22,12 @@ from edge.page_messages import (
     MAX_REQUEST,
     SOCKET,
     ArmRequest,
+    ChangeRequest,
     DisarmRequest,
     DoctorRequest,
+    ExportRequest,
+    ImportRequest,
+    InstallRequest,
     LiveRequest,
     LogReply,
     LogRequest,
@@ -31,17 +35,23 @@ from edge.page_messages import (
     PassagesRequest,
     PictureRequest,
     ReportRequest,
+    SettingsRequest,
+    ShadowStateRequest,
     ShowFacesRequest,
     TestOutputRequest,
     TuneRequest,
+    UploadRequest,
     ViewingRequest,
 )
+from edge.page_service.changes import Changes
 from edge.page_service.faces import Faces
+from edge.page_service.installation import Installation
 from edge.page_service.jobs import Jobs
 from edge.page_service.live import Door, LiveView, live_reply
 from edge.page_service.log_lines import LogLines
 from edge.page_service.pictures import Pictures
 from edge.page_service.tasks import Context
+from edge.page_service.uploads import Uploads
 from edge.service.arming_control import ArmingControl, Note
 from edge.service.control_server import Endpoint, Peer, Row, Table, is_operator
 
@@ -80,6 +90,9 @@ class Parts:
     lines: LogLines
     jobs: Jobs
     context: Callable[[], Context]
+    uploads: Uploads
+    changes: Changes
+    installation: Installation
 
 
 def table(parts: Parts) -> Table:
@@ -88,6 +101,8 @@ def table(parts: Parts) -> Table:
         **_of_the_door(parts),
         **_of_changes(parts),
         **_of_the_record(parts),
+        **_of_settings(parts),
+        **_of_models(parts),
     }
     # The peer is a member of fmd-page, root, or the service's own user: the same rule as for operators, other group.
     return {request: Row(is_operator, answer) for request, answer in answers.items()}
@@ -163,3 +178,35 @@ def _of_the_record(parts: Parts) -> Answers:
 
     long = (ReportRequest, PassagesRequest, TuneRequest, DoctorRequest)
     return {**dict.fromkeys(long, later), LogRequest: lines}
+
+
+def _of_settings(parts: Parts) -> Answers:
+    """Return what shows and changes settings, in the thread of long answers: a change waits for a reload."""
+    answers: dict[type[Message], Callable[[Any], Message]] = {
+        SettingsRequest: parts.changes.listed,
+        ExportRequest: parts.changes.exported,
+        ChangeRequest: parts.changes.change,
+        ImportRequest: parts.changes.imported,
+    }
+
+    def later(request: Message, peer: Peer) -> Future[Message]:
+        return parts.jobs.submit(lambda: answers[type(request)](request))
+
+    return dict.fromkeys(answers, later)
+
+
+def _of_models(parts: Parts) -> Answers:
+    """Return what takes files, and installs models."""
+
+    def upload(request: UploadRequest, peer: Peer) -> Message:
+        parts.uploads.add(request)
+        return DoneReply()
+
+    def install(request: InstallRequest, peer: Peer) -> Message:
+        parts.installation.begin(request)
+        return DoneReply()
+
+    def state(request: ShadowStateRequest, peer: Peer) -> Message:
+        return parts.installation.state()
+
+    return {UploadRequest: upload, InstallRequest: install, ShadowStateRequest: state}

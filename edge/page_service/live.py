@@ -14,7 +14,7 @@ from typing import NamedTuple
 from edge import config
 from edge.config import Settings
 from edge.contracts import Box, Change, Decision, Delivery, ModelFallback, Outcome, Passage, Step, Track
-from edge.messages import health_message
+from edge.messages import ArmingMessage, health_message
 from edge.page_messages import DECISIONS_KEPT, CameraView, DecisionView, LiveReply, PersonView, Share
 from edge.reporting.console import change_in_words, state_of
 from edge.reporting.listener import Listener
@@ -121,6 +121,7 @@ class Door:
     """What a live reply says beside the steps: ``hints`` of a camera's picture, and the turn that each needs."""
 
     state: LiveState
+    arming: Callable[[], ArmingMessage]
     hints: Callable[[str, CameraSteps], Sequence[str]]
     turns: Mapping[str, int]
     faces_until: Callable[[], str]
@@ -137,7 +138,7 @@ def live_reply(view: LiveView, door: Door) -> LiveReply:
     return LiveReply(
         now=utc(now),
         state=door.state.door_state(),
-        arming=door.state.arming,
+        arming=door.arming(),
         cameras=tuple(_camera(name, steps, view, door) for name, steps in view.cameras.items()),
         decisions=decisions,
         faces_until=door.faces_until(),

@@ -14,16 +14,22 @@ import msgspec
 from edge import board, config
 from edge.config import Settings
 from edge.page_service import answers, jobs, log_lines
+from edge.page_service.changes import Changes
 from edge.page_service.faces import Faces
 from edge.page_service.hints import Hints
+from edge.page_service.installation import Installation, Place
 from edge.page_service.live import Door, LiveView
 from edge.page_service.pictures import Pictures
 from edge.page_service.tasks import Context
+from edge.page_service.uploads import Uploads
 from edge.reporting.annotate import Outlines
 from edge.reporting.listener import Listener, Listeners
 from edge.reporting.live_state import LiveState
 from edge.service.arming_control import ArmingControl, Note
 from edge.service.control_server import serving
+from edge.service.model_store import ModelStore
+from edge.service.model_switch import SHADOW_S
+from edge.service.reloads import Reloads
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class RunParts:
 
     ``state`` is the state directory, None if the run has none. ``turns`` maps a camera to the rotation that its faces
     need. ``models`` names the models of a run with these settings. ``options`` name the settings for the doctor.
-    ``repeats`` drops lines of the log that repeat.
+    ``repeats`` drops lines of the log that repeat. ``reloads`` has the settings' layers.
     """
 
     live: LiveState
@@ -44,8 +50,10 @@ class RunParts:
     options: tuple[str, ...]
     version: str
     repeats: Filter
+    reloads: Reloads
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    shadow_s: float = SHADOW_S
 
 
 @contextmanager
@@ -73,7 +81,23 @@ def serving_page(folder: Path | None, run: RunParts, group: int | None = None) -
         )
 
     door = Door(
-        run.live, hints.of, run.turns, lambda: faces.until, run.version, board.model() or "PC", run.wall, run.wall()
+        state=run.live,
+        arming=lambda: run.arming.message,
+        hints=hints.of,
+        turns=run.turns,
+        faces_until=lambda: faces.until,
+        version=run.version,
+        board=board.model() or "PC",
+        wall=run.wall,
+        started_s=run.wall(),
+    )
+    uploads = Uploads()
+    place = Place(
+        store=ModelStore(run.state),
+        runtime=folder,
+        reloads=run.reloads,
+        settings=lambda: view.settings,
+        where=str(run.reloads.keeper.layers.base or "the defaults"),
     )
     with ExitStack() as stack:
         parts = answers.Parts(
@@ -86,6 +110,9 @@ def serving_page(folder: Path | None, run: RunParts, group: int | None = None) -
             lines=stack.enter_context(log_lines.kept(run.repeats)),
             jobs=stack.enter_context(jobs.working(folder)),
             context=context,
+            uploads=uploads,
+            changes=Changes(run.reloads, uploads, run.note),
+            installation=Installation(place, uploads, run.note, run.shadow_s),
         )
         stack.enter_context(serving(folder, answers.table(parts), group, answers.PAGE))
         yield Listeners([view, faces, hints])

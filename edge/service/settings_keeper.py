@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from edge import overlay, paths
 from edge.config import Layers, Settings
-from edge.errors import FmdError
+from edge.errors import FmdError, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,9 @@ class SettingsKeeper:
         file = self._file(self.layers)
         if file is not None and not overlay.is_proven(file):
             self._report(str(error))
-            self._do(overlay.revert, file)
+            if self._do(overlay.revert, file):
+                with suppress(SettingsError):  # the file itself has an error; what runs is of an earlier one
+                    self.layers = self._usable()
 
     def _note_tried(self) -> None:
         file = self._file(self.layers)

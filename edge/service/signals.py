@@ -33,9 +33,13 @@ class RunControl:
 
     def hang_up(self) -> None:
         """Ask to read the settings again. Raises ControlError for a run in a terminal, which SIGHUP stops."""
+        self.check_rereads()
+        self.hung_up = True
+
+    def check_rereads(self) -> None:
+        """Raise ControlError for a run in a terminal."""
         if self.reread is None:
             raise ControlError("fmd runs in a terminal, where it does not read its settings again; restart it")
-        self.hung_up = True
 
     def asked(self) -> bool:
         """Return whether the present run shall end; a signal may come at any moment."""

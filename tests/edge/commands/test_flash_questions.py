@@ -19,6 +19,7 @@ import pytest
 from edge.commands.flash_questions import Answers, Console, asked, command, completed, found_packages
 from edge.errors import SettingsError
 from edge.flash import volumes
+from edge.flash.laptop import Laptop
 from tests.edge.flash.conftest import TRIXIE, deb_of, fill
 from tests.edge.parts import PATIENCE_S, ROOT
 
@@ -70,15 +71,11 @@ class User:
         return "\n".join(self.lines)
 
 
-def test_enter_takes_the_only_card_the_newest_package_and_asks_little(
-    card: Path, deb: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("USER", "ann")
-    monkeypatch.setenv("HOME", str(card))
+def test_enter_takes_the_only_card_the_newest_package_and_what_the_laptop_says(card: Path, deb: Path) -> None:
     user = User({"Password of that user": "login secret"})
-    answers = asked(user.console, volumes.cards([card]), [deb])
-    expected = {"target": str(card), "package": str(deb), "door": "door-1", "user": "ann"}
-    assert {name: value for name, value in answers.options.items() if value and name != "timezone"} == expected
+    answers = asked(user.console, volumes.cards([card]), [str(deb), "other"], Laptop("ann", "DE", "Europe/Berlin"))
+    expected = {"target": str(card), "package": str(deb), "door": "door-1", "user": "ann", "timezone": "Europe/Berlin"}
+    assert {name: value for name, value in answers.options.items() if value} == expected
     assert answers.secrets == {"user": "login secret", "page": ""}
     assert "Country of the Wi-Fi" not in user.shown()
     assert "broker:" not in user.shown()
@@ -101,7 +98,7 @@ def test_every_question_can_be_answered_and_secrets_are_neither_printed_nor_in_t
             **SECRETS,
         }
     )
-    answers = asked(user.console, volumes.cards([card]), [deb])
+    answers = asked(user.console, volumes.cards([card]), [str(deb)], Laptop())
     assert answers.options["wifi"] == " Café '1' "
     assert answers.secrets == dict(zip(("wifi", "user", "page", "mqtt"), SECRETS.values(), strict=True))
     arguments = completed(argparse.Namespace(), answers, user.console)
@@ -130,7 +127,7 @@ def test_a_wrong_answer_is_explained_and_asked_again(card: Path, deb: Path, tmp_
             "MQTT broker": ["broker:99999", "-"],
         }
     )
-    answers = asked(user.console, volumes.cards([card]), [])
+    answers = asked(user.console, volumes.cards([card]), [], Laptop())
     named = {name: answers.options[name] for name in ("package", "door", "wifi", "user", "mqtt")}
     assert named == {"package": str(deb), "door": "door-2", "wifi": "Shop", "user": "ann", "mqtt": ""}
     for said in (
@@ -154,7 +151,7 @@ def test_a_wrong_answer_is_explained_and_asked_again(card: Path, deb: Path, tmp_
 def test_two_cards_are_numbered(card: Path, deb: Path, tmp_path: Path) -> None:
     other = fill(tmp_path / "other", TRIXIE)
     user = User({"Card, by its number": "2", "Name of a user": "-"})
-    answers = asked(user.console, volumes.cards([card, other]), [deb])
+    answers = asked(user.console, volumes.cards([card, other]), [str(deb)], Laptop())
     assert answers.options["target"] == str(other)
     assert f"  1 {card} (bootfs" in user.shown()
 
@@ -166,7 +163,7 @@ def test_a_locked_card_and_one_of_another_system_are_named_but_not_offered(
     locked = volumes.Volume(found.root, "bootfs", found.size, True, found.card)
     user = User({"Card": "-"})
     with pytest.raises(SettingsError, match="answers that cannot be used; nothing was written"):
-        asked(user.console, [locked], [deb])
+        asked(user.console, [locked], [str(deb)], Laptop())
     assert "write-protected" in user.shown()
     assert "no card of Raspberry Pi OS that can be prepared is mounted" in user.shown()
 
@@ -174,21 +171,21 @@ def test_a_locked_card_and_one_of_another_system_are_named_but_not_offered(
 @pytest.mark.parametrize("number", range(3, 9))
 def test_the_end_of_the_input_ends_the_questions(card: Path, deb: Path, number: int) -> None:
     with pytest.raises(SettingsError, match="the input ended before the last question; nothing was written"):
-        asked(User({}, ends_after=number).console, volumes.cards([card]), [deb])
+        asked(User({}, ends_after=number).console, volumes.cards([card]), [str(deb)], Laptop())
 
 
 def test_passwords_that_differ_are_asked_again(card: Path, deb: Path) -> None:
     typed = iter(["one secret", "other secret", "login secret", "login secret", "", ""])
     user = User({"Name of a user": "me", "File with": "-"})
     console = Console(user.console.ask, lambda prompt: next(typed), user.console.say)
-    assert asked(console, volumes.cards([card]), [deb]).secrets["user"] == "login secret"
+    assert asked(console, volumes.cards([card]), [str(deb)], Laptop()).secrets["user"] == "login secret"
     assert "  the two differ" in user.lines
 
 
 def test_the_command_is_printed_as_windows_takes_it() -> None:
     options = {"target": "D:\\", "package": "C:\\My files\\fmd.deb", "door": "door-1", "wifi": 'a"b', "mqtt": ""}
     printed = command(Answers(options, {"page": ""}), windows=True)
-    expected = r'flash "D:\\" --package "C:\My files\fmd.deb" --door door-1 --wifi "a\"b" --write'
+    expected = r'flash D: --package "C:\My files\fmd.deb" --door door-1 --wifi "a\"b" --write'
     assert printed.partition(" flash ")[2] == expected.partition("flash ")[2]
 
 

@@ -138,3 +138,17 @@ def test_the_command_downloads_the_package(site: str, trixie: Path) -> None:
     done = fmd("flash", trixie, "--package", f"{site}/v2/", "--write")
     assert (done.returncode, (trixie / "fmd" / NAME).read_bytes()) == (0, PACKAGE)
     assert f"{site}/v2/: 3 MB of 3 MB" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("home", "version", "release"),
+    [
+        ("https://github.com/me/fmd", "1.2.3", "https://github.com/me/fmd/releases/tag/v1.2.3"),
+        ("https://github.com/me/fmd", "1.2.3rc1", "https://github.com/me/fmd/releases/tag/v1.2.3rc1"),
+        ("https://github.com/me/fmd", "1.2.4.dev7+g1234567", ""),
+        ("https://REPOSITORY_ADDRESS", "1.2.3", ""),
+        ("", "1.2.3", ""),
+    ],
+)
+def test_a_released_fmd_proposes_the_package_of_its_own_release(home: str, version: str, release: str) -> None:
+    assert download.release_of(home, version) == release

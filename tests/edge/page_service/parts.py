@@ -24,7 +24,10 @@ from edge.page_service.serving import RunParts, serving_page
 from edge.reporting.listener import Listener, Listeners, report_step
 from edge.reporting.live_state import LiveState
 from edge.service.arming_control import ArmingControl, BoardClock
+from edge.service.reloads import Reloads
 from edge.service.run import build_pipeline
+from edge.service.settings_keeper import SettingsKeeper
+from edge.service.signals import RunControl
 from edge.stages.alert import Alert
 from simulation.outputs import RecordingOutput
 
@@ -126,6 +129,7 @@ def served(folder: Path, group: int | None = None, state: Path | None = None, **
         options=(),
         version="1.2.3",
         repeats=logging.Filter(),
+        reloads=Reloads(SettingsKeeper(lambda over: config.read(None, over=over)), RunControl()),
         clock=door.clock,
     )
     with serving_page(folder, run, group) as listener:
