@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from edge.page_messages import DoctorReply, FindingView, LiveReply, LogReply, ShadowStateReply
 
-ORDER = ("error", "warning", "ok")
+ORDER = ("error", "warning", "note", "ok")
+PASSED = "ok"
 TONES = {"error": "bad", "warning": "warn", "ok": "good"}
 OUTPUTS = (("buzzer", "Buzzer"), ("led", "LED"), ("relay", "Relay"), ("voice", "Voice"))
 TASKS = (("classifier", "mask classifier"), ("detector", "face detector"))
@@ -25,9 +26,14 @@ class Finding(NamedTuple):
 
 
 class Health(NamedTuple):
-    """Everything on the screen; findings and log are None until they are asked for, because they take seconds."""
+    """Everything on the screen. Without ``checked`` there are no findings and no log yet, because they take seconds.
 
-    findings: tuple[Finding, ...] | None
+    ``findings`` are those that need attention, errors first, ``passed`` all others.
+    """
+
+    checked: bool
+    findings: tuple[Finding, ...]
+    passed: tuple[Finding, ...]
     summary: str
     events: tuple[str, ...]
     lines: tuple[str, ...]
@@ -39,11 +45,13 @@ class Health(NamedTuple):
 
 
 def health(live: LiveReply, shadow: ShadowStateReply, doctor: DoctorReply | None, log: LogReply | None) -> Health:
-    """Return what the screen shows: errors first."""
-    findings = tuple(map(_finding, sorted(doctor.findings, key=_rank))) if doctor else None
+    """Return what the screen shows."""
+    found = tuple(map(_finding, sorted(doctor.findings, key=_rank))) if doctor else ()
     return Health(
-        findings=findings,
-        summary=summary(findings or ()),
+        checked=doctor is not None,
+        findings=tuple(each for each in found if each.status != PASSED),
+        passed=tuple(each for each in found if each.status == PASSED),
+        summary=summary(found),
         events=log.events[::-1] if log else (),
         lines=log.lines if log else (),
         models=live.models,
@@ -56,11 +64,9 @@ def health(live: LiveReply, shadow: ShadowStateReply, doctor: DoctorReply | None
 
 def summary(findings: tuple[Finding, ...]) -> str:
     """Return how many findings need attention, in a sentence."""
-    errors, warnings = (sum(each.status == status for each in findings) for status in ("error", "warning"))
-    if not errors and not warnings:
-        return f"All {len(findings)} checks passed."
-    parts = [_counted(errors, "error"), _counted(warnings, "warning")]
-    return f"{' and '.join(part for part in parts if part)} in {len(findings)} checks."
+    numbers = [_counted(sum(each.status == status for each in findings), status) for status in ("error", "warning")]
+    worst = " and ".join(number for number in numbers if number) or "No error and no warning"
+    return f"{worst} in {_counted(len(findings), 'check')}."
 
 
 def _counted(number: int, what: str) -> str:

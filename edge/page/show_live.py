@@ -10,6 +10,8 @@ from edge.page_messages import CameraView, DecisionView, LiveReply, PersonView
 
 BAR_WIDTH = 200
 """Width of the bar of evidence beside the picture, in its own units."""
+DECISIONS = 10
+"""Recent decisions on the screen."""
 LEAST_BAR = 70.0
 """Least width of the bar below a face: that of a distant face would be too short to read."""
 
@@ -107,7 +109,7 @@ def live(reply: LiveReply, name: str = "") -> Live:
         muted_until=reply.arming.muted_until and local(reply.arming.muted_until),
         camera=camera,
         cameras=tuple(views) if len(views) > 1 else (),
-        decisions=tuple(_line(each) for each in reply.decisions),
+        decisions=tuple(_line(each) for each in reply.decisions[:DECISIONS]),
         faces_allowed=reply.faces_allowed,
         faces_until=reply.faces_until and local(reply.faces_until),
         facts=_facts(reply, camera),

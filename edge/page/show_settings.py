@@ -13,6 +13,7 @@ SECTIONS = {
     "camera": "where pictures come from",
     "model": "models in use",
     "watch": "when and where fmd searches for faces",
+    "sensor": "a second sensor, for warmth or distance",
     "detect": "which faces count",
     "track": "how fmd follows a person",
     "classify": "how often a face is classified",

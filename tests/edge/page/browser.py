@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -68,6 +68,20 @@ class Browser:
                 return
             self.driver.switch_to.active_element.send_keys(Keys.TAB)
         raise AssertionError(f"{selector} cannot be reached by the keyboard")
+
+    def tap(self, selector: str, places: Sequence[tuple[float, float]], kind: str) -> None:
+        """Press at places within an element, which are shares of its width and height, by "mouse" or "touch"."""
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
+        from selenium.webdriver.common.actions.pointer_input import PointerInput
+
+        box = self.js("const b = document.querySelector(arguments[0]).getBoundingClientRect(); return b", selector)
+        for x, y in places:
+            actions = ActionBuilder(self.driver, mouse=PointerInput(kind, kind))
+            actions.pointer_action.move_to_location(
+                round(box["x"] + x * box["width"]), round(box["y"] + y * box["height"])
+            )
+            actions.pointer_action.pointer_down().pointer_up()
+            actions.perform()
 
     def problems(self) -> list[str]:
         """Return warnings and errors of the console since the last call."""

@@ -192,12 +192,13 @@ class FakeService:
             DoctorRequest: lambda request: self._doctor(),
             LogRequest: lambda request: LogReply(lines=("watching <door>",), events=("10:12 violation",)),
             BackupRequest: lambda request: self._backup(request.offset),
-            ShadowStateRequest: lambda request: ShadowStateReply(phase="none", words="No model is being installed."),
+            ShadowStateRequest: lambda request: self.shadow,
         }
 
     def reset(self) -> None:
         """Return to the state of the beginning."""
         self.asked: list[Message] = []
+        self.shadow = ShadowStateReply(phase="none", words="No model is being installed.")
         self.arming = ArmingMessage(armed=True, source="default")
         self.cameras = (
             camera("", (person(1, "violation", "no mask", 1.0, 0.2), person(2, "unsure", "unsure", -0.4, 0.6))),

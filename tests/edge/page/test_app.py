@@ -108,9 +108,10 @@ def test_pictures_are_a_stream_of_jpegs(page: Page) -> None:
                 break
 
 
-def test_without_a_record_the_other_parts_of_its_screen_stay(page: Page) -> None:
+def test_without_a_record_the_other_parts_of_its_screen_stay(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     client = page.signed_in()
-    page.service.answers[page_messages.ReportRequest] = lambda request: RefusedReply(reason="fmd keeps no record")
+    refused = RefusedReply(reason="fmd keeps no record")
+    monkeypatch.setitem(page.service.answers, page_messages.ReportRequest, lambda request: refused)
     reply = client.get("/record")
     assert (reply.status_code, "fmd keeps no record" in reply.text) == (200, True)
     assert "data-tune" not in reply.text

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
-from edge import page_messages
+from edge import page_messages, settings
 from edge.messages import ArmingMessage
 from edge.page.connections import TimedProtocol
-from edge.page_messages import ArmRequest, ChangeRequest
+from edge.page_messages import ArmRequest, ChangeRequest, ImportRequest, ShadowStateReply, UploadRequest
 from tests.edge.page.browser import DESKTOP, PHONE, VIEWS, Browser, View, started
 from tests.edge.page.conftest import OWNER, Page, running
 from tests.edge.parts import wait_for
@@ -154,21 +155,19 @@ def test_a_region_is_drawn_by_keyboard(owner: Browser, door: Page) -> None:
     assert "[[0.500, 0.500], [0.600, 0.500], [0.600, 0.600]]" in (change.changes["watch.ignore"] or "")
 
 
-def test_a_region_is_drawn_by_pointer_and_another_is_deleted(owner: Browser, door: Page) -> None:
-    from selenium.webdriver import ActionChains
-
+@pytest.mark.parametrize("kind", ["mouse", "touch"])
+def test_a_region_is_drawn_by_pointer_and_another_is_deleted(owner: Browser, door: Page, kind: str) -> None:
     opened(owner, door, "/aim")
     owner.one("[data-do=delete]").click()
     owner.one("[data-do=only]").click()
-    view = owner.one("[data-view]")
-    width, height = view.size["width"], view.size["height"]
-    for x, y in ((-0.25, -0.25), (0.25, -0.25), (0.25, 0.25), (-0.25, -0.25)):  # the first corner again: closed
-        ActionChains(owner.driver).move_to_element_with_offset(view, x * width, y * height).click().perform()
+    owner.tap("[data-view]", [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.25)], kind)  # the first again: closed
     assert "Watched region 1, 3 corners" in owner.text("[data-region-list]")
     owner.one("[data-do=save]").click()
-    change = last_change(door)
-    assert "watch.only" in change.changes
-    assert "0.25" in (change.changes["watch.only"] or "")
+    changes = last_change(door).changes
+    assert changes.keys() == {"watch.ignore", "watch.only"}
+    assert changes["watch.ignore"] == "[]"
+    corners = settings.value_of("watch.only", changes["watch.only"] or "")[""][0]
+    assert np.allclose(corners, [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75)], atol=0.01)
 
 
 def test_a_buzzer_is_tested_by_keyboard_in_the_first_visit(owner: Browser, door: Page) -> None:
@@ -206,6 +205,33 @@ def test_the_checks_come_after_the_screen(owner: Browser, door: Page) -> None:
     wait_for(lambda: "1 warning in 2 checks." in owner.text("#checks"))
     assert "watching <door>" in owner.text("#log")
     assert owner.problems() == []
+
+
+def test_a_model_is_uploaded_and_its_shadow_run_shown(owner: Browser, door: Page, tmp_path: Path) -> None:
+    (tmp_path / "mask.tflite").write_bytes(bytes(range(256)) * 300)
+    opened(owner, door, "/health")
+    owner.one("#model").send_keys(str(tmp_path / "mask.tflite"))
+    door.service.shadow = ShadowStateReply(phase="shadow", words="412 of 1,000 observations, 98% agree", share=0.41)
+    owner.one("[data-upload] button").click()
+    wait_for(lambda: owner.text("[data-shadow-words]") == "412 of 1,000 observations, 98% agree")
+    assert owner.one("progress").is_displayed()
+    pieces = [each.piece for each in door.service.asked if isinstance(each, UploadRequest)]
+    assert b"".join(pieces) == (tmp_path / "mask.tflite").read_bytes()
+    door.service.shadow = ShadowStateReply(phase="installed", words="mask.tflite is in use.")
+    wait_for(lambda: owner.text("[data-shadow-words]") == "mask.tflite is in use.")
+    assert not owner.one("progress").is_displayed()
+    assert owner.problems() == []
+
+
+def test_an_exported_file_is_imported(owner: Browser, door: Page, tmp_path: Path) -> None:
+    (tmp_path / "door.toml").write_text("[decide]\nerror_rate = 0.01\n", encoding="utf-8")
+    opened(owner, door, "/settings")
+    owner.one("#file").send_keys(str(tmp_path / "door.toml"))
+    wait_for(lambda: "error_rate" in str(owner.js("return document.querySelector('#content').value")))
+    owner.one("form[action='/settings/import'] button").click()
+    wait_for(lambda: any(isinstance(each, ImportRequest) for each in door.service.asked))
+    sent = next(each for each in door.service.asked if isinstance(each, UploadRequest))
+    assert sent.piece.replace(b"\r\n", b"\n") == (tmp_path / "door.toml").read_bytes()
 
 
 def test_thresholds_are_tried_and_applied(owner: Browser, door: Page) -> None:

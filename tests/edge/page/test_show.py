@@ -211,10 +211,10 @@ def test_every_section_of_the_settings_is_explained() -> None:
 
 
 def test_errors_of_the_doctor_come_first() -> None:
-    found = tuple(
-        FindingView(status=status, title=status, words="", fix="") for status in ("ok", "warning", "new", "error")
-    )
+    order = ("ok", "warning", "new", "note", "error")
+    found = tuple(FindingView(status=status, title=status, words="", fix="") for status in order)
     shown = show_health.health(reply(), ShadowStateReply(phase="none", words=""), DoctorReply(findings=found), None)
-    assert [each.title for each in shown.findings or ()] == ["error", "warning", "ok", "new"]
-    assert shown.summary == "1 error and 1 warning in 4 checks."
-    assert show_health.summary(()) == "All 0 checks passed."
+    assert [each.title for each in shown.findings] == ["error", "warning", "note", "new"]
+    assert [each.title for each in shown.passed] == ["ok"]
+    assert shown.summary == "1 error and 1 warning in 5 checks."
+    assert show_health.summary(shown.passed) == "No error and no warning in 1 check."
