@@ -28,6 +28,11 @@ SHOWN_BYTES = 1_000_000
 MQTT_PASSWORD = "mqtt.password"
 """Name of the broker's password file on the board."""
 
+DONE = """\
+written and read back. Eject the card and put it into the board. Its green LED then shows the progress:
+  two blinks and a pause    fmd is being installed, which takes minutes
+  fast and even             that failed and is tried again; fmd/first-boot.log on the card says why"""
+
 EXAMPLES = """\
 examples:
   fmd flash                             ask for everything, then write
@@ -90,8 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("dry run: nothing was written; add --write to write it")
         return EXIT_OK
     write(target, todo)
-    print("written and read back. Eject the card and put it into the board.")
-    print("The board's green LED shows the progress of the installation: see docs/first-boot.md")
+    print(DONE)
     return EXIT_OK
 
 

@@ -42,7 +42,9 @@ def _own_user(value: str) -> None:
 
 
 def _network_name(value: str) -> None:
-    if len(value.encode("utf-8", "surrogateescape")) > 32 or not value.isprintable():
+    if not value.isprintable():
+        raise SettingsError(f"got {value!r}, expected printable characters; set the terminal to UTF-8")
+    if len(value.encode()) > 32:
         raise SettingsError(f"got {value!r}, expected a name of 1 to 32 bytes")
 
 

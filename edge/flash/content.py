@@ -130,10 +130,10 @@ def _payload(wanted: Wanted) -> Iterator[FileChange]:
         yield FileChange(
             f"{FOLDER}/secret/{name}",
             data,
-            f"becomes /etc/fmd/{name}, readable by fmd only; then overwritten and deleted here",
+            f"becomes /etc/fmd/{name}, for fmd alone; deleted here",
         )
     if wanted.page:
-        why = "starts the web page with this password; then overwritten and deleted here"
+        why = "starts the web page with this password; deleted here"
         yield FileChange(f"{FOLDER}/page/{PAGE_PASSWORDS}", wanted.page.encode(), why)
     if wanted.etc.network:
         yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")

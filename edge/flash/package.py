@@ -39,8 +39,6 @@ def control_fields(path: Path, data: bytes) -> dict[str, str]:
     try:
         members = dict(_ar_members(data))
         member = next(content for name, content in members.items() if name.startswith("control.tar"))
-        if not any(name.startswith("data.tar") for name in members):
-            raise CardError(f"{path}: cut short; download or copy it again")
         with tarfile.open(fileobj=io.BytesIO(_expanded(member)), mode="r:") as archive:
             control = archive.extractfile(
                 next(m for m in archive if m.isreg() and PurePosixPath(m.name).name == "control")
@@ -58,6 +56,8 @@ def control_fields(path: Path, data: bytes) -> dict[str, str]:
         lzma.LZMAError,
     ) as error:
         raise CardError(f"{path}: not a Debian package (or one packed with zstd); give fmd's .deb") from error
+    if not any(name.startswith("data.tar") for name in members):
+        raise CardError(f"{path}: cut short; download or copy it again")
     pairs = (line.partition(":") for line in text.splitlines() if not line.startswith((" ", "\t")))
     return {key: value.strip() for key, _, value in pairs}
 

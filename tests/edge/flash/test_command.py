@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from edge.commands import main
-from edge.flash.content import wpa_psk
+from edge.commands.flash import write
+from edge.flash import volumes
+from edge.flash.content import FileChange, wpa_psk
 from edge.flash.settings import with_value
+from edge.page import password
 from tests.edge.flash.conftest import TRIXIE, deb_of
 from tests.edge.parts import fmd
 
@@ -139,6 +142,15 @@ WRONG = [
     (["--config", "{folder}"], "expected 'm.tflite': on the board the file is in /etc/fmd"),
     (["--classifier", "{detector}"], "a detector, expected a classifier"),
     (["--classifier", "{key}"], "not a TFLite file"),
+    (["--door", "Tür"], "--door: got 'Tür', expected letters"),
+    (["--wifi", "a\udcffb", "--wifi-country", "DE"], "set the terminal to UTF-8"),
+    (["--page", "--page-password-file", "{short}"], "--page: the password: got 6 characters, expected 8 to 256"),
+    (["--page-password-file", "{short}"], "give --page too"),
+    (["--mqtt", "broker:99999"], "--mqtt: got port 99999"),
+    (["--mqtt", "mqtt://broker"], "--mqtt: got 'mqtt://broker', expected a broker's host name"),
+    (["--mqtt-user", "me"], "the broker is missing; give --mqtt too"),
+    (["--user-password-file", "{short}"], "the user is missing; give --user too"),
+    (["--config", "{other}", "--door", "here"], "got 'here', but the settings file states 'there'"),
 ]
 
 
@@ -154,6 +166,7 @@ def test_wrong_input_is_reported_in_one_line_and_nothing_is_written(
     said: str,
 ) -> None:
     (tmp_path / "short").write_text("secret")
+    (tmp_path / "other.toml").write_text('[publish]\nname = "there"\n')
     (tmp_path / "typo.toml").write_text("[alert]\nled_pinn = 3\n")
     (tmp_path / "amd64.deb").write_bytes(deb_of("Package: fmd\nVersion: 1\nArchitecture: amd64\n"))
     (tmp_path / "missing.toml").write_text('[model]\nclassifier = "gone.tflite"\n')
@@ -161,6 +174,7 @@ def test_wrong_input_is_reported_in_one_line_and_nothing_is_written(
     places = {"tmp": tmp_path, "key": key, "deb": deb, "short": tmp_path / "short", "typo": tmp_path / "typo.toml"}
     places |= {"amd64": tmp_path / "amd64.deb", "detector": detector_path}
     (tmp_path / "control.pub").write_text("ssh-ed25519 AAAA me\x7f@laptop\n")
+    places |= {"other": tmp_path / "other.toml"}
     places |= {"control": tmp_path / "control.pub"}
     places |= {"missing": tmp_path / "missing.toml", "folder": tmp_path / "folder.toml"}
     before = state(trixie)
@@ -192,3 +206,57 @@ def test_a_full_card_is_reported_before_anything_is_written(
     done = fmd("flash", image, "--package", large, "--write")
     assert (done.returncode, state(image)) == (1, before)
     assert "8 MB free, 10 MB needed; nothing was written" in done.stderr
+
+
+class Interrupted:
+    """A card whose user presses Ctrl-C during the second file."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    def read(self, path: str) -> bytes | None:
+        return self.files.get(path)
+
+    def free(self) -> int:
+        return 1 << 30
+
+    def write(self, path: str, data: bytes) -> None:
+        if self.files:
+            raise KeyboardInterrupt
+        self.files[path] = data
+
+
+def test_ctrl_c_while_writing_says_that_the_card_is_not_prepared(capsys: pytest.CaptureFixture[str]) -> None:
+    todo = [FileChange("fmd/first", bytes(2_000_000), ""), FileChange("user-data", b"", "")]
+    with pytest.raises(KeyboardInterrupt):
+        write(Interrupted(), todo)
+    done = capsys.readouterr()
+    assert done.out == "writing fmd/first (2 MB)\n"
+    assert done.err == "stopped while writing: the card is not prepared. Run the command again\n"
+
+
+def test_without_a_target_the_only_card_is_taken(
+    trixie: Path, deb: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bookworm: Path
+) -> None:
+    arguments = ["flash", "--package", str(deb), "--door", "Main_1", "--write"]
+    for cards, said in ([], "no card of Raspberry Pi OS is mounted"), ([trixie, bookworm], "name one of them"):
+        monkeypatch.setattr(volumes, "mounted", lambda cards=cards: cards)
+        assert main.main(arguments) == 1
+        assert said in capsys.readouterr().err
+    monkeypatch.setattr(volumes, "mounted", lambda: [trixie])
+    assert main.main(arguments) == 0
+    assert f"found {trixie} (trixie, " in capsys.readouterr().out
+    assert "hostname: main-1" in (trixie / "user-data").read_text().replace('"', "")
+    assert 'name = "Main_1"' in (trixie / "fmd/secret/fmd.toml").read_text()
+
+
+def test_the_page_gets_the_hash_of_its_password_and_nothing_else(trixie: Path, deb: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("page secret 1\n")
+    options = ("--page", "--page-password-file", tmp_path / "password", "--write")
+    assert fmd("flash", trixie, "--package", deb, *options).returncode == 0
+    hashes = password.read((trixie / "fmd/page/page.passwords").read_text())
+    assert password.matches("page secret 1", hashes["owner"])
+    assert not [file for file in trixie.rglob("*") if file.is_file() and b"page secret 1" in file.read_bytes()]

@@ -64,6 +64,14 @@ def test_a_file_that_is_no_package_is_refused(data: bytes) -> None:
         check(Path("x.deb"), data, "fmd")
 
 
+@pytest.mark.parametrize("missing", [1, 1000, 1_000_000])
+def test_a_package_that_is_cut_short_is_refused(missing: int) -> None:
+    whole = deb_of(CONTROL.format("arm64"), content=bytes(1_000_000))
+    assert check(Path("x.deb"), whole, "fmd")
+    with pytest.raises(CardError, match=r"x\.deb: cut short"):
+        check(Path("x.deb"), whole[:-missing], "fmd")
+
+
 def member(name: str, size: str, data: bytes = b"") -> bytes:
     return f"{name:<16}{'0':<12}{'0':<6}{'0':<6}{'100644':<8}{size:<10}`\n".encode() + data
 

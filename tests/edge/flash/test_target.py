@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge.errors import CardError
-from edge.flash.target import MountedFolder, Target, drive_folder, fat_offset, open_target
+from edge.flash import target as target_module
+from edge.flash.target import HINTS, MountedFolder, Target, drive_folder, fat_offset, open_target
 from tests.edge.flash.conftest import BOOKWORM, BOOT_SECTOR
 
 
@@ -122,3 +126,37 @@ def test_a_drive_of_windows_is_its_top_folder() -> None:
         "D:\\x",
         "boot",
     ]
+
+
+@pytest.mark.parametrize("number", HINTS, ids=errno.errorcode.get)
+def test_an_error_of_the_card_says_what_it_means(bookworm: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def failing(path: Path, data: bytes, durable: bool) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(target_module, "write_atomically", failing)
+    with pytest.raises(CardError, match=rf"cmdline\.txt: {os.strerror(number)}; {HINTS[number]}"):
+        open_target(bookworm).write("cmdline.txt", b"new")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_what_is_mounted_instead_of_the_card_is_not_written_to(bookworm: Path, tmp_path: Path) -> None:
+    """The folder of a removed card often remains, on the laptop's own disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (tmp_path / "media").symlink_to(bookworm)
+        card = open_target(tmp_path / "media")
+        card.write("fmd/first", b"")
+        (tmp_path / "media").unlink()
+        (tmp_path / "media").symlink_to(elsewhere)
+        with pytest.raises(CardError, match="the card was removed"):
+            card.write("fmd/second", b"")
+        with pytest.raises(CardError, match="the card was removed"):
+            card.read("fmd/first")
+        assert list(Path(elsewhere).iterdir()) == []
+
+
+def test_a_card_that_was_removed_is_reported(bookworm: Path, tmp_path: Path) -> None:
+    card = open_target(bookworm)
+    bookworm.rename(tmp_path / "drawer")
+    with pytest.raises(CardError, match="No such file or directory; the card was removed"):
+        card.write("fmd/first", b"")
+    assert not bookworm.exists()
