@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge.commands.flash import write
+from edge.flash import crypt
 from edge.flash.card import recognise
 from edge.flash.content import Etc, Login, Wanted, changes
 from edge.flash.target import open_target
+from edge.page import password
 from tests.machine import namespaces, package, root, scene
 from tests.machine.place import ProofError, Report, cache, need_root
 
@@ -42,6 +44,14 @@ SEED: Mapping[str, str] = {
 }
 DATA_SOURCE = "datasource_list: [NoCloud, None]\ndatasource:\n  NoCloud:\n    seedfrom: file:///boot/firmware\n"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43 + " me@laptop"
+PASSWORD = "proof of a first boot"
+SIGN_IN = (
+    'import http.client; page = http.client.HTTPConnection("localhost", 8080); '
+    f'page.request("POST", "/login", "role=owner&password={PASSWORD.replace(" ", "+")}", '
+    '{"Origin": "http://localhost:8080", "Content-Type": "application/x-www-form-urlencoded"}); '
+    'reply = page.getresponse(); print(reply.status, reply.headers["Location"])'
+)
+"""Program that signs in to the page and prints the reply."""
 STATE = "systemctl show --property=ActiveState --value fmd"
 INSTALLED = "dpkg-query --show --showformat='${Status}' fmd 2>&1"
 
@@ -73,7 +83,10 @@ def _board(suite: str, python: str, work: Path, more: str = "", seed: Mapping[st
         (boot / name).write_text(text)
     packages, etc = {deb.name: deb.read_bytes()}, Etc({"fmd.toml": SETTINGS.encode()})
     # Raspberry Pi OS' own tools for host name and users, which firstrun.sh calls, are not in Debian.
-    wanted = Wanted(packages, etc, "door-1", login=Login("me", keys=(KEY,))) if seed else Wanted(packages, etc)
+    wanted = Wanted(packages, etc)
+    if seed:
+        page = password.written({password.ROLES[0]: password.hashed(PASSWORD)})
+        wanted = Wanted(packages, etc, "door-1", login=Login("me", crypt.hashed(PASSWORD), (KEY,)), page=page)
     # As the command does it, except that it refuses packages that are not for a Pi: this machine runs what it installs.
     target = open_target(boot)
     write(target, changes(target, recognise(target), wanted))
@@ -97,6 +110,12 @@ def _check_trixie(report: Report, work: Path) -> None:
             expect(system, "hostname", "door-1")
             expect(system, "cat /home/me/.ssh/authorized_keys | grep -c AAAAC3", "1")
             system.out("test -e /var/lib/theirs")
+            expect(system, "getent shadow me | cut -d: -f2 | cut -c-17", "$6$rounds=100000$")
+        with report.step("the web page takes the password, which is no longer on the card"):
+            system.wait("systemctl is-active fmd-page", "active", 60)
+            expect(system, "stat -c '%U %G %a' /etc/fmd/page.passwords", "root fmd-page 640")
+            system.wait(f"python3 -c '{SIGN_IN}' 2>&1 | tail -1", "303 /", 60)
+            expect(system, "ls -d /boot/firmware/fmd/page /boot/firmware/fmd/secret 2>/dev/null | wc -l", "0")
         _check_done(report, system)
 
 
