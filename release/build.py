@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,8 +43,8 @@ class Progress:
         print(f"{self._clock() - started_s:.0f} s", flush=True)
 
 
-def make(release: Release, out: Path, earlier: Path | None, progress: Progress) -> None:
-    """Make the release into ``out``, an empty folder; ``earlier`` holds packages that the repository keeps."""
+def make(release: Release, out: Path, earlier: Sequence[Path], progress: Progress) -> None:
+    """Make the release into ``out``, an empty folder; ``earlier`` are packages that the repository keeps."""
     root, version, date = release.root, release.version, date_of(release.root)
     with progress.step("wheel and source distribution"):
         wheel, _ = python.distributions(root, out, version)
@@ -102,10 +102,11 @@ def main() -> int:
 
     def work() -> int:
         release = permitted(ROOT)
+        earlier = packages.earlier_packages(options.earlier, release.version)
         print(f"fmd {release.version}, signed by {release.key}, for {release.address}")
         empty(options.out)
         started_s = time.monotonic()
-        make(release, options.out, options.earlier, Progress(STEPS))
+        make(release, options.out, earlier, Progress(STEPS))
         print(f'{options.out} after {time.monotonic() - started_s:.0f} s; next: CONTRIBUTING.md, "Make a release"')
         return EXIT_OK
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from release import signing
 from release.address import site
+from release.errors import ReleaseError
 from release.refusals import Release
 from release.shell import run
 
@@ -26,13 +27,25 @@ def build(release: Release, architecture: str, out: Path) -> Path:
     return Path(shutil.move(built, out / built.name.replace("~", ".")))
 
 
-def repository(release: Release, debs: Sequence[Path], earlier: Path | None, out: Path) -> None:
-    """Write an apt repository of ``debs`` and of the packages in ``earlier`` into ``out``, signed.
+def earlier_packages(folder: Path | None, version: str) -> list[Path]:
+    """Return the packages in ``folder``; raises ReleaseError without such a folder, or if one has this version."""
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise ReleaseError(f"--earlier {folder}: no such folder; it holds the packages of the version before")
+    found = sorted(folder.glob("fmd_*.deb"))
+    if same := [deb.name for deb in found if deb.name.split("_")[1] == version]:
+        raise ReleaseError(f"--earlier {folder}: {same[0]} has the version of this release; delete it there")
+    return found
+
+
+def repository(release: Release, debs: Sequence[Path], earlier: Sequence[Path], out: Path) -> None:
+    """Write an apt repository of ``debs`` and of ``earlier`` ones into ``out``, signed.
 
     Earlier versions stay, so that a board can return to one.
     """
     (out / "pool").mkdir(parents=True)
-    for deb in [*(sorted(earlier.glob("fmd_*.deb")) if earlier else []), *debs]:
+    for deb in (*earlier, *debs):
         _link_or_copy(deb, out / "pool" / deb.name)
     for architecture in ARCHITECTURES:
         folder = out / f"dists/{SUITE}/{COMPONENT}/binary-{architecture}"
@@ -64,10 +77,7 @@ def _sign_release(release: Release, out: Path) -> None:
 
 def sources(address: str) -> str:
     """Return what a user puts into /etc/apt/sources.list.d/fmd.sources."""
-    return (
-        f"Types: deb\nURIs: {address}\nSuites: {SUITE}\nComponents: {COMPONENT}\n"
-        f"Architectures: {' '.join(ARCHITECTURES)}\nSigned-By: {KEYRING}\n"
-    )
+    return f"Types: deb\nURIs: {address}\nSuites: {SUITE}\nComponents: {COMPONENT}\nSigned-By: {KEYRING}\n"
 
 
 def _link_or_copy(deb: Path, to: Path) -> None:

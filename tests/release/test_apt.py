@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from release.packages import KEYRING, repository, sources
+from release.packages import KEYRING, earlier_packages, repository, sources
 from release.refusals import Release
 from tests.debian.test_lifecycle import later, packages
 from tests.machine.namespaces import System
@@ -43,9 +43,12 @@ def root(tmp_path_factory: pytest.TempPathFactory, key: str) -> Path:
         pytest.skip(str(error))
     (folder / "earlier").mkdir()
     shutil.copy(packages()[-1], folder / "earlier")
-    later(packages()[-1], folder / f"fmd_{NEWER}_amd64.deb", NEWER)
+    newer = folder / f"fmd_{NEWER}_amd64.deb"
+    later(packages()[-1], newer, NEWER)
     release = Release(folder, NEWER, "https://github.com/Someone/fmd", key)
-    repository(release, [folder / f"fmd_{NEWER}_amd64.deb"], folder / "earlier", made / "srv/apt")
+    repository(
+        release, [folder / f"fmd_{NEWER}_amd64.deb"], earlier_packages(folder / "earlier", NEWER), made / "srv/apt"
+    )
     shutil.copy(made / "srv/apt/fmd.asc", made / KEYRING.lstrip("/"))
     for file in (made / "etc/apt").glob("sources.list*/*"):
         file.unlink()

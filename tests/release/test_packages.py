@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from release.errors import ReleaseError
-from release.packages import KEYRING, repository, sources
+from release.packages import KEYRING, earlier_packages, repository, sources
 from release.refusals import Release
 from release.shell import missing, run
 
@@ -54,11 +54,21 @@ def archive(tmp_path: Path, key: str) -> Path:
     """A repository with version 1.2.3, and 1.2.2 from before."""
     (tmp_path / "earlier").mkdir()
     (tmp_path / "now").mkdir()
-    earlier = deb(tmp_path / "earlier", "1.2.2", "arm64").parent
+    deb(tmp_path / "earlier", "1.2.2", "arm64")
+    earlier = earlier_packages(tmp_path / "earlier", "1.2.3")
     now = [deb(tmp_path / "now", "1.2.3", arch) for arch in ("arm64", "amd64")]
     release = Release(tmp_path, "1.2.3", "https://github.com/Someone/fmd", key)
     repository(release, now, earlier, tmp_path / "apt")
     return tmp_path / "apt"
+
+
+def test_wrong_earlier_packages_are_refused_before_anything_is_built(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="no such folder"):
+        earlier_packages(tmp_path / "lost", "1.2.3")
+    deb(tmp_path, "1.2.3", "arm64")
+    with pytest.raises(ReleaseError, match=r"fmd_1\.2\.3_arm64\.deb has the version of this release"):
+        earlier_packages(tmp_path, "1.2.3")
+    assert earlier_packages(None, "1.2.3") == []
 
 
 def test_apt_offers_the_new_version_and_the_earlier_one(archive: Path, tmp_path: Path) -> None:

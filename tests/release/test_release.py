@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,8 +72,12 @@ def test_the_sums_and_their_signature_are_right(dist: Path) -> None:
 def test_the_wheel_is_built_from_the_source_distribution(dist: Path) -> None:
     with zipfile.ZipFile(next(dist.glob("*.whl"))) as archive:
         names = archive.namelist()
+        metadata = archive.read(f"fmd_edge-{VERSION}.dist-info/METADATA").decode()
     assert {"edge/shipped/mask_classifier.tflite", "edge/default.toml", "converter/cli.py"} <= set(names)
     assert [name for name in names if name.split("/")[0] in ("tests", "release", "docs", "models")] == []
+    # PyPI shows the description without the files beside it.
+    assert "(https://github.com/Someone/fmd/raw/HEAD/docs/wiring-pi.svg)" in metadata
+    assert re.findall(r"\]\((?!https://)", metadata) == []
 
 
 def test_nothing_states_the_placeholder(dist: Path) -> None:
