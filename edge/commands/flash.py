@@ -7,7 +7,6 @@ Linux with the standard library alone (on Python 3.10 also tomli), and starts no
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -270,7 +269,7 @@ def _secret(prompt: str, name: str, path: Path | None, arguments: argparse.Names
     answers = getattr(arguments, "secrets", {})
     if name in answers:
         return str(answers[name])
-    return flash_questions.asked_twice(prompt, getpass.getpass)
+    return flash_questions.asked_twice(prompt, flash_questions.hidden)
 
 
 def _login(arguments: argparse.Namespace) -> Login | None:

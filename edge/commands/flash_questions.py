@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -33,8 +34,20 @@ INTRODUCTION = f"""\
 Prepare a card that installs fmd by itself. Enter takes what is in brackets, {NONE} leaves it out.
 Nothing is written before you confirm; Ctrl-C ends."""
 ENDED = "the input ended before the last question; nothing was written"
+NO_TERMINAL = "command line: no terminal to ask for a password; give it in a file, with the option that --help lists"
 TRIES = 5
 """Number of wrong answers to one question: input from a broken terminal must not repeat for ever."""
+
+
+def hidden(prompt: str) -> str:
+    """Return what is typed without showing it. Raises SettingsError where only a visible input is possible."""
+    with warnings.catch_warnings():
+        # Python would warn and then show what is typed, or read it from a pipe.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(prompt)
+        except getpass.GetPassWarning as error:
+            raise SettingsError(NO_TERMINAL) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,7 @@ class Console:
     """Where questions are asked; ``secret`` does not show what is typed."""
 
     ask: Callable[[str], str] = input
-    secret: Callable[[str], str] = getpass.getpass
+    secret: Callable[[str], str] = hidden
     say: Callable[[str], None] = print
 
 

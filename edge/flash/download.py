@@ -86,8 +86,8 @@ def fetched(address: str, progress: Progress = lambda done, total: None) -> tupl
     """
     check_address(address)
     folder, name = _place(address)
-    sums = _listed(folder + SUMS, _read(folder + SUMS, MAX_SUMS, lambda done, total: None))
-    name = name or _only_package(folder, sums)
+    sums = listed(folder + SUMS, _read(folder + SUMS, MAX_SUMS, lambda done, total: None))
+    name = name or only_package(folder, sums)
     if name not in sums:
         raise CardError(f"{folder + SUMS}: lists no {name}, so it cannot be checked; give another release")
     data = _read(folder + name, MAX_PACKAGE, progress)
@@ -108,7 +108,7 @@ def _place(address: str) -> tuple[str, str]:
     return address.rstrip("/") + "/", ""
 
 
-def _listed(where: str, data: bytes) -> dict[str, str]:
+def listed(where: str, data: bytes) -> dict[str, str]:
     """Return sums by file name, from lines as sha256sum writes them."""
     lines = re.findall(r"^([0-9a-f]{64}) [ *](?:\./)?([^/\r\n]+?)\r?$", data.decode("utf-8", "replace"), re.MULTILINE)
     if not lines:
@@ -116,7 +116,8 @@ def _listed(where: str, data: bytes) -> dict[str, str]:
     return {name: digest for digest, name in lines}
 
 
-def _only_package(folder: str, sums: dict[str, str]) -> str:
+def only_package(folder: str, sums: dict[str, str]) -> str:
+    """Return the name of the package for a board among the files of a release. Raises CardError unless it is one."""
     found = fnmatch.filter(sums, PACKAGE)
     if len(found) != 1:
         named = ", ".join(found) or "none"

@@ -149,10 +149,12 @@ class Fat:
         return data.getvalue()[: entry.size]
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file, and the folders that lead to it. Raises CardError if there is no room."""
+        """Write a file, and the folders that lead to it. Raises CardError if there is no room or a folder is there."""
         above, _, name = path.rpartition("/")
         folder = self._folder(above, make=True)
         before = self._found(folder, name)
+        if before is not None and before.attributes & DIRECTORY:
+            raise CardError(f"{path}: a folder, expected a file; write the image again")
         first = self._store(data)
         if before is None:
             self._add(folder, name, ARCHIVE, first, len(data))
@@ -298,10 +300,18 @@ class Fat:
     def _free_slots(self, folder: int, count: int) -> Sequence[int]:
         """Return ``count`` free slots in a row, in a larger folder if need be."""
         row: list[int] = []
+        ended = False
         for slot in self._slots(folder):
-            row = [*row, slot] if self._bytes(slot, 1)[0] in (FREE, END_OF_FOLDER) else []
+            first = self._bytes(slot, 1)[0]
             if len(row) == count:
+                # What follows the end was never written, or is not to be read.
+                if ended and first != END_OF_FOLDER:
+                    self._put(slot, bytes([END_OF_FOLDER]))
                 return row
+            ended |= first == END_OF_FOLDER
+            row = [*row, slot] if ended or first == FREE else []
+        if len(row) == count:
+            return row
         if not folder:
             raise CardError("no room for another name in its root folder; remove files from it")
         last = [*self._chain(folder)][-1:]

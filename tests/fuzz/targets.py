@@ -642,6 +642,57 @@ def card() -> Target:
     return Target(make, read, (CardError,))
 
 
+def partition() -> Target:
+    """FAT16 partitions in an image file: boot sector, table, root folder and the first clusters are hostile."""
+    from edge.flash.fat import Fat
+
+    sectors, table, root = 4150, 17, 4
+    boot = bytearray(512)
+    struct.pack_into("<HBHBHHBH", boot, 11, 512, 1, 1, 2, root * 16, sectors, 0xF8, table)
+    boot[510:] = b"\x55\xaa"
+    whole = io.BytesIO(bytes(boot) + bytes((sectors - 1) * 512))
+    for path, data in (("cmdline.txt", b"root"), ("fmd/etc/a long name.toml", b"x" * 1500), ("user-data", b"")):
+        Fat(whole).write(path, data)
+    front = (1 + 2 * table + root + 12) * 512
+    seed, rest = whole.getvalue()[:front], bytes(sectors * 512 - front)
+    places = ((11, 40), (512, 64), ((1 + 2 * table) * 512, 10 * 32), ((1 + 2 * table + root) * 512, 12 * 512))
+    tokens = (b"\xff\xff", b"\x02\x00", b"\xf7\xff", b"\xe5", b"\x0f", b"\x10", b"CMDLINETXT ", b"\x00" * 32, b"\x41")
+
+    def read(data: bytes) -> None:
+        handle = io.BytesIO(data[:front].ljust(front, b"\x00") + rest)
+        fat = Fat(handle)
+        _ignored((fat.label(), fat.names(), fat.free()))
+        for path in ("cmdline.txt", "fmd/etc/a long name.toml", "none/at/all"):
+            fat.read(path)
+        for path in ("cmdline.txt", "fmd/etc/another long name", "new/folder/file"):
+            fat.write(path, b"y" * 700)
+            assert Fat(handle).read(path) is not None
+
+    def make(rng: random.Random) -> bytes:
+        data = bytearray(seed)
+        for start, size in rng.sample(places, rng.choice((1, 1, 2))):
+            new = mutate.of_bytes(rng, [bytes(data[start : start + size])], tokens)[:size]
+            data[start : start + len(new)] = new
+        return bytes(data)
+
+    return Target(make, read, (CardError,))
+
+
+def sums() -> Target:
+    """Lists of SHA-256 sums, as a release has them."""
+    from edge.flash import download
+
+    seeds = [b"0" * 64 + b"  fmd_1_arm64.deb\n" + b"a" * 64 + b" *./fmd_1_amd64.deb\r\n"]
+    tokens = (b"fmd_2_arm64.deb", b"/", b"..", b"\x00", b"\xff", b"\n", b" *", b"f" * 64)
+
+    def read(data: bytes) -> None:
+        listed = download.listed("SHA256SUMS", data)
+        assert not any("/" in name or "\n" in name for name in listed)
+        download.only_package("", listed)
+
+    return Target(lambda rng: mutate.of_bytes(rng, seeds, tokens), read, (CardError,))
+
+
 def _ignored(result: object) -> None:
     """Take a result that no one needs."""
 
@@ -658,9 +709,11 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "pictures": pictures,
     "package": package,
     "card": card,
+    "partition": partition,
+    "sums": sums,
 }
 """Name -> target, in the order of the table."""
-SHARES: dict[str, float] = {"flatbuffer": 0.5, "http": 0.5, "events": 0.3}
+SHARES: dict[str, float] = {"flatbuffer": 0.5, "http": 0.5, "events": 0.3, "partition": 0.5, "sums": 0.3}
 """Share of cases of targets that are slow, relative to the others."""
 
 

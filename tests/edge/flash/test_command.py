@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 
 from edge.commands import main
 from edge.commands.flash import write
+from edge.commands.flash_questions import NO_TERMINAL
 from edge.flash import volumes
 from edge.flash.content import FileChange, wpa_psk
 from edge.flash.settings import with_value
 from edge.page import password
 from tests.edge.flash.conftest import TRIXIE, deb_of
-from tests.edge.parts import fmd
+from tests.edge.parts import ROOT, fmd
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO me@laptop\n"
 
@@ -260,3 +262,19 @@ def test_the_page_gets_the_hash_of_its_password_and_nothing_else(trixie: Path, d
     hashes = password.read((trixie / "fmd/page/page.passwords").read_text())
     assert password.matches("page secret 1", hashes["owner"])
     assert not [file for file in trixie.rglob("*") if file.is_file() and b"page secret 1" in file.read_bytes()]
+
+
+def test_without_a_terminal_a_password_must_be_in_a_file(trixie: Path, deb: Path) -> None:
+    """Python's own way shows what is typed, after a warning."""
+    before = state(trixie)
+    done = subprocess.run(
+        [sys.executable, "-m", "edge", "flash", trixie, "--package", deb, "--user", "me", "--write"],
+        input="a secret\na secret\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, state(trixie)) == (1, before)
+    assert done.stderr == f"error: {NO_TERMINAL}\n"
