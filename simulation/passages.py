@@ -34,6 +34,7 @@ from edge.contracts import (
     WITHOUT_MASK,
     Box,
     Decision,
+    Delivery,
     Detector,
     Floats,
     Frame,
@@ -44,6 +45,7 @@ from edge.contracts import (
 from edge.drivers.doorway import draw_doorway
 from edge.inference import bundle
 from edge.pipeline import Pipeline
+from edge.reporting.listener import Callbacks, Listener, report_step
 from edge.service import models
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
@@ -435,9 +437,12 @@ class WalkerResult:
 
 
 class Door:
-    """The whole pipeline, which sees passage after passage as on one day at the door."""
+    """The whole pipeline, which sees passage after passage as on one day at the door; ``listener`` follows it."""
 
-    def __init__(self, settings: Settings, detector: Detector, classifier: MaskClassifier) -> None:
+    def __init__(
+        self, settings: Settings, detector: Detector, classifier: MaskClassifier, listener: Listener | None = None
+    ) -> None:
+        self._listener = listener or Callbacks()
         led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
         self.led_states = led.states
         self.pipeline = Pipeline(
@@ -453,6 +458,11 @@ class Door:
         """Number of decisions for a violation about a track that lay on no person."""
         self._index = 0
 
+    def finish(self) -> None:
+        """End every passage, as at the end of the day."""
+        for decision in self.pipeline.finish(self._index / FPS):
+            self._listener.on_decision(decision)
+
     def watch(self, passage: ComposedPassage, frames: Iterator[tuple[float, Image]]) -> list[WalkerResult]:
         """Send one passage through the pipeline and return the result of each of its people."""
         results = [WalkerResult(passage.manner, person) for person in passage.people]
@@ -461,6 +471,7 @@ class Door:
         for at_s, image in frames:
             step = self.pipeline.step(Frame(image, None, self._index / FPS, self._index))
             self._index += 1
+            report_step(self._listener, step, Delivery())
             decisions += [(at_s, d) for d in step.decisions if d.change not in ENDS]
             _count_owners(step, passage, at_s, owners)
             for result in results:
@@ -556,18 +567,21 @@ def cutouts_of(boxes: Path, split: str) -> dict[str, list[Cutout]]:
     return cutouts
 
 
-def run_passages(passages: Sequence[ComposedPassage], settings: Settings) -> tuple[list[WalkerResult], int]:
-    """Send passages through the pipeline with the models of the settings.
+def run_passages(
+    passages: Sequence[ComposedPassage], settings: Settings, listener: Listener | None = None
+) -> tuple[list[WalkerResult], int]:
+    """Send passages through the pipeline with the models of the settings; ``listener`` follows, as in a run.
 
     Returns the result of every person, and the number of alarms for no person.
     """
-    door = Door(settings, models.open_detector(settings), models.open_classifier(settings))
+    door = Door(settings, models.open_detector(settings), models.open_classifier(settings), listener)
     scene = SceneRenderer()
     results: list[WalkerResult] = []
     for i, passage in enumerate(passages):
         results += door.watch(passage, scene.frames(passage))
         if i % 20 == 19:
             print(f"{i + 1}/{len(passages)} passages", flush=True)
+    door.finish()
     return results, door.spurious
 
 
