@@ -21,11 +21,12 @@ import numpy as np
 
 from bench import clips
 from edge import config, drivers
-from edge.contracts import Frame, Image, Step
+from edge.contracts import Delivery, Frame, Image, Step
 from edge.drivers.colour import frame_of_bgr
 from edge.drivers.console import ConsoleOutput
 from edge.errors import FmdError, exit_code_of
 from edge.pipeline import Pipeline
+from edge.reporting.listener import Listener, report_step
 from edge.service import run as service
 from edge.service.models import OpenInterpreter
 from edge.stages.alert import Alert
@@ -52,9 +53,17 @@ class FmdLoop(Generic[Given]):
     """The product's loop: the driver's frame, the whole step, outputs on the console.
 
     ``frame_of`` is the driver's part: it makes a frame of what the library gave, its time in seconds, and its number.
+    ``listener`` follows the steps, as in a run.
     """
 
-    def __init__(self, pipeline: Pipeline, fps: float, frame_of: Callable[[Given, float, int], Frame]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        fps: float,
+        frame_of: Callable[[Given, float, int], Frame],
+        listener: Listener | None = None,
+    ) -> None:
+        self._listener = listener
         self._pipeline, self._fps, self._index, self._frame_of = pipeline, fps, 0, frame_of
         self.inferences = 0
 
@@ -63,6 +72,8 @@ class FmdLoop(Generic[Given]):
         now_s = self._index / self._fps
         step = self._pipeline.step(self._frame_of(given, now_s, self._index))
         self._index += 1
+        if self._listener is not None:
+            report_step(self._listener, step, Delivery())
         self.inferences += int("detect" in step.timings_s) + len(step.observations)
         return step
 

@@ -41,17 +41,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clips", nargs="*", default=[clips.SCENE], help="clips (default: the built-in scene, as a file)"
     )
+    parser.add_argument("--record", action="store_true", help="keep a record of the passages, in a temporary folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as for fmd run")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the measurements, and return 1 if a bar is missed."""
     with tempfile.TemporaryDirectory(prefix="fmd-bench-") as folder:
-        return report([f for source in arguments.clips for f in _measurements(source, Path(folder), arguments.set)])
+        state = Path(folder) / "state" if arguments.record else None
+        if state is not None:
+            state.mkdir()
+        settings = arguments.set
+        return report([f for each in arguments.clips for f in _measurements(each, Path(folder), settings, state)])
 
 
-def _measurements(source: str, folder: Path, settings: Sequence[str]) -> list[Measurement]:
-    peak = peak_of(scene_file(folder) if source == clips.SCENE else Path(source), settings)
+def _measurements(source: str, folder: Path, settings: Sequence[str], state: Path | None) -> list[Measurement]:
+    peak = peak_of(scene_file(folder) if source == clips.SCENE else Path(source), settings, state)
     return [
         Measurement(f"{Path(source).name}: without the pages of files", peak.own_mb, "MB"),
         Measurement(f"{Path(source).name}: peak memory of fmd run", peak.resident_mb, "MB", BAR_MB),
@@ -65,9 +70,13 @@ class Peak(NamedTuple):
     own_mb: float
 
 
-def peak_of(clip: Path, settings: Sequence[str] = ()) -> Peak:
-    """Measure ``fmd run`` over a clip. Raises FmdError with its last message if it fails."""
+def peak_of(clip: Path, settings: Sequence[str] = (), state: Path | None = None) -> Peak:
+    """Measure ``fmd run`` over a clip, with a record in the folder ``state`` if there is one.
+
+    Raises FmdError with its last message if it fails.
+    """
     options = [option for setting in ("alert.driver=console", *settings) for option in ("--set", setting)]
+    options += ["--state", str(state)] if state else []
     command = [sys.executable, "-c", COUNTED, "run", "--source", str(clip), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -11,6 +11,8 @@ The bar applies to the processor seconds of all rounds. Wall-clock seconds are p
 every frame's quickest round. The step's code is large, and cold after every inference. So programs that share the
 machine's caches slow the step far more than the inference.
 
+With ``--record`` the record of passages follows the steps, and writes to a temporary folder, as in ``fmd run``.
+
 With ``--camera picamera2`` the frames are those of that driver: the picture, and a small YUV420 one for gate and
 detector. On a Raspberry Pi the camera's image processor makes the small one; here its cost counts for neither side.
 """
@@ -19,9 +21,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import cv2
@@ -36,6 +41,12 @@ from edge.contracts import Frame, Image, Interpreter, Stored, TensorSpec
 from edge.drivers.colour import frame_of_bgr
 from edge.drivers.pi_camera import Streams, frame_of_streams, lores_size
 from edge.errors import RuntimeMissingError
+from edge.record import store
+from edge.record.rows import RunRow
+from edge.record.store import Record
+from edge.reporting.listener import Listener
+from edge.reporting.recorder import Recorder
+from edge.service import models
 
 BAR = 1.10
 Tensor = npt.NDArray[np.generic]
@@ -112,12 +123,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="driver whose frames are measured (default: %(default)s)",
     )
 
+    parser.add_argument("--record", action="store_true", help="keep a record of the passages, in a temporary folder")
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the measurements, and return 1 if a bar is missed."""
     measurements: list[Measurement] = []
     for source in arguments.clips:
-        timing = measured(clips.read(source), CAMERAS[arguments.camera], arguments.threads, arguments.rounds)
+        driver, threads, rounds = CAMERAS[arguments.camera], arguments.threads, arguments.rounds
+        timing = measured(clips.read(source), driver, threads, rounds, arguments.record)
         measurements += measurements_of(f"{source}, {arguments.camera}", timing, arguments.rounds)
     return report(measurements)
 
@@ -160,18 +174,35 @@ CAMERAS = {
 }
 
 
-def measured(clip: clips.LoadedClip, driver: CameraSide, threads: int, rounds: int) -> Timing:
-    """Time every frame with an inference, ``rounds`` times over the clip."""
+def measured(clip: clips.LoadedClip, driver: CameraSide, threads: int, rounds: int, record: bool = False) -> Timing:
+    """Time every frame with an inference, ``rounds`` times over the clip, with a record or without."""
     settings = config.load(None, {"alert.driver": "console", "model.threads": threads})
     recorded = recorded_calls(clip, driver, settings)
     timing = Timing(calls=rounds * sum(map(len, recorded)))
     for turn in range(rounds):
-        loop = FmdLoop(open_pipeline(settings), clip.fps, driver.frame_of)
-        # Which side goes first alternates: the first one finds colder caches.
-        halves = [partial(_steps, loop, driver, clip, recorded, timing), partial(_bares, recorded, timing)]
-        for walk in reversed(halves) if turn % 2 else halves:
-            walk()
+        with following(settings, record) as listener:
+            loop = FmdLoop(open_pipeline(settings), clip.fps, driver.frame_of, listener)
+            _turn(turn, partial(_steps, loop, driver, clip, recorded, timing), partial(_bares, recorded, timing))
     return timing
+
+
+@contextmanager
+def following(settings: config.Settings, record: bool) -> Iterator[Listener | None]:
+    """Yield the listener that records passages, None without a ``record``."""
+    contract = models.load_model(settings.model, "classifier").contract
+    described = RunRow(labels=contract.worn, compliant=contract.compliant)
+    with TemporaryDirectory(prefix="fmd-bench-") as folder, _kept(Path(folder), settings, record) as kept:
+        yield Recorder(kept, lambda _: described) if kept else None
+
+
+def _kept(folder: Path, settings: config.Settings, record: bool) -> AbstractContextManager[Record | None]:
+    return store.keeping(folder if record else None, settings.record)
+
+
+def _turn(turn: int, steps: Callable[[], None], bares: Callable[[], None]) -> None:
+    # Which side goes first alternates: the first one finds colder caches.
+    for walk in (bares, steps) if turn % 2 else (steps, bares):
+        walk()
 
 
 def _steps(
