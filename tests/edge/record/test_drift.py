@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from edge.record import drift, events
 from edge.record.drift import Drift
 from edge.record.notes import Finding
 from edge.record.rows import RunRow
-from simulation.drift import BEGAN_MS, DAY_MS, Door, days
+from simulation.drift import BEGAN_MS, CHANGES, DAY_MS, SIGNALS, Door, days, least_delay
 from tests.edge.record.parts import Clock
 
 LEARNED = 9
@@ -93,3 +94,11 @@ def test_the_record_reports_drift_as_an_event_and_learns_again_for_another_model
     found = [event["message"] for event in events.read(tmp_path) if event["event"] == "drift"]
     assert len(found) == (model == "same")
     assert len(record.findings) == (model == "same")
+
+
+def test_no_detector_finds_small_changes_soon() -> None:
+    """A normal signal whose mean moves by d deviations gives d squared over two nats with each passage."""
+    assert least_delay("place_x", 0.12, 1000) == pytest.approx(math.log(len(SIGNALS) * 365_000) / 0.5)
+    for signal in SIGNALS:
+        slow, medium, quick = (least_delay(signal, change, 1000) for change in CHANGES)
+        assert slow > medium > quick > 1
