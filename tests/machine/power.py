@@ -12,6 +12,8 @@ import random
 import re
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,18 +83,23 @@ def _cut_often(report: Report, start: Path, log: Path, acknowledged: list[Acknow
     with log.open("rb") as handle:
         replay = powercut.Replay(start, handle)
         end = len(replay.writes)
-        first = next(i for i, each in enumerate(replay.writes, 1) if each.offset >= acknowledged[0].written)
-        _check_control(report, replay, first, acknowledged[-1].event, chance)
+        first = first_after(acknowledged, replay.writes)
+        check_control(report, replay, first, acknowledged[-1].event, chance)
         for moment in [*sorted(chance.sample(range(first, end), min(CUTS - 1, end - first))), end]:
             with report.step(f"cut at write {moment} of {end}: nothing corrupt, nothing acknowledged lost"):
                 unconfirmed = replay.cut(moment, chance, disk)
                 sure = promised(acknowledged, replay.writes, moment)
-                kept = _check_disk(disk, sure)
+                kept = check_disk(disk, sure)
                 report.say(f"{unconfirmed} writes unconfirmed; acknowledged {sure} events, kept {kept}")
                 if unconfirmed > most:
                     most, kept_on_worst = unconfirmed, kept
                     disk.replace(worst)
     return worst, kept_on_worst
+
+
+def first_after(acknowledged: list[Acknowledged], writes: list[powercut.Write]) -> int:
+    """Return the first moment of a cut at which something has been acknowledged."""
+    return next(i for i, each in enumerate(writes, 1) if each.offset >= acknowledged[0].written)
 
 
 def promised(acknowledged: list[Acknowledged], writes: list[powercut.Write], cut: int) -> int:
@@ -116,7 +123,7 @@ def _record(board: Machine, log: Path) -> list[Acknowledged]:
     return found
 
 
-def _check_disk(disk: Path, promised_event: int) -> int:
+def check_disk(disk: Path, promised_event: int) -> int:
     """Return the newest event on a disk after a cut.
 
     Raises ProofError if data is corrupt or an acknowledged event is lost.
@@ -136,10 +143,17 @@ def _check_disk(disk: Path, promised_event: int) -> int:
 
 def events_on(disk: Path) -> list[int]:
     """Return the numbers of the events in the record on ``disk``, an ext4 image."""
+    with extracted(disk) as folder:
+        return whole_events(folder)
+
+
+@contextmanager
+def extracted(disk: Path) -> Iterator[Path]:
+    """Yield a folder with the record of ``disk``, an ext4 image."""
     with tempfile.TemporaryDirectory() as name:
         for file in (database.NAME, f"{database.NAME}-wal"):
             call(["debugfs", "-R", f"dump {STATE}/{file} {name}/{file}", disk])
-        return whole_events(Path(name))
+        yield Path(name)
 
 
 def whole_events(folder: Path) -> list[int]:
@@ -159,13 +173,13 @@ def whole_events(folder: Path) -> list[int]:
     return numbers
 
 
-def _check_control(report: Report, replay: powercut.Replay, moment: int, newest: int, chance: random.Random) -> None:
+def check_control(report: Report, replay: powercut.Replay, moment: int, newest: int, chance: random.Random) -> None:
     """Check that a disk that ignores flushes fails; otherwise the other checks would prove nothing."""
     with report.step("control: on a disk that ignores flushes, the loss is found"):
         disk = replay.disk.with_name("control.img")
         replay.lying(moment, chance, disk)
         try:
-            _check_disk(disk, newest)
+            check_disk(disk, newest)
         except ProofError as error:
             report.say(f"found: {str(error).splitlines()[-1][:100]}")
         else:
