@@ -17,6 +17,7 @@ COMMANDS = {
     "cpu": "processor time per second of video, beside the papers' loop",
     "overhead": "the whole step over the bare inference calls on the same frames",
     "edge": "from a frame's capture to the edge on the pin",
+    "page": "the step with viewers of the web page, over the step without the page",
     "memory": "peak memory of the whole process",
     "runtimes": "one model on LiteRT and on onnxruntime, in turns",
     "slope": "memory over 100,000 simulated frames",

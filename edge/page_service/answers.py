@@ -20,12 +20,15 @@ from edge.errors import ControlError
 from edge.page_messages import (
     GROUP,
     MAX_REQUEST,
+    PIECE,
     SOCKET,
     ArmRequest,
+    BackupRequest,
     ChangeRequest,
     DisarmRequest,
     DoctorRequest,
     ExportRequest,
+    FileReply,
     ImportRequest,
     InstallRequest,
     LiveRequest,
@@ -59,6 +62,8 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 8
 """Connections of the page; its process needs two or three."""
+SHARE = 0.1
+"""Share of a processor for all answers in the thread of the socket; two viewers use a few percent."""
 PAGE = Endpoint(
     SOCKET,
     GROUP,
@@ -66,6 +71,7 @@ PAGE = Endpoint(
     MAX_CONNECTIONS,
     f"only root and the group {GROUP} may use this socket",
     "the web page cannot reach fmd",
+    SHARE,
 )
 RELAY_OPENS = "the relay may open a door; confirm that nobody is harmed, then test it"
 
@@ -176,8 +182,29 @@ def _of_the_record(parts: Parts) -> Answers:
 
         return parts.jobs.submit(both)
 
+    backup = Backup(lambda request: parts.jobs.in_child(request, parts.context()))
+
+    def piece(request: BackupRequest, peer: Peer) -> Future[Message]:
+        return parts.jobs.submit(lambda: backup.piece(request))
+
     long = (ReportRequest, PassagesRequest, TuneRequest, DoctorRequest)
-    return {**dict.fromkeys(long, later), LogRequest: lines}
+    return {**dict.fromkeys(long, later), LogRequest: lines, BackupRequest: piece}
+
+
+class Backup:
+    """The newest backup, which the page takes in pieces."""
+
+    def __init__(self, make: Callable[[BackupRequest], Message]) -> None:
+        self._make, self._file = make, FileReply(name="", content=b"", size=0)
+
+    def piece(self, request: BackupRequest) -> FileReply:
+        """Return a piece; offset 0 makes a new backup. Raises FmdError."""
+        if request.offset == 0:
+            made = self._make(request)
+            assert isinstance(made, FileReply)
+            self._file = made
+        end = request.offset + PIECE
+        return FileReply(name=self._file.name, content=self._file.content[request.offset : end], size=self._file.size)
 
 
 def _of_settings(parts: Parts) -> Answers:

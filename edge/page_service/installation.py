@@ -50,7 +50,7 @@ class ModelEvent(msgspec.Struct, frozen=True):
 class Place:
     """Where models are installed: the store, the runtime directory of the run, and how it reads its settings again.
 
-    ``settings`` returns those of the run, ``where`` names their file.
+    ``settings`` returns those of the run, ``where`` names their file. ``ask`` has the installer do a request.
     """
 
     store: ModelStore
@@ -58,6 +58,7 @@ class Place:
     reloads: Reloads
     settings: Callable[[], Settings | None]
     where: str
+    ask: Callable[[ModelStore, Request, bytes, str], Result] = ask
 
 
 class Installation:
@@ -115,7 +116,7 @@ class Installation:
         if settings is None:
             raise ControlError("fmd has not started yet; try again in a minute")
         self._phase, self._words = "proving", "The file is checked in a process without privileges."
-        added = ask(place.store, Request("install"), data, asked.name)
+        added = place.ask(place.store, Request("install"), data, asked.name)
         if added.task != asked.task:
             raise BundleError(f"{asked.name}: a model of the kind {added.task}, expected {asked.task}")
         if added.name.endswith(ONNX_SUFFIX):
@@ -128,11 +129,10 @@ class Installation:
 
     def _compare(self, added: Result) -> None:
         """Run the new model in the shadow of the present one. Raises BundleError if they disagree."""
-        store = self._place.store
         asked = {"action": "shadow", "task": added.task, "name": added.name, "seconds": self._shadow_s}
         before = shadow_run.read_result(self._place.runtime / shadow_run.RESULT)
         self._phase, self._words = "shadow", "Both models see the same frames. The present one decides."
-        ask(store, msgspec.convert(asked, Request))
+        self._ask(msgspec.convert(asked, Request))
         try:
             self._reload()
             found = self._read()
@@ -145,7 +145,7 @@ class Installation:
                 found = self._read() or found
         finally:
             # Withdrawn, or a reload in the far future would begin it again.
-            ask(store, request("withdraw", added.task))
+            self._ask(request("withdraw", added.task))
         self._result = found
         check_result(found, ALLOWED)
 
@@ -155,7 +155,7 @@ class Installation:
     def _switch(self, added: Result) -> None:
         """Make the run use the new model, or return to the present one and raise BundleError."""
         self._words = "fmd loads the new model."
-        ask(self._place.store, request("switch", added.task, added.name))
+        self._ask(request("switch", added.task, added.name))
         why = "the running fmd did not load it"
         try:
             self._reload()
@@ -164,9 +164,12 @@ class Installation:
                 return
         except FmdError as error:
             why = str(error)
-        back = ask(self._place.store, request("rollback", added.task)).name
+        back = self._ask(request("rollback", added.task)).name
         self._reload()
         raise BundleError(f"{added.name}: {why}; back to {back}")
+
+    def _ask(self, asked: Request) -> Result:
+        return self._place.ask(self._place.store, asked, b"", "")
 
     def _reload(self) -> None:
         """Have the run open its models again. Raises ControlError if it refuses."""

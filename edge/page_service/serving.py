@@ -76,6 +76,7 @@ def serving_page(folder: Path | None, run: RunParts, group: int | None = None) -
         return Context(
             state=str(run.state or ""),
             door=config.door_name(settings.publish) if settings else "",
+            base=str(run.reloads.keeper.layers.base or ""),
             options=run.options,
             decide=msgspec.to_builtins(settings.decide) if settings else {},
         )

@@ -1,10 +1,11 @@
-"""What the child process of :mod:`edge.page_service.jobs` does: reports, passages, tuning, events, the doctor.
+"""What the child process of :mod:`edge.page_service.jobs` does: reports, tuning, events, the doctor, a backup.
 
 It reads what the commands read, with their code. What it returns is a reply of :mod:`edge.page_messages`.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +19,10 @@ from edge.contracts import WITH_INCORRECT_MASK, Outcome
 from edge.control import Message
 from edge.errors import SettingsError
 from edge.page_messages import (
+    BackupRequest,
     DoctorReply,
     DoctorRequest,
+    FileReply,
     FindingView,
     LogReply,
     LogRequest,
@@ -39,11 +42,13 @@ DAY_MS = 86_400_000
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a task must know of the run: the state directory (empty for none), the door's name, and its settings.
 
-    ``options`` are those of the run that name settings. ``decide`` are the values of its section [decide].
+    ``base`` is the settings file, empty for none. ``options`` are those of the run that name settings. ``decide`` are
+    the values of its section [decide].
     """
 
     state: str
     door: str
+    base: str = ""
     options: tuple[str, ...] = ()
     decide: dict[str, Any] = {}
 
@@ -188,12 +193,26 @@ def doctor(asked: DoctorRequest, context: Context) -> DoctorReply:
     )
 
 
+def backup(asked: BackupRequest, context: Context) -> FileReply:
+    """Return a whole backup of the settings, without secrets."""
+    from edge.backup.archive import Part
+    from edge.backup.sources import Places, write
+
+    if not context.base:
+        raise SettingsError("fmd runs without a settings file (--config), so there is nothing to back up")
+    file, parts = io.BytesIO(), tuple[Part, ...](("settings",))
+    write(file, Places(Path(context.base), context.folder), parts, secrets=False)
+    content = file.getvalue()
+    return FileReply(name=f"{context.door}-settings.fmd", content=content, size=len(content))
+
+
 ANSWERS: Mapping[type[Message], Callable[[Any, Context], Message]] = {
     ReportRequest: report,
     PassagesRequest: passages,
     TuneRequest: tune,
     LogRequest: log,
     DoctorRequest: doctor,
+    BackupRequest: backup,
 }
 """Request -> what answers it."""
 

@@ -60,6 +60,8 @@ FRAME_S, IDLE_S = 2.0, 60.0
 """Time for a whole frame, in either direction, and between two requests of one connection."""
 ACCEPT_S = 0.05
 """Pause after a client that could not be accepted: without a free file, the next try would fail at once."""
+BURST_S, LONGEST_REST_S = 0.5, 0.5
+"""Processor time that a thread may save for a burst of requests, and how long it rests at once after one."""
 PEER_GROUPS = 59
 """SO_PEERGROUPS of socket(7), which Python's module does not name."""
 CREDENTIALS = struct.Struct("3i")
@@ -99,7 +101,8 @@ Table = Mapping[type[msgspec.Struct], Row]
 class Endpoint(NamedTuple):
     """A socket of fmd: its name in the runtime directory, the group that may use it, and what its clients may do.
 
-    ``permission`` says what to do about a refusal, ``lost`` what does not work without the socket.
+    ``permission`` says what to do about a refusal, ``lost`` what does not work without the socket. ``share`` is how
+    much of a processor its thread may use in the long run: all threads share Python's lock with the loop.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Endpoint(NamedTuple):
     max_connections: int
     permission: str
     lost: str
+    share: float = 1.0
 
 
 CONTROL = Endpoint(SOCKET, GROUP, MAX_REQUEST, MAX_CONNECTIONS, PERMISSION, "fmd cannot be controlled by commands")
@@ -233,6 +237,7 @@ class ControlServer:
         self._wake.setblocking(False)  # the thread that completes an answer never waits here
         self._connections: dict[socket.socket, _Connection] = {}
         self._stopped = False
+        self._left_s, self._then_s, self._used_s = BURST_S, 0.0, 0.0
 
     def stop(self) -> None:
         """End :meth:`work`."""
@@ -246,6 +251,7 @@ class ControlServer:
 
     def work(self) -> None:
         """Serve until stopped."""
+        self._then_s, self._used_s = self._clock(), time.thread_time()
         self._selector.register(self._woken, selectors.EVENT_READ)
         try:
             while not self._stopped:
@@ -258,10 +264,19 @@ class ControlServer:
                     else:
                         self._serve(key.fileobj)  # type: ignore[arg-type]
                 self._drop_late()
+                self._rest()
         finally:
             for each in (*self._connections, self._listener, self._wake, self._woken):
                 each.close()
             self._selector.close()
+
+    def _rest(self) -> None:
+        """Wait if this thread has used more than its share of a processor: a flood must not slow the loop."""
+        share, now_s, used_s = self._at.share, self._clock(), time.thread_time()
+        self._left_s = min(BURST_S, self._left_s + (now_s - self._then_s) * share) - (used_s - self._used_s)
+        self._then_s, self._used_s = now_s, used_s
+        if self._left_s < 0 and not self._stopped:
+            time.sleep(min(LONGEST_REST_S, -self._left_s / share))
 
     def _listen(self) -> None:
         """Listen for new clients as long as there is room."""

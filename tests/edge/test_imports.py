@@ -40,7 +40,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "api": BOTTOM | {"drivers", "reporting", "service"},
     "page": BOTTOM | {"drivers"},
     "__main__": BOTTOM,
-    "page_service": BOTTOM | {"inference", "stages", "drivers", "reporting", "record", "service", "doctor", "settings"},
+    "page_service": BOTTOM
+    | {"inference", "stages", "drivers", "reporting", "record", "service", "doctor", "settings"}
+    | {"backup"},
     "commands": BOTTOM
     | {
         "inference",

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge import state_file
-from edge.errors import ControlError
+from edge.errors import BundleError, ControlError
 from edge.page_messages import PIECE, InstallRequest, ShadowStateReply, UploadRequest
 from edge.page_service.installation import FINISHED, Installation, Place
 from edge.page_service.uploads import Uploads
 from edge.paths import shipped_model
-from edge.service import model_store, shadow_run
+from edge.service import model_installer, model_store, shadow_run
+from edge.service.model_installer import Request, Result, perform
+from edge.service.model_proof import Replayed
 from edge.service.model_store import ModelStore
 from edge.service.shadow_run import ShadowResult
 from tests.edge.page_service.parts import settings
 from tests.edge.parts import wait_for
 
+Ask = Callable[[ModelStore, Request, bytes, str], Result]
 OWNER = "owner, 192.0.2.7"
 
 
@@ -58,13 +64,25 @@ class Run:
         return answer
 
 
+REPLAYED = Replayed(0.0, "stub", "classifier", ("with_mask", "without_mask"))
+
+
+def performed(store: ModelStore, request: Request, data: bytes, shown: str) -> Result:
+    """Do a request as the installer does, without the slow proof of a model."""
+    request = msgspec.structs.replace(request, sha256=hashlib.sha256(data).hexdigest() if data else "")
+    result = perform(store, request, data, shown, lambda data, path: REPLAYED)
+    if result.error:
+        raise BundleError(result.error)
+    return result
+
+
 def installed(
-    run: Run, content: bytes, events: list[Any], task: str = "classifier", **changed: Any
+    run: Run, content: bytes, events: list[Any], task: str = "classifier", ask: Ask = performed, **changed: Any
 ) -> ShadowStateReply:
     uploads = Uploads()
     for at in range(0, len(content), PIECE):
         uploads.add(UploadRequest(purpose="model", name="new.tflite", offset=at, piece=content[at : at + PIECE]))
-    place = Place(run.store, run.runtime, run, lambda: settings(**changed), "fmd.toml")  # type: ignore[arg-type]
+    place = Place(run.store, run.runtime, run, lambda: settings(**changed), "fmd.toml", ask)  # type: ignore[arg-type]
     installation = Installation(place, uploads, lambda kind, content: events.append(content), shadow_s=1.0)
     assert installation.state().phase == "none"
     installation.begin(InstallRequest(name="new.tflite", task=task, who=OWNER))  # type: ignore[arg-type]
@@ -82,7 +100,7 @@ def model() -> bytes:
 
 def test_a_model_that_agrees_is_in_use_at_the_end(tmp_path: Path, model: bytes) -> None:
     run, events = Run(tmp_path), []
-    reply = installed(run, model, events)
+    reply = installed(run, model, events, ask=model_installer.ask)
     assert reply.phase == "installed", reply.words
     chosen = run.store.chosen("classifier")
     assert chosen is not None

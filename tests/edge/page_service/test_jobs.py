@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
+import zipfile
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -14,8 +16,11 @@ import pytest
 from edge.control import DoneReply, Message
 from edge.errors import ControlError, FmdError, RecordError, SettingsError
 from edge.page_messages import (
+    PIECE,
+    BackupRequest,
     DoctorReply,
     DoctorRequest,
+    FileReply,
     LogReply,
     LogRequest,
     PassagesReply,
@@ -26,6 +31,7 @@ from edge.page_messages import (
     TuneRequest,
 )
 from edge.page_service import tasks
+from edge.page_service.answers import Backup
 from edge.page_service.jobs import LIMITS, MOST_WAITING, Jobs, working
 from edge.page_service.tasks import Context
 from edge.record.report import Report
@@ -107,6 +113,33 @@ def test_events_of_today_are_lines(context: Context) -> None:
     assert isinstance(found, LogReply)
     assert [line.split()[1] for line in found.events] == ["started"]
     assert tasks.log(LogRequest(), Context(state="", door="")) == LogReply(lines=(), events=())
+
+
+def test_a_backup_of_the_settings_holds_no_secrets(context: Context, tmp_path: Path) -> None:
+    base = tmp_path / "fmd.toml"
+    base.write_text('[camera]\nsource = "rtsp://a:secret-of-the-test@192.0.2.1/x"\n[decide]\nerror_rate = 0.01\n')
+    reply = tasks.backup(BackupRequest(), msgspec.structs.replace(context, base=str(base)))
+    assert (reply.name, reply.size) == ("hall-settings.fmd", len(reply.content))
+    with zipfile.ZipFile(io.BytesIO(reply.content)) as found:
+        texts = [found.read(name) for name in found.namelist()]
+    assert any(b"error_rate = 0.01" in text for text in texts)
+    assert not any(b"secret-of-the-test" in text for text in texts)
+    with pytest.raises(SettingsError, match="without a settings file"):
+        tasks.backup(BackupRequest(), context)
+
+
+def test_a_backup_is_taken_in_pieces_of_one_moment() -> None:
+    made = iter((b"x" * (PIECE + 5), b"y"))
+
+    def make(request: BackupRequest) -> FileReply:
+        content = next(made)
+        return FileReply(name="a.fmd", content=content, size=len(content))
+
+    backup = Backup(make)
+    first, second = backup.piece(BackupRequest()), backup.piece(BackupRequest(offset=PIECE))
+    assert (len(first.content), len(second.content), first.size) == (PIECE, 5, PIECE + 5)
+    assert backup.piece(BackupRequest(offset=10 * PIECE)).content == b""
+    assert backup.piece(BackupRequest()).content == b"y"
 
 
 @pytest.mark.parametrize(("back", "period"), [(0, "week"), (3, "day"), (14, "month"), (120, "month")])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from edge import control
 from edge.control import DoneReply, Expected, Message, StateReply
 from edge.errors import ControlError
 from edge.page_messages import (
     PIECE,
+    SOCKET,
     ChangeReply,
     ChangeRequest,
     DisarmRequest,
@@ -33,7 +38,7 @@ from edge.page_messages import (
     UploadRequest,
 )
 from tests.edge.page_service.parts import PageClient, decoded
-from tests.edge.parts import command, environment, wait_for
+from tests.edge.parts import ROOT, command, environment, wait_for
 
 OWNER = "owner, 192.0.2.7"
 SETTINGS = """\
@@ -62,7 +67,11 @@ class Fmd:
         self.process = subprocess.Popen(
             command("run", *options), stdin=subprocess.DEVNULL, stderr=self.log, stdout=self.log, env=environment()
         )
-        wait_for(lambda: self.pictures() > 0)
+        try:
+            wait_for(lambda: self.pictures() > 0)
+        except BaseException:
+            self.process.kill()
+            raise
 
     def pictures(self) -> int:
         """Return how many pictures fmd has seen, 0 before it serves the page."""
@@ -211,3 +220,37 @@ def test_a_disarmed_door_says_who_did_it(door: Fmd) -> None:
     assert (reply.arming.armed, reply.arming.by) == (False, f"web page ({OWNER})")
     live = door.ask(LiveRequest(), LiveReply)
     assert live.arming == reply.arming
+
+
+VIEWER = """
+import sys
+from pathlib import Path
+from edge.page_messages import LiveReply, LiveRequest, LogRequest, LogReply, PictureReply, PictureRequest
+from tests.edge.page_service.parts import PageClient
+with PageClient(Path(sys.argv[1])) as client:
+    client.ask(PictureRequest(), PictureReply)
+    print("watching", flush=True)
+    while True:
+        client.ask(LiveRequest(), LiveReply)
+        client.ask(LogRequest(), LogReply)
+"""
+
+
+def test_a_page_that_is_killed_and_a_crowd_of_clients_change_nothing_at_the_door(door: Fmd) -> None:
+    viewer = subprocess.Popen([sys.executable, "-c", VIEWER, str(door.folder)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert viewer.stdout is not None
+    assert viewer.stdout.readline() == b"watching\n"
+    with ExitStack() as stack:
+        for _ in range(200):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            if client.connect_ex(str(door.folder / SOCKET)) == 0:
+                client.send(b"\xff" * 50)
+        with control.Client(door.folder) as operator:
+            assert operator.ask(control.StateRequest(), StateReply).pid == door.process.pid
+        viewer.kill()
+        viewer.wait()
+        viewer.stdout.close()
+    before = door.pictures()
+    wait_for(lambda: door.pictures() > before)
+    assert door.process.poll() is None

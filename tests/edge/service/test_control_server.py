@@ -295,6 +295,24 @@ def test_two_hundred_connections_hold_up_nothing_for_long(folder: Path) -> None:
     assert works(folder), "they are gone"
 
 
+def test_a_flood_of_requests_gets_no_more_than_the_share_of_a_processor(tmp_path: Path) -> None:
+    def busy(request: StateRequest, peer: Peer) -> Reply:
+        until_s = time.thread_time() + 0.02
+        while time.thread_time() < until_s:
+            pass
+        return DoneReply()
+
+    answered = 0
+    at = control_server.CONTROL._replace(share=0.1)
+    with serving(tmp_path, {StateRequest: Row(is_operator, busy)}, at=at), Client(tmp_path) as client:
+        until_s = time.monotonic() + 1.5
+        while time.monotonic() < until_s:
+            client.ask(StateRequest(), DoneReply)
+            answered += 1
+    # Half a second saved for a burst, then a tenth of the time: 25 and 8 requests, of 75 that a whole processor does.
+    assert answered < 45
+
+
 def test_a_client_that_goes_away_disturbs_nobody(folder: Path) -> None:
     for sent in (b"", b"\x00", HEADER.pack(5), encoded(LargeRequest()), encoded(StateRequest())):  # type: ignore[arg-type]
         for _ in range(5):
