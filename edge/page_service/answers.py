@@ -50,6 +50,7 @@ from edge.page_service.changes import Changes
 from edge.page_service.faces import Faces
 from edge.page_service.installation import Installation
 from edge.page_service.jobs import Jobs
+from edge.page_service.limits import Limit
 from edge.page_service.live import Door, LiveView, live_reply
 from edge.page_service.log_lines import LogLines
 from edge.page_service.pictures import Pictures
@@ -62,6 +63,13 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 8
 """Connections of the page; its process needs two or three."""
+CHANGING = (
+    *(ArmRequest, DisarmRequest, MuteRequest, ShowFacesRequest, TestOutputRequest),
+    *(ChangeRequest, ImportRequest, InstallRequest),
+)
+"""Requests that are recorded, and that write to the card or reload."""
+MOST_CHANGES, MOST_VISITS = 20, 60
+"""Most of these requests, and of those that record a visit, in a minute."""
 SHARE = 0.1
 """Share of a processor for all answers in the thread of the socket; two viewers use a few percent."""
 PAGE = Endpoint(
@@ -99,6 +107,7 @@ class Parts:
     uploads: Uploads
     changes: Changes
     installation: Installation
+    clock: Callable[[], float]
 
 
 def table(parts: Parts) -> Table:
@@ -110,8 +119,15 @@ def table(parts: Parts) -> Table:
         **_of_settings(parts),
         **_of_models(parts),
     }
+    changes, visits = Limit(MOST_CHANGES, "changes", parts.clock), Limit(MOST_VISITS, "visits", parts.clock)
+    limits = {**dict.fromkeys(CHANGING, changes), ViewingRequest: visits}
+
+    def limited(request: Message, peer: Peer) -> Message | Future[Message]:
+        limits[type(request)].count()
+        return answers[type(request)](request, peer)
+
     # The peer is a member of fmd-page, root, or the service's own user: the same rule as for operators, other group.
-    return {request: Row(is_operator, answer) for request, answer in answers.items()}
+    return {request: Row(is_operator, limited if request in limits else answer) for request, answer in answers.items()}
 
 
 Answers = dict[type[Message], Callable[[Any, Peer], Message | Future[Message]]]

@@ -7,6 +7,7 @@ second request waits for the first; more are refused.
 from __future__ import annotations
 
 import queue
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ MOST_WAITING = 3
 """Requests that wait for the one that is worked on."""
 LIMITS = Limits(memory_mb=220, seconds=LONG_S, file_mb=16, nice=19)
 """What a child may use. The unit has 512 MB, of which fmd needs a third."""
+PREFIX = "page-job-"
+"""Beginning of the name of a child's folder."""
 TASK = "edge.page_service.tasks:answer"
 
 Work = Callable[[], Message]
@@ -58,7 +61,7 @@ class Jobs:
         name = type(asked).__name__
         failure = Failure(ControlError, f"the answer to {name}", "report this with the log of fmd")
         request = {"asked": msgspec.to_builtins(asked), "context": msgspec.to_builtins(context)}
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix="page-") as folder:
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=PREFIX) as folder:
             found: dict[str, Any] = child.run(TASK, request, Path(folder), LIMITS, failure)
         reply: Message = msgspec.convert(found["reply"], Reply)
         return reply
@@ -76,6 +79,8 @@ class Jobs:
 @contextmanager
 def working(folder: Path) -> Iterator[Jobs]:
     """Do what is submitted within this block, in a thread of its own; the end of the process ends a child as well."""
+    for left in folder.glob(f"{PREFIX}*"):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     jobs = Jobs(folder)
     threading.Thread(target=jobs.work, name="page-jobs", daemon=True).start()
     yield jobs

@@ -6,14 +6,14 @@ The loop only stores references. Replies are built in the thread of the page's s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from edge import config
 from edge.config import Settings
-from edge.contracts import Box, Change, Decision, Delivery, ModelFallback, Outcome, Passage, Step, Track
+from edge.contracts import Box, Change, Decision, Delivery, Health, ModelFallback, Outcome, Passage, Step, Track
 from edge.messages import ArmingMessage, health_message
 from edge.page_messages import DECISIONS_KEPT, CameraView, DecisionView, LiveReply, PersonView, Share
 from edge.reporting.console import change_in_words, state_of
@@ -153,15 +153,15 @@ def live_reply(view: LiveView, door: Door) -> LiveReply:
 def _camera(name: str, steps: CameraSteps, view: LiveView, door: Door) -> CameraView:
     assert view.settings is not None, "cameras come with settings"
     newest, camera = steps.newest, config.cameras(view.settings.camera)[name]
-    health = next((health_message(each) for each in door.state.healths() if each.camera == name), None)
+    health = next((each for each in door.state.healths() if each.camera == name), None)
     ignore, only = config.regions(view.settings, name)
     height, width = newest.step.frame.image.shape[:2] if newest else (0, 0)
     observations = steps.observed.step.observations.values() if steps.observed else ()
     return CameraView(
         name=name,
         state=door.state.state(name),
-        health=health,
-        hints=tuple(door.hints(name, steps)),
+        health=health_message(health) if health else None,
+        hints=tuple(_hints(name, steps, health, door)),
         picture=newest.number if newest else 0,
         age_s=round(view.age_s(newest), 3) if newest else None,
         per_s=round(steps.per_s, 1),
@@ -174,6 +174,22 @@ def _camera(name: str, steps: CameraSteps, view: LiveView, door: Door) -> Camera
         heat=any(observation.heat is not None for observation in observations),
         turn=door.turns.get(name),
     )
+
+
+def _hints(name: str, steps: CameraSteps, health: Health | None, door: Door) -> Iterator[str]:
+    """Yield what is wrong with a camera, the worst first, as sentences."""
+    if health is not None and health.blind:
+        yield sentence(f"no picture: {health.reason or health.state.value}")
+        return  # old pictures say nothing about now
+    yield from door.hints(name, steps)
+    yield from map(sentence, door.state.hints(name))
+    if health is not None and health.slow:
+        yield sentence(health.slow)
+
+
+def sentence(text: str) -> str:
+    """Return a line of the log as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
 def people(step: Step) -> tuple[PersonView, ...]:

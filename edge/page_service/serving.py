@@ -114,6 +114,7 @@ def serving_page(folder: Path | None, run: RunParts, group: int | None = None) -
             uploads=uploads,
             changes=Changes(run.reloads, uploads, run.note),
             installation=Installation(place, uploads, run.note, run.shadow_s),
+            clock=run.clock,
         )
         stack.enter_context(serving(folder, answers.table(parts), group, answers.PAGE))
         yield Listeners([view, faces, hints])

@@ -167,10 +167,14 @@ class LiveState(Listener):
         with self._lock:
             return list(self._healths.values())
 
+    def hints(self, camera: str) -> tuple[str, ...]:
+        """Return the hints about a camera, one for each kind."""
+        with self._lock:
+            return tuple(hint for (of, _), hint in self._hints.items() if of == camera and hint)
+
     def hint(self, camera: str) -> str:
         """Return all hints about a camera, empty if there is none."""
-        with self._lock:
-            return "; ".join(hint for (of, _), hint in self._hints.items() if of == camera and hint)
+        return "; ".join(self.hints(camera))
 
     def latest(self, camera: str) -> Step | None:
         """Return the newest step of a camera, None before the first."""

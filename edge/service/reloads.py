@@ -1,4 +1,4 @@
-"""Reloads with an answer: whoever asks a run to read its settings again learns what became of them.
+"""Reloads with an answer: anyone who asks a run to read its settings again learns what became of them.
 
 A run notes a reload between two frames, checks the new settings, and only their first frame shows that they work. Until
 then the answer is open.

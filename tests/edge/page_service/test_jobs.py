@@ -32,7 +32,7 @@ from edge.page_messages import (
 )
 from edge.page_service import tasks
 from edge.page_service.answers import Backup
-from edge.page_service.jobs import LIMITS, MOST_WAITING, Jobs, working
+from edge.page_service.jobs import LIMITS, MOST_WAITING, PREFIX, Jobs, working
 from edge.page_service.tasks import Context
 from edge.record.report import Report
 from edge.record.rows import RunRow, SpanState
@@ -71,7 +71,7 @@ def test_a_report_comes_as_json_and_as_html_without_scripts_and_styles(context: 
     assert (report.sums.compliant, report.sums.violated, report.sums.unsure) == (2, 1, 1)
     assert "<h1>hall</h1>" in reply.html
     assert not any(word in reply.html for word in ("<script", "<style", "style=", "<html"))
-    assert list(tmp_path.glob("page-*")) == [], "the child's folder is gone"
+    assert list(tmp_path.glob(f"{PREFIX}*")) == [], "the child's folder is gone"
 
 
 def test_passages_are_the_newest_of_an_outcome_in_words(context: Context) -> None:
@@ -192,6 +192,14 @@ def test_requests_wait_their_turn_and_a_crowd_is_refused(tmp_path: Path) -> None
         free.set()
         assert [result.result(10) for result in results] == [DoneReply()] * (1 + MOST_WAITING)
         assert order == [0, 1, 2, 3]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / f"{PREFIX}abc"
+    left.mkdir()
+    (left / "x").touch()
+    with working(tmp_path):
+        assert not left.exists()
 
 
 def test_a_bug_in_one_answer_does_not_end_the_next(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

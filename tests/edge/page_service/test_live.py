@@ -69,6 +69,17 @@ def test_a_blind_camera_and_its_reason_are_shown(tmp_path: Path) -> None:
     assert camera.state == "blind"
     assert camera.health is not None
     assert (camera.health.state, camera.health.reason) == ("lost", "unplugged")
+    assert camera.hints == ("No picture: unplugged.",)
+
+
+def test_hints_of_a_run_are_sentences_for_the_page(tmp_path: Path) -> None:
+    with served(tmp_path) as door:
+        door.show(with_faces())
+        door.listener.on_health(Health("", CameraState.STREAMING, 1.0, slow="this board is too slow"))
+        door.listener.on_hint("", "turn", "faces are upside down; set camera.rotate = 180")
+        door.listener.on_hint("", "size", "")
+        (camera,) = asked(tmp_path).cameras
+    assert camera.hints == ("Faces are upside down; set camera.rotate = 180.", "This board is too slow.")
 
 
 def test_age_and_rate_follow_the_pictures() -> None:

@@ -35,7 +35,7 @@ from edge.page_messages import (
     ViewingRequest,
 )
 from edge.page_messages import TestOutputRequest as OutputRequest  # pytest would collect a class named Test
-from edge.page_service.answers import MAX_CONNECTIONS
+from edge.page_service.answers import MAX_CONNECTIONS, MOST_CHANGES, MOST_VISITS
 from edge.service.control_server import claimed, serving, table
 from tests.edge.page_service.parts import Door, PageClient, served, with_faces
 from tests.edge.parts import ROOT, wait_for
@@ -118,6 +118,25 @@ def test_without_a_runtime_directory_nothing_is_served() -> None:
 
     with serving_page(None, None) as listener:  # type: ignore[arg-type]
         listener.on_step(with_faces(), None)  # type: ignore[arg-type]
+
+
+def test_changes_and_visits_are_limited_and_looking_is_not(door: Door, tmp_path: Path) -> None:
+    """A page that was taken over must not wear out the card that has the state of arming and the record."""
+    with PageClient(tmp_path) as client:
+        for _ in range(MOST_CHANGES):
+            client.ask(MuteRequest(for_s=0.0), StateReply)
+        with pytest.raises(ControlError, match="more than 20 changes in a minute"):
+            client.ask(DisarmRequest(), StateReply)
+        for _ in range(MOST_VISITS):
+            client.ask(ViewingRequest(what="refused", who=OWNER), DoneReply)
+        with pytest.raises(ControlError, match="more than 60 visits in a minute"):
+            client.ask(ViewingRequest(what="began", who=OWNER), DoneReply)
+        assert len(door.events) == MOST_VISITS
+        for _ in range(100):
+            client.ask(LiveRequest(), LiveReply)
+        assert door.arming.message.armed
+        door.tick(60.0)
+        assert not client.ask(DisarmRequest(), StateReply).arming.armed
 
 
 # Attacks -------------------------------------------------------------------------------------------------------------
