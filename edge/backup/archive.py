@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -178,20 +178,19 @@ class Archive:
     def copy(self, name: str, target: BinaryIO) -> None:
         """Write an entry to ``target`` in pieces. Raises BackupError if it is damaged, and OSError of the target."""
         entry, size, digest = self._entry(name), 0, hashlib.sha256()
-        with self._zip.open(self._infos[name]) as source:
+        with ExitStack() as stack:
+            with self._refusing():
+                source = stack.enter_context(self._zip.open(self._infos[name]))
             while True:
                 with self._refusing():
                     piece = source.read(PIECE)
                     size += len(piece)
-                    if size > entry.size:
+                    digest.update(piece)
+                    if size > entry.size or (not piece and (size, digest.hexdigest()) != (entry.size, entry.sha256)):
                         raise _DamagedError
                 if not piece:
-                    break
-                digest.update(piece)
+                    return
                 target.write(piece)
-        with self._refusing():
-            if size != entry.size or digest.hexdigest() != entry.sha256:
-                raise _DamagedError
 
     def has(self, name: str) -> bool:
         """Return whether the backup holds an entry."""

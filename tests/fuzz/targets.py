@@ -253,6 +253,43 @@ def _in_fork(work: Callable[[], object]) -> None:
         raise BundleError(said)
 
 
+SETTINGS_TOKENS = (
+    b"[camera]",
+    b"[[x]]",
+    b"[a.b.c]",
+    b"a.b.c = 1",
+    b"[" * 300,
+    b"{a=" * 200,
+    b"inf",
+    b"nan",
+    b"-1",
+    b"1e400",
+    b"0x10",
+    b'"""',
+    b"'\\x00'",
+    b'"\\u0000"',
+    b'"\\U0010ffff"',
+    b"1979-05-27T07:32:00Z",
+    b"99999999999999999999",
+    b"true",
+    b"[[1],[2]]",
+    b'{ x = "y" }',
+    b'"http://[::1"',
+    b'"rtsp://a:b@[bad"',
+    b"version = 99",
+    b"version = -1",
+    b'""',
+    b'"stall@30,unplug@60+5"',
+    b'"/dev/null"',
+    b"[0.05, 60]",
+    b"[[]]",
+    b"\xff\xfe",
+    b"\r\n",
+    b"=",
+)
+"""What is odd in a settings file."""
+
+
 def settings() -> Target:
     """Settings files."""
     from edge import config
@@ -271,47 +308,92 @@ urls = ["tgram://TOKEN/CHAT", "json://host"]
 accept = ["with_mask"]
 """
     seeds = [config.DEFAULT_PATH.read_bytes(), own]
-    tokens = (
-        b"[camera]",
-        b"[[x]]",
-        b"[a.b.c]",
-        b"a.b.c = 1",
-        b"[" * 300,
-        b"{a=" * 200,
-        b"inf",
-        b"nan",
-        b"-1",
-        b"1e400",
-        b"0x10",
-        b'"""',
-        b"'\\x00'",
-        b'"\\u0000"',
-        b'"\\U0010ffff"',
-        b"1979-05-27T07:32:00Z",
-        b"99999999999999999999",
-        b"true",
-        b"[[1],[2]]",
-        b'{ x = "y" }',
-        b'"http://[::1"',
-        b'"rtsp://a:b@[bad"',
-        b"version = 99",
-        b"version = -1",
-        b'""',
-        b'"stall@30,unplug@60+5"',
-        b'"/dev/null"',
-        b"[0.05, 60]",
-        b"[[]]",
-        b"\xff\xfe",
-        b"\r\n",
-        b"=",
-    )
     path = Path(tempfile.mkdtemp(prefix="fmd-fuzz-")) / "fmd.toml"
 
     def read(data: bytes) -> None:
         path.write_bytes(data)
         config.load(path)
 
-    return Target(lambda rng: mutate.of_lines(rng, seeds, tokens), read, (SettingsError,))
+    return Target(lambda rng: mutate.of_lines(rng, seeds, SETTINGS_TOKENS), read, (SettingsError,))
+
+
+def changes() -> Target:
+    """Overlays of changed settings, and texts to import: neither ever raises."""
+    from edge import config, overlay
+    from edge import settings as all_settings
+
+    folder = Path(tempfile.mkdtemp(prefix="fmd-fuzz-"))
+    base, file = folder / "fmd.toml", folder / overlay.NAME
+    base.write_text("[watch]\nstill_s = 0.4\n")
+    values = {"alert": {"led_pin": 22, "led_no_mask": [0.5, 0.5]}, "watch": {"gate": False, "ignore": [[[0.0, 0.0]]]}}
+    seeds = [
+        overlay.text_of(base, values),
+        overlay.text_of(base, {"track": {"reach": 2.0}, "decide": {"accept": ["x"]}}),
+    ]
+
+    def read(data: bytes) -> None:
+        file.write_bytes(data)
+        file.chmod(0o600)
+        layers = config.read(base, state=folder)
+        assert layers.problem or layers.overlay is None or all(map(config.is_writable, layers.over))
+        found = all_settings.imported(layers, data.decode(errors="replace"), all_settings.NEEDS_CONFIRMATION)
+        if found.is_accepted:
+            text = overlay.text_of(base, config.nested(found.over))
+            file.write_bytes(text)
+            again = config.read(base, state=folder)
+            assert (again.problem, dict(again.over)) == ("", found.over), again.problem
+
+    return Target(lambda rng: mutate.of_lines(rng, seeds, SETTINGS_TOKENS), read, ())
+
+
+def backup() -> Target:
+    """Backups: mutated bytes, and mutated entries and manifests whose hashes are right again."""
+    from edge.backup import archive, restore
+    from edge.backup.sources import Places
+    from edge.errors import BackupError
+    from edge.record import database
+    from tests.edge.backup import parts
+
+    folder = Path(tempfile.mkdtemp(prefix="fmd-fuzz-"))
+    whole = parts.Door(folder / "from").fill().backup()
+    board = parts.Door(folder / "to")
+    with zipfile.ZipFile(io.BytesIO(whole)) as before:
+        content = {name: before.read(name) for name in before.namelist() if name != archive.MANIFEST}
+        manifest = json.loads(before.read(archive.MANIFEST))
+        del manifest["entries"]  # those of the changed content
+    small = {name: data for name, data in content.items() if name != archive.RECORD}
+    outside = board.folder / "outside"
+    outside.write_text("as it was")
+
+    def forged(rng: random.Random) -> bytes:
+        entries = dict(small if rng.random() < 0.7 else content)
+        name = rng.choice(sorted(entries))
+        tokens = (*SETTINGS_TOKENS, b"../../outside", b"file = '../outside'", b'"current": "../x"')
+        entries[name] = mutate.of_bytes(rng, [entries[name]], tokens, 1 << 16)
+        if rng.random() < 0.3:
+            entries[rng.choice(("settings/files/../../outside", "/tmp/x", "settings/files/fmd.toml", "x"))] = b"y"
+        about = mutate.of_json(rng, dict(manifest), ("../x",)) if rng.random() < 0.4 else manifest
+        try:
+            return parts.changed(whole, lambda found: (found.clear(), found.update(entries)), **about)
+        except (TypeError, ValueError):  # a manifest that is no table, or text that is none
+            return mutate.of_bytes(rng, [whole])
+
+    def read(data: bytes) -> None:
+        opened = archive.Archive(io.BytesIO(data), Path("fuzz.fmd"))
+        if opened.has(archive.RECORD):
+            record = folder / "record.db"
+            with record.open("wb") as file:
+                opened.copy(archive.RECORD, file)
+            with database.checking(record) as connection:
+                connection.execute("SELECT count(*) FROM passages").fetchone()
+        places = Places(board.base, board.state)
+        with restore.checked(opened, places, ("settings", "models"), model_check=parts.model_check) as found:
+            found.apply()
+        assert outside.read_text() == "as it was"
+        assert {path.name for path in board.folder.iterdir()} == {"etc", "state", "state-models", "outside"}
+
+    expected = (BackupError, SettingsError, RecordError, BundleError)
+    return Target(lambda rng: mutate.of_bytes(rng, [whole]) if rng.random() < 0.4 else forged(rng), read, expected)
 
 
 def events() -> Target:
@@ -703,6 +785,8 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "golden": golden,
     "flatbuffer": flatbuffer,
     "settings": settings,
+    "changes": changes,
+    "backup": backup,
     "events": events,
     "mqtt": mqtt,
     "http": http,
@@ -713,7 +797,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "sums": sums,
 }
 """Name -> target, in the order of the table."""
-SHARES: dict[str, float] = {"flatbuffer": 0.5, "http": 0.5, "events": 0.3, "partition": 0.5, "sums": 0.3}
+SHARES: dict[str, float] = {"flatbuffer": 0.5, "http": 0.5, "events": 0.3, "backup": 0.5, "partition": 0.5, "sums": 0.3}
 """Share of cases of targets that are slow, relative to the others."""
 
 

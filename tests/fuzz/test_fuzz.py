@@ -28,7 +28,7 @@ def test_no_target_has_a_finding_in_2000_cases() -> None:
 
 def test_a_target_that_refuses_nothing_is_no_test() -> None:
     """Most mutations of a file with a checksum or a format are refused; a fuzzer that never fails reads nothing."""
-    for name in ("bundle", "contract", "golden", "settings", "package", "card", "partition", "sums"):
+    for name in ("bundle", "contract", "golden", "settings", "backup", "package", "card", "partition", "sums"):
         target = targets.opened(name)
         refused = 0
         for case in range(40):
