@@ -39,8 +39,8 @@ PYTHONS ?= 3.10,3.11,3.12,3.13
 SYSTEM_PYTHON ?= /usr/bin/python3
 VERSION ?= $(shell $(SYSTEM_PYTHON) -W ignore -m setuptools_scm 2>/dev/null || echo 0.0)
 # All files of the checkout, or of an unpacked archive without .git.
-FILES = git ls-files -z --cached --others --exclude-standard || \
-	find . \( -name '.?*' ! -name '.git*' -o -path ./build -o -path ./dist \) -prune -o \( -type f -o -type l \) -print0
+FILES = git ls-files -z --cached --others --exclude-standard 2>/dev/null || \
+	find . \( -name .git -o -name '.?*' ! -name '.git*' -o -path ./build -o -path ./dist \) -prune -o \( -type f -o -type l \) -print0
 DATE = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 
 ## Build build/fmd_VERSION_ARCH.deb. docs/install.md lists the Debian packages that this needs.
