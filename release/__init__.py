@@ -9,6 +9,7 @@
     sbom.py        what a Debian package contains, as CycloneDX
     images.py      templates for card images, which nobody has built yet
     site.py        the documentation site
+    docstrings.py  docstrings as the site shows them
     boards.py      which boards the tests on hardware can use
     signing.py     signatures with GnuPG
     shell.py       other programs, run with an error that states what failed

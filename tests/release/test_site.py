@@ -70,6 +70,16 @@ def test_what_belongs_to_a_list_item_is_indented_as_mkdocs_wants_it() -> None:
     assert list(site.indented(lines)) == wanted
 
 
+def test_docstrings_become_markdown() -> None:
+    pytest.importorskip("griffe")
+    from release.docstrings import markdown
+
+    text = "Raises :class:`edge.errors.CameraError`.\n\n>>> one()\n... more\n1\n\nAfter ``code``."
+    assert markdown(text) == (
+        "Raises `edge.errors.CameraError`.\n\n```pycon\n>>> one()\n... more\n1\n```\n\nAfter ``code``."
+    )
+
+
 def test_every_page_of_docs_is_in_the_navigation() -> None:
     groups = site.navigation((ROOT / site.CONTENTS).read_text(encoding="utf-8"))
     listed = {
@@ -104,4 +114,5 @@ def test_the_site_of_this_checkout_has_all_pages_and_the_python_api(tmp_path: Pa
         assert (tmp_path / folder / "index.html").is_file(), page
     text = (tmp_path / "docs/api/index.html").read_text(encoding="utf-8")
     assert 'id="edge.api.open_predictor"' in text
+    assert ":class:" not in text
     assert "https://fonts." not in text
