@@ -15,7 +15,7 @@ Parts = Mapping[str, object]
 
 def _live_parts(reply: LiveReply, camera: str) -> Parts:
     live = show_live.live(reply, camera)
-    whole = {"state": live, "arming": live, "decisions": live.decisions, "facts": live.facts}
+    whole = {"state": live, "arming": live, "faces": live, "decisions": live.decisions, "facts": live.facts}
     return {**whole, "drawing": live.camera, "people": live.camera}
 
 

@@ -39,6 +39,7 @@ function follow(address) {
       follow(address);
     } else {
       for (const [id, html] of Object.entries(found.parts)) fill(id, html);
+      for (const element of all("[data-if]")) element.hidden = !one(element.dataset.if);
     }
   };
   source.onerror = () => {
@@ -262,6 +263,7 @@ class Tuner {
   constructor(form) {
     this.form = form;
     this.sliders = all("input[type=range]", form);
+    if (!form.hasAttribute("action")) form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => this.label());
     form.addEventListener("change", () => this.ask());
     form.addEventListener("reset", () => setTimeout(() => { this.label(); this.ask(); }));

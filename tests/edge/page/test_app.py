@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_a_form_changes_the_service_and_leads_back_to_a_page_that_says_so_once(p
     assert page_messages.TestOutputRequest(output="buzzer", who="owner, 127.0.0.1") in page.service.asked
     assert "The buzzer was on for a second." in client.get("/health").text
     assert "The buzzer was on for a second." not in client.get("/health").text
+
+
+def test_a_viewer_gets_no_form_that_changes_anything(page: Page) -> None:
+    client = page.signed_in("viewer")
+    for path in (*SCREENS, *(f"/first?step={step}" for step in range(1, 6)), "/health?checks=1"):
+        actions = set(re.findall(r'<form[^>]* action="([^"]*)"', client.get(path).text))
+        assert actions == {"/logout"}, path
 
 
 def test_a_script_gets_json(page: Page) -> None:
@@ -84,8 +92,8 @@ def test_events_are_the_parts_of_a_screen_that_changed(page: Page) -> None:
         page.service.arming = ArmingMessage(armed=False, source="command", by="<b>me")
         second = next(each["parts"] for each in lines if "arming" in each["parts"])
     assert "Alarm" in first["state"]
-    assert first.keys() == {"state", "arming", "decisions", "facts", "drawing", "people"}
-    assert second["arming"] == "Disarmed by &lt;b&gt;me."
+    assert first.keys() == {"state", "arming", "faces", "decisions", "facts", "drawing", "people"}
+    assert "Disarmed by &lt;b&gt;me." in second["arming"]
     assert "state" not in second
 
 

@@ -100,6 +100,9 @@ def test_the_state_changes_while_the_screen_is_open(owner: Browser, door: Page) 
     assert len(owner.driver.find_elements("css selector", "#drawing .violation .box")) == 1
     door.service.arming = ArmingMessage(armed=False, source="command", by="<i>pi</i>")
     wait_for(lambda: owner.text("#arming") == "Disarmed by <i>pi</i>.")
+    assert owner.one("form[action='/arm']").is_displayed()
+    assert not owner.one("form[action='/disarm']").is_displayed()
+    assert not any(form.is_displayed() for form in owner.driver.find_elements("css selector", "form[action='/mute']"))
     assert owner.problems() == []
 
 
