@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge import migrate, toml
 from edge.commands import common
 from edge.errors import RuntimeMissingError, SettingsError
 
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
 
 PORT = 8080
 SETTINGS = {
-    "alert.driver": "console",
-    "camera.source": "doorway",
-    "camera.loop": "true",
-    "camera.live": "true",
-    "page.show_faces": "true",
+    "version": migrate.VERSION,
+    "alert": {"driver": "console"},
+    "camera": {"source": "doorway", "loop": True, "live": True},
+    "page": {"show_faces": True},
 }
-"""No settings file: the demo runs the same on every machine, and drives no pin. The faces are a portrait in the public
-domain."""
+"""A file of their own, over which the page can lay changes: the demo runs the same on every machine, and drives no pin.
+The faces are a portrait in the public domain."""
 END_S = 5.0
 
 
@@ -80,8 +80,8 @@ def _service(folder: Path) -> Iterator[None]:
     """Run fmd in a process of its own, with runtime and state directories in ``folder``."""
     for name in ("run", "state"):
         (folder / name).mkdir()
-    options = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "edge.commands.main", "run", *options]
+    (folder / "demo.toml").write_text(toml.written(SETTINGS), encoding="utf-8")
+    command = [sys.executable, "-m", "edge.commands.main", "run", "--config", str(folder / "demo.toml")]
     command += ["--runtime", str(folder / "run"), "--state", str(folder / "state")]
     # What fmd prints about each decision is on the page.
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:

@@ -84,8 +84,10 @@ async def refused_settings(visit: Visit, reply: ChangeReply, typed: Mapping[str,
     found = await visit.ask(SettingsRequest(), SettingsReply)
     known = {view.key for view in found.settings}
     others = [f"{key}: {why}" if key else why for key, why in reply.errors.items() if key not in known]
+    marked = ", ".join(key for key in reply.errors if key in known)
+    words = (reply.words, f"Marked below: {marked}." if marked else "", *others)
     sections = show_settings.sections(found, reply.errors, typed)
-    return visit.page("settings.html", 422, sections=sections, problem=" ".join((reply.words, *others)))
+    return visit.page("settings.html", 422, sections=sections, problem=" ".join(filter(None, words)))
 
 
 async def health(visit: Visit) -> Response:

@@ -125,6 +125,20 @@ def test_without_a_record_the_other_parts_of_its_screen_stay(page: Page, monkeyp
     assert "data-tune" not in reply.text
 
 
+def test_what_was_typed_stays_with_its_error(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = page.signed_in()
+    reply = page_messages.ChangeReply(
+        applied=False, words="No.", errors={"decide.error_rate": "too <large>", "": "why"}
+    )
+    monkeypatch.setitem(page.service.answers, page_messages.ChangeRequest, lambda request: reply)
+    shown = client.post("/settings", data={"set.decide.error_rate": "12345"})
+    assert shown.status_code == 422
+    assert "too &lt;large&gt;" in shown.text
+    assert 'value="12345"' in shown.text
+    assert "No. Marked below: decide.error_rate. why" in shown.text
+    assert '<details class="card" id="decide" open>' in shown.text
+
+
 def test_a_backup_of_several_pieces_arrives_whole(page: Page) -> None:
     reply = page.signed_in().get("/backup")
     assert reply.content == b"backup " * 20_000
