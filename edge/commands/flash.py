@@ -88,10 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     todo = content.changes(target, card, wanted)
     _print_plan(target, card, wanted, todo)
     _check_room(target, todo)
-    if getattr(arguments, "confirm", None) is not None:
-        arguments.write = arguments.confirm()
-    if not arguments.write:
-        print("dry run: nothing was written; add --write to write it")
+    confirm = getattr(arguments, "confirm", None)
+    if not (arguments.write if confirm is None else confirm()):
+        print("nothing was written" if confirm else "dry run: nothing was written; add --write to write it")
         return EXIT_OK
     write(target, todo)
     print(DONE)

@@ -252,10 +252,11 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path, deb: Path) -> Itera
     opened.process.wait()
 
 
-def test_a_card_is_prepared_in_a_terminal(terminal: Terminal, card: Path) -> None:
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_card_is_prepared_in_a_terminal(terminal: Terminal, card: Path, answer: str) -> None:
     terminal.until("Card")
     terminal.types(f"{card}\n")
-    for question, answer in (
+    for question, typed in (
         ("Package", ""),
         ("Name of the door", "door-7"),
         ("Name of the Wi-Fi", "-"),
@@ -268,13 +269,16 @@ def test_a_card_is_prepared_in_a_terminal(terminal: Terminal, card: Path) -> Non
         ("MQTT", ""),
     ):
         terminal.until(question)
-        terminal.types(f"{answer}\n")
+        terminal.types(f"{typed}\n")
     terminal.until("-m edge flash")
     terminal.until("Write this to the card? [y/N]")
     assert not (card / "fmd").exists()
-    terminal.types("y\n")
-    terminal.until("written and read back")
+    terminal.types(f"{answer}\n")
+    terminal.until("written and read back" if answer == "y" else "nothing was written")
     assert terminal.ends() == 0
+    if answer == "n":
+        assert not (card / "fmd").exists()
+        return
     assert "door-7" in (card / "user-data").read_text()
     assert b"login secret" not in (card / "user-data").read_bytes()
 
