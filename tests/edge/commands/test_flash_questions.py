@@ -244,15 +244,17 @@ class Terminal:
         return code
 
 
-@pytest.fixture(params=["utf-8", "ascii", "cp1252"])
+@pytest.fixture
 def terminal(request: pytest.FixtureRequest, tmp_path: Path, deb: Path) -> Iterator[Terminal]:
-    opened = Terminal(tmp_path, request.param)
+    opened = Terminal(tmp_path, getattr(request, "param", "utf-8"))
     yield opened
     opened.process.kill()
     opened.process.wait()
 
 
-@pytest.mark.parametrize("answer", ["y", "n"])
+@pytest.mark.parametrize(
+    ("terminal", "answer"), [("utf-8", "y"), ("ascii", "y"), ("cp1252", "n")], indirect=["terminal"]
+)
 def test_a_card_is_prepared_in_a_terminal(terminal: Terminal, card: Path, answer: str) -> None:
     terminal.until("Card")
     terminal.types(f"{card}\n")
