@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,3 +95,16 @@ def test_windows_says_the_country() -> None:
     assert laptop.country_of_windows(Kernel32("DE")) == "DE"
     assert laptop.country_of_windows(Kernel32("001")) == ""  # the world
     assert laptop.country_of_windows(object()) == ""
+
+
+def test_on_windows_the_defaults_come_from_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laptop, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=Kernel32("AT")), raising=False)
+    monkeypatch.setattr(ctypes, "CDLL", {"icu.dll": Icu("Europe/Vienna")}.__getitem__)
+    assert (laptop.country(), laptop.time_zone()) == ("AT", "Europe/Vienna")
+
+    def missing(name: str) -> Icu:
+        raise OSError(f"no {name}, before Windows 10 of 2019")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert laptop.time_zone() == ""

@@ -8,11 +8,13 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from edge.commands import main
 from edge.flash import volumes
-from tests.edge.flash.conftest import fill
+from tests.edge.flash.conftest import TRIXIE, fill
 
 
 def test_cards_are_found_among_other_volumes(trixie: Path, bookworm: Path, tmp_path: Path) -> None:
@@ -89,3 +91,18 @@ def test_windows_names_a_volume_and_says_whether_it_is_locked() -> None:
 def test_a_writable_volume_is_not_reported_as_locked(trixie: Path) -> None:
     (found,) = volumes.cards([Path(shutil.copytree(trixie, trixie.with_name("bootfs")))])
     assert (found.label, found.read_only) == ("bootfs", False)
+
+
+def test_on_windows_a_card_is_found_by_its_drive_and_prepared(
+    deb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With folders that are called as the drives of Windows are."""
+    fill(tmp_path / "C:\\", {"pagefile.sys": ""})
+    card = fill(tmp_path / "D:\\", TRIXIE)
+    monkeypatch.chdir(tmp_path)
+    drives = Kernel32({"C": (3, "Windows"), "D": (2, "bootfs"), "E": (2, None)})
+    monkeypatch.setattr(volumes, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=drives), raising=False)
+    assert main.main(["flash", "--package", str(deb), "--door", "door-1", "--write"]) == 0
+    assert "found D:\\ (bootfs, " in capsys.readouterr().out
+    assert (card / "fmd" / deb.name).read_bytes() == deb.read_bytes()
