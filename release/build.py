@@ -7,9 +7,9 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from edge.errors import EXIT_OK, exit_code_of
@@ -22,55 +22,65 @@ from release.shell import run
 SUMS = "SHA256SUMS"
 
 
-class Progress:
-    """Numbered steps, each printed when it begins and with its seconds when it ends."""
+Step = tuple[str, Callable[[], object]]
+"""What a step makes, and the function that makes it."""
 
-    def __init__(self, steps: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._steps, self._clock = steps, clock
-        self._done = 0
 
-    @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """Print ``what`` before the block, and the seconds that the block took after it."""
-        self._done += 1
-        print(f"[{self._done}/{self._steps}] {what} ...", end=" ", flush=True)
-        started_s = self._clock()
+def run_steps(steps: Sequence[Step], clock: Callable[[], float] = time.monotonic) -> None:
+    """Run steps in order; print each one's number when it begins, and its seconds when it ends."""
+    for number, (what, make) in enumerate(steps, 1):
+        print(f"[{number}/{len(steps)}] {what} ...", end=" ", flush=True)
+        started_s = clock()
         try:
-            yield
+            make()
         except BaseException:
             print("failed", flush=True)
             raise
-        print(f"{self._clock() - started_s:.0f} s", flush=True)
+        print(f"{clock() - started_s:.0f} s", flush=True)
 
 
-def make(release: Release, out: Path, earlier: Sequence[Path], progress: Progress) -> None:
-    """Make the release into ``out``, an empty folder; ``earlier`` are packages that the repository keeps."""
-    root, version, date = release.root, release.version, date_of(release.root)
-    with progress.step("wheel and source distribution"):
-        wheel, _ = python.distributions(root, out, version)
-    with progress.step("the wheel in an empty environment plays the demo"):
-        python.try_wheel(wheel, version)
-    debs = []
-    for architecture in packages.ARCHITECTURES:
-        with progress.step(f"Debian package for {architecture}"):
-            debs.append(packages.build(release, architecture, out))
-    with progress.step("SBOM of each package"):
-        for deb in debs:
-            deb.with_suffix(".cdx.json").write_text(sbom.of_package(deb, version, date), encoding="utf-8")
-    with progress.step("signed apt repository"):
-        packages.repository(release, debs, earlier, out / "apt")
-    with progress.step("documentation site"):
-        site.build(out / "site", version, release.address, root)
-    with progress.step("templates of card images (unverified)"):
-        images.write(out / "images", version, release.address)
-    with progress.step("release notes, checksums, signature"):
-        (out / "NOTES.md").write_text(notes.notes(root, version, release.address, release.key), encoding="utf-8")
-        signing.public_key(release.key, out / "fmd.asc")
-        write_sums(out)
-        signing.sign(out / SUMS, release.key, out / f"{SUMS}.asc")
+def steps_of(release: Release, out: Path, earlier: Sequence[Path]) -> list[Step]:
+    """Return the steps that make a release into ``out``; ``earlier`` are packages that the repository keeps."""
+    root, version, address = release.root, release.version, release.address
+    return [
+        ("wheel and source distribution", lambda: python.distributions(root, out, version)),
+        ("the wheel in an empty environment plays the demo", lambda: python.try_wheel(wheel_in(out), version)),
+        *(
+            (f"Debian package for {architecture}", partial(packages.build, release, architecture, out))
+            for architecture in packages.ARCHITECTURES
+        ),
+        ("SBOM of each package", lambda: write_sboms(release, out)),
+        ("signed apt repository", lambda: packages.repository(release, debs_in(out), earlier, out / "apt")),
+        ("documentation site", lambda: site.build(out / "site", version, address, root)),
+        ("templates of card images (unverified)", lambda: images.write(out / "images", version, address)),
+        ("release notes, checksums, signature", lambda: finish(release, out)),
+    ]
 
 
-STEPS = 7 + len(packages.ARCHITECTURES)
+def wheel_in(out: Path) -> Path:
+    """Return the wheel of the release."""
+    return next(out.glob("fmd_edge-*.whl"))
+
+
+def debs_in(out: Path) -> list[Path]:
+    """Return the Debian packages of the release."""
+    return sorted(out.glob("fmd_*.deb"))
+
+
+def write_sboms(release: Release, out: Path) -> None:
+    """Write an SBOM beside each Debian package."""
+    for deb in debs_in(out):
+        text = sbom.of_package(deb, release.version, date_of(release.root))
+        deb.with_suffix(".cdx.json").write_text(text, encoding="utf-8")
+
+
+def finish(release: Release, out: Path) -> None:
+    """Write notes, public key, and the signed sums of everything that is attached."""
+    text = notes.notes(release.root, release.version, release.address, release.key)
+    (out / "NOTES.md").write_text(text, encoding="utf-8")
+    signing.public_key(release.key, out / "fmd.asc")
+    write_sums(out)
+    signing.sign(out / SUMS, release.key, out / f"{SUMS}.asc")
 
 
 def date_of(root: Path) -> datetime:
@@ -99,15 +109,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the release (default: dist)")
     parser.add_argument("--earlier", type=Path, metavar="FOLDER", help="packages that the apt repository keeps")
     options = parser.parse_args()
+    out = options.out.resolve()
 
     def work() -> int:
         release = permitted(ROOT)
         earlier = packages.earlier_packages(options.earlier, release.version)
         print(f"fmd {release.version}, signed by {release.key}, for {release.address}")
-        empty(options.out)
+        empty(out)
         started_s = time.monotonic()
-        make(release, options.out, earlier, Progress(STEPS))
-        print(f'{options.out} after {time.monotonic() - started_s:.0f} s; next: CONTRIBUTING.md, "Make a release"')
+        run_steps(steps_of(release, out, earlier))
+        print(f'{out} after {time.monotonic() - started_s:.0f} s; next: CONTRIBUTING.md, "Make a release"')
         return EXIT_OK
 
     return exit_code_of(work)

@@ -11,8 +11,8 @@ from release.errors import ReleaseError
 from release.shell import run
 
 
-def distributions(root: Path, out: Path, version: str) -> tuple[Path, Path]:
-    """Build wheel and source distribution into ``out``, check their metadata, and return both paths.
+def distributions(root: Path, out: Path, version: str) -> None:
+    """Build wheel and source distribution into ``out``, and check their metadata.
 
     The wheel is made from the source distribution, so that a missing file fails here. Raises ReleaseError if either
     has another version than ``version``.
@@ -23,7 +23,6 @@ def distributions(root: Path, out: Path, version: str) -> tuple[Path, Path]:
         if not path.is_file():
             raise ReleaseError(f"{path.name} was not built; built: {', '.join(sorted(p.name for p in out.iterdir()))}")
     run([sys.executable, "-m", "twine", "check", "--strict", wheel, source], root)
-    return wheel, source
 
 
 def try_wheel(wheel: Path, version: str) -> None:

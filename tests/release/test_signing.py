@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from release.build import SUMS, empty, write_sums
-from release.errors import ReleaseError
+from release.build import SUMS, write_sums
 from release.signing import public_key, sign
 
 
@@ -52,13 +51,3 @@ def test_the_sums_are_those_of_every_attached_file(tmp_path: Path) -> None:
     assert subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == "a: OK\nb: OK\n"
     (tmp_path / "a").write_text("changed")
     assert subprocess.run(check, cwd=tmp_path, capture_output=True, check=False).returncode == 1
-
-
-def test_only_a_release_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ReleaseError, match="not empty and not a release"):
-        empty(tmp_path)
-    assert (tmp_path / "thesis.txt").exists()
-    (tmp_path / SUMS).touch()
-    empty(tmp_path)
-    assert list(tmp_path.iterdir()) == []
