@@ -1,4 +1,4 @@
-"""``fmd config``: print the settings in effect and the layer that sets each, without secrets."""
+"""``fmd config``: print the settings in effect and the layer that sets each, or change some through the running fmd."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ examples:
   sudo fmd config alert.led_pin        one setting, with its meaning and layers
   sudo fmd config diff                 what differs from the defaults
   fmd config --config mine.toml --json
+  sudo fmd config set watch.contrast=8 decide.on_unsure=alarm
+  sudo fmd config reset watch.contrast
+  sudo fmd config reset all            back to the settings file
 """
-DIFF = "diff"
+DIFF, SET, RESET = "diff", "set", "reset"
 ACCESS = {
     "editable": "in the settings file, and through the running fmd",
     "needs_confirmation": "in the settings file, and after a confirmation through the running fmd",
@@ -37,19 +40,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        metavar="KEY",
-        help="a setting (section.key) or a section; or diff, for what differs from the defaults",
+        metavar="WHAT",
+        help="a setting (section.key), a section, diff (what differs from the defaults), set or reset",
     )
+    parser.add_argument(
+        "changes", nargs="*", metavar="KEY", help="with set: KEY=VALUE; with reset: KEY, or all; fmd must be running"
+    )
+    parser.add_argument("--yes", action="store_true", help="with set and reset: confirm pins, drivers and the like")
     parser.add_argument("--json", action="store_true", help="print the settings as JSON")
     common.add_settings_options(parser)
     common.add_state_option(parser)
+    common.add_runtime_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print settings; an overlay that cannot be used is logged, as for a run."""
+    """Print or change settings; an overlay that cannot be used is logged, as for a run."""
     import msgspec
 
     from edge import config, overlay, settings
+
+    if arguments.what in (SET, RESET):
+        from edge.commands import config_change
+
+        runtime = arguments.runtime or paths.runtime_folder() or paths.RUNTIME
+        print(config_change.change(runtime, arguments.changes, arguments.what == RESET, arguments.yes))
+        return EXIT_OK
+    if arguments.changes:
+        raise SettingsError(
+            f"{arguments.changes[0]}: expected one word; to change settings: fmd config {SET} KEY=VALUE"
+        )
 
     if arguments.state:
         paths.use(state=common.existing_state(arguments.state))
