@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from edge.control import DoneReply, ReloadRequest, StateReply
+from edge.errors import ControlError, NotRunningError
 from edge.messages import arming_in_words
 from edge.page import show_aim, signing, views
 from edge.page.site import Visit
@@ -117,10 +118,15 @@ async def _change(visit: Visit, changes: Mapping[str, str | None], back: str) ->
 
 
 async def tune(visit: Visit) -> Response:
-    """Return what other settings would have done: the effects before and after, as JSON."""
+    """Return what other settings would have done as JSON: the effects before and after, or why there are none."""
     days = _number(visit, "days", 7)
     fields = {"changes": _settings(visit.form), "days": int(days), "camera": visit.form.get("camera", "")}
-    reply = await visit.ask(_converted(visit, fields, TuneRequest), TuneReply)
+    try:
+        reply = await visit.ask(_converted(visit, fields, TuneRequest), TuneReply)
+    except NotRunningError:
+        raise
+    except ControlError as error:  # such as no passages yet, which is no fault
+        return JSONResponse({"words": str(error)})
     before, after = msgspec.json.decode(reply.before), msgspec.json.decode(reply.after)
     return JSONResponse({"before": before, "after": after, "differing": reply.differing})
 

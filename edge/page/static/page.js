@@ -259,6 +259,12 @@ class RegionEditor {
 
 // Thresholds ---------------------------------------------------------------------------------------------------------
 
+function shown(value) {
+  if (value === undefined) return "";
+  if (value === null) return "none";
+  return Number.isInteger(value) ? String(value) : value.toFixed(1);
+}
+
 class Tuner {
   constructor(form) {
     this.form = form;
@@ -289,13 +295,12 @@ class Tuner {
     words.textContent = "fmd decides the passages again.";
     try {
       const found = await post("/tune", new URLSearchParams(new FormData(this.form)));
-      for (const [when, effect] of [["before", found.before], ["after", found.after]]) {
+      for (const [when, effect] of [["before", found.before || {}], ["after", found.after || {}]]) {
         for (const cell of all(`[data-${when}]`, this.form)) {
-          const value = effect[cell.dataset[when]];
-          cell.textContent = value === null ? "none" : Number.isInteger(value) ? value : value.toFixed(1);
+          cell.textContent = shown(effect[cell.dataset[when]]);
         }
       }
-      words.textContent = `${found.differing} of ${found.before.passages} passages would have been decided otherwise.`;
+      words.textContent = found.words || `${found.differing} of ${found.before.passages} passages would have been decided otherwise.`;
     } catch (error) {
       words.textContent = error.message;
     }

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from edge import page_messages, settings
+from edge.control import RefusedReply
 from edge.messages import ArmingMessage
 from edge.page.connections import TimedProtocol
-from edge.page_messages import ArmRequest, ChangeRequest, ImportRequest, ShadowStateReply, UploadRequest
+from edge.page_messages import ArmRequest, ChangeRequest, ImportRequest, PictureRequest, ShadowStateReply, UploadRequest
 from tests.edge.page.browser import DESKTOP, PHONE, VIEWS, Browser, View, started
 from tests.edge.page.conftest import OWNER, Page, running
 from tests.edge.parts import wait_for
@@ -251,6 +252,24 @@ def test_thresholds_are_tried_and_applied(owner: Browser, door: Page) -> None:
     change = last_change(door)
     assert change.changes == {"decide.error_rate": "0.005"}
     assert "/record" in owner.driver.current_url
+
+
+def test_a_record_without_passages_has_no_thresholds_to_try(
+    owner: Browser, door: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = RefusedReply(reason="no passages with evidence in the last 7 days")
+    monkeypatch.setitem(door.service.answers, page_messages.TuneRequest, lambda request: refused)
+    opened(owner, door, "/record")
+    wait_for(lambda: owner.text("[data-tune-words]") == refused.reason)
+    assert owner.text("[data-before=unsure]") == ""
+    assert owner.problems() == []
+
+
+def test_the_heat_map_is_shown_on_demand(owner: Browser, door: Page) -> None:
+    opened(owner, door, "/")
+    owner.one("a[href*='heat=1']").click()
+    wait_for(lambda: any(isinstance(each, PictureRequest) and each.heat for each in door.service.asked))
+    assert "Heat map: red parts" in owner.text("main")
 
 
 def test_state_and_report_need_no_javascript(owner: Browser, door: Page) -> None:
