@@ -31,8 +31,8 @@ from edge.page import password
 NONE = "-"
 """Answer that leaves something out."""
 INTRODUCTION = f"""\
-Prepare a card that installs fmd by itself. Enter takes what is in brackets, {NONE} leaves it out.
-Nothing is written before you confirm; Ctrl-C ends."""
+Prepare a card that installs fmd by itself. Nothing is written before you confirm.
+Enter takes what is in brackets, {NONE} leaves it out. Ctrl-C ends."""
 ENDED = "the input ended before the last question; nothing was written"
 NO_TERMINAL = "command line: no terminal to ask for a password; give it in a file, with the option that --help lists"
 TRIES = 5
@@ -234,9 +234,7 @@ def _card(console: Console, found: Sequence[Volume], here: Laptop) -> str:
         number = f"{usable.index(volume) + 1} " if volume in usable else ""
         console.say(f"  {number}{volume}")
     if not usable:
-        console.say(
-            "  no card of Raspberry Pi OS that can be prepared is mounted; insert it again, or give an image file"
-        )
+        console.say("  no card with Raspberry Pi OS found: insert it again, or name an image file")
     default = str(usable[0].root) if len(usable) == 1 else ""
 
     def check(value: str) -> None:

@@ -165,7 +165,7 @@ def test_a_locked_card_and_one_of_another_system_are_named_but_not_offered(
     with pytest.raises(SettingsError, match="answers that cannot be used; nothing was written"):
         asked(user.console, [locked], [str(deb)], Laptop())
     assert "write-protected" in user.shown()
-    assert "no card of Raspberry Pi OS that can be prepared is mounted" in user.shown()
+    assert "no card with Raspberry Pi OS found" in user.shown()
 
 
 @pytest.mark.parametrize("number", range(3, 9))
