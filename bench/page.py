@@ -1,12 +1,13 @@
-"""What the web page costs the step: served without viewers, two viewers, 200 clients, a flood of requests.
+"""What the web page costs the step: served without viewers, two viewers, reports, 200 clients, a flood of requests.
 
 The pipeline processes the built-in scene in real time. Each second the page's listener, or the clients, are switched on
 or off, and the next round has the other order: so the two sides take turns within seconds, on the same frames. Clients
 are processes of their own, which are stopped and continued by signals.
 
 Viewers ask for the live state twice and for a picture five times a second, each for a picture of another size, so that
-no picture is shared. The 200 clients connect ten times a second, and send garbage. The flood is a page that was taken
-over: two clients that send requests as fast as they get replies.
+no picture is shared. Reports follow each other, each in a child process of its own. The 200 clients connect ten times a
+second, and send garbage. The flood is a page that was taken over: two clients that send requests as fast as they get
+replies.
 
 The bars apply to the processor seconds of the loop's thread: the sum over all frames of the median of their rounds. The
 thread spends none while it waits for Python's lock or for a processor, so that wall-clock time is printed as well. On a
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,17 @@ from edge.contracts import Delivery, Frame
 from edge.control import Client
 from edge.drivers.doorway import FPS, DoorwayCamera
 from edge.errors import ControlError
-from edge.page_messages import SOCKET, LiveReply, LiveRequest, PictureReply, PictureRequest, Reply
+from edge.page_messages import (
+    LONG_S,
+    SOCKET,
+    LiveReply,
+    LiveRequest,
+    PictureReply,
+    PictureRequest,
+    Reply,
+    ReportReply,
+    ReportRequest,
+)
 from edge.page_service.serving import RunParts, serving_page
 from edge.reporting.listener import Listener, Listeners, report_step
 from edge.reporting.live_state import LiveState
@@ -51,7 +62,8 @@ from edge.stages.alert import Alert
 SERVED_BAR, VIEWERS_BAR, ATTACK_BAR = 1.01, 1.05, 1.05
 """Highest ratios to a run without: the page, its viewers, the clients of an attack."""
 SIZES = ("640", "480")
-CLIENTS, RUSH, SHOUT = 200, "rush", "shout"
+CLIENTS = 200
+RUSH, SHOUT, REPORT = "rush", "shout", "report"
 BEGINS_S, ENDS_S = 1.0, 9.0
 """Part of the scene with a person in it."""
 WINDOW = round(FPS)
@@ -103,6 +115,14 @@ def rush(folder: Path) -> None:
         time.sleep(0.1)
 
 
+def report_often(folder: Path) -> None:
+    """Ask for reports, one after the other, until killed."""
+    with PageClient(folder, LONG_S) as client:
+        while True:
+            with suppress(ControlError):  # there is no record, which only the child process finds
+                client.ask(ReportRequest(), ReportReply)
+
+
 def insist(ask: Callable[[Path], None], folder: Path) -> None:
     """Go on after a connection that was closed, as one that was stopped for too long is."""
     while True:
@@ -136,6 +156,7 @@ def clients(folder: Path, *kinds: str) -> Iterator[Switch]:
 WAYS: dict[str, tuple[Callable[[Path], AbstractContextManager[Switch]] | None, float]] = {
     "served without viewers": (None, SERVED_BAR),
     "two viewers": (lambda folder: clients(folder, *SIZES), VIEWERS_BAR),
+    "reports in a row": (lambda folder: clients(folder, REPORT), VIEWERS_BAR),
     "200 clients": (lambda folder: clients(folder, RUSH), ATTACK_BAR),
     "a flood of requests": (lambda folder: clients(folder, SHOUT, SHOUT), ATTACK_BAR),
 }
@@ -244,4 +265,4 @@ def page_of(folder: Path) -> Iterator[tuple[Listener, Listener]]:
 
 if __name__ == "__main__":
     runtime, kind = Path(sys.argv[1]), sys.argv[2]
-    insist({RUSH: rush, SHOUT: shout}.get(kind) or partial(watch, width=int(kind)), runtime)
+    insist({RUSH: rush, SHOUT: shout, REPORT: report_often}.get(kind) or partial(watch, width=int(kind)), runtime)

@@ -439,6 +439,7 @@ LONG: tuple[type[Message], ...] = (
     ExportRequest,
     ChangeRequest,
     ImportRequest,
+    ReloadRequest,
     DoctorRequest,
     LogRequest,
     BackupRequest,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from edge.control import DoneReply, Message, StateReply
+from edge.control import DoneReply, Message, ReloadRequest, StateReply
 from edge.errors import ControlError
 from edge.page_messages import (
     GROUP,
@@ -65,9 +65,9 @@ MAX_CONNECTIONS = 8
 """Connections of the page; its process needs two or three."""
 CHANGING = (
     *(ArmRequest, DisarmRequest, MuteRequest, ShowFacesRequest, TestOutputRequest),
-    *(ChangeRequest, ImportRequest, InstallRequest),
+    *(ReloadRequest, InstallRequest),
 )
-"""Requests that are recorded, and that write to the card or reload."""
+"""Requests that are recorded, and that write to the card or reload; changes of settings count once they are valid."""
 MOST_CHANGES, MOST_VISITS = 20, 60
 """Most of these requests, and of those that record a visit, in a minute."""
 SHARE = 0.1
@@ -107,6 +107,7 @@ class Parts:
     uploads: Uploads
     changes: Changes
     installation: Installation
+    limit: Limit
     clock: Callable[[], float]
 
 
@@ -119,8 +120,7 @@ def table(parts: Parts) -> Table:
         **_of_settings(parts),
         **_of_models(parts),
     }
-    changes, visits = Limit(MOST_CHANGES, "changes", parts.clock), Limit(MOST_VISITS, "visits", parts.clock)
-    limits = {**dict.fromkeys(CHANGING, changes), ViewingRequest: visits}
+    limits = {**dict.fromkeys(CHANGING, parts.limit), ViewingRequest: Limit(MOST_VISITS, "visits", parts.clock)}
 
     def limited(request: Message, peer: Peer) -> Message | Future[Message]:
         limits[type(request)].count()
@@ -230,6 +230,7 @@ def _of_settings(parts: Parts) -> Answers:
         ExportRequest: parts.changes.exported,
         ChangeRequest: parts.changes.change,
         ImportRequest: parts.changes.imported,
+        ReloadRequest: parts.changes.reload,
     }
 
     def later(request: Message, peer: Peer) -> Future[Message]:

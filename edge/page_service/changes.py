@@ -15,6 +15,7 @@ import msgspec
 
 from edge import config, overlay, settings
 from edge.config import Layers, Origin
+from edge.control import DoneReply, ReloadRequest
 from edge.errors import ControlError
 from edge.page_messages import (
     ChangeReply,
@@ -26,6 +27,7 @@ from edge.page_messages import (
     SettingsRequest,
     SettingView,
 )
+from edge.page_service.limits import Limit
 from edge.page_service.uploads import Uploads
 from edge.service.arming_control import Note
 from edge.service.reloads import Reloads
@@ -45,6 +47,7 @@ ACCESS: Mapping[Access, str] = {
 ORIGIN: Mapping[Origin, str] = {"default": "default", "file": "file", "overlay": "page", "command line": "command"}
 """Words of :mod:`edge.settings` -> those of :class:`edge.page_messages.SettingView`."""
 UNCONFIRMED = "a wrong value here leaves the door without alarms, or shows more of people; confirm the change"
+NO_PICTURE = "no picture has come since; see the state of the camera"
 NO_FILE = "fmd runs without a settings file (--config), so there is nothing that changes could lie over"
 
 
@@ -58,8 +61,8 @@ class SettingsEvent(msgspec.Struct, frozen=True):
 class Changes:
     """Answers about settings; all but :meth:`listed` may take as long as a reload."""
 
-    def __init__(self, reloads: Reloads, uploads: Uploads, note: Note) -> None:
-        self._reloads, self._uploads, self._note = reloads, uploads, note
+    def __init__(self, reloads: Reloads, uploads: Uploads, note: Note, limit: Limit) -> None:
+        self._reloads, self._uploads, self._note, self._limit = reloads, uploads, note, limit
 
     @property
     def _layers(self) -> Layers:
@@ -68,6 +71,17 @@ class Changes:
     def listed(self, request: SettingsRequest) -> SettingsReply:
         """Return every setting."""
         return SettingsReply(settings=tuple(map(_view, settings.listed(self._layers))))
+
+    def reload(self, request: ReloadRequest) -> DoneReply:
+        """Read the settings file again. Raises ControlError with the reason if the run refuses it."""
+        self._reloads.check()
+        try:
+            refused = self._reloads.ask().result(RELOAD_S)
+        except NoAnswerError:
+            raise ControlError(NO_PICTURE) from None
+        if refused:
+            raise ControlError(f"fmd goes on as before, as it cannot use the settings: {refused}")
+        return DoneReply()
 
     def exported(self, request: ExportRequest) -> FileReply:
         """Return what differs from the defaults, without secrets and paths."""
@@ -103,6 +117,7 @@ class Changes:
         if not keys:
             return ChangeReply(applied=True, words="Nothing differs from the settings in use.", errors={})
         self._reloads.check()
+        self._limit.count()
         try:
             overlay.write(layers.base, config.nested(dict(outcome.over)))
         except OSError as error:
@@ -115,8 +130,7 @@ class Changes:
         try:
             refused = wait(RELOAD_S)
         except NoAnswerError:
-            words = "The change is saved, but no picture has come since. See Health for the state of the camera."
-            return ChangeReply(applied=False, words=words, errors={})
+            return ChangeReply(applied=False, words=f"The change is saved, but {NO_PICTURE}.", errors={})
         if refused:
             words = "fmd cannot run with this change, and goes on as before."
             return ChangeReply(applied=False, words=words, errors={"": refused})

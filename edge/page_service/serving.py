@@ -18,6 +18,7 @@ from edge.page_service.changes import Changes
 from edge.page_service.faces import Faces
 from edge.page_service.hints import Hints
 from edge.page_service.installation import Installation, Place
+from edge.page_service.limits import Limit
 from edge.page_service.live import Door, LiveView
 from edge.page_service.pictures import Pictures
 from edge.page_service.tasks import Context
@@ -92,7 +93,7 @@ def serving_page(folder: Path | None, run: RunParts, group: int | None = None) -
         wall=run.wall,
         started_s=run.wall(),
     )
-    uploads = Uploads()
+    uploads, limit = Uploads(), Limit(answers.MOST_CHANGES, "changes", run.clock)
     place = Place(
         store=ModelStore(run.state),
         runtime=folder,
@@ -112,8 +113,9 @@ def serving_page(folder: Path | None, run: RunParts, group: int | None = None) -
             jobs=stack.enter_context(jobs.working(folder)),
             context=context,
             uploads=uploads,
-            changes=Changes(run.reloads, uploads, run.note),
+            changes=Changes(run.reloads, uploads, run.note, limit),
             installation=Installation(place, uploads, run.note, run.shadow_s),
+            limit=limit,
             clock=run.clock,
         )
         stack.enter_context(serving(folder, answers.table(parts), group, answers.PAGE))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge import control
-from edge.control import DoneReply, Expected, Message, StateReply
+from edge.control import DoneReply, Expected, Message, ReloadRequest, StateReply
 from edge.errors import ControlError
 from edge.page_messages import (
     PIECE,
@@ -170,6 +170,15 @@ def test_a_change_that_the_run_refuses_is_taken_back_and_the_reason_reaches_the_
     assert door.setting("alert.led_pin").value == "17"
     before = door.pictures()
     wait_for(lambda: door.pictures() > before)
+
+
+def test_a_reload_reads_the_file_again_and_a_refusal_names_the_reason(door: Fmd) -> None:
+    assert door.ask(ReloadRequest(), DoneReply) == DoneReply()
+    door.file.write_text(f"{SETTINGS}[decide]\nerror_rate = 7\n")
+    with pytest.raises(ControlError, match=r"goes on as before.*decide\.error_rate"):
+        door.ask(ReloadRequest(), DoneReply)
+    door.file.write_text(SETTINGS)
+    assert door.ask(ReloadRequest(), DoneReply) == DoneReply()
 
 
 def test_settings_can_be_imported(door: Fmd) -> None:

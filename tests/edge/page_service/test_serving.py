@@ -276,6 +276,6 @@ def test_the_socket_is_gone_at_the_end(tmp_path: Path) -> None:
         pass
 
 
-def test_a_reload_is_no_request_before_it_has_an_answer(door: Door, tmp_path: Path) -> None:
-    with PageClient(tmp_path) as client, pytest.raises(ControlError, match="not a request"):
+def test_a_run_in_a_terminal_refuses_a_reload(door: Door, tmp_path: Path) -> None:
+    with PageClient(tmp_path) as client, pytest.raises(ControlError, match="fmd runs in a terminal"):
         client.ask(ReloadRequest(), DoneReply)
