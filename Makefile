@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 
 ## Show the web page of the same scene, and print its address for a browser on this machine.
 page: $(VENV)/.page
-	$(BIN)/fmd page --demo
+	$(BIN)/fmd page --demo || [ $$? = 130 ]  # Ctrl-C
 
 ## Run all fast tests on this machine's Python, with everything they need.
 test: $(VENV)/.test

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from edge.errors import ControlError, FmdError, NotRunningError
+from edge.errors import ControlError, FmdError, NotRunningError, SettingsError
 from edge.page import signing
 from edge.page.gate import Gate
 from edge.page.live import FullError
@@ -28,7 +28,7 @@ FIELDS = 600
 RETRY_S = 5
 """When a browser loads a page again that fmd could not fill."""
 CSRF_HEADER = "x-csrf"
-STATUS = {NotRunningError: 503, FullError: 503, ControlError: 409}
+STATUS = {NotRunningError: 503, FullError: 503, ControlError: 409, SettingsError: 400}
 """Expected error -> status of the reply."""
 
 
