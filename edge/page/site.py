@@ -75,6 +75,8 @@ class Site:
         )
         self._templates.filters["local"] = local
         self._templates.globals["asset"] = self._asset
+        for name in self._templates.list_templates(["html"]):  # now, and not while the first visitor waits
+            self._templates.get_template(name)
         self._passwords, self._read_at, self._hashes = passwords, (0, 0), dict[str, str]()
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -19,6 +19,7 @@ import pytest
 from edge.commands.main import main
 from edge.commands.page import ROLES
 from edge.page import password
+from tests.edge.drivers.test_mqtt import free_port
 from tests.edge.page.fake_service import serving
 from tests.edge.parts import PATIENCE_S, ROOT
 
@@ -128,12 +129,6 @@ def test_the_process_serves_says_when_fmd_does_not_run_and_ends_at_a_signal(sett
                 assert service.asked
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(
