@@ -5,6 +5,7 @@ Wants root, `make deb DEB_ARCH=amd64 PYTHONS=3.11` first, and what tests/machine
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import zipfile
@@ -19,9 +20,12 @@ from edge import paths
 from edge.inference import bundle
 from edge.record import events as record_events
 from tests.edge.parts import ROOT, write_clip
+from tests.machine import page_client
 
 pytestmark = pytest.mark.slow
 
+PASSWORD = "correct horse"
+CLIENT = f"/opt/fmd/current/bin/python /root/page_client.py http://127.0.0.1:8080 '{PASSWORD}'"
 SETTINGS = """
 [camera]
 source = "/etc/fmd/clip.avi"
@@ -118,6 +122,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     system.wait("systemctl is-active fmd", "active")
     assert process() == first
     check_the_model_store(system, root, output_of, code)
+    check_the_page(root, output_of, code)
     first = process()
     # The package does not switch to a version that cannot run here.
     system.wait("test -s /var/lib/fmd/record.db && echo kept", "kept")
@@ -132,6 +137,8 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert code("/opt/fmd/current/bin/python -c 'import added_library'") == "0"
     assert output_of("systemctl is-active fmd") == "active"
     assert process() != first
+    # The page runs the new version as well, with the passwords of the old one.
+    assert (output_of("systemctl is-active fmd-page"), visited(output_of)["before"]) == ("active", 303)
     assert (root / "etc/fmd/fmd.toml").read_text() == SETTINGS + "led_pin = 4\n"
     assert events(root)[: len(kept)] == kept
     assert len(list((root / "opt/fmd/releases").iterdir())) == 1
@@ -202,6 +209,49 @@ def check_the_model_store(system: Any, root: Path, output_of: Callable[[str], st
     away.rename(file)
     assert code("systemctl restart fmd") == "0"
     assert "classifier-" in output_of("cat /run/fmd/in-use.json")
+
+
+def check_the_page(root: Path, output_of: Callable[[str], str], code: Callable[[str], str]) -> None:
+    """The page is off until it is enabled. It runs as its own user, which reads nothing of the service."""
+    shutil.copy(page_client.__file__, root / "root/page_client.py")
+    assert output_of("systemctl is-enabled fmd-page") == "disabled"
+    assert code("systemctl is-active fmd-page") != "0"
+    assert code(f"echo '{PASSWORD}' | fmd page password") == "0"
+    assert (
+        output_of("stat --format='%a %U %G' /etc/fmd/page.passwords /etc/fmd/page.toml")
+        == "640 root fmd-page\n640 root fmd-page"
+    )
+    assert output_of("stat --format='%a %U %G' /run/fmd/page.sock") == "660 fmd fmd-page"
+    assert code("setpriv --reuid=nobody --regid=nogroup --groups=fmd /opt/fmd/bin/fmd arm") == "0"
+    assert code("setpriv --reuid=nobody --regid=nogroup --clear-groups /opt/fmd/bin/fmd arm") != "0"
+    assert code("systemctl enable --now fmd-page") == "0"
+    found = visited(output_of)
+    assert (found["before"], found["tested"]) == (303, "The buzzer was on for a second.")
+    assert found["picture"] > 1000
+    assert "owner, 127.0.0.1" in output_of("journalctl -u fmd | grep 'web page'")
+    as_page = "setpriv --reuid=fmd-page --regid=fmd-page --init-groups --no-new-privs"
+    for path in ("/etc/fmd/fmd.toml", "/var/lib/fmd/record.db", "/var/lib/fmd-models/incoming"):
+        assert code(f"{as_page} ls {path}/. || {as_page} cat {path}") != "0", path
+    assert code(f"{as_page} /opt/fmd/bin/fmd disarm") != "0"
+    # A page that is killed changes nothing at the door, and comes back.
+    door = output_of("systemctl show --property=MainPID,NRestarts fmd")
+    assert code("systemctl kill --signal=KILL fmd-page") == "0"
+    assert visited(output_of)["tested"] == "The buzzer was on for a second."
+    assert output_of("systemctl show --property=MainPID,NRestarts fmd") == door
+    # Without fmd it says so; with it, it works again.
+    assert code("systemctl stop fmd") == "0"
+    assert "owner, 127.0.0.1" in output_of("fmd events"), output_of("fmd events | tail -5")
+    assert "does not run" in output_of(f"{CLIENT} 2>&1 | tail -1")
+    assert code("systemctl start fmd") == "0"
+    assert visited(output_of)["before"] == 303
+
+
+def visited(output_of: Callable[[str], str]) -> dict[str, Any]:
+    """Return what the page answers to its client, as soon as it answers."""
+    said = output_of(f"for n in 1 2 3 4 5 6 7 8 9; do {CLIENT} && break; sleep 1; done 2>/dev/null | tail -1")
+    found: dict[str, Any] = json.loads(said or "{}")
+    assert found, output_of(f"{CLIENT}; journalctl -u fmd-page | tail -20")
+    return found
 
 
 def events(root: Path) -> list[int]:

@@ -62,9 +62,12 @@ def test_it_has_no_devices_and_no_files_of_the_service() -> None:
 
 
 def test_it_is_enabled_by_its_owner_alone() -> None:
-    for script in ("rules", "fmd.postinst"):
-        text = (ROOT / "debian" / script).read_text()
-        assert re.search(r"\b(enable|start)\b[^\n]*fmd-page", text) is None, script
+    rules, installed = ((ROOT / "debian" / name).read_text() for name in ("rules", "fmd.postinst"))
+    # Without names, dh_installsystemd enables every unit of the package.
+    commands = re.findall(r"^\tdh_installsystemd (.*)$", rules, re.MULTILINE)
+    assert [("--no-enable" in each, "fmd-page.service" in each) for each in commands] == [(False, False), (True, True)]
+    assert all(re.search(r" [\w-]+\.service", each) for each in commands)
+    assert re.search(r"\b(enable|start)\b[^\n]*fmd-page", installed) is None
     assert re.search(r"^WantedBy=multi-user.target$", UNIT.read_text(), re.MULTILINE)
 
 

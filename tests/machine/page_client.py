@@ -1,0 +1,92 @@
+"""A real HTTP client of the web page: signs in, reads state and picture, tests the buzzer. It needs Python alone.
+
+python3 page_client.py http://door.local:8080 PASSWORD
+"""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import re
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import NamedTuple
+
+ANSWER_S = 120.0
+"""An emulated board takes many times as long as a Pi."""
+
+
+class Visit(NamedTuple):
+    """What the page answered: status before signing in, state in words, bytes of a picture, and the test's words."""
+
+    before: int
+    state: str
+    picture: int
+    tested: str
+
+
+class Browser:
+    """A client that keeps cookies and the session's token."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), _NoRedirects()
+        )
+        self._csrf = ""
+
+    def ask(self, path: str, fields: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """Send a GET, or a POST of ``fields``; return status and body."""
+        form = None if fields is None else urllib.parse.urlencode({**fields, "csrf": self._csrf}).encode()
+        headers = {"Origin": self._origin, "Accept": "application/json" if fields else "text/html"}
+        try:
+            with self._opener.open(
+                urllib.request.Request(self._origin + path, form, headers), timeout=ANSWER_S
+            ) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def sign_in(self, password: str) -> str:
+        """Sign in as the owner; return the page. Raises OSError if that fails."""
+        status, _ = self.ask("/login", {"role": "owner", "password": password})
+        _, body = self.ask("/")
+        found = re.search(r'data-csrf="([\w-]+)"', body.decode())
+        if status != 303 or found is None:
+            raise OSError(f"signing in failed with {status}")
+        self._csrf = found[1]
+        return body.decode()
+
+    def picture(self) -> bytes:
+        """Return the first picture of the stream."""
+        request = urllib.request.Request(f"{self._origin}/picture/", headers={"Origin": self._origin})
+        with self._opener.open(request, timeout=ANSWER_S) as reply:
+            while (line := reply.readline()).strip() or not line.endswith(b"\n"):
+                if found := re.match(rb"Content-Length: (\d+)", line):
+                    size = int(found[1])
+            return bytes(reply.read(size))
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """Follow nothing: the status is what counts."""
+
+
+def visit(origin: str, password: str) -> Visit:
+    """Visit a page as its owner. Raises OSError, and ValueError for an answer that is none of the page's."""
+    browser = Browser(origin)
+    before, _ = browser.ask("/")
+    page = browser.sign_in(password)
+    word = re.search(r'class="word">([^<]+)<', page)
+    picture = browser.picture()
+    if word is None or not picture.startswith(b"\xff\xd8"):
+        raise ValueError(f"no state or no picture: {page[:200]}")
+    status, tested = browser.ask("/test", {"output": "buzzer"})
+    words = json.loads(tested)["words"] if status == 200 else f"{status}: {tested.decode()[:200]}"
+    return Visit(before, word[1].strip(), len(picture), words)
+
+
+if __name__ == "__main__":
+    print(json.dumps(visit(sys.argv[1], sys.argv[2])._asdict()))
