@@ -30,6 +30,8 @@ from tests.machine.place import ProofError
 BOOT_S = 900
 """Longest duration of a boot: an idle desktop needs 20 s, two busy cores of a small server many times that."""
 POLL_S = 0.2
+GUEST, PAGE_PORT = "10.0.2.15", 8080
+"""The guest's address in QEMU's network, and the port of its web page."""
 CLOCK = ("-icount", "shift=0", "-rtc", "base=utc,clock=vm")
 """Arguments that count guest time in instructions, one per nanosecond; idle time passes at its normal rate. So the
 unit's time limits hold as shipped, however busy the host is."""
@@ -240,6 +242,8 @@ class Machine:
     folder: Path
     kind: str = "virt"
     append: str = ""
+    page_port: int = 0
+    """Port of this host that leads to the guest's web page; 0 gives the guest no network."""
     drive: tuple[str, ...] = ()
     """QEMU's arguments for the disk in place of the plain ones, for a disk whose writes are recorded."""
     pins: Pins = field(init=False)
@@ -317,9 +321,16 @@ class Machine:
             *("-append", f"console={board.console} rw panic=-1 quiet systemd.show_status=0 {self.append}".strip()),
             *(self.drive or plain),
             *serials,
+            *(network_of(self.page_port) if self.page_port else ()),
             *("-qmp", f"unix:{self._path('monitor')},server=on,wait=off"),
             *("-qtest", f"unix:{self._path('qtest')},server=on,wait=off", "-qtest-log", "/dev/null"),
         ]
+
+
+def network_of(page_port: int) -> tuple[str, ...]:
+    """Return QEMU's arguments for a network in which the guest reaches nothing, and this host the guest's web page."""
+    forward = f"hostfwd=tcp:127.0.0.1:{page_port}-{GUEST}:{PAGE_PORT}"
+    return ("-netdev", f"user,id=net,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=net,romfile=")
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 The board boots Debian's own kernel, and systemd starts fmd. The levels are read from outside the machine. A person
 without a mask in a clip raises the LED's line, and the end of the passage lowers it. Then the proof stops, starts,
-kills and hangs fmd with the alarm on. A button on an input pin and a schedule disarm fmd and arm it. A clip of an
-inverted camera raises the alarm with camera.rotate. The proof lets fmd watch a V4L2 camera of the kernel, stalls that
-camera, and cuts the power during writes.
+kills and hangs fmd with the alarm on. A client outside of the machine signs in to the web page and tests the buzzer. A
+button on an input pin and a schedule disarm fmd and arm it. A clip of an inverted camera raises the alarm with
+camera.rotate. The proof lets fmd watch a V4L2 camera of the kernel, stalls that camera, and cuts the power during
+writes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from tests.machine import emulator, image, kernel, package, power, scene
-from tests.machine.emulator import Machine
+from tests.edge.drivers.test_mqtt import free_port
+from tests.machine import emulator, image, kernel, package, page_client, power, scene
+from tests.machine.emulator import GUEST, Machine
 from tests.machine.place import ProofError, Report, cache, end_in_order, need_root
 
 PASSAGE, INVERTED = "/var/lib/fmd-proof/passage.mp4", "/var/lib/fmd-proof/inverted.mp4"
@@ -52,6 +55,12 @@ DISARMED_S = 40
 """Guest seconds in which a disarmed board must stay silent: several passages of the clip."""
 STATUS = "systemctl show --property=StatusText --value fmd"
 RESTARTS = "systemctl show --property=NRestarts --value fmd"
+PASSWORD = "correct horse"
+NETWORK = (
+    "card=$(basename $(ls -d /sys/class/net/*/device | head -1 | xargs dirname)) && "
+    f"ip link set dev $card up && ip address add {GUEST}/24 dev $card"
+)
+"""Gives the guest's network card its address."""
 MAIN_PID = "systemctl show --property=MainPID --value fmd"
 DROP = "v4l2-ctl --device=/dev/video0 --set-ctrl=percentage_of_dropped_buffers"
 STEP_S = 900
@@ -112,7 +121,7 @@ def _board(tree: Path, work: Path, kind: str, prepare: Callable[[Path], None] = 
     made = kernel.make()
     image.add_shell(tree, kind)
     disk = image.make(tree, made, work / f"{kind}.img")
-    return Machine(made, disk, work / kind, kind)
+    return Machine(made, disk, work / kind, kind, page_port=free_port() if kind == "virt" else 0)
 
 
 def check_board(report: Report, tree: Path, work: Path) -> None:
@@ -121,6 +130,7 @@ def check_board(report: Report, tree: Path, work: Path) -> None:
         report.say(f"a shell {board.up_s():.0f} s after the power came on")
         _check_alarm(report, board)
         _check_stop_and_start(report, board)
+        _check_page(report, board)
         _check_kill(report, board, "KILL", "killed (SIGKILL)", 1)
         _check_kill(report, board, "STOP", "hung (SIGSTOP)", 2)
         _check_button(report, board)
@@ -171,6 +181,48 @@ def _check_stop_and_start(report: Report, board: Machine) -> None:
     with report.step("systemctl start returns when fmd is ready: active"):
         board.shell.out("systemctl start fmd", STEP_S)
         _expect(board, "systemctl is-active fmd", "active")
+
+
+def _check_page(report: Report, board: Machine) -> None:
+    """The web page is off until it is enabled; then a client outside of the machine signs in and tests the buzzer."""
+    _, buzzer = PINS[board.kind]
+    origin = f"http://127.0.0.1:{board.page_port}"
+    with report.step("the web page is off; with a password and enabled, it is active"):
+        _expect(board, "systemctl is-enabled fmd-page || true", "disabled")
+        board.shell.out(NETWORK)
+        board.shell.out(
+            f"echo '{PASSWORD}' | /opt/fmd/bin/fmd page password && systemctl enable --now fmd-page", STEP_S
+        )
+        _wait_until(board, "systemctl is-active --quiet fmd-page")
+    with report.step("from outside: signed in, a picture, and the page disarms the door"):
+        browser = _reached(origin)
+        browser.sign_in(PASSWORD)
+        if not browser.picture().startswith(b"\xff\xd8"):
+            raise ProofError("the page sent no picture")
+        if (status := browser.ask("/disarm", {"for_s": "0"})[0]) != 200:
+            raise ProofError(f"/disarm gave {status}")
+        board.pins.wait(buzzer, False, STEP_S)
+        _expect_silence(board, buzzer)
+    with report.step("from outside: the page tests the buzzer, whose line rises and falls"):
+        if (status := browser.ask("/test", {"output": "buzzer"})[0]) != 200:
+            raise ProofError(f"/test gave {status}")
+        board.pins.wait(buzzer, True, STEP_S)
+        board.pins.wait(buzzer, False, STEP_S)
+        browser.ask("/arm", {})
+    report.say("journal: " + board.shell.out("journalctl -u fmd --output=cat | grep 'web page' | tail -3"))
+    board.shell.out("systemctl disable --now fmd-page", STEP_S)
+
+
+def _reached(origin: str) -> page_client.Browser:
+    """Return a client of a page that answers. Raises ProofError if none does."""
+    until_s = time.monotonic() + STEP_S
+    while time.monotonic() < until_s:
+        with suppress(OSError):
+            browser = page_client.Browser(origin)
+            if browser.ask("/")[0] == 303:
+                return browser
+        time.sleep(1.0)
+    raise ProofError(f"the page is not reached at {origin}")
 
 
 def _check_kill(report: Report, board: Machine, signal: str, words: str, restarts: int) -> None:
