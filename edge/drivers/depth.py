@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from edge.config import SensorSettings
 from edge.contracts import Floats, Sensed
+from edge.drivers.i2c import Bus
 from edge.drivers.library import import_library, pip_extra
 from edge.errors import SensorError
 
@@ -42,7 +44,9 @@ class Vl53l5cx:
         self._pause = pause
         if bus is None:
             linux = import_library("qwiic_i2c.linux_i2c", "sensor.driver", extra, SensorError)
+            Bus(settings.bus).close()  # it says why there is no bus; the library only prints that
             bus = linux.LinuxI2C(iBus=settings.bus)
+        self._bus = bus
         where = f"sensor.driver: vl53l5cx on /dev/i2c-{settings.bus}"
         try:
             self._device = library.QwiicVL53L5CX(settings.address or None, bus)
@@ -52,6 +56,7 @@ class Vl53l5cx:
             self._device.set_ranging_frequency_hz(RATE_HZ)
             self._device.start_ranging()
         except FAULTS as error:
+            self._release()
             if isinstance(error, SensorError):
                 raise
             raise SensorError(f"{where}: {error}; check its wires (docs/sensor.md)") from error
@@ -76,7 +81,12 @@ class Vl53l5cx:
 
     def close(self) -> None:
         """See :class:`edge.contracts.Sensor`."""
-        try:
+        # A sensor that is unplugged cannot be stopped, and is closed because of that.
+        with suppress(*FAULTS):
             self._device.stop_ranging()
-        except FAULTS:  # it is unplugged, which is why it is closed
-            return
+        self._release()
+
+    def _release(self) -> None:
+        """Close the bus: it is opened again every few seconds while the sensor is missing."""
+        if (opened := getattr(self._bus, "i2cbus", None)) is not None:
+            opened.close()

@@ -56,6 +56,10 @@ HINT_MISSES, HINT_SHARE = 4.0, 0.3
 """Missed people, and their share, from which on the sensor is reported."""
 
 
+AT_ONCE = 8
+"""Largest number of faces that one reading is weighed for, those that waited longest: in a crowd it costs time."""
+
+
 class Counts(NamedTuple):
     """People who walked past and whom the sensor missed, and saw; older ones count less."""
 
@@ -88,6 +92,7 @@ class _Face:
     odds: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=16))
     guessed: bool = False  # its odds are those of a picture that was at its place
     counted: bool = False
+    weighed_s: float = float("-inf")
     is_picture: bool = False
     began_s: float | None = None
 
@@ -194,16 +199,17 @@ class PresenceCheck:
             for track in tracks
             if track.id in self._faces
         }
-        for track in tracks:
-            face = self._faces.get(track.id)
-            if face is None or track.missed or not self._was_there(face, reading):
-                continue
+        there = [track for track in tracks if not track.missed and track.id in places]
+        there = [track for track in there if self._was_there(self._faces[track.id], reading)]
+        for track in sorted(there, key=lambda track: self._faces[track.id].weighed_s)[:AT_ONCE]:
+            face = self._faces[track.id]
             others = [box for id_, box in places.items() if id_ != track.id]
             found = evidence(reading, places[track.id], others, self.counts.share)
             if face.guessed:
                 face.odds.clear()
                 face.guessed = False
             face.odds.append((frame.captured_s, found.odds))
+            face.weighed_s = frame.captured_s
             self._learn(face, found, frame.captured_s)
 
     def _was_there(self, face: _Face, reading: Reading) -> bool:

@@ -140,15 +140,25 @@ class DepthLibrary:
         return self.data
 
 
-def depth(library: DepthLibrary) -> Vl53l5cx:
-    return Vl53l5cx(sensor_settings(driver="vl53l5cx"), "", library, object(), lambda seconds: None)
+class DepthBus:
+    """Stand-in for qwiic_i2c's driver: what it holds open."""
+
+    def __init__(self) -> None:
+        self.i2cbus, self.closed = self, 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def depth(library: DepthLibrary, bus: DepthBus | None = None) -> Vl53l5cx:
+    return Vl53l5cx(sensor_settings(driver="vl53l5cx"), "", library, bus or DepthBus(), lambda seconds: None)
 
 
 def test_a_vl53l5cx_gives_metres_and_leaves_out_what_is_not_sure() -> None:
     library = DepthLibrary()
     library.data.distance_mm[9], library.data.target_status[9] = 700, 9
     library.data.target_status[10] = 255
-    sensor = depth(library)
+    sensor = depth(library, bus := DepthBus())
     values = sensor.read()
     assert (sensor.sensed, values.shape) == (Sensed.DISTANCE, (8, 8))
     assert values[0, 0] == pytest.approx(1.5)
@@ -156,11 +166,13 @@ def test_a_vl53l5cx_gives_metres_and_leaves_out_what_is_not_sure() -> None:
     assert np.isnan(values[1, 2])
     sensor.close()
     assert library.stopped
+    assert bus.closed == 1
 
 
 def test_a_vl53l5cx_that_is_missing_silent_or_unplugged_raises() -> None:
     with pytest.raises(SensorError, match="vl53l5cx on /dev/i2c-1: no sensor"):
-        depth(DepthLibrary(begins=False))
+        depth(DepthLibrary(begins=False), bus := DepthBus())
+    assert bus.closed == 1
     with pytest.raises(SensorError, match="gives no distances for 1 s"):
         depth(DepthLibrary(ready=1000)).read()
     library = DepthLibrary()

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.contracts import Box, Frame, Reading, Sensed, Track
 from edge.inference.presence import SensorView
-from edge.stages.presence import HINT_MISSES, WINDOW_S, Counts, PresenceCheck
+from edge.stages.presence import AT_ONCE, HINT_MISSES, WINDOW_S, Counts, PresenceCheck
 
 TRUSTED = Counts(0.0, 20.0)
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -161,3 +161,12 @@ def test_a_track_that_the_detector_missed_keeps_what_it_is() -> None:
     door.now_s += 1 / FPS
     missed = Track(1, PLACE, 0.9, 0.0, door.now_s, 1)
     assert door.check.split((missed,), Frame(IMAGE, None, door.now_s, 0), False)[1] == (missed,)
+
+
+def test_in_a_crowd_each_face_has_its_turn() -> None:
+    door = Door()
+    crowd = [Box(20 + 60 * i, 20 + 80 * j, 40 + 60 * i, 48 + 80 * j) for i in range(10) for j in range(5)]
+    assert len(door.step(*crowd)) == AT_ONCE
+    for _ in range(len(crowd) // AT_ONCE):
+        last = door.step(*crowd)
+    assert last == list(range(1, len(crowd) + 1))
