@@ -1,6 +1,7 @@
 """Observations of a passage as about a hundred bytes, from which the decider can decide again.
 
-Only what the decider weighs is kept: when, how good, whether the face was sure, and the probabilities of the labels.
+Only what the decider weighs is kept: when, how good, whether the face was sure, and the probabilities of the labels;
+and how long the decider waited for more, because people become unsure by time alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ TIME_TICKS = 0xFFFF
 LOG_STEPS = 2048
 """Steps for each unit of log odds; the range of 16 bits is then plus and minus 16."""
 QUALITY_STEPS = 0x7FFF
+LASTED = 0x80
+"""Bit of the first byte, beside the number of labels: how long the passage lasted stands before the observations.
+Evidence of earlier versions lacks both."""
 LONGEST = 1 << 16
 """Most bytes that evidence may have after decompression."""
 
@@ -32,8 +36,11 @@ class Weighed(NamedTuple):
     probabilities: tuple[float, ...]
 
 
-def packed(observations: Sequence[Weighed]) -> bytes:
-    """Return ``observations``, whose probabilities all have the same labels in the same order, as bytes."""
+def packed(observations: Sequence[Weighed], lasted_s: float = 0.0) -> bytes:
+    """Return ``observations``, whose probabilities all have the same labels in the same order, as bytes.
+
+    ``lasted_s`` is how long the person was followed, seconds, also while no face was found.
+    """
     if not observations:
         return b""
     at = np.round(np.array([o.at_s for o in observations]) / TICK_S)
@@ -45,20 +52,37 @@ def packed(observations: Sequence[Weighed]) -> bytes:
     columns += list(ratios.T)
     # Column by column and byte by byte: high bytes repeat, and compress well.
     planes = np.stack([c.view("<u2") for c in columns]).view(np.uint8).reshape(-1, 2)
-    return bytes([len(observations[0].probabilities)]) + zlib.compress(planes.T.tobytes(), 9)
+    lasted = round(1000 * min(max(0.0, lasted_s), 86_400.0)).to_bytes(4, "little")
+    return bytes([LASTED | len(observations[0].probabilities)]) + zlib.compress(lasted + planes.T.tobytes(), 9)
+
+
+def lasted_s(data: bytes) -> float:
+    """Return how long the person was followed, seconds; 0 if it is not known. Raises ValueError if it is damaged."""
+    if not data or not data[0] & LASTED:
+        return 0.0
+    return int.from_bytes(_plain(data)[:4], "little") / 1000
+
+
+def _plain(data: bytes) -> bytes:
+    unzip = zlib.decompressobj()
+    try:
+        plain = unzip.decompress(data[1:], LONGEST)
+    except zlib.error as error:
+        raise ValueError(f"evidence is damaged: {error}") from error
+    if not unzip.eof:
+        raise ValueError(f"evidence is damaged: it ends after {len(plain)} bytes")
+    return plain
 
 
 def unpacked(data: bytes) -> list[Weighed]:
     """Return the observations in ``data``. Raises ValueError if it is damaged."""
     if not data:
         return []
-    labels, unzip = data[0], zlib.decompressobj()
-    try:
-        plain = unzip.decompress(data[1:], LONGEST)
-    except zlib.error as error:
-        raise ValueError(f"evidence is damaged: {error}") from error
+    labels, plain = data[0] & ~LASTED, _plain(data)
+    if data[0] & LASTED:
+        plain = plain[4:]
     width = 2 * (labels + 1)
-    if labels < 1 or not unzip.eof or len(plain) % width:
+    if labels < 1 or len(plain) % width:
         raise ValueError(f"evidence is damaged: {len(plain)} bytes for {labels} labels")
     planes = np.frombuffer(plain, np.uint8).reshape(2, -1)
     columns = np.ascontiguousarray(planes.T).view("<u2").reshape(labels + 1, -1)

@@ -11,11 +11,13 @@ import msgspec
 from edge.config import DecideSettings
 from edge.contracts import ENDS, Box, Decision, Observation, Outcome, Signal, Track
 from edge.inference.evidence import MIN_SCORE_ALONE
-from edge.record.evidence import Weighed, unpacked
+from edge.record.evidence import Weighed, lasted_s, unpacked
 from edge.stages.decide import SURE_FACE, Decider
 
 AFTER_S = 1e-3
 """How long after ``decide.unsure_after_s`` the decider is asked again: at the door the next frame would do it."""
+ROUNDED_S = 2e-3
+"""Time by which a passage may have lasted longer than its recorded milliseconds, and AFTER_S."""
 
 
 class Recorded(NamedTuple):
@@ -33,6 +35,8 @@ class Recorded(NamedTuple):
     labels: tuple[str, ...]
     compliant: str
     evidence: tuple[Weighed, ...]
+    lasted_s: float = 0.0
+    """How long the person was followed, seconds; 0 if an earlier version wrote the row."""
 
 
 class Replayed(NamedTuple):
@@ -65,12 +69,12 @@ def recorded(
     )
     for *values, labels, compliant, packed in rows:
         try:
-            evidence = tuple(unpacked(packed))
+            evidence, lasted = tuple(unpacked(packed)), lasted_s(packed)
         except ValueError:
             continue  # damaged: it counts as one that has no evidence
         if evidence:
             names = msgspec.json.decode(labels, type=tuple[str, ...])
-            yield Recorded._make((*values, names, compliant, evidence))
+            yield Recorded._make((*values, names, compliant, evidence, lasted))
 
 
 def replay(passage: Recorded, settings: DecideSettings) -> Replayed:
@@ -78,7 +82,7 @@ def replay(passage: Recorded, settings: DecideSettings) -> Replayed:
     decider = Decider(settings, passage.compliant)
     decisions: list[Decision] = []
     shown = [Signal.RUNNING]
-    end_s = max((passage.ended - passage.entered) / 1000, passage.evidence[-1].at_s)
+    end_s = max((passage.ended - passage.entered) / 1000, passage.evidence[-1].at_s, passage.lasted_s + ROUNDED_S)
     for at_s, weighed in _moments(passage.evidence, settings.unsure_after_s + AFTER_S, end_s):
         track = Track(1, Box(0, 0, 1, 1), _score(weighed), 0.0, at_s, 0)
         seen = {} if weighed is None else {1: _observation(weighed, passage.labels)}

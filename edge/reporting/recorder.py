@@ -51,6 +51,7 @@ class _Open:
 
     id: int
     entered_s: float
+    followed_s: float = 0.0  # time of the last frame in which the decider knew this person
     observations: list[Weighed] = field(default_factory=list)
     count: int = 0
     score_sum: float = 0.0
@@ -140,6 +141,9 @@ class Recorder(Listener):
         for decision in step.decisions:
             self._describe_face(decision, step)
         present = {passage.id for passage in step.passages}
+        for id_ in present:
+            if (followed := self._open.get((step.camera, id_))) is not None:
+                followed.followed_s = step.frame.captured_s
         for key in [key for key in self._open if key[0] == step.camera and key[1] not in present]:
             del self._open[key]
 
@@ -231,6 +235,7 @@ class Recorder(Listener):
         if left_s is not None and real and person.pictures and (reason := self._reason(person, decision)):
             pictures = tuple(picture for _, picture in person.pictures.values())
             self._record.add_example(examples.Example(entered, decision.camera, reason, pictures))
+        lasted = person.followed_s - person.entered_s
         self._record.add_passage(
             PassageRow(
                 id=person.id,
@@ -250,7 +255,7 @@ class Recorder(Listener):
                 sharpness=person.sharpness,
                 disagreement=person.differences / max(1, count - 1),
                 place=person.place,
-                evidence=packed(person.observations) if left_s is not None and real else b"",
+                evidence=packed(person.observations, lasted) if left_s is not None and real else b"",
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import zlib
 
 import pytest
 
@@ -35,6 +36,21 @@ def test_observations_come_back(count: int, labels: int) -> None:
         assert other.probabilities == pytest.approx(one.probabilities, abs=1e-3)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 3.0667, 4000.0])
+def test_how_long_a_person_was_followed_comes_back(seconds: float) -> None:
+    data = packed(observations(1, 5), seconds)
+    assert evidence.lasted_s(data) == pytest.approx(seconds, abs=5e-4)
+    assert len(unpacked(data)) == 5
+
+
+def test_evidence_of_an_earlier_version_is_read() -> None:
+    """Two observations of a face with two labels, as bytes without the duration."""
+    planes = bytes([0xE8, 0xE8, 0xFF, 0xFF, 0x00, 0x00, 0x03, 0x03, 0xFF, 0xFF, 0x10, 0x10])
+    data = b"\2" + zlib.compress(planes)
+    assert evidence.lasted_s(data) == evidence.lasted_s(b"") == 0.0
+    assert [round(one.at_s, 3) for one in unpacked(data)] == [0.1, 0.2]
+
+
 def test_impossible_probabilities_come_back_as_good_as_possible() -> None:
     sure = unpacked(packed([Weighed(0.1, 1.0, True, (1.0, 0.0, 0.0))]))[0]
     assert sure.probabilities == pytest.approx((1.0, 0.0, 0.0), abs=1e-6)
@@ -57,7 +73,5 @@ def test_damaged_evidence_is_a_value_error(at: int) -> None:
 
 
 def test_evidence_that_expands_without_end_is_refused() -> None:
-    import zlib
-
     with pytest.raises(ValueError, match="evidence is damaged"):
         unpacked(b"\3" + zlib.compress(bytes(10_000_000)))

@@ -59,6 +59,14 @@ def test_patience_ends_between_observations() -> None:
     assert replay(recorded((Weighed(0.2, 0.5, True, (0.55, 0.45, 0.0)),), 1.0), decide()).outcome.value == "undecided"
 
 
+def test_patience_ends_while_no_face_is_found() -> None:
+    """The last face was seen after 2.9 s, and the person was followed until 3.1 s."""
+    person = recorded((Weighed(0.2, 0.5, True, (0.55, 0.45, 0.0)),), 2.9)
+    assert replay(person, decide()).outcome.value == "undecided"
+    assert replay(person._replace(lasted_s=3.1), decide()).outcome.value == "unsure"
+    assert replay(person._replace(lasted_s=3.1), decide(unsure_after_s=3.5)).outcome.value == "undecided"
+
+
 def test_reactions_are_part_of_the_effect() -> None:
     people = [recorded(watched(0.02, badly=0.95)), recorded(watched(0.95)), recorded(watched(0.02))]
     assert [tune.effect(people, decide(on_incorrect=choice)).alarms for choice in ("alarm", "signal", "admit")] == [
