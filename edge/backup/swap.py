@@ -1,7 +1,8 @@
 """Exchange of several files that either happens as a whole or leaves everything as it was.
 
 First every new file is written beside the one that it will replace, and reaches the card: a full disk shows here. Only
-then the files are renamed, the old ones to ``NAME.before-restore``. An error in between renames them back.
+then the files are renamed; the old ones stay as ``NAME.before-restore``. An error in between renames them back. A power
+cut in between leaves some files new and some old, but none missing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -63,30 +64,50 @@ class Swap:
 
     def commit(self) -> list[Path]:
         """Exchange all files, and return where the old ones are. Raises OSError, and then nothing has changed."""
-        moved: list[tuple[Path, Path]] = []
-        placed: list[Path] = []
+        done: list[tuple[Path, Path | None]] = []
         try:
             for path, old in self._old.items():
-                with suppress(FileNotFoundError):
-                    path.replace(old)
-                    moved.append((path, old))
-            for path in self._prepared:
-                path.with_name(path.name + NEW).replace(path)
-                placed.append(path)
+                kept = _keep(path, old, stays=path in self._prepared)
+                done.append((path, kept))
+                if path in self._prepared:
+                    path.with_name(path.name + NEW).replace(path)
         except BaseException:
-            for path in placed:
-                path.unlink(missing_ok=True)
-            for path, old in reversed(moved):
-                old.replace(path)
+            for path, kept in reversed(done):
+                path.unlink(missing_ok=True) if kept is None else kept.replace(path)
             raise
         for folder in {path.parent for path in self._old}:
             sync_folder(folder)
-        return [old for _, old in moved]
+        return [kept for _, kept in done if kept is not None]
 
     def clear(self) -> None:
         """Remove what was prepared and not exchanged."""
         for path in self._prepared:
             path.with_name(path.name + NEW).unlink(missing_ok=True)
+
+
+def _keep(path: Path, old: Path, stays: bool) -> Path | None:
+    """Keep a file under the name ``old``, and return that; None if there is no file. Raises OSError.
+
+    A file that ``stays`` is there at every moment, so that a power cut leaves the old one or the new one.
+    """
+    if not stays:
+        try:
+            return path.replace(old)
+        except FileNotFoundError:
+            return None
+    second = old.with_name(old.name + NEW)
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError:  # a file system without second names, such as FAT
+        return path.replace(old)
+    try:
+        return second.replace(old)
+    except OSError:
+        second.unlink()
+        raise
 
 
 @contextmanager

@@ -71,9 +71,8 @@ def settings(probe: Probe, loaded: dict[str, Any]) -> Iterator[Finding]:
 def changes(found: Mapping[str, Any]) -> Iterator[Finding]:
     """Report settings that were changed through the running fmd, and those that it could not use."""
     if why := found.get("problem"):
-        yield warn(
-            "settings", f"changed settings are not used: {why}", "sudo systemctl reload fmd, then change them again"
-        )
+        fix = "sudo fmd doctor; if it finds the same: sudo systemctl reload fmd, then change them again"
+        yield warn("settings", f"changed settings are not used: {why}", fix)
     elif file := found.get("refused"):
         fix = f"to find the reason: journalctl -u fmd -g 'changed settings'; then delete {file}"
         yield warn("settings", f"fmd could not use changed settings, and keeps them in {file}", fix)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,28 @@ def test_a_read_only_disk_leaves_everything(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="Read-only"):
             exchange(tmp_path / "disk")
         assert files(tmp_path / "disk") == {"a": "old a"}
+
+
+WATCHED = """
+import sys
+from pathlib import Path
+from edge.backup.swap import Owner, swapping
+
+folder = Path(sys.argv[1])
+with swapping() as swap:
+    for name in "ab":
+        swap.put(folder / name, f"new {name}".encode(), Owner(0o640))
+    seen = []
+    sys.addaudithook(lambda event, _: event in ("os.rename", "os.link") and seen.append(look()))
+    look = lambda: tuple((folder / name).read_text()[:3] for name in "ab")
+    swap.commit()
+print(sorted(set(seen)), look())
+"""
+
+
+def test_a_file_that_is_replaced_is_there_at_every_moment(tmp_path: Path) -> None:
+    """A power cut may come before any call that renames; each of them reads the files."""
+    for name in "ab":
+        (tmp_path / name).write_text(f"old {name}")
+    ran = subprocess.run([sys.executable, "-c", WATCHED, tmp_path], capture_output=True, text=True, check=False)
+    assert ran.stdout == "[('new', 'old'), ('old', 'old')] ('new', 'new')\n", ran.stderr
