@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 SERIOUS = ("serious", "critical")
 """Impacts of axe-core that count."""
 

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge import page_messages
@@ -123,6 +124,18 @@ def test_without_a_record_the_other_parts_of_its_screen_stay(page: Page, monkeyp
     reply = client.get("/record")
     assert (reply.status_code, "fmd keeps no record" in reply.text) == (200, True)
     assert "data-tune" not in reply.text
+
+
+def test_a_picture_that_is_upside_down_is_offered_a_turn(page: Page) -> None:
+    client = page.signed_in()
+    page.service.cameras = (msgspec.structs.replace(page.service.cameras[0], turn=180),)
+    shown = client.get("/aim").text
+    assert "Turn it by 180 degrees." in shown
+    assert '<option value="180" selected>' in shown
+    assert client.post("/rotate", data={"camera": "", "rotate": "180"}).headers["location"] == "/aim"
+    assert page.service.asked[-1] == page_messages.ChangeRequest(
+        changes={"camera.rotate": "180"}, who="owner, 127.0.0.1"
+    )
 
 
 def test_what_was_typed_stays_with_its_error(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
