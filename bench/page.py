@@ -1,17 +1,18 @@
 """What the web page costs the step: served without viewers, two viewers, reports, 200 clients, a flood of requests.
 
-The pipeline processes the built-in scene in real time. Each second the page's listener, or the clients, are switched on
-or off, and the next round has the other order: so the two sides take turns within seconds, on the same frames. Clients
-are processes of their own, which are stopped and continued by signals.
+The pipeline processes the built-in scene in real time. Each second the clients are switched on or off, and the next
+round has the other order: so the two sides take turns within seconds, on the same frames. Clients are processes of
+their own, which are stopped and continued by signals.
 
 Viewers ask for the live state twice and for a picture five times a second, each for a picture of another size, so that
 no picture is shared. Reports follow each other, each in a child process of its own. The 200 clients connect ten times a
 second, and send garbage. The flood is a page that was taken over: two clients that send requests as fast as they get
 replies.
 
-The bars apply to the processor seconds of the loop's thread: the sum over all frames of the median of their rounds. The
+The bars apply to the processor time of the loop's thread: the median of the ratios of equal frames, on and off. The
 thread spends none while it waits for Python's lock or for a processor, so that wall-clock time is printed as well. On a
-busy machine that shows the clients' own processor time.
+busy machine that shows the clients' own processor time. Without viewers only the page's listener costs anything; it is
+measured by itself.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple
 
 from bench.measure import Measurement, report
 from edge import config
@@ -50,7 +50,7 @@ from edge.page_messages import (
     ReportRequest,
 )
 from edge.page_service.serving import RunParts, serving_page
-from edge.reporting.listener import Listener, Listeners, report_step
+from edge.reporting.listener import Listener, report_step
 from edge.reporting.live_state import LiveState
 from edge.service.arming_control import ArmingControl, BoardClock
 from edge.service.reloads import Reloads
@@ -143,7 +143,7 @@ def clients(folder: Path, *kinds: str) -> Iterator[Switch]:
             each.send_signal(signal.SIGCONT if on else signal.SIGSTOP)
 
     try:
-        time.sleep(START_S)
+        time.sleep(START_S if running else 0.0)
         yield switch
         if any(each.poll() is not None for each in running):
             raise ControlError("a client of the benchmark has ended")
@@ -153,22 +153,23 @@ def clients(folder: Path, *kinds: str) -> Iterator[Switch]:
             each.wait()
 
 
-WAYS: dict[str, tuple[Callable[[Path], AbstractContextManager[Switch]] | None, float]] = {
-    "served without viewers": (None, SERVED_BAR),
-    "two viewers": (lambda folder: clients(folder, *SIZES), VIEWERS_BAR),
-    "reports in a row": (lambda folder: clients(folder, REPORT), VIEWERS_BAR),
-    "200 clients": (lambda folder: clients(folder, RUSH), ATTACK_BAR),
-    "a flood of requests": (lambda folder: clients(folder, SHOUT, SHOUT), ATTACK_BAR),
+WAYS: dict[str, tuple[tuple[str, ...], float]] = {
+    "served without viewers": ((), SERVED_BAR),
+    "two viewers": (SIZES, VIEWERS_BAR),
+    "reports in a row": ((REPORT,), VIEWERS_BAR),
+    "200 clients": ((RUSH,), ATTACK_BAR),
+    "a flood of requests": ((SHOUT, SHOUT), ATTACK_BAR),
 }
-"""Way -> the clients that are switched on and off (None: the page's listener is), and the highest ratio."""
+"""Way -> kinds of the clients that are switched on and off, and the highest ratio."""
 
 
 @dataclass
 class Times:
-    """Seconds of each frame (by its number), off and on: of the loop's thread, and of the wall clock."""
+    """Seconds of each frame: of the step by side (off, on), and of the page's listener."""
 
     cpu_s: dict[tuple[int, bool], list[float]] = field(default_factory=dict)
     wall_s: dict[tuple[int, bool], list[float]] = field(default_factory=dict)
+    listener_s: float = 0.0
 
     def add(self, number: int, on: bool, cpu_s: float, wall_s: float) -> None:
         """Add a frame."""
@@ -176,12 +177,26 @@ class Times:
         self.wall_s.setdefault((number, on), []).append(wall_s)
 
 
-def ratio(times: dict[tuple[int, bool], list[float]]) -> float:
-    """Return the time of a round that is on over that of one that is off: the sums of the frames' medians."""
-    off, on = (
-        sum(float(np.median(each)) for (_, is_on), each in times.items() if is_on is side) for side in (False, True)
-    )
-    return on / off
+class Ratio(NamedTuple):
+    """Median of ratios of equal frames, and the 95% interval of that median."""
+
+    median: float
+    low: float
+    high: float
+
+
+def ratio(times: dict[tuple[int, bool], list[float]]) -> Ratio:
+    """Return the time of a frame that is on over that of the same frame in the round beside, which is off."""
+    pairs = [
+        on / off
+        for number in {number for number, _ in times}
+        for on, off in zip(times[number, True], times[number, False], strict=True)
+    ]
+    ordered, count = sorted(pairs), len(pairs)
+    # The ranks of a binomial distribution around its middle, which any distribution of the ratios has.
+    reach = 0.98 * count**0.5
+    low, high = max(0, int(count / 2 - reach)), min(count - 1, int(count / 2 + reach) + 1)
+    return Ratio(ordered[count // 2], ordered[low], ordered[high])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -192,18 +207,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure all ways, and print their ratios."""
     frames = scene()
-    return report([each for way in WAYS for each in measured(way, frames, arguments.rounds)])
+    rounds = max(2, arguments.rounds + arguments.rounds % 2)  # each frame as often on as off
+    return report([each for way in WAYS for each in measured(way, frames, rounds)])
 
 
 def measured(way: str, frames: Sequence[Frame], rounds: int) -> Iterator[Measurement]:
     """Measure one way, and yield its ratios."""
-    (meanwhile, bar), times = WAYS[way], Times()
-    with tempfile.TemporaryDirectory() as name, page_of(Path(name)) as (listener, live), ExitStack() as stack:
-        switch = stack.enter_context(meanwhile(Path(name))) if meanwhile else None
+    (kinds, bar), times = WAYS[way], Times()
+    with tempfile.TemporaryDirectory() as name, page_of(Path(name)) as listeners, clients(Path(name), *kinds) as switch:
         for number in range(rounds):
-            one_round(frames, (live, listener), switch, bool(number % 2), times)
-    yield Measurement(f"{way}: step, processor time", ratio(times.cpu_s), "x", bar)
-    yield Measurement(f"{way}: step, wall-clock time", ratio(times.wall_s), "x")
+            one_round(frames, listeners, switch, bool(number % 2), times)
+    if not kinds:
+        steps_s = sum(sum(each) for each in times.cpu_s.values())
+        yield Measurement(f"{way}: step, processor time", 1 + times.listener_s / steps_s, "x", bar)
+        return
+    for what, found in (("processor time", ratio(times.cpu_s)), ("wall-clock time", ratio(times.wall_s))):
+        yield Measurement(f"{way}: step, {what}", found.median, "x", bar if what == "processor time" else None)
+        yield Measurement(f"{way}: half of its 95% interval", (found.high - found.low) / 2, "x")
 
 
 def scene() -> list[Frame]:
@@ -217,7 +237,7 @@ def scene() -> list[Frame]:
 
 
 def one_round(
-    frames: Sequence[Frame], listeners: tuple[Listener, Listener], switch: Switch | None, first: bool, times: Times
+    frames: Sequence[Frame], listeners: tuple[Listener, Listener], switch: Switch, first: bool, times: Times
 ) -> None:
     """Process all frames at their own pace, on and off by turns; ``first`` says how it begins.
 
@@ -225,26 +245,28 @@ def one_round(
     """
     settings = config.load(None, {"camera.source": "doorway", "model.threads": 1})
     pipeline = build_pipeline(settings, Alert(settings.alert, None, None))
-    both = Listeners(listeners)
-    both.on_settings(settings)
-    both.on_models(())
+    live, page = listeners
+    for listener in listeners:
+        listener.on_settings(settings)
+        listener.on_models(())
     on, began_s = first, time.monotonic()
     for number, frame in enumerate(frames):
         if number % WINDOW == 0:
             on = first is ((number // WINDOW) % 2 == 0)
-            if switch is not None:
-                switch(on)
-        listener = both if switch is not None or on else listeners[0]
+            switch(on)
         time.sleep(max(0.0, began_s + number / FPS - time.monotonic()))
-        now = replace(frame, captured_s=time.monotonic())
         cpu_s, wall_s = time.thread_time(), time.perf_counter()
-        report_step(listener, pipeline.step(now), Delivery(late_s=0.0))
+        step = pipeline.step(replace(frame, captured_s=time.monotonic()))
+        report_step(live, step, Delivery(late_s=0.0))
+        stepped_s = time.thread_time()
+        report_step(page, step, Delivery(late_s=0.0))
         times.add(number, on, time.thread_time() - cpu_s, time.perf_counter() - wall_s)
+        times.listener_s += time.thread_time() - stepped_s
 
 
 @contextmanager
 def page_of(folder: Path) -> Iterator[tuple[Listener, Listener]]:
-    """Serve the page of a door, as ``fmd run`` does; yield its listener, and that of the live state."""
+    """Serve the page of a door, as ``fmd run`` does; yield the listener of every run, and the page's."""
     settings = config.load()
     live = LiveState(time.monotonic)
     run = RunParts(
@@ -260,7 +282,7 @@ def page_of(folder: Path) -> Iterator[tuple[Listener, Listener]]:
         reloads=Reloads(SettingsKeeper(lambda over: config.read(None, over=over)), RunControl()),
     )
     with serving_page(folder, run) as listener:
-        yield listener, live
+        yield live, listener
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from edge.contracts import Box, Frame, Heat, Image, Step
+from edge.contracts import Box, Frame, Heat, Image
 from edge.inference.resize import resized
 from edge.page_messages import PICTURES_PER_S, PictureReply, PictureRequest
 from edge.page_service.live import CameraSteps, LiveView, Seen, people
@@ -31,6 +32,13 @@ NOTHING = PictureReply(number=0, age_s=0.0, jpeg=b"")
 
 Wanted = tuple[str, int, bool, bool, bool]
 """Camera, largest width, heat map, outlines, faces shown."""
+
+
+class Shown(NamedTuple):
+    """A step whose picture may be sent, and the inspected one whose faces are in it."""
+
+    seen: Seen
+    inspected: Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +70,13 @@ class Pictures:
     def reply(self, request: PictureRequest) -> PictureReply:
         """Return the newest picture that the page may have, or an empty one."""
         steps = self._view.steps_of(request.camera)
-        seen = _presentable(steps) if steps else None
-        if steps is None or seen is None:
+        shown = presentable(steps) if steps else None
+        if steps is None or shown is None:
             return NOTHING
         wanted = (request.camera, request.width, request.heat, request.boxes, self._shows_faces())
         made = self._made.get(wanted)
-        if made is None or made.seen.number != seen.number:
-            made = self._make(wanted, steps, seen) or made
+        if made is None or made.seen.number != shown.seen.number:
+            made = self._make(wanted, steps, shown) or made
         if made is None or made.reply.number <= request.after:
             return NOTHING
         return PictureReply(
@@ -78,14 +86,14 @@ class Pictures:
             people=made.reply.people,
         )
 
-    def _make(self, wanted: Wanted, steps: CameraSteps, seen: Seen) -> _Made | None:
+    def _make(self, wanted: Wanted, steps: CameraSteps, shown: Shown) -> _Made | None:
         """Encode a picture, if it is its turn."""
         if not self._is_due(wanted, self._clock()):
             return None
         # For one viewer or two; pictures of others would be kept for ever.
         while len(self._made) >= MOST_VIEWS:
             del self._made[next(iter(self._made))]
-        picture = self._drawn(wanted, steps, seen)
+        picture, seen = self._drawn(wanted, steps, shown), shown.seen
         reply = PictureReply(number=seen.number, age_s=0.0, jpeg=encoded(picture), people=people(seen.step))
         self._made.pop(wanted, None)
         self._made[wanted] = made = _Made(wanted, seen, reply)
@@ -102,11 +110,11 @@ class Pictures:
         self._last_s = now_s
         return True
 
-    def _drawn(self, wanted: Wanted, steps: CameraSteps, seen: Seen) -> Image:
-        camera, width, heat, boxes, faces = wanted
+    def _drawn(self, wanted: Wanted, steps: CameraSteps, shown: Shown) -> Image:
+        (camera, width, heat, boxes, faces), seen = wanted, shown.seen
         picture, scale = reduced(seen.step.frame.image, width)
         if not faces:
-            for box in known_faces(steps, seen.step):
+            for box in known_faces(shown):
                 blur_face(picture, _scaled(box, scale))
         if heat:
             for each in _heats(steps, seen):
@@ -116,14 +124,15 @@ class Pictures:
         return picture
 
 
-def _presentable(steps: CameraSteps) -> Seen | None:
+def presentable(steps: CameraSteps) -> Shown | None:
     """Return the newest step whose picture may be sent, None before the first."""
     newest, inspected = steps.newest, steps.inspected
-    if newest is None or inspected is None or newest.step.detected:
-        return newest if newest and newest.step.detected else None
-    if newest.number < inspected.number or is_changed(newest.step.frame, inspected.step.frame):
-        return inspected
-    return newest
+    if newest is None or inspected is None:
+        return None
+    # The loop goes on meanwhile: what was read is what is compared, sent and blurred.
+    if newest.number > inspected.number and not is_changed(newest.step.frame, inspected.step.frame):
+        return Shown(newest, inspected)
+    return Shown(inspected, inspected)
 
 
 def is_changed(frame: Frame, before: Frame) -> bool:
@@ -131,11 +140,11 @@ def is_changed(frame: Frame, before: Frame) -> bool:
     return frame.luma.shape != before.luma.shape or view_changed(frame.luma, before.luma, CONTRAST)
 
 
-def known_faces(steps: CameraSteps, step: Step) -> Iterable[Box]:
-    """Return every box that may hold a face in a step: of the step itself, and of the newest inspected one."""
-    for each in (step, *((steps.inspected.step,) if steps.inspected else ())):
-        yield from (face.box for face in (*each.faces, *each.ignored))
-        yield from (track.box for track in (*each.tracks, *each.pictures))
+def known_faces(shown: Shown) -> Iterable[Box]:
+    """Return every box that may hold a face: of the step itself, and of the one that was inspected."""
+    for step in (shown.seen.step, shown.inspected.step):
+        yield from (face.box for face in (*step.faces, *step.ignored))
+        yield from (track.box for track in (*step.tracks, *step.pictures))
 
 
 def reduced(image: Image, width: int) -> tuple[Image, float]:
