@@ -37,6 +37,7 @@ INDENT = 4
 
 def build(out: Path, version: str, repository: str, root: Path = ROOT) -> None:
     """Build the site into ``out``; raises ReleaseError with MkDocs' warnings, as every one is an error."""
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fmd-site-") as name:
         pages = Path(name) / "pages"
         stage(root, pages, files_at(repository, version))
@@ -48,7 +49,7 @@ def build(out: Path, version: str, repository: str, root: Path = ROOT) -> None:
             "repo_url": repository,
             "nav": navigation((root / CONTENTS).read_text(encoding="utf-8")),
             "extra": {"version": version},
-            "copyright": f"fmd {version}, Apache-2.0",
+            "copyright": f"{f'fmd {version}'.strip()}, Apache-2.0",
         }
         config = Path(name) / "mkdocs.yml"
         config.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML as well
@@ -57,8 +58,8 @@ def build(out: Path, version: str, repository: str, root: Path = ROOT) -> None:
 
 
 def files_at(repository: str, version: str) -> str:
-    """Return where a version's files can be read in the repository."""
-    return f"{repository}/blob/v{version}"
+    """Return where a version's files can be read in the repository; without a version, its newest ones."""
+    return f"{repository}/blob/{f'v{version}' if version else 'HEAD'}"
 
 
 def stage(root: Path, pages: Path, files: str) -> None:
@@ -127,7 +128,7 @@ def main() -> int:
     """Build the site into the folder that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m release.site", description="Build the documentation site.")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--version", default="0", help="version that links to the repository name")
+    parser.add_argument("--version", default="", help="version that links to the repository name")
     options = parser.parse_args()
 
     def work() -> int:

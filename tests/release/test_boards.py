@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 
-from release.boards import BOARDS, online, outputs, summary
+import pytest
+
+from release.boards import BOARDS, online, outputs, problem_of, summary
 from tests.edge.parts import ROOT
 
 ANSWER = {
@@ -46,5 +48,17 @@ def test_the_command_needs_nothing_but_python() -> None:
     assert run(json.dumps(ANSWER)) == (0, "pi4=true\npi5=false\norin=false\n", summary({"pi4"}))
 
 
-def test_without_a_list_no_board_is_tested() -> None:
-    assert run("") == (0, "pi4=false\npi5=false\norin=false\n", summary(set()))
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the secret RUNNERS_TOKEN is missing"),
+        ('{"message": "Bad credentials", "status": "401"}', "no list of runners: Bad credentials"),
+        ("[1]", "no list of runners: unknown answer"),
+        ("<html>\nnot found", "no list of runners, but: <html>"),
+    ],
+)
+def test_without_a_list_every_board_is_skipped_with_the_reason(text: str, problem: str) -> None:
+    code, out, shown = run(text)
+    assert (code, out) == (0, "pi4=false\npi5=false\norin=false\n")
+    assert shown.count(f"SKIPPED: {problem_of(text)}") == len(BOARDS)
+    assert problem in shown

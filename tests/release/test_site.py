@@ -32,6 +32,11 @@ def test_links_to_what_the_site_lacks_lead_to_the_repository(link: str, wanted: 
     assert site.page(f"See [this]({link}).", "docs/README.md", STAGED, FILES) == f"See [this]({wanted})."
 
 
+def test_without_a_version_links_lead_to_the_newest_files() -> None:
+    assert site.files_at("https://github.com/Someone/fmd", "1.2") == "https://github.com/Someone/fmd/blob/v1.2"
+    assert site.files_at("https://github.com/Someone/fmd", "") == "https://github.com/Someone/fmd/blob/HEAD"
+
+
 def test_what_belongs_to_a_list_item_is_indented_as_mkdocs_wants_it() -> None:
     lines = [
         "1. One:",
