@@ -63,13 +63,13 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 8
 """Connections of the page; its process needs two or three."""
-CHANGING = (
+LIMITED = (
     *(ArmRequest, DisarmRequest, MuteRequest, ShowFacesRequest, TestOutputRequest),
-    *(ReloadRequest, InstallRequest),
+    *(ReloadRequest, InstallRequest, ViewingRequest),
 )
 """Requests that are recorded, and that write to the card or reload; changes of settings count once they are valid."""
 MOST_CHANGES, MOST_VISITS = 20, 60
-"""Most of these requests, and of those that record a visit, in a minute."""
+"""Most of these requests in a minute, and of those among them that record a visit."""
 SHARE = 0.1
 """Share of a processor for all answers in the thread of the socket; two viewers use a few percent."""
 PAGE = Endpoint(
@@ -120,14 +120,18 @@ def table(parts: Parts) -> Table:
         **_of_settings(parts),
         **_of_models(parts),
     }
-    limits = {**dict.fromkeys(CHANGING, parts.limit), ViewingRequest: Limit(MOST_VISITS, "visits", parts.clock)}
+    visits, refusals = (Limit(MOST_VISITS, what, parts.clock) for what in ("visits", "refused visits"))
 
     def limited(request: Message, peer: Peer) -> Message | Future[Message]:
-        limits[type(request)].count()
+        if isinstance(request, ViewingRequest):
+            # Apart: anyone can be refused, and must not keep those who watch out of the record.
+            (refusals if request.what == "refused" else visits).count()
+        else:
+            parts.limit.count()
         return answers[type(request)](request, peer)
 
     # The peer is a member of fmd-page, root, or the service's own user: the same rule as for operators, other group.
-    return {request: Row(is_operator, limited if request in limits else answer) for request, answer in answers.items()}
+    return {request: Row(is_operator, limited if request in LIMITED else answer) for request, answer in answers.items()}
 
 
 Answers = dict[type[Message], Callable[[Any, Peer], Message | Future[Message]]]

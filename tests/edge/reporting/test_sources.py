@@ -257,8 +257,10 @@ def test_a_turned_camera_is_reported_with_the_setting_that_turns_it_back(
     assert hint.endswith(f"turn the camera, or set camera.rotate = {rotate}")
     assert hint.startswith("faces are upside down" if degrees == 180 else "faces are on their side")
     assert lines(caplog) == [f"camera: {hint}"]
+    assert turning.report.rotations == {"": rotate}
     turning.faces(*[0] * 10)
     assert turning.hints == [hint, ""]
+    assert turning.report.rotations == {}
 
 
 def test_upright_faces_and_a_mark_on_the_wall_are_no_turned_camera() -> None:
