@@ -13,7 +13,7 @@ import pytest
 from edge import config, process
 from edge.config import Settings
 from edge.contracts import Decision, Step
-from edge.errors import BundleError, OutputError, SettingsError
+from edge.errors import BundleError, FmdError, OutputError, SettingsError
 from edge.inference.bundle import Model
 from edge.pipeline import Pipeline
 from edge.reporting.listener import Callbacks, Listener
@@ -361,3 +361,45 @@ def test_each_camera_has_regions_of_its_own() -> None:
     )
     shares = {name: Regions(*config.regions(settings, name)).share for name in ("door", "hall")}
     assert shares == {"door": 1.0, "hall": pytest.approx(0.5, abs=0.01)}
+
+
+class Calls:
+    """A Keeper that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def proven(self) -> None:
+        self.heard.append("proven")
+
+    def refused(self, error: FmdError) -> None:
+        self.heard.append(f"refused: {error}")
+
+
+def test_a_start_that_fails_goes_on_with_the_fallback(clip: Path, mock_pins: Any) -> None:
+    from gpiozero import DigitalOutputDevice
+
+    good, bad = settings_for(clip), settings_for(clip, alert__led_pin=5, alert__busy_s=0.0)
+    begun: list[Settings] = []
+    keeper = Calls()
+    with DigitalOutputDevice(5):
+        service.run(bad, [Beginnings(begun)], build=pipeline_of, fallback=good, keeper=keeper)
+        assert begun == [good]
+        assert [heard.partition(":")[0] for heard in keeper.heard] == ["refused"]
+        # Without one that works, the fault is not that of the newest settings.
+        with pytest.raises(OutputError):
+            service.run(bad, build=pipeline_of, fallback=bad, keeper=keeper)
+    assert len(keeper.heard) == 1
+    service.run(good, build=pipeline_of, fallback=bad, keeper=keeper)
+    assert keeper.heard[1:] == ["proven"]
+
+
+def test_a_reload_that_is_refused_is_reported_to_the_keeper(clip: Path, mock_pins: Any) -> None:
+    def reread() -> Settings:
+        raise SettingsError("fmd.toml: no good")
+
+    keeper = Calls()
+    reloading = Reloading(reread)
+    settings = settings_for(clip, camera__loop=True)
+    service.run(settings, [Callbacks(reloading.on_step)], build=pipeline_of, reread=reloading, keeper=keeper)
+    assert keeper.heard == ["proven", "refused: fmd.toml: no good"]
