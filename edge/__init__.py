@@ -5,7 +5,8 @@ classify, decide and alert.
 
     pipeline.py      one frame through all stages
     contracts.py     what passes between stages: shapes, units, colour order
-    config.py        typed settings; default.toml holds every default, migrate.py accepts earlier names
+    config.py        reads the settings; default.toml holds every default, migrate.py accepts earlier names
+    sections.py      typed settings, one struct per section; config_checks.py has the rules between them
     overlay.py       settings that were changed through the running fmd, laid over the file; toml.py knows the format
     errors.py        every error that fmd reports, as one tree, and the exit codes
     messages.py      content of messages and recorded events, one typed struct per kind

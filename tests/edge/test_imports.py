@@ -18,8 +18,32 @@ from tests.edge.parts import ROOT, fmd
 EDGE = ROOT / "edge"
 MODULES = sorted(info.name for info in pkgutil.walk_packages(edge.__path__, "edge."))
 BOTTOM = frozenset(
-    {"addresses", "board", "child", "config", "confine", "contracts", "control", "errors", "faults", "files"}
-    | {"messages", "migrate", "overlay", "page_messages", "paths", "process", "redaction", "state_file", "text", "toml"}
+    {
+        "addresses",
+        "board",
+        "child",
+        "config",
+        "config_checks",
+        "confine",
+        "contracts",
+        "control",
+        "errors",
+        "faults",
+        "files",
+    }
+    | {
+        "messages",
+        "migrate",
+        "overlay",
+        "page_messages",
+        "paths",
+        "process",
+        "redaction",
+        "sections",
+        "state_file",
+        "text",
+        "toml",
+    }
     | {"version", "weekly"}
 )
 """Modules directly in edge/ that everything may import, and that import only each other."""

@@ -266,7 +266,7 @@ class ScreenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class ExtendedSettings(Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The settings with a section for each of the two fakes below, as a contributor adds them to edge/config.py."""
+    """The settings with a section for each of the two fakes below, as a contributor adds them to edge/sections.py."""
 
     pager: PagerSettings
     screen: ScreenSettings
