@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from edge import state_file
 from edge.contracts import Floats, Sensed
+from edge.drivers.doorway import draw_doorway
 from edge.errors import SensorError
 from edge.service import sensor as service
-from edge.service.sensor import AGAIN_S, SILENT_S, STUCK_S, SensorReader
+from edge.service.sensor import AGAIN_S, SILENT_S, STUCK_S, Learned, SensorReader
 from edge.stages.presence import Counts
 from tests.edge.drivers.i2c_devices import sensor_settings
+from tests.edge.parts import fmd
 
 
 class Stub:
@@ -150,3 +155,53 @@ def test_the_thread_reads_until_the_end(tmp_path: Path) -> None:
     assert not any(thread.name == "sensor" for thread in threading.enumerate())
     with service.reading(sensor_settings(), clock, None) as none:
         assert none is None
+
+
+def poster_clip(path: Path) -> Path:
+    """Write four seconds of a portrait that hangs in the doorway, with a camera's noise."""
+    portrait = pytest.importorskip("skimage.data").astronaut()[:260, 90:360]
+    view = draw_doorway().copy()
+    view[120:312, 220:420] = cv2.resize(portrait, (200, 192))
+    writer, chance = (
+        cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (640, 480)),
+        np.random.default_rng(1),
+    )
+    for _ in range(40):
+        noisy = np.clip(view + chance.normal(0, 3, view.shape), 0, 255).astype(np.uint8)
+        writer.write(noisy[:, :, ::-1])
+    writer.release()
+    return path
+
+
+@contextmanager
+def measuring(path: Path) -> Iterator[None]:
+    """Write what a thermal sensor measures of a wall, ten times a second, as another program would."""
+    done, chance = threading.Event(), np.random.default_rng(2)
+
+    def write() -> None:
+        while not done.wait(0.1):
+            rows = chance.normal(21, 0.2, (24, 32))
+            text = "\n".join(" ".join(f"{cell:.2f}" for cell in row) for row in rows)
+            path.with_suffix(".new").write_text(f"warmth 55 35\n{text}\n")
+            path.with_suffix(".new").replace(path)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_a_poster_at_a_real_run_gives_an_alarm_only_without_the_sensor(tmp_path: Path) -> None:
+    clip, grid = poster_clip(tmp_path / "poster.avi"), tmp_path / "grid.txt"
+    driver = f"file:{grid}"
+    state_file.write_state(tmp_path / service.NAME, Learned(sensor_settings(driver=driver), 0.0, 20.0))
+    plain = ("run", "--source", clip, "--set", "camera.live=true", "--set", "alert.driver=console", "--state", tmp_path)
+    with measuring(grid):
+        sensed = fmd(*plain, "--set", f"sensor.driver={driver}")
+    assert "ALARM" not in sensed.stdout
+    assert "is as warm, or as far, as the wall behind it" in sensed.stderr
+    assert "ALARM" in fmd(*plain).stdout
