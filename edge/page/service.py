@@ -27,6 +27,10 @@ class _Connection(NamedTuple):
     writer: asyncio.StreamWriter
 
 
+class _ClosedError(OSError):
+    """A connection that the service closed without a reply."""
+
+
 class Service:
     """The fmd that runs with a runtime directory."""
 
@@ -63,13 +67,33 @@ class Service:
             self._idle.pop().writer.close()
 
     async def _exchange(self, frame: bytes) -> bytes:
-        """Send a frame and return the content of its reply. A connection that did not complete this is closed."""
-        connection = await self._connection()
+        """Send a frame and return the content of its reply.
+
+        The service may close an idle connection at any moment, before it reads the request: then a new one follows.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.reader.at_eof():
+                with suppress(_ClosedError):
+                    return await self._answered(connection, frame)
+            connection.writer.close()
+        opening = asyncio.open_unix_connection(self._path)
+        return await self._answered(_Connection(*await asyncio.wait_for(opening, CONNECT_S)), frame)
+
+    async def _answered(self, connection: _Connection, frame: bytes) -> bytes:
+        """Send a frame and return the content of its reply. A connection that did not complete this is closed.
+
+        Raises _ClosedError if the service closed it instead of answering, and OSError or EOFError.
+        """
         complete = False
         try:
-            connection.writer.write(frame)
-            await connection.writer.drain()
-            (size,) = HEADER.unpack(await connection.reader.readexactly(HEADER.size))
+            try:
+                connection.writer.write(frame)
+                await connection.writer.drain()
+                first = await connection.reader.readexactly(1)
+            except (OSError, EOFError) as error:
+                raise _ClosedError("the service closed the connection") from error
+            (size,) = HEADER.unpack(first + await connection.reader.readexactly(HEADER.size - 1))
             if size > MAX_REPLY:
                 raise ConnectionError(f"a reply of {size} bytes, expected at most {MAX_REPLY}")
             content = await connection.reader.readexactly(size)
@@ -80,13 +104,3 @@ class Service:
             else:
                 connection.writer.close()
         return content
-
-    async def _connection(self) -> _Connection:
-        """Return an idle connection that the service has not closed, or a new one. Raises OSError."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.reader.at_eof():
-                return connection
-            with suppress(OSError):
-                connection.writer.close()
-        return _Connection(*await asyncio.wait_for(asyncio.open_unix_connection(self._path), CONNECT_S))
