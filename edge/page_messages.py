@@ -35,8 +35,8 @@ PIECE = 60_000
 """Largest piece of an uploaded or downloaded file, bytes."""
 MAX_REQUEST = PIECE + 4096
 """Largest frame of a request, in bytes, without the length."""
-LONG_S = 60.0
-"""How long the service works on a request of :data:`LONG`, seconds."""
+LONG_S = 120.0
+"""How long the service works on a request of :data:`LONG`, seconds: a slow board loads every library for the doctor."""
 
 Camera = Annotated[str, msgspec.Meta(max_length=64)]
 """Name of a camera; empty for the first or only one."""
@@ -444,7 +444,8 @@ LONG: tuple[type[Message], ...] = (
     LogRequest,
     BackupRequest,
 )
-"""Requests whose reply may take seconds; the service carries out one of them at a time, and the others wait."""
+"""Requests whose reply may take seconds. The service carries out one at a time of those that need a child process, and
+one of those about settings; the others wait."""
 
 Reply = (
     LiveReply

@@ -228,7 +228,7 @@ class Backup:
 
 
 def _of_settings(parts: Parts) -> Answers:
-    """Return what shows and changes settings, in the thread of long answers: a change waits for a reload."""
+    """Return what shows and changes settings, in a thread of its own: a change waits for a reload."""
     answers: dict[type[Message], Callable[[Any], Message]] = {
         SettingsRequest: parts.changes.listed,
         ExportRequest: parts.changes.exported,
@@ -238,7 +238,7 @@ def _of_settings(parts: Parts) -> Answers:
     }
 
     def later(request: Message, peer: Peer) -> Future[Message]:
-        return parts.jobs.submit(lambda: answers[type(request)](request))
+        return parts.jobs.quick.submit(lambda: answers[type(request)](request))
 
     return dict.fromkeys(answers, later)
 

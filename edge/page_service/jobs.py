@@ -1,7 +1,8 @@
 """Answers that take long, one at a time, in a thread that mostly waits for a child process.
 
 The child has the lowest priority and limits on time and memory, so that a report of a year costs the door nothing. A
-second request waits for the first; more are refused.
+second request waits for the first; more are refused. Answers about settings have a thread of their own: they need no
+child process, and must not wait for the doctor.
 """
 
 from __future__ import annotations
@@ -36,12 +37,10 @@ TASK = "edge.page_service.tasks:answer"
 Work = Callable[[], Message]
 
 
-class Jobs:
-    """Work that waits its turn. :func:`working` makes one."""
+class Turns:
+    """Work that waits its turn, for one thread."""
 
-    def __init__(self, folder: Path) -> None:
-        """``folder`` is where a child may write; it is in memory."""
-        self._folder = folder
+    def __init__(self) -> None:
         self._waiting: queue.Queue[tuple[Work, Future[Message]]] = queue.Queue(MOST_WAITING)
 
     def submit(self, work: Work) -> Future[Message]:
@@ -52,6 +51,24 @@ class Jobs:
         except queue.Full:
             raise ControlError("fmd is busy with other requests of the page; try again in a minute") from None
         return result
+
+    def work(self) -> None:
+        """Do what is submitted, for ever."""
+        while True:
+            work, result = self._waiting.get()
+            try:
+                result.set_result(work())
+            except Exception as error:  # noqa: BLE001 (the socket's thread reports it to the client)
+                result.set_exception(error)
+
+
+class Jobs(Turns):
+    """Work in a child process. :func:`working` makes one. ``quick`` is for work that needs none."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is where a child may write; it is in memory."""
+        super().__init__()
+        self._folder, self.quick = folder, Turns()
 
     def in_child(self, asked: Message, context: Context) -> Message:
         """Return the answer of :mod:`edge.page_service.tasks`, from a child process; submitted work calls it.
@@ -66,15 +83,6 @@ class Jobs:
         reply: Message = msgspec.convert(found["reply"], Reply)
         return reply
 
-    def work(self) -> None:
-        """Do what is submitted, for ever."""
-        while True:
-            work, result = self._waiting.get()
-            try:
-                result.set_result(work())
-            except Exception as error:  # noqa: BLE001 (the socket's thread reports it to the client)
-                result.set_exception(error)
-
 
 @contextmanager
 def working(folder: Path) -> Iterator[Jobs]:
@@ -83,4 +91,5 @@ def working(folder: Path) -> Iterator[Jobs]:
         shutil.rmtree(left, ignore_errors=True)
     jobs = Jobs(folder)
     threading.Thread(target=jobs.work, name="page-jobs", daemon=True).start()
+    threading.Thread(target=jobs.quick.work, name="page-settings", daemon=True).start()
     yield jobs

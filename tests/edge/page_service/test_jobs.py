@@ -189,6 +189,7 @@ def test_requests_wait_their_turn_and_a_crowd_is_refused(tmp_path: Path) -> None
         with pytest.raises(ControlError, match="fmd is busy"):
             jobs.submit(lambda: work(99))
         assert order == [0]
+        assert jobs.quick.submit(DoneReply).result(10) == DoneReply(), "it does not wait for a child"
         free.set()
         assert [result.result(10) for result in results] == [DoneReply()] * (1 + MOST_WAITING)
         assert order == [0, 1, 2, 3]
