@@ -25,7 +25,7 @@ from edge.drivers.home_assistant import (
     discovery,
     measured,
 )
-from edge.messages import ArmingMessage, DriftMessage, StateMessage, decision_message
+from edge.messages import ArmingMessage, BuildMessage, DriftMessage, StateMessage, decision_message
 from edge.reporting.live_state import STATES, LiveState
 from edge.reporting.metrics import Metrics, metrics_message
 
@@ -203,3 +203,10 @@ def test_home_assistant_refuses_what_is_wrong() -> None:
     wrong["homeassistant/sensor/fmd_door/state/config"]["device_class"] = "mood"
     with pytest.raises(AssertionError, match="expected SensorDeviceClass"):
         home_assistant({"discovery": wrong, "payloads": {}})
+
+
+def test_the_version_is_a_diagnostic_with_the_rest_of_the_build_as_attributes() -> None:
+    found = entity("sensor/version")
+    assert (found["state_topic"], found["json_attributes_topic"]) == ("fmd/door/build", "fmd/door/build")
+    assert found["entity_category"] == "diagnostic"
+    assert rendered("sensor/version", msgspec.to_builtins(BuildMessage("1.2.3", "mask"))) == "1.2.3"

@@ -189,6 +189,7 @@ def test_a_subscriber_gets_status_state_decisions_and_offline(broker: Broker, su
 def test_a_later_subscriber_gets_the_state_but_no_old_decision(broker: Broker) -> None:
     publisher = connected(broker.port, "b")
     publisher.send(message(MessageKind.STATE, state="running"))
+    publisher.send(message(MessageKind.BUILD, version="1.0", settings_hash="abc"))
     publisher.send(message(MessageKind.METRICS, frames=7))
     publisher.send(message(MessageKind.DECISION, outcome="violation"))
     late = Subscriber(broker.port)
@@ -197,8 +198,11 @@ def test_a_later_subscriber_gets_the_state_but_no_old_decision(broker: Broker) -
         "fmd/b/status",
         "fmd/b/state",
         "fmd/b/health",
+        "fmd/b/build",
         "fmd/b/metrics",
     }
+    (build,) = (json.loads(payload) for topic, payload, _ in late.heard if topic == "fmd/b/build")
+    assert (build["version"], build["settings_hash"]) == ("1.0", "abc")
     late.close()
     publisher.close()
 
