@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +38,8 @@ def run(port: int | None) -> int:
     from edge.page import server
     from edge.page.settings import ServerSettings
 
-    try:
-        import skimage.data  # noqa: F401
-    except ImportError as error:
-        raise RuntimeMissingError("the demo needs its scene: pip install 'fmd-edge[page,demo]'") from error
+    if find_spec("skimage") is None:  # the other process loads it
+        raise RuntimeMissingError("the demo needs its scene: pip install 'fmd-edge[page,demo]'")
     settings = ServerSettings(address="127.0.0.1", port=port or PORT)
     with ExitStack() as stack:
         try:
