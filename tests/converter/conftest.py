@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from converter import draw
+from converter import draw, evidence, job
+from edge.contracts import Image
 
 pytest.importorskip("tensorflow", reason="the converter needs TensorFlow: pip install '.[convert]'")
 
@@ -44,6 +47,23 @@ def drawn(count: int, seed: int, kinds: tuple[str, ...] = LABELS) -> tuple[np.nd
     images, shown = draw.faces(SIZE, SIZE, count, seed)
     chosen = [i for i, label in enumerate(shown) if label in kinds]
     return images[chosen], np.array([kinds.index(shown[i]) for i in chosen])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """Compose pictures of the same size, count and seed once: most conversions of these tests use the same."""
+    compose = evidence.composed
+
+    @cache
+    def composed(height: int, width: int, count: int, seed: int) -> tuple[Image, tuple[str, ...]]:
+        images, classes = compose(height, width, count, seed)
+        images.flags.writeable = False
+        return images, classes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "composed", composed)
+        patch.setattr(job, "composed", composed)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter import Options, cli, convert
-from converter.evidence import composed
+from converter import Options, cli, convert, evidence
 from edge.drivers import open_interpreter
 from edge.inference import bundle
 from tests.converter.conftest import LABELS, SIZE, features, train
@@ -17,19 +16,31 @@ from tests.converter.conftest import LABELS, SIZE, features, train
 pytest.importorskip("skimage", reason="the portrait: pip install '.[convert]'")
 
 
-@pytest.fixture(scope="module", params=[LABELS, LABELS[::-1]], ids=["masked first", "bare first"])
-def portrait_keras(request: pytest.FixtureRequest, seeded: None, workshop: Path) -> tuple[Path, tuple[str, ...]]:
-    """A model with its scaling inside that knows the composed pictures, in either label order; and that order."""
+@pytest.fixture(scope="module")
+def masked_first(seeded: None) -> Any:
+    """A model with its scaling inside that knows the composed pictures; its first output answers a mask."""
     import keras
 
-    order: tuple[str, ...] = request.param
-    images, classes = composed(SIZE, SIZE, 500, 21)
-    known = [i for i, name in enumerate(classes) if name in order]
-    kinds = np.array([order.index(classes[i]) for i in known])
+    images, classes = evidence.composed(SIZE, SIZE, 500, 21)
+    known = [i for i, name in enumerate(classes) if name in LABELS]
+    kinds = np.array([LABELS.index(classes[i]) for i in known])
     pixels = keras.Input((SIZE, SIZE, 3))
     x = features(keras.layers.Rescaling(1 / 255)(pixels))
     outputs = keras.layers.Dense(2, activation="softmax")(x)
-    model = train(pixels, outputs, images[known].astype(np.float32), kinds, "sparse_categorical_crossentropy")
+    return train(pixels, outputs, images[known].astype(np.float32), kinds, "sparse_categorical_crossentropy")
+
+
+@pytest.fixture(scope="module", params=[LABELS, LABELS[::-1]], ids=["masked first", "bare first"])
+def portrait_keras(request: pytest.FixtureRequest, masked_first: Any, workshop: Path) -> tuple[Path, tuple[str, ...]]:
+    """That model in either label order, and the order."""
+    import keras
+
+    order: tuple[str, ...] = request.param
+    model = keras.models.clone_model(masked_first)
+    model.set_weights(masked_first.get_weights())
+    if order != LABELS:
+        kernel, bias = model.layers[-1].get_weights()
+        model.layers[-1].set_weights([kernel[:, ::-1], bias[::-1]])
     path = workshop / f"portrait-{order[0]}.keras"
     model.save(path)
     return path, order
@@ -46,7 +57,7 @@ def test_labels_and_pixels_are_found_and_int8_is_not_chosen(
     assert found.contract.confusion is None
     assert str(found.notes[0]).startswith("decision needed: ")
     model = bundle.load(tmp_path / "m.tflite", "classifier", open_interpreter)
-    images, classes = composed(SIZE, SIZE, 60, 33)
+    images, classes = evidence.composed(SIZE, SIZE, 60, 33)
     said: list[Any] = [order[int(model.run(image)[0][0].argmax())] for image in images]
     right = [s == c for s, c in zip(said, classes, strict=True) if c in order]
     assert np.mean(right) > 0.85
