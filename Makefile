@@ -13,9 +13,12 @@ demo: $(VENV)/.demo
 page: $(VENV)/.page
 	$(BIN)/fmd page --demo || [ $$? = 130 ]  # Ctrl-C
 
+# A process per core runs one file of tests after the other; each may import TensorFlow, which takes 1 GB of memory.
+BESIDE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 ## Run all fast tests on this machine's Python, with everything they need.
 test: $(VENV)/.test
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" $(BESIDE)
 
 ## Run the slow tests: training, conversions across Keras versions. See CONTRIBUTING.md.
 test-slow: $(VENV)/.test
@@ -28,7 +31,7 @@ lint check: $(VENV)/.test
 	$(BIN)/mypy
 
 coverage: $(VENV)/.test
-	$(BIN)/pytest -q -m "not slow" --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -q -m "not slow" $(BESIDE) --cov --cov-report=term-missing:skip-covered
 
 # Target of the package: DEB_ARCH is arm64 (boards) or amd64; PYTHONS are the Python versions of the target systems.
 DEB_ARCH ?= arm64
