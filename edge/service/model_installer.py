@@ -29,7 +29,7 @@ from typing import Literal
 import msgspec
 
 from edge import paths, state_file
-from edge.errors import BundleError, FmdError, SettingsError
+from edge.errors import BundleError, FmdError, OutputError, SettingsError
 from edge.files import sync_folder, write_atomically
 from edge.inference.bundle import MAX_FILE
 from edge.service import shadow_run
@@ -125,15 +125,23 @@ def _perform(store: ModelStore, request: Request, data: bytes, shown: str, check
 
 
 def take(store: ModelStore, checked_by: Check = check) -> int:
-    """Do all staged requests, write their results, and return how many there were. Raises SettingsError and OSError."""
+    """Do all staged requests, write their results, and return how many there were.
+
+    Raises SettingsError, OSError, and OutputError if a request cannot be removed: nothing was done for it.
+    """
     prepare(store)
     folder = os.open(store.folder / INCOMING, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     count = 0
     try:
+        stuck: OutputError | None = None
         for name in sorted(os.listdir(folder)):  # noqa: PTH208 (of a descriptor)
-            if name.endswith(".json"):
-                count += _take_one(store, folder, name, checked_by)
+            try:
+                count += name.endswith(".json") and _take_one(store, folder, name, checked_by)
+            except OutputError as error:
+                stuck = error
         _tidy(folder)
+        if stuck is not None:
+            raise OutputError(f"{store.folder / INCOMING}: {stuck}; is it read-only? findmnt --target {store.folder}")
     finally:
         os.close(folder)
     results = os.open(store.folder / RESULTS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -152,7 +160,10 @@ def prepare(store: ModelStore) -> None:
 
 
 def _take_one(store: ModelStore, folder: int, name: str, checked_by: Check) -> bool:
-    """Do one request, and return whether it was one. It is deleted first, so that none is tried twice."""
+    """Do one request, and return whether it was one. It is deleted first, so that none is done twice.
+
+    Raises OutputError if it cannot be deleted.
+    """
     match = REQUEST.fullmatch(name)
     try:
         asked = _read_once(folder, name, MAX_REQUEST)
@@ -163,6 +174,8 @@ def _take_one(store: ModelStore, folder: int, name: str, checked_by: Check) -> b
         result = perform(store, request, data, STAGED, checked_by)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         result = Result(error=f"not a request: {error}")
+    except OutputError:
+        raise
     except OSError as error:
         result = Result(error=f"{error.filename or name}: {error.strerror}")
     if match is None:
@@ -195,13 +208,19 @@ def _read_once(folder: int, name: str, limit: int) -> bytes:
 
 
 def _discard(folder: int, name: str) -> None:
-    """Remove a name from ``incoming``; a folder, which may be full, gets a name that starts nothing."""
+    """Remove a name from ``incoming``; a folder, which may be full, gets a name that starts nothing.
+
+    Raises OutputError if neither is possible.
+    """
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
     except OSError:
-        os.rename(name, f".ignored-{uuid.uuid4().hex}", src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            os.rename(name, f".ignored-{uuid.uuid4().hex}", src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            raise OutputError(f"{name} cannot be removed, and nothing is done for it: {error.strerror}") from error
 
 
 def _tidy(folder: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,19 @@ def test_the_installers_exposure_is_at_most_that_in_the_readme(installer: Path) 
     found = analyze("security", "--offline=true", f"--threshold={most}", "--no-pager", installer)
     assert found.returncode == 0, found.stdout
     assert f"an exposure of {most / 10}" in UNIT.with_name("README.md").read_text()
+
+
+@pytest.mark.parametrize(("code", "slept"), [(0, ""), (1, "60\n")])
+def test_the_installer_waits_after_a_failure(tmp_path: Path, code: int, slept: str) -> None:
+    """The path unit starts it again at once, as long as there is a request that it could not remove."""
+    (line,) = re.findall(r"^ExecStart=(.*)$", INSTALLER.read_text(), re.MULTILINE)
+    for name, text in (("python", f"exit {code}"), ("sleep", f'echo "$1" >> {tmp_path}/slept')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "slept").touch()
+    words = shlex.split(line.replace("/opt/fmd/current/bin/python", str(tmp_path / "python")))
+    done = subprocess.run(words, check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert (done.returncode, (tmp_path / "slept").read_text()) == (code, slept)
 
 
 def test_only_root_can_write_to_the_store_and_the_group_fmd_to_its_folder_for_staged_files() -> None:

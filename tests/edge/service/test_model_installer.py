@@ -5,6 +5,7 @@ The store of these tests belongs to the user who runs them; ``incoming`` is the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,7 +21,7 @@ import msgspec
 import pytest
 
 from edge import files, paths, state_file
-from edge.errors import BundleError, SettingsError
+from edge.errors import BundleError, OutputError, SettingsError
 from edge.inference import bundle
 from edge.service import model_installer, model_store, shadow_run
 from edge.service.model_installer import INCOMING, RESULTS, Request, Result, ask, migrate, perform, prepare, take
@@ -106,6 +107,24 @@ def test_a_file_that_is_refused_or_exchanged_is_not_installed(store: ModelStore)
     assert "changed while it was installed" in result_of(store, exchanged).error
     assert "No such file" in result_of(store, missing).error
     assert store.files(TASK) == []
+
+
+def test_a_request_on_a_card_that_turned_read_only_is_not_done_and_is_reported(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = stage(store, install_of(GOOD), GOOD)
+
+    def refuse(*names: str, **options: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), names[0])
+
+    with monkeypatch.context() as read_only:
+        for name in ("unlink", "rename", "replace"):
+            read_only.setattr(os, name, refuse)
+        with pytest.raises(OutputError, match=r"incoming: \w+\.json cannot be removed.*Read-only.*; is it"):
+            take(store, checked)
+    assert store.files(TASK) == []
+    assert take(store, checked) == 1
+    assert result_of(store, number).name.startswith(f"{TASK}-")
 
 
 def test_a_file_exchanged_during_its_check_changes_nothing(store: ModelStore) -> None:
