@@ -15,7 +15,7 @@ from typing import Any
 
 from edge.errors import DataError
 from edge.inference.bundle import Contract, sha256, unpack
-from training import evaluate, plots, tracking
+from training import evaluate, plots, results, tracking
 from training.tracking import RUN_NAME
 
 SCORES_SUFFIX = "-scores.json"
@@ -55,7 +55,7 @@ def write(sources: Sources, out: Path) -> None:
         *_all_scores(all_scores),
         *_notes(sources.notes),
     ]
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    results.write_text(out, "\n".join(lines) + "\n")
 
 
 def write_numbers(all_scores: Sequence[Mapping[str, Any]], card: Path) -> None:
@@ -64,7 +64,7 @@ def write_numbers(all_scores: Sequence[Mapping[str, Any]], card: Path) -> None:
         if "by_width" in scores:
             numbers = {key: scores[key] for key in ("title", "figures", "by_width")}
             path = card.with_name(f"{card.stem}{SCORES_SUFFIX}")
-            path.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+            results.write_json(path, numbers)
             return
 
 

@@ -7,8 +7,6 @@ the confusion matrix and a contact sheet of the worst mistakes. The sheet shows 
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +21,7 @@ from edge.inference.bundle import Model
 from edge.reporting.predictor import COLUMNS, Predictor
 from edge.stages.classify import PLAIN_AND_MIRRORED, MaskClassifier, classify_crop
 from edge.stages.detect import FaceDetector
-from training import confusion, plots, score, sheet
+from training import confusion, plots, results, score, sheet
 from training.data import read_rgb, shrunk, stretched, with_progress
 from training.score import Matching, Predicted
 
@@ -97,11 +95,8 @@ def labelled_from(predicted: Predictions, start_score: float) -> dict[str, list[
 
 def write_predictions(predicted: Predictions, path: Path) -> None:
     """Write the table that :func:`read_predictions` reads."""
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(COLUMNS)
-        for name, guesses in predicted.items():
-            writer.writerows((name, *guess.box, guess.score, guess.label) for guess in guesses)
+    rows = ((name, *guess.box, guess.score, guess.label) for name, guesses in predicted.items() for guess in guesses)
+    results.write_csv(path, COLUMNS, rows)
 
 
 def sweep(truth: Mapping[str, Sequence[LabelledFace]], predicted: Predictions) -> list[dict[str, float]]:
@@ -276,12 +271,13 @@ def folder_mistakes(pictures: Sequence[Picture], probabilities: Floats, labels: 
 
 def write_mistakes(mistakes: Sequence[Mistake], out: Path) -> None:
     """Write all to ``mistakes.csv``, and the worst to the contact sheet ``mistakes.png``."""
-    with (out / "mistakes.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["image", "xmin", "ymin", "xmax", "ymax", "kind", "true", "said", "weight"])
-        for m in mistakes:
-            corners = [round(v, 1) for v in m.box] if m.box else [""] * 4
-            writer.writerow([m.picture.name, *corners, m.kind, m.true, m.said, round(m.weight, 3)])
+    header = ["image", "xmin", "ymin", "xmax", "ymax", "kind", "true", "said", "weight"]
+    corners = [[round(v, 1) for v in m.box] if m.box else [""] * 4 for m in mistakes]
+    rows = [
+        [m.picture.name, *box, m.kind, m.true, m.said, round(m.weight, 3)]
+        for m, box in zip(mistakes, corners, strict=True)
+    ]
+    results.write_csv(out / "mistakes.csv", header, rows)
     sheet.write([_tile(mistake) for mistake in mistakes[:MOST_MISTAKES]], out / "mistakes.png")
 
 
@@ -329,5 +325,5 @@ def _cell(key: str, value: float | None) -> str:
 def write_scores(scores: Scores, out: Path) -> Path:
     """Write ``scores.json``, for readers, the model card and comparisons of runs; return its path."""
     path = out / "scores.json"
-    path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    results.write_json(path, scores)
     return path

@@ -7,8 +7,7 @@ and attaches the boxes of what is no face, less those that overlap a labelled or
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ import numpy as np
 from converter.tables import LabelledFace, Picture, read_rows
 from edge.contracts import Box, Floats
 from edge.errors import DataError
-from training import negatives, teacher
+from training import negatives, results, teacher
 from training.data import NOT_A_FACE, VALIDATION, draw_of, read_rgb, with_progress
 
 THUMBNAIL = 24
@@ -184,10 +183,8 @@ def write_source(pictures: Sequence[Picture], source: Path, out: Path) -> Path:
     if any(picture.label for picture in pictures):
         path = out / source.name / "split.csv"
         path.parent.mkdir(exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.writer(handle)
-            writer.writerow(("image", "label", "group", "split"))
-            writer.writerows((str(p.path.resolve()), p.label, p.group, p.split) for p in pictures)
+        rows = ((str(p.path.resolve()), p.label, p.group, p.split) for p in pictures)
+        results.write_csv(path, ("image", "label", "group", "split"), rows)
         return path
     # Sets call their tables alike; the folder names the set.
     path = out / f"{source.parent.name if source.stem in COMMON_NAMES else source.stem}.csv"
@@ -197,12 +194,12 @@ def write_source(pictures: Sequence[Picture], source: Path, out: Path) -> Path:
 
 def write(pictures: Sequence[Picture], path: Path) -> None:
     """Write pictures as a boxes CSV with absolute paths; those without a box leave no row."""
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(teacher.COLUMNS)
-        for picture in pictures:
-            height, width = read_rgb(picture.path).shape[:2]
-            place = [str(picture.path.resolve()), picture.split, width, height]
-            writer.writerows(
-                [*place, *(round(v, 1) for v in face.box), face.label, picture.group] for face in picture.faces
-            )
+    results.write_csv(path, teacher.COLUMNS, _rows_of(pictures))
+
+
+def _rows_of(pictures: Sequence[Picture]) -> Iterator[Sequence[object]]:
+    for picture in pictures:
+        height, width = read_rgb(picture.path).shape[:2]
+        place = [str(picture.path.resolve()), picture.split, width, height]
+        for face in picture.faces:
+            yield [*place, *(round(v, 1) for v in face.box), face.label, picture.group]

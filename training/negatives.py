@@ -8,7 +8,6 @@ doi 10.1109/34.655648).
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from converter.tables import Picture
 from edge.contracts import Box, Frame
 from edge.errors import DataError
 from edge.stages.detect import FaceDetector
-from training import teacher
+from training import results, teacher
 from training.data import NOT_A_FACE, load_image, with_progress
 
 MIN_SCORE = 0.1
@@ -39,20 +38,16 @@ def mine(pictures: Sequence[Picture], detector: FaceDetector, onnx: Path, out: P
     if not train:
         raise DataError("no picture is in the split train; negatives are mined there only")
     look = teacher.open_teacher(onnx)
-    negatives = 0
-    with out.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(teacher.COLUMNS)
-        for picture in with_progress(train, "mining"):
-            image, scale = load_image(picture.path)
-            faces = [Box(*(v * scale for v in face.box)) for face in picture.faces]
-            faces += [box for box, _ in teacher.look(look, image)]
-            found = [face.box for face in detector.detect(Frame(image, image[:, :, 1], 0.0, 0))]
-            chosen = [b for b in found if b.width >= SMALLEST and all(clear_of(b, face) for face in faces)][:MOST]
-            rows = teacher.rows(picture, image, [(Box(*(v / scale for v in box)), NOT_A_FACE) for box in chosen])
-            writer.writerows(rows)
-            negatives += len(rows)
-    return len(train), negatives
+    rows: list[list[object]] = []
+    for picture in with_progress(train, "mining"):
+        image, scale = load_image(picture.path)
+        faces = [Box(*(v * scale for v in face.box)) for face in picture.faces]
+        faces += [box for box, _ in teacher.look(look, image)]
+        found = [face.box for face in detector.detect(Frame(image, image[:, :, 1], 0.0, 0))]
+        chosen = [b for b in found if b.width >= SMALLEST and all(clear_of(b, face) for face in faces)][:MOST]
+        rows += teacher.rows(picture, image, [(Box(*(v / scale for v in box)), NOT_A_FACE) for box in chosen])
+    results.write_csv(out, teacher.COLUMNS, rows)
+    return len(train), len(rows)
 
 
 def added(pictures: Sequence[Picture], others: Sequence[Picture]) -> list[Picture]:

@@ -13,7 +13,6 @@ picture is also first shrunk to 96 and 64 pixels: what a model then loses, it ha
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
 import math
@@ -34,7 +33,7 @@ from converter.keras_files import add_notes
 from edge.contracts import Floats, Image
 from edge.errors import DataError, RuntimeMissingError
 from edge.inference.bundle import Model
-from training import augment, backbone, confusion, data, plots
+from training import augment, backbone, confusion, data, plots, results
 from training.evaluate import SHRUNK_TO, folder_probabilities
 
 BASE_SIZE, CNN_SIZE = 224, 100
@@ -210,8 +209,9 @@ def _rows(history: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
 def _saved(model: keras.Model, name: str, labels: Sequence[str], out: Path) -> float:
     """Save a model for those who want it; returns its file's size in MB (without an optimizer)."""
     path = out / f"{name.replace(' ', '-')}.keras"
-    model.save(path, include_optimizer=False)
-    add_notes(path, {"labels": list(labels), "pixels": "0..255", "colour": "RGB"})
+    with results.replacing(path) as unfinished:
+        model.save(unfinished, include_optimizer=False)
+        add_notes(unfinished, {"labels": list(labels), "pixels": "0..255", "colour": "RGB"})
     return path.stat().st_size / 1e6
 
 
@@ -277,7 +277,8 @@ def cached_features(base: keras.Model, sets: Sets, plan: Plan) -> dict[str, Floa
         images = [papers_augment(image, rng) for image in sets.images["train"]]
         features[f"train copy {copy}"] = extract(base, images, f"train, augmented {copy + 1}/{plan.copies}")
     features.update({name: extract(base, images, f"test {name}") for name, images in sets.tests()})
-    np.savez(path, allow_pickle=False, **features)
+    with results.replacing(path) as unfinished:
+        np.savez(unfinished, allow_pickle=False, **features)
     return features
 
 
@@ -422,8 +423,5 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 def write_table(rows: Sequence[Mapping[str, str]], out: Path) -> None:
     """Write ``comparison.csv`` and ``comparison.md``."""
-    with (out / "comparison.csv").open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    (out / "comparison.md").write_text(markdown(rows), encoding="utf-8")
+    results.write_csv(out / "comparison.csv", COLUMNS, [[row.get(name, "") for name in COLUMNS] for row in rows])
+    results.write_text(out / "comparison.md", markdown(rows))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import RuntimeMissingError
+from training import results
 from training.confusion import Matrix
 from training.score import CurvePoint
 
@@ -27,6 +28,11 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _save(figure: Any, out: Path) -> None:
+    with results.replacing(out) as unfinished:
+        figure.savefig(unfinished, dpi=100)
+
+
 def precision_recall(lines: Mapping[str, Sequence[CurvePoint]], working: float, out: Path) -> None:
     """Draw precision over recall, a line for each name, as a PNG; a dot marks the score ``working``."""
     figure = _figure(6, 5)
@@ -42,7 +48,7 @@ def precision_recall(lines: Mapping[str, Sequence[CurvePoint]], working: float, 
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.legend(loc="lower left")
-    figure.savefig(out, dpi=100)
+    _save(figure, out)
 
 
 def confusion_matrix(matrix: Matrix, rows: Sequence[str], columns: Sequence[str], title: str, out: Path) -> None:
@@ -58,7 +64,7 @@ def confusion_matrix(matrix: Matrix, rows: Sequence[str], columns: Sequence[str]
     axes.set_xticks(range(len(columns)), columns, rotation=20, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlabel="said", ylabel="true", title=title)
-    figure.savefig(out, dpi=100)
+    _save(figure, out)
 
 
 def training_curves(rows: Sequence[Mapping[str, float]], out: Path) -> None:
@@ -74,4 +80,4 @@ def training_curves(rows: Sequence[Mapping[str, float]], out: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    figure.savefig(out, dpi=100)
+    _save(figure, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from edge.contracts import Box, Image
 from edge.errors import DataError
 from edge.files import native_name
 from edge.stages.detect import PAD_VALUE
+from training import results
 from training.data import load_image, with_progress
 
 SURE, POSSIBLE = 0.75, 0.3
@@ -32,20 +32,15 @@ def draw_boxes(pictures: Sequence[Picture], onnx: Path, out: Path) -> tuple[int,
     ``cv2.FaceDetectorYN``) is sure of one face or more; less sure ones are marked to be ignored.
     """
     teacher = open_teacher(onnx)
-    kept = faces = 0
-    with out.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(COLUMNS)
-        for picture in with_progress(pictures, "drawing boxes"):
-            image, _ = load_image(picture.path)
-            found = look(teacher, image)
-            if max((score for _, score in found), default=0.0) < SURE:
-                continue
-            drawn = rows(picture, image, [(b, picture.label if score >= SURE else IGNORE) for b, score in found])
-            writer.writerows(drawn)
+    kept, drawn = 0, list[list[object]]()
+    for picture in with_progress(pictures, "drawing boxes"):
+        image, _ = load_image(picture.path)
+        found = look(teacher, image)
+        if max((score for _, score in found), default=0.0) >= SURE:
+            drawn += rows(picture, image, [(b, picture.label if score >= SURE else IGNORE) for b, score in found])
             kept += 1
-            faces += sum(row[-2] != IGNORE for row in drawn)
-    return kept, faces
+    results.write_csv(out, COLUMNS, drawn)
+    return kept, sum(row[-2] != IGNORE for row in drawn)
 
 
 def open_teacher(onnx: Path) -> Any:

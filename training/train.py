@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import math
 import platform
 import shlex
@@ -24,7 +23,19 @@ from converter.keras_files import noting
 from edge.contracts import WITHOUT_MASK, Box, Floats, Image
 from edge.errors import DataError
 from edge.stages.detect import MAX_IOU, STRIDES, Letterbox, cell_centres, decode, faces_among, letterbox, reach_of
-from training import backbone, classifier, data, detector, fake_quant, machine, negatives, score, teacher, tracking
+from training import (
+    backbone,
+    classifier,
+    data,
+    detector,
+    fake_quant,
+    machine,
+    negatives,
+    results,
+    score,
+    teacher,
+    tracking,
+)
 
 FREEZE_UNTIL = "block_2_add"
 LOWEST_SCORE = 0.05
@@ -160,7 +171,7 @@ def write_run(recipe: Recipe) -> None:
         "recipe": {k: v if isinstance(v, int | float | bool | None) else str(v) for k, v in asdict(recipe).items()},
         "versions": {**versions, "tensorflow": importlib.metadata.version("tensorflow")},
     }
-    (recipe.out / tracking.RUN_NAME).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    results.write_json(recipe.out / tracking.RUN_NAME, record)
 
 
 def fit(
@@ -423,7 +434,8 @@ def saver(model: keras.Model, rounded: bool) -> Callable[[Path], None]:
         copy.set_weights(model.get_weights())
         if rounded:
             fake_quant.bake(copy)
-        copy.save(path)
+        with results.replacing(path) as unfinished:
+            copy.save(unfinished)
 
     return save
 

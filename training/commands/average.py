@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge.errors import EXIT_OK
+from training import results
 from training.commands import options
 
 HELP = "one network of several runs' weights"
@@ -22,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_tensorflow()
     from training.average import averaged
 
-    averaged(arguments.runs).save(arguments.out)
+    with results.replacing(arguments.out) as unfinished:
+        averaged(arguments.runs).save(unfinished)
     print(f"{arguments.out}: the mean of {len(arguments.runs)} networks")
     return EXIT_OK

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from converter import tables
 from edge import config
 from edge.errors import EXIT_OK, DataError
-from training import data, decision
+from training import data, decision, results
 from training.commands import options
 
 HELP = "weights and threshold of what counts as a face, by cross-validation"
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if arguments.write:
         decision.calibrate(arguments.classifier, names, counts, found["temperature"])
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    results.write_json(arguments.out, found)
     print("rule: " + "  ".join(f"{name} {value:.3f}" for name, value in rule._asdict().items()))
     for name, value in decision.summary(folds).items():
         if name != "rules":

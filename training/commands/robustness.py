@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from converter import tables
 from edge import config
 from edge.errors import EXIT_OK
-from training import data, robustness
+from training import data, results, robustness
 from training.commands import options
 
 HELP = "figures without colour, in the dark, in haze, tilted, and by brightness of the brow"
@@ -36,6 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
         "conditions": [result._asdict() for result in conditions],
         "brow_brightness": [band._asdict() for band in by_brow],
     }
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    results.write_json(arguments.out, found)
     print(robustness.report(conditions, by_brow))
     return EXIT_OK

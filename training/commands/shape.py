@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge.errors import EXIT_OK
+from training import results
 from training.commands import options
 
 HELP = "a trained detector for pictures of another size or shape"
@@ -26,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     from training import detector, train
 
     width, height = arguments.size
-    detector.resized(train.load_detector(arguments.start, "--start"), height, width).save(arguments.out)
+    resized = detector.resized(train.load_detector(arguments.start, "--start"), height, width)
+    with results.replacing(arguments.out) as unfinished:
+        resized.save(unfinished)
     print(f"{arguments.out}: {width} x {height}")
     return EXIT_OK

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from converter import tables
 from edge.errors import EXIT_OK, DataError
-from training import data
+from training import data, results
 from training.commands import options
 
 HELP = "drop channels of a trained detector that its other channels can replace"
@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = train.load_detector(arguments.start, "--start")
     pictures = data.divide(tables.read_boxes(arguments.boxes))[0]
     thinner = thin.thinner_detector(model, pictures, arguments.size, arguments.keep)
-    thinner.save(arguments.out)
+    with results.replacing(arguments.out) as unfinished:
+        thinner.save(unfinished)
     print(f"{arguments.out}: {thinner.count_params():,} parameters of {model.count_params():,}")
     return EXIT_OK
