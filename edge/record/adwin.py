@@ -45,11 +45,11 @@ def _merged(older: Bucket, newer: Bucket) -> Bucket:
 
 
 class Adwin:
-    """One signal. ``delta`` is the chance of a false change in a window, ``least`` the smallest change to report."""
+    """One signal. ``delta`` is the chance of a false change in a window."""
 
-    def __init__(self, delta: float, least: float = 0.0, buckets: Iterable[Bucket] = ()) -> None:
+    def __init__(self, delta: float, buckets: Iterable[Bucket] = ()) -> None:
         """``buckets`` are those of an earlier window, which this one continues."""
-        self._delta, self._least = delta, least
+        self._delta = delta
         self._buckets = list(buckets)  # oldest first
         self._added = 0
 
@@ -75,7 +75,7 @@ class Adwin:
             self._buckets = self._buckets[cut:]
             before = found.before if found else older.total / older.values
             found = Change(before, newer.total / newer.values, newer.since, newer.values)
-        return found if found and abs(found.after - found.before) >= self._least else None
+        return found
 
     def _compress(self) -> None:
         """Merge the two oldest buckets of each size of which there are too many, from the newest sizes on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +26,13 @@ class PowerCutError(Exception):
     """What a training run may meet."""
 
 
+def recipe_in(folder: Path) -> train.Recipe:
+    return train.Recipe(folder / "run", SIZE, BATCH, EPOCHS, STEPS, 0.02, seed=3, weights=None, resume=False)
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> train.Recipe:
-    return train.Recipe(tmp_path / "run", SIZE, BATCH, EPOCHS, STEPS, 0.02, seed=3, weights=None, resume=False)
+    return recipe_in(tmp_path)
 
 
 def clean(rng: np.random.Generator) -> tuple[Image, Floats]:
@@ -88,13 +93,29 @@ def curve_of(recipe: train.Recipe) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k in ("epoch", "loss", "skill")} for row in rows]
 
 
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_run_broken_off_goes_on_as_if_nothing_had_been(recipe: train.Recipe, tmp_path: Path, torn: bool) -> None:
-    whole = replace(recipe, out=tmp_path / "whole")
-    run(whole, clean)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> train.Recipe:
+    """A run from start to end."""
+    recipe = recipe_in(tmp_path_factory.mktemp("whole"))
+    run(recipe, clean)
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same run, broken off in its third epoch."""
+    recipe = recipe_in(tmp_path_factory.mktemp("broken"))
     # Keras draws two batches to learn their shape; then two epochs and one batch of the third.
     with pytest.raises(Exception, match="PowerCut"):
         run(recipe, cut_after(BATCH * (2 + 2 * STEPS + 1)))
+    return recipe.out
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_run_broken_off_goes_on_as_if_nothing_had_been(
+    whole: train.Recipe, broken_off: Path, recipe: train.Recipe, torn: bool
+) -> None:
+    shutil.copytree(broken_off, recipe.out)
     assert len(curve_of(recipe)) == 2
     # And the power went while the backup of the second epoch was being written.
     backup = recipe.out / "backup" / "latest.weights.h5"
@@ -201,29 +222,44 @@ def test_labels_weigh_alike_in_the_likelihood() -> None:
     assert train.classifier_measure(network, examples, ["a", "b"], SIZE)()["likelihood"] == pytest.approx(0.4)
 
 
-def test_a_run_begins_with_the_weights_of_an_earlier_one(tmp_path: Path) -> None:
-    earlier, later = (classifier.build(size, None, 2, alpha=0.35) for size in (32, 64))
-    train.saver(earlier, rounded=False)(tmp_path / "best.keras")
-    train.begin_with(tmp_path / "best.keras", later)
-    for ours, theirs in zip(later.get_weights(), earlier.get_weights(), strict=True):
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Model]:
+    """The file and the network of an earlier run, for two labels."""
+    network, path = classifier.build(32, None, 2, alpha=0.35), tmp_path_factory.mktemp("earlier") / "best.keras"
+    train.saver(network, rounded=False)(path)
+    return path, network
+
+
+@pytest.fixture(scope="module")
+def three_labels() -> keras.Model:
+    return classifier.build(32, None, 3, alpha=0.35)
+
+
+def test_a_run_begins_with_the_weights_of_an_earlier_one(earlier: tuple[Path, keras.Model]) -> None:
+    path, network = earlier
+    later = classifier.build(64, None, 2, alpha=0.35)
+    train.begin_with(path, later)
+    for ours, theirs in zip(later.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_run_cannot_begin_with_another_network(tmp_path: Path) -> None:
-    train.saver(classifier.build(32, None, 3, alpha=0.35), rounded=False)(tmp_path / "best.keras")
+def test_a_run_cannot_begin_with_another_network(
+    earlier: tuple[Path, keras.Model], three_labels: keras.Model, tmp_path: Path
+) -> None:
+    train.saver(three_labels, rounded=False)(tmp_path / "best.keras")
     with pytest.raises(DataError, match=r"best\.keras: not a network of this kind"):
-        train.begin_with(tmp_path / "best.keras", classifier.build(32, None, 2, alpha=0.35))
+        train.begin_with(tmp_path / "best.keras", earlier[1])
     with pytest.raises(DataError, match="no such file"):
-        train.begin_with(tmp_path / "none.keras", classifier.build(32, None, 3, alpha=0.35))
+        train.begin_with(tmp_path / "none.keras", three_labels)
 
 
-def test_a_classifier_of_more_labels_takes_over_those_it_shares(tmp_path: Path) -> None:
-    given, grown = (classifier.build(32, None, outputs, alpha=0.35) for outputs in (2, 3))
-    train.saver(given, rounded=False)(tmp_path / "best.keras")
-    own = grown.get_weights()[-2][:, 2]
-    train.begin_with(tmp_path / "best.keras", grown)
-    np.testing.assert_array_equal(grown.get_weights()[-2][:, :2], given.get_weights()[-2])
-    np.testing.assert_array_equal(grown.get_weights()[-2][:, 2], own)
+def test_a_classifier_of_more_labels_takes_over_those_it_shares(
+    earlier: tuple[Path, keras.Model], three_labels: keras.Model
+) -> None:
+    own = three_labels.get_weights()[-2][:, 2]
+    train.begin_with(earlier[0], three_labels)
+    np.testing.assert_array_equal(three_labels.get_weights()[-2][:, :2], earlier[1].get_weights()[-2])
+    np.testing.assert_array_equal(three_labels.get_weights()[-2][:, 2], own)
 
 
 @pytest.mark.slow
