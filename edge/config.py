@@ -264,8 +264,9 @@ WRITABLE_TEXT = frozenset(
     | {"publish.name", "mqtt.topic", "mqtt.discovery_topic", "mqtt.suggested_area"}
 )
 """Settings that hold text and that the overlay may set. Any other text may be a path, an address or a secret."""
-READ_ONLY = frozenset({"mqtt.port", "mqtt.tls"})
-"""Settings without text that only the settings file may set: where a password is sent, and how."""
+READ_ONLY = frozenset({"mqtt.port", "mqtt.tls", "sensor.bus", "sensor.address"})
+"""Settings without text that only the settings file may set: where a password is sent, and how; which chip the doctor,
+as root, writes to."""
 
 
 def is_writable(key: str) -> bool:

@@ -116,6 +116,7 @@ def test_without_a_state_directory_only_the_services_file_has_one(
         ("[camera]\nsource = 'http://elsewhere/'\n", "camera.source: only the settings file can set it"),
         ("[voice]\ndevice = 'file:/etc/x'\n", "voice.device: only the settings file can set it"),
         ("[mqtt]\ntls = false\n", "mqtt.tls: only the settings file can set it"),
+        ("[sensor]\naddress = 80\n", "sensor.address: only the settings file can set it"),
         ("[notify]\nurls = ['json://elsewhere']\n", "notify.urls: only the settings file can set it"),
         ("[alert]\nled_pin = '/etc/passwd'\n", "alert.led_pin: only the settings file can name a file as a pin"),
     ],
