@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from importlib import import_module
 from pathlib import Path
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK, RuntimeMissingError
+from edge.errors import EXIT_OK, RuntimeMissingError, SettingsError
 
 EXAMPLES = """\
 On a board, the service fmd-page runs this command. To begin with:
@@ -29,7 +30,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fmd page`` and its subcommands."""
     common.add_runtime_option(parser)
     _add_config(parser)
-    parser.add_argument("--port", type=int, metavar="PORT", help="answer at this port instead of that of the settings")
+    parser.add_argument(
+        "--port", type=_port, metavar="PORT", help="answer at this port instead of that of the settings"
+    )
     parser.add_argument(
         "--demo", action="store_true", help="show a built-in scene: without a password, for this machine alone"
     )
@@ -58,6 +61,13 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _port(text: str) -> int:
+    """Return a port. An option's type; the system would take a larger number for another port."""
+    if re.fullmatch(r"[0-9]{1,5}", text) and 0 < int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"got {text[:20]!r}, expected a port from 1 to 65535")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until a signal asks to stop, or carry out a subcommand."""
     settings = getattr(arguments, "config", paths.PAGE_SETTINGS)
@@ -82,5 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         return page_demo.run(arguments.port)
     from edge.page import process
 
+    if settings is not paths.PAGE_SETTINGS and not settings.exists():
+        raise SettingsError(f"{settings}: no such file; name the page's own settings, or leave --config out")
     runtime = arguments.runtime or paths.runtime_folder() or paths.RUNTIME
     return common.exit_code(process.serve(settings, runtime, arguments.port))

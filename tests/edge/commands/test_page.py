@@ -151,6 +151,18 @@ def test_bad_settings_are_named_in_one_line(settings: Path, typing: Typing, cont
     assert message in err
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999", "x", "\u0663", "8" * 5000])
+def test_a_number_that_is_no_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["page", f"--port={port}"])
+    assert (ended.value.code, "expected a port" in capsys.readouterr().err) == (2, True)
+
+
+def test_settings_that_do_not_exist_are_named(settings: Path, typing: Typing) -> None:
+    code, _, err = typing("", "page", "--config", str(settings))
+    assert (code, "no such file" in err) == (1, True)
+
+
 def test_a_port_in_use_is_named(settings: Path, typing: Typing) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings.write_text(f'address = "127.0.0.1"\nport = {server.getsockname()[1]}\n')

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from edge.page import limits, sessions
+from edge.page import connections, gate, limits, live, routes, sessions
+from edge.page.connections import Times
 from edge.page.limits import LoginLimit, network_of
 from edge.page.sessions import Sessions
 from tests.edge.page.conftest import Clock
+from tests.edge.parts import ROOT
 
 
 def tries(limit: LoginLimit, address: str) -> int:
@@ -56,6 +58,22 @@ def test_a_thousand_addresses_together_have_few_tries_and_take_little_memory() -
 )
 def test_all_addresses_of_one_ipv6_network_count_as_one(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_the_docs_state_the_limits() -> None:
+    times, kb, minutes, hours = Times(), 1 << 10, sessions.IDLE_S / 60, sessions.ABSOLUTE_S / 3600
+    all_tries = f"{limits.ALL_TRIES} over all addresses, then one every {limits.ALL_EVERY_S:.0f} s"
+    rows = (
+        f"{limits.ADDRESS_TRIES} of an address, then one a minute; {all_tries}",
+        f"ends after {minutes:.0f} minutes without interaction, and after {hours:.0f} hours",
+        f"{connections.CONNECTIONS}, of one address {connections.EACH}",
+        f"{times.header_s:.0f} s; a body also {connections.BODY_PER_S // 1000} kB per second",
+        f"{gate.HEADER_BYTES // kb} kB, {routes.FORM_BYTES // kb} kB, {routes.MODEL_BYTES // kb // kb} MB",
+        f"{live.VIEWERS}, each {live.PER_S:.0f} pictures per second",
+    )
+    page = (ROOT / "docs/page.md").read_text(encoding="utf-8")
+    assert [row for row in rows if f"| {row} |" not in page] == []
+    assert (limits.ADDRESS_EVERY_S, times.header_s) == (60.0, times.body_s)
 
 
 def test_there_are_few_sessions_and_the_idlest_ends_for_a_new_one() -> None:
