@@ -12,13 +12,14 @@ from contextlib import aclosing, contextmanager
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from edge.errors import ControlError, FmdError
 from edge.page.service import Service
 from edge.page.sessions import Session, Sessions
-from edge.page_messages import PICTURES_PER_S, LiveReply, LiveRequest, PictureReply, PictureRequest
+from edge.page_messages import PICTURES_PER_S, LiveReply, LiveRequest, PersonView, PictureReply, PictureRequest
 
 PER_S = float(PICTURES_PER_S)
 VIEWERS, STREAMS_EACH, WATCHERS = 2, 4, 16
@@ -29,6 +30,8 @@ LINGER_S = 5.0
 """A viewer who comes back within this time, as by loading the page again, has not gone."""
 QUIET_S = 5.0
 """An event is sent at least this often, so that both sides notice when the other has gone."""
+IN_STEP_S = 1.0
+"""An older picture says nothing about where people are now."""
 BOUNDARY = "fmd-picture"
 Show = Callable[[LiveReply], bytes]
 Record = Callable[[Literal["began", "ended"], str], None]
@@ -46,6 +49,18 @@ class _Shared:
         self._lock = asyncio.Lock()
         self._asked_s = -1 / PER_S
         self._newest = PictureReply(number=0, age_s=0.0, jpeg=b"")
+        self.came_s = -IN_STEP_S
+        """When the newest picture came."""
+
+    @property
+    def camera(self) -> str:
+        """Name of the camera."""
+        return self._request.camera
+
+    @property
+    def people(self) -> tuple[PersonView, ...]:
+        """People in the newest picture."""
+        return self._newest.people
 
     async def newest(self) -> PictureReply:
         """Return the newest picture, of number 0 if there is none. Raises ControlError."""
@@ -55,10 +70,10 @@ class _Shared:
                 self._asked_s = now_s
                 known = self._newest.number
                 # A service that has started again counts from 1 again.
-                request = msgspec.structs.replace(self._request, after=known)
+                request = replace(self._request, after=known)
                 reply = await self._service.ask(request, PictureReply)
                 if reply.jpeg or reply.number < known:
-                    self._newest = reply
+                    self._newest, self.came_s = reply, now_s
             return self._newest
 
 
@@ -106,7 +121,8 @@ class Live:
         with self._viewing(session):
             shared = self._shared(request)
             sent = 0
-            yield f"--{BOUNDARY}\r\n".encode()
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
+            yield head
             while self._watching(session):
                 try:
                     picture = await shared.newest()
@@ -114,9 +130,9 @@ class Live:
                     return
                 if picture.jpeg and picture.number != sent:
                     sent = picture.number
-                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
-                    # The boundary after the picture: a browser shows a part when its end has come.
-                    yield head.encode() + picture.jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
+                    # With the head of the next part: Chromium shows a picture only when that has come. Without it, each
+                    # was 210 ms late at five a second; with it, 10 ms.
+                    yield picture.jpeg + b"\r\n" + head
                 await asyncio.sleep(1 / PER_S)
 
     async def _states(self, session: Session, show: Show) -> AsyncIterator[bytes]:
@@ -137,9 +153,17 @@ class Live:
 
     async def _shown(self, show: Show) -> bytes:
         try:
-            return show(await self.state())
+            return show(self._in_step(await self.state()))
         except ControlError as error:
             return msgspec.json.encode({"kind": "stopped", "words": str(error)})
+
+    def _in_step(self, reply: LiveReply) -> LiveReply:
+        """Return the state with the people of the pictures that viewers see: boxes of a newer frame are elsewhere."""
+        now_s = asyncio.get_running_loop().time()
+        pictures = sorted(self._pictures.values(), key=lambda each: each.came_s)
+        seen = {each.camera: each.people for each in pictures if now_s - each.came_s < IN_STEP_S}
+        cameras = (replace(view, people=seen.get(view.name, view.people)) for view in reply.cameras)
+        return replace(reply, cameras=tuple(cameras))
 
     async def state(self) -> LiveReply:
         """Return the state, at most 1 / PER_S old. Raises ControlError."""

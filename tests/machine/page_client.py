@@ -17,6 +17,9 @@ from typing import NamedTuple
 ANSWER_S = 120.0
 """An emulated board takes many times as long as a Pi."""
 
+BOUNDARY = b"--fmd-picture"
+"""Between two pictures of the stream."""
+
 
 class Visit(NamedTuple):
     """What the page answered: status before signing in, state in words, bytes of a picture, and the test's words."""
@@ -63,10 +66,12 @@ class Browser:
         """Return the first picture of the stream."""
         request = urllib.request.Request(f"{self._origin}/picture/", headers={"Origin": self._origin})
         with self._opener.open(request, timeout=ANSWER_S) as reply:
-            while (line := reply.readline()).strip() or not line.endswith(b"\n"):
-                if found := re.match(rb"Content-Length: (\d+)", line):
-                    size = int(found[1])
-            return bytes(reply.read(size))
+            received = b""
+            while received.count(BOUNDARY) < 2:
+                if not (piece := reply.read1(65536)):
+                    raise OSError(f"the stream of pictures ended after {len(received)} bytes")
+                received += piece
+            return bytes(received.split(BOUNDARY)[1].partition(b"\r\n\r\n")[2])
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -244,7 +244,8 @@ class FakeService:
         number = int((time.monotonic() - self._began_s) * 15) + 1
         if number == request.after:
             return PictureReply(number=number, age_s=0.0, jpeg=b"")
-        return PictureReply(number=number, age_s=0.02, jpeg=jpeg_of(number, request.width))
+        people = next(camera.people for camera in self.cameras if camera.name == request.camera)
+        return PictureReply(number=number, age_s=0.02, jpeg=jpeg_of(number, request.width), people=people)
 
     def _state(self) -> StateReply:
         return StateReply(pid=1, arming=self.arming, clock_known=True)

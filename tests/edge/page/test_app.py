@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from edge.page.sessions import IDLE_S
 from tests.edge.page.conftest import OWNER, Page, running
 from tests.edge.page.fake_service import NAME, serving
 from tests.edge.parts import wait_for
+from tests.machine import page_client
 
 SCREENS = [row.path for row in ROUTES if row.page and row.method == "GET" and row.path != "/login"]
 
@@ -98,6 +100,26 @@ def test_events_are_the_parts_of_a_screen_that_changed(page: Page) -> None:
     assert "state" not in second
 
 
+def test_a_client_with_python_alone_reads_state_and_picture(page: Page) -> None:
+    visit = page_client.visit(page.origin, OWNER)
+    assert (visit.state, visit.tested) == ("Alarm", "The buzzer was on for a second.")
+    assert visit.picture > 1000
+
+
+def test_boxes_are_those_of_the_picture_that_is_shown(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = page.signed_in()
+    (walking,) = (msgspec.structs.replace(each, id=77) for each in page.service.cameras[0].people[:1])
+    picture = page_messages.PictureReply(number=1, age_s=0.1, jpeg=b"\xff\xd8\xff", people=(walking,))
+    monkeypatch.setitem(page.service.answers, page_messages.PictureRequest, lambda request: picture)
+    with client.stream("GET", "/picture/") as pictures, client.stream("GET", "/events?screen=live") as events:
+        stream = pictures.iter_bytes()  # kept: without it, the stream would end here
+        while b"\xff\xd8" not in next(stream):
+            pass
+        lines = (json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if line)
+        shown = (each["parts"].get("people", "") for each in islice(lines, 10))  # the first may be of an older picture
+        assert any("Person 77<" in people and "Person 1<" not in people for people in shown)
+
+
 def test_a_screen_that_loads_itself_again_keeps_no_session(page: Page) -> None:
     client = page.signed_in()
     for _ in range(2):
@@ -106,15 +128,19 @@ def test_a_screen_that_loads_itself_again_keeps_no_session(page: Page) -> None:
     assert (reply.status_code, reply.headers["location"]) == (303, "/login?next=/")
 
 
-def test_pictures_are_a_stream_of_jpegs(page: Page) -> None:
+def test_pictures_are_a_stream_of_jpegs_each_with_the_head_of_the_next(page: Page) -> None:
     client = page.signed_in()
+    head = b"--fmd-picture\r\nContent-Type: image/jpeg\r\n\r\n"
     with client.stream("GET", "/picture/?width=320") as reply:
-        assert reply.headers["content-type"].startswith("multipart/x-mixed-replace; boundary=")
+        assert reply.headers["content-type"] == "multipart/x-mixed-replace; boundary=fmd-picture"
         received = b""
         for piece in reply.iter_bytes():
             received += piece
-            if received.count(b"\xff\xd8\xff") == 2:
+            if received.count(head) == 3:
                 break
+    nothing, *pictures, rest = received.split(head)
+    assert (nothing, rest) == (b"", b"")
+    assert all(each.startswith(b"\xff\xd8\xff") and each.endswith(b"\xff\xd9\r\n") for each in pictures)
 
 
 def test_without_a_record_the_other_parts_of_its_screen_stay(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
