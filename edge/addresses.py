@@ -55,10 +55,10 @@ def place(source: str) -> tuple[str, int]:
     """Return host and port of an address. Raises SettingsError, which shows the redacted address only."""
     try:
         parts = urlsplit(source)
-        host, port = parts.hostname, parts.port or PORTS[parts.scheme]
+        host, port = parts.hostname, PORTS[parts.scheme] if parts.port is None else parts.port
     except (ValueError, KeyError):  # their messages quote the address
         host, port = None, 0
-    if not host:
+    if not host or not port:  # nothing listens at port 0
         raise SettingsError(f"{redacted(source)}: not an address; {HINT}")
     return host, port
 

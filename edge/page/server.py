@@ -52,7 +52,9 @@ def listen(settings: ServerSettings, port: int | None = None) -> list[Listener]:
         except OSError as error:  # a board without IPv6, for one
             problem = error
     if not found:
-        raise SettingsError(f"{where}: the page cannot listen there: {problem and problem.strerror}") from problem
+        raise SettingsError(
+            f"{where}: the page cannot listen there: {problem and problem.strerror}; use --port PORT"
+        ) from problem
     return found
 
 

@@ -167,4 +167,6 @@ def test_a_port_in_use_is_named(settings: Path, typing: Typing) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings.write_text(f'address = "127.0.0.1"\nport = {server.getsockname()[1]}\n')
         code, _, err = typing("", "page", "--config", str(settings))
-    assert (code, "cannot listen" in err) == (1, True)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert "cannot listen" in err
+    assert "use --port" in err
