@@ -55,10 +55,11 @@ class Browser:
     def sign_in(self, password: str) -> str:
         """Sign in as the owner; return the page. Raises OSError if that fails."""
         status, _ = self.ask("/login", {"role": "owner", "password": password})
-        _, body = self.ask("/")
+        shown, body = self.ask("/")
         found = re.search(r'data-csrf="([\w-]+)"', body.decode())
-        if status != 303 or found is None:
-            raise OSError(f"signing in failed with {status}")
+        if status != 303 or shown != 200 or found is None:
+            said = " ".join(re.sub(r"<[^>]*>", " ", body.decode()).split())
+            raise OSError(f"signing in gave {status}, the page then {shown}: {said}")
         self._csrf = found[1]
         return body.decode()
 
