@@ -42,6 +42,13 @@ def test_hundreds_of_drills_pass(systemd: socket.socket) -> None:
     assert table.failed == {}
 
 
+def test_a_drill_with_faults_of_three_kinds_in_a_row_passes(systemd: socket.socket) -> None:
+    """Frozen, damaged, unplugged: each begins seconds after the camera has come back from the one before."""
+    drill, _, failures = run_drill(1593, systemd)
+    assert [fault.kind for fault in drill.faults] == ["freeze", "damage", "unplug"]
+    assert failures == []
+
+
 @pytest.mark.slow
 def test_ten_thousand_drills_pass(systemd: socket.socket) -> None:
     table = table_of(10_000, systemd)
