@@ -88,6 +88,12 @@ def read_regular(path: str | Path, limit: int, folder: int | None = None, owner:
     return data
 
 
+def begins_with(path: Path, mark: bytes) -> bool:
+    """Return whether a file begins with ``mark``. Raises OSError if it cannot be read."""
+    with path.open("rb") as handle:
+        return handle.read(len(mark)) == mark
+
+
 def sync_folder(folder: Path) -> None:
     """Make a name that was created or replaced in ``folder`` survive a power cut. Raises OSError."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows, where fmd flash may run, cannot open a folder

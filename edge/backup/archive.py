@@ -257,6 +257,15 @@ def opened(path: Path) -> Iterator[Archive]:
         yield Archive(file, path)
 
 
+def is_backup(path: Path) -> bool:
+    """Return whether a file is a backup that this fmd can read. Raises OSError if it cannot be read."""
+    try:
+        with opened(path):
+            return True
+    except BackupError:
+        return False
+
+
 def _limit_of(name: str) -> int | None:
     return next((limit for pattern, limit in NAMES if pattern.fullmatch(name)), None)
 

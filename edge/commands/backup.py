@@ -51,9 +51,10 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the backup, and print what it holds."""
-    from edge.backup import sources
+    from edge.backup import archive, sources
 
     common.check_writable("FILE", arguments.file)
+    common.check_replaceable("", arguments.file, "a backup of fmd", archive.is_backup)
     places = places_of(arguments, common.settings_file(arguments.config))
     manifest = sources.write_file(arguments.file, places, parts_of(arguments), arguments.secrets)
     print(f"{arguments.file}: {in_words(manifest)}; {arguments.file.stat().st_size / 1e6:.1f} MB")

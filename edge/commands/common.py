@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,19 @@ def add_state_option(parser: argparse.ArgumentParser) -> None:
 def existing_state(folder: Path) -> Path:
     """Return a state directory. Raises SettingsError if there is none: a typing error must not look like an answer."""
     if not folder.is_dir():
-        raise SettingsError(f"{folder}: no such folder; name the state directory of the service with --state")
+        raise SettingsError(f"{folder}: no such folder; {_where(folder)}")
     return folder
+
+
+def _where(folder: Path) -> str:
+    from edge import paths
+
+    if folder != paths.STATE:
+        return "name the state directory of the service with --state"
+    return (
+        "this machine has no fmd service: run the command on the board, or name the folder of fmd run --state FOLDER "
+        "with --state FOLDER"
+    )
 
 
 def add_runtime_option(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +134,20 @@ def check_writable(option: str, path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
         why = "a folder, expected a file" if path.is_dir() else f"no folder {path.parent}"
         raise OutputError(f"{option} {path}: {why}")
+    # It would be replaced by a file of this name: /dev/null as well, by root.
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{option} {path}: a device or pipe, expected a file")
+
+
+def check_replaceable(option: str, path: Path, kind: str, is_own: Callable[[Path], bool]) -> None:
+    """Raise OutputError where ``path`` is a file that this command did not write: a typing error must not cost it.
+
+    ``is_own`` finds out by the content; ``kind`` says in words what it accepts. An empty file has nothing to lose.
+    Raises OSError if the file cannot be read.
+    """
+    if path.is_file() and path.stat().st_size and not is_own(path):
+        named = f"{option} {path}".lstrip()
+        raise OutputError(f"{named}: exists and is not {kind}; choose another name or delete it")
 
 
 def check_spares(option: str, path: Path, *sources: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,10 @@ def _print_sections(chosen: Iterable[Setting]) -> None:
 
 def _print_differences(layers: Layers, chosen: Iterable[Setting]) -> None:
     """Print each setting with its value, its origin, and what the layers below it say."""
+    chosen = list(chosen)
+    if not chosen:
+        # Not on standard output, where programs expect settings only.
+        print("no setting differs from the defaults", file=sys.stderr)
     for setting in chosen:
         below = [f"{name} {_in_words(setting, value)}" for name, value in _below(layers, setting).items()]
         print(

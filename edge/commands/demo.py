@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the built-in scene through the whole loop, onto simulated pins, a video and a contact sheet."""
     from edge import config
-    from edge.reporting import annotate, console
+    from edge.reporting import annotate, console, own_files
     from edge.reporting.listener import Callbacks
     from edge.service import run as service
 
@@ -40,6 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: a file, expected a folder; name another with --out")
     folder.mkdir(parents=True, exist_ok=True)
+    film, sheet = folder / "demo.webm", folder / "contact-sheet.png"
+    common.check_replaceable("", film, "a video of fmd", own_files.is_video)
+    common.check_replaceable("", sheet, "a picture of fmd", own_files.is_picture)
     pictures: list[Image] = []
     pins = f"LED (GPIO{settings.alert.led_pin}) and buzzer (GPIO{settings.alert.buzzer_pin})"
     alarm = False
@@ -56,9 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         if step.frame.index % 17 == 8:
             pictures.append(picture)
 
-    with annotate.VideoFile(folder / "demo.webm") as video:
+    with annotate.VideoFile(film) as video:
         stopped_by = service.run(settings, [console.DecisionPrinter(), Callbacks(on_step)])
     if pictures:
-        annotate.save_picture(folder / "contact-sheet.png", annotate.contact_sheet(pictures))
-    print(f"annotated video: {folder / 'demo.webm'}\ncontact sheet:   {folder / 'contact-sheet.png'}")
+        annotate.save_picture(sheet, annotate.contact_sheet(pictures))
+    print(f"annotated video: {film}\ncontact sheet:   {sheet}")
     return common.exit_code(stopped_by)

@@ -208,6 +208,15 @@ def read(path: Path) -> Course:
         raise SettingsError(f"{path}: {error}; for an example, record one with --write") from error
 
 
+def is_expectation(path: Path) -> bool:
+    """Return whether :func:`read` accepts a file."""
+    try:
+        read(path)
+    except SettingsError:
+        return False
+    return True
+
+
 def write(path: Path, course: Course, clip: str) -> None:
     """Write a course as the expectation of later runs: TOML, or JSON by the suffix of ``path``."""
     if path.suffix.lower() == ".json":

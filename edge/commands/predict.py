@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import logging
 import sys
 import time
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from edge.reporting.predictor import PredictedFace
 
 log = logging.getLogger(__name__)
+
+MARKED = "a picture that fmd has marked"
 
 EXAMPLES = """\
 A CSV row is a face: image, xmin, ymin, xmax, ymax (pixels), score (of the
@@ -87,12 +90,17 @@ def annotated_name(name: str) -> str:
 
 
 def _check_annotate(out: Path, source: Path) -> None:
-    """Raise SettingsError if an annotated picture would replace the one that it was made of."""
+    """Raise SettingsError if an annotated picture would replace the one that it was made of, or another of the user."""
+    from edge.reporting import own_files
+
     pictures = source.iterdir() if source.is_dir() else [source]
     for picture in pictures:
         target = out / annotated_name(picture.name)
         if target.exists() and target.samefile(picture):
             raise SettingsError(f"--annotate {out}: the same file as {picture}, which it would overwrite; name another")
+        # A clip's pictures have the number of their frame at the end.
+        for existing in (target, *out.glob(f"{glob.escape(picture.name)}-*.png")):
+            common.check_replaceable("--annotate", existing, MARKED, own_files.is_picture)
 
 
 class Unreadable:
@@ -143,7 +151,10 @@ def _check_csv(path: Path | None, *sources: Path) -> None:
     """Raise before the models are loaded where ``path`` cannot be written; a file that exists keeps its content."""
     if path is None:
         return
+    from edge.reporting import predictor
+
     common.check_spares("--csv", path, *sources)
+    common.check_replaceable("--csv", path, "a table of fmd predict", predictor.is_table)
     existed = path.exists()
     with _csv_file(path, "a"):
         pass

@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write:
         common.check_spares("--expect", arguments.expect, *common.files_read(arguments, settings))
         common.check_writable("--expect", arguments.expect)
+        common.check_replaceable("--expect", arguments.expect, "an expectation of fmd", expectation.is_expectation)
     # Before the clip is run, which takes long: a mistyped file is reported at once.
     expected = expectation.read(arguments.expect) if arguments.expect and not arguments.write else None
     course, stopped_by = watched(settings, console.DecisionPrinter())

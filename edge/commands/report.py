@@ -24,6 +24,7 @@ examples:
   fmd report --month --csv hours.csv
 """
 NOW = "now"
+REPORT = "a report of fmd"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.files import write_atomically
     from edge.record import database, report, report_html, report_text
 
+    if arguments.html:
+        common.check_writable("--html", arguments.html)
+        common.check_replaceable("--html", arguments.html, REPORT, report_html.is_document)
+    if arguments.csv:
+        common.check_writable("--csv", arguments.csv)
+        common.check_replaceable("--csv", arguments.csv, "a table of fmd report", report_text.is_table)
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
     now = datetime.now().astimezone()
     period = period_of(arguments, now)

@@ -41,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     # The settings file of this board may be what is missing.
     here = paths.SETTINGS if paths.SETTINGS.parent.is_dir() else None
-    places, parts = backup.places_of(arguments, arguments.config or here), backup.parts_of(arguments)
+    # A wrong file is reported before a state directory that this machine may lack.
     with archive.opened(arguments.file) as opened:
+        places, parts = backup.places_of(arguments, arguments.config or here), backup.parts_of(arguments)
         if not arguments.check:
             _check_stopped(arguments.runtime or paths.runtime_folder() or paths.RUNTIME)
         with restore.checked(opened, places, parts, check=reporter.check) as found:

@@ -293,7 +293,7 @@ def _build(chooser: ModelChooser, settings: Settings) -> BuildMessage:
 def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace, live: bool) -> Listener:
     """Open the video of ``--annotate``, one file per camera, and return the listener that writes it."""
     from edge import config
-    from edge.reporting import annotate
+    from edge.reporting import annotate, own_files
 
     path: Path = arguments.annotate
     cameras = config.cameras(settings.camera)
@@ -301,6 +301,8 @@ def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namesp
     # Before any camera is opened: a clip named for reading and for writing is lost once it is opened for writing.
     for file in files.values():
         common.check_spares("--annotate", file, *common.files_read(arguments, settings))
+        annotate.check_video(file)
+        common.check_replaceable("--annotate", file, "a video of fmd", own_files.is_video)
     # A clip's frames are evenly apart; a live camera's video needs the settings' rate to keep real time.
     fps = settings.camera.fps if live else None
     regions = {name: config.regions(settings, name) for name in cameras}

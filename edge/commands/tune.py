@@ -47,8 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the effect of the present settings and of the others."""
     from edge import config
     from edge.files import write_atomically
-    from edge.record import database, replay, tune, tune_html
+    from edge.record import database, replay, report_html, tune, tune_html
 
+    if arguments.html:
+        common.check_writable("--html", arguments.html)
+        common.check_replaceable("--html", arguments.html, report.REPORT, report_html.is_document)
     folder = common.existing_state(arguments.state or paths.state_folder() or paths.STATE)
     file = common.settings_file(arguments.config)
     present = config.load(file)

@@ -219,6 +219,12 @@ def is_tflite(network: bytes) -> bool:
     return network[4:8] == FLATBUFFER_MAGIC
 
 
+def check_kind(data: bytes, path: Path) -> None:
+    """Raise BundleError, which names ``path``, for a file that is neither TFLite nor ONNX with a contract."""
+    if not is_tflite(data) and onnx_file.split(data) is None:
+        raise _foreign(path, data)
+
+
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of ``data`` as a hexadecimal string."""
     return hashlib.sha256(data).hexdigest()
@@ -302,14 +308,18 @@ def _without_contract(path: Path, kind: str, error: Exception) -> BundleError:
     )
 
 
+def _foreign(path: Path, data: bytes) -> BundleError:
+    return BundleError(
+        f"{path}: not a TFLite file (got {len(data)} bytes starting {data[:8]!r}, expected the mark "
+        f"{FLATBUFFER_MAGIC.decode()}) nor an ONNX file with a contract; make one with: fmd-convert model.keras"
+    )
+
+
 def _onnx_parts(path: Path, data: bytes) -> tuple[bytes, bytes, bytes]:
     """Return model, contract and golden arrays of an ONNX file."""
     parts = onnx_file.split(data)
     if parts is None:
-        raise BundleError(
-            f"{path}: not a TFLite file (got {len(data)} bytes starting {data[:8]!r}, expected the mark "
-            f"{FLATBUFFER_MAGIC.decode()}) nor an ONNX file with a contract; make one with: fmd-convert model.keras"
-        )
+        raise _foreign(path, data)
     try:
         onnx_file.check(parts.model)
         if len(parts.contract) > MAX_CONTRACT or len(parts.golden) > 4 * MAX_GOLDEN // 3 + 4:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
+from edge.files import begins_with
 from edge.record.report import Bin, Report
 from edge.record.report_text import duration, estimate, headline, unwatched_ms
 
@@ -32,6 +34,8 @@ td { text-align: right; }
   .charts { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
   .big b { font-size: 1.4rem; } :root { color-scheme: light; } }
 """
+HEAD = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="fmd">'
+"""Beginning of every document, by which fmd knows its own files."""
 ROW = 22
 """Height of a row of a chart in its own units."""
 WIDE, NAMES = 420, 84
@@ -70,10 +74,14 @@ def body(report: Report, door: str) -> str:
 def document(title: str, body: str) -> str:
     """Return a complete HTML document in the style of the reports; ``body`` is HTML, ``title`` is text."""
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'{HEAD}<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
+
+
+def is_document(path: Path) -> bool:
+    """Return whether a file is one of these documents. Raises OSError if it cannot be read."""
+    return begins_with(path, HEAD.encode())
 
 
 def _tile(kind: str, figure: str, what: str, note: str) -> str:

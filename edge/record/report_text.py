@@ -6,12 +6,16 @@ import csv
 import io
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
+from edge.files import begins_with
 from edge.record.compliance import Estimate
 from edge.record.hours import FIELDS, Sums
 from edge.record.report import Bin, Report
 from edge.text import escaped
 
+COLUMNS = ("hour", "camera", "passages", *FIELDS)
+"""Heading of the table."""
 BAR = 24
 """Width of the longest bar, in characters."""
 
@@ -85,10 +89,15 @@ def table(rows: Iterable[tuple[str, str, Sums]]) -> str:
     """Return rows of (begin of the hour, camera, sums) as CSV with a heading."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["hour", "camera", "passages", *FIELDS])
+    writer.writerow(COLUMNS)
     for hour, camera, sums in rows:
         writer.writerow([hour, escaped(camera), sums.passages, *(getattr(sums, name) for name in FIELDS)])
     return out.getvalue()
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is such a CSV: its heading is the same. Raises OSError if it cannot be read."""
+    return begins_with(path, ",".join(COLUMNS).encode())
 
 
 def _violated(report: Report) -> str:

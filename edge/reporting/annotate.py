@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import shutil
 import statistics
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,8 @@ from edge.contracts import Box, Delivery, Floats, Heat, Image, Outcome, Step
 from edge.drivers.stderr import captured
 from edge.errors import OutputError
 from edge.files import native_name
-from edge.inference.picture_file import write_rgb
+from edge.inference.picture_file import encode
+from edge.reporting import own_files
 from edge.reporting.listener import Listener
 from edge.stages.detect import letterbox
 
@@ -246,9 +248,10 @@ def contact_sheet(pictures: Sequence[Image], columns: int = 4, width: int = 320)
 
 
 def save_picture(path: Path, picture: Image) -> None:
-    """Write (H, W, 3) RGB to a picture file. Raises OutputError where that fails."""
+    """Write (H, W, 3) RGB to a picture file; a PNG is marked as fmd's own. Raises OutputError where that fails."""
     try:
-        write_rgb(path, picture)
+        data = encode(path.suffix, picture)
+        path.write_bytes(own_files.marked(data) if path.suffix.lower() == ".png" else data)
     except cv2.error as error:
         raise OutputError(f"{path}: the picture could not be written: {error.err or error}") from error
     except OSError as error:
@@ -382,7 +385,7 @@ class VideoFile:
         found.release()
         if readable < self._frames:
             raise OutputError(
-                f"{self._path}: only {readable} of {self._frames} frames are in the video; is the disk full?"
+                f"{self._path}: only {readable} of {self._frames} frames are in the video; {_room(self._path)}"
             )
 
     def _open(self, picture: Image, fps: float) -> cv2.VideoWriter:
@@ -401,6 +404,15 @@ class VideoFile:
             picture, _ = letterbox(picture, height, width)
         writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
         self._frames += 1
+
+
+def _room(path: Path) -> str:
+    """Return how large a video that lacks frames is, how much room is left beside it, and what to do."""
+    size, free = path.stat().st_size, shutil.disk_usage(path.parent).free
+    return (
+        f"it has {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free; if the disk is full, make room or name another "
+        "folder, and run the command again"
+    )
 
 
 class StepVideos(Listener):

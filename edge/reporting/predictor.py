@@ -20,7 +20,7 @@ from edge.config import CameraSettings
 from edge.contracts import PICTURE_SUFFIXES, Box, Camera, Detector, Face, Frame, Image, Observation, Outcome
 from edge.drivers import clip, folder
 from edge.errors import CameraError, DataError
-from edge.files import native_name
+from edge.files import begins_with, native_name
 from edge.inference.evidence import is_face
 from edge.reporting.annotate import COLOURS, Mark, blur_face, draw_heat, draw_marks
 from edge.stages.classify import MaskClassifier
@@ -174,6 +174,11 @@ def _frames_of(camera: Camera, source: Path) -> Iterator[tuple[str, Frame]]:
             yield f"{source.name}#{frame.index}", frame
     finally:
         camera.close()
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is such a CSV: its first columns are :data:`COLUMNS`. Raises OSError."""
+    return begins_with(path, ",".join(COLUMNS).encode())
 
 
 def write_header(handle: TextIO, labels: Sequence[str]) -> None:

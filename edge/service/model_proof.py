@@ -86,6 +86,8 @@ def check(data: bytes, path: Path, runtime: str = "auto", threads: int = 1, limi
 
     Raises BundleError or GoldenError, also if the file crashes the runtime or exceeds the limits.
     """
+    # Before the child imports a runtime: this machine may lack the one for ONNX, which no other file needs.
+    bundle.check_kind(data, Path(printable(path)))
     log.debug("%s: opened in a process of its own first", path)
     failure = Failure(
         BundleError,

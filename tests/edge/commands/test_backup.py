@@ -107,7 +107,7 @@ BAD = {
     "a file that is missing": ("restore nowhere.fmd", "nowhere.fmd: No such file or directory"),
     "a folder": ("restore .", "Is a directory"),
     "a picture": ("restore picture.png", "picture.png: damaged, cut off, or no backup of fmd; nothing was changed"),
-    "a state directory that is missing": ("restore picture.png --state nowhere", "nowhere: no such folder"),
+    "a state directory that is missing": ("backup new.fmd --state nowhere", "nowhere: no such folder"),
     "a folder to write to": ("backup .", "a folder, expected a file"),
     "a folder that is missing": ("backup nowhere/x.fmd", "no folder nowhere"),
     "settings that are missing": ("backup x.fmd --config nowhere.toml", "nowhere.toml: cannot be read for the backup"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +133,9 @@ CASES = {
         "model install cut.tflite --state s",
         "cut.tflite: a TFLite file without a readable contract",
     ),
+    "a text as a model to install": ("model install notes.txt --state s", "notes.txt: not a TFLite file (got 9 bytes"),
+    "a text as a model to verify": ("verify notes.txt", "notes.txt: not a TFLite file (got 9 bytes"),
+    "a text to restore": ("restore notes.txt --state nowhere", "notes.txt: damaged, cut off, or no backup of fmd"),
     "no earlier model": ("model rollback --state empty", "empty-models: no earlier classifier to go back to"),
     "outputs that no settings name": ("off --config typo.toml", "typo.toml: unknown key alert.led_pni"),
     "a card that is not there": ("flash nowhere --package x.deb", "nowhere: No such file or directory"),
@@ -211,6 +215,27 @@ def test_nothing_is_written_over_what_is_read(tmp_path: Path, arguments: str, op
     before = [file.read_bytes() for file in files]
     assert_one_line(fmd(*arguments.split(), cwd=tmp_path), f"{option}: the same file as ")
     assert [file.read_bytes() for file in files] == before
+
+
+def test_a_text_as_a_model_needs_no_library_of_another_format(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('not installed')\n")
+    (tmp_path / "state").mkdir()
+    words = command("model", "install", "notes.txt", "--state", str(tmp_path / "state"))
+    without = environment(PYTHONPATH=str(tmp_path))
+    found = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder, env=without)
+    assert_one_line(found, "notes.txt: not a TFLite file (got 9 bytes")
+
+
+@pytest.mark.parametrize("words", ["events", "report", "tune decide.error_rate=0.01", "backup new.fmd"])
+def test_a_machine_without_the_service_is_named(folder: Path, words: str) -> None:
+    if Path("/var/lib/fmd").exists():
+        pytest.skip("this machine has the service")
+    plain = {key: value for key, value in environment().items() if key != "STATE_DIRECTORY"}
+    found = subprocess.run(command(*words.split()), capture_output=True, text=True, check=False, cwd=folder, env=plain)
+    assert_one_line(
+        found, "/var/lib/fmd: no such folder; this machine has no fmd service: run the command on the board"
+    )
+    assert "--state FOLDER" in found.stderr
 
 
 def test_pins_that_are_not_there(folder: Path) -> None:
@@ -302,9 +327,71 @@ def full_soon(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_under_a_video(folder: Path, full_soon: Path) -> None:
     found = fmd("run", "--source", "ok.mp4", "--annotate", full_soon / "o.mp4", cwd=folder)
     assert_one_line(found, f"{full_soon}/o.mp4: only ")
-    assert found.stderr.endswith("is the disk full?\n")
+    assert found.stderr.endswith("make room or name another folder, and run the command again\n")
+    assert re.search(r"frames are in the video; it has 0\.1 MB, and 0\.0 MB are free; ", found.stderr)
 
 
 def test_a_disk_that_fills_up_under_pictures(folder: Path, full_soon: Path) -> None:
     found = fmd("predict", "ok.mp4", "--annotate", full_soon, cwd=folder)
     assert_one_line(found, f"{full_soon}/ok.mp4-")
+
+
+FOREIGN = {
+    "backup": ("backup notes.txt", "notes.txt", "a backup of fmd"),
+    "report as HTML": ("report --html page.html", "--html page.html", "a report of fmd"),
+    "report as CSV": ("report --csv list.csv", "--csv list.csv", "a table of fmd report"),
+    "curves": ("tune decide.error_rate=0.01..0.1 --html page.html", "--html page.html", "a report of fmd"),
+    "predictions": ("predict a.png --csv list.csv", "--csv list.csv", "a table of fmd predict"),
+    "marked pictures": ("predict a.png --annotate marked", "--annotate marked/a.png", "a picture that fmd has marked"),
+    "marked pictures of a clip": (
+        "predict ok.mp4 --annotate marked",
+        "--annotate marked/ok.mp4-3.png",
+        "a picture that fmd has marked",
+    ),
+    "a video": ("run --source ok.mp4 --annotate mine.webm", "--annotate mine.webm", "a video of fmd"),
+    "an MP4 video": ("run --source ok.mp4 --annotate mine.mp4", "--annotate mine.mp4", "a video of fmd"),
+    "the demo's video": ("demo --out .", "demo.webm", "a video of fmd"),
+    "the demo's contact sheet": ("demo --out marked", "marked/contact-sheet.png", "a picture of fmd"),
+    "an expectation": ("replay ok.mp4 --expect notes.txt --write", "--expect notes.txt", "an expectation of fmd"),
+}
+
+
+@pytest.fixture(scope="module")
+def of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of a user under the names that a command is about to write."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "marked").mkdir()
+    write_clip(folder / "ok.mp4")
+    for name in ("a.png", "marked/a.png", "marked/ok.mp4-3.png", "marked/contact-sheet.png"):
+        write_rgb(folder / name, texture(64, 64))
+    (folder / "page.html").write_text("<!DOCTYPE html>\n<html><title>mine</title></html>\n")
+    (folder / "list.csv").write_text("name,size\na,1\n")
+    for name in ("notes.txt", "mine.webm", "mine.mp4", "demo.webm"):
+        (folder / name).write_text("an hour's work\n")
+    return folder
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_file_that_fmd_did_not_write_is_not_replaced(of_the_user: Path, case: str) -> None:
+    arguments, named, kind = FOREIGN[case]
+    before = {file: file.read_bytes() for file in of_the_user.rglob("*") if file.is_file()}
+    found = fmd(*arguments.split(), cwd=of_the_user)
+    assert_one_line(found, f"{named}: exists and is not {kind}; choose another name or delete it")
+    assert {file: file.read_bytes() for file in of_the_user.rglob("*") if file.is_file()} == before
+
+
+def test_the_earlier_output_of_the_same_command_is_replaced(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), texture(64, 64))
+    (tmp_path / "empty.csv").touch()
+    predict = ("predict", "pictures", "--csv", "empty.csv", "--annotate", "marked")
+    replay = ("replay", folder / "ok.mp4", "--expect", "e.toml", "--write")
+    for words in (predict, predict, replay, replay):
+        assert fmd(*words, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("words", ["backup /dev/null", "report --html /dev/null", "report --csv /dev/null"])
+def test_a_device_is_not_replaced_by_a_file(folder: Path, words: str) -> None:
+    found = fmd(*words.split(), cwd=folder)
+    assert found.stderr.endswith(" /dev/null: a device or pipe, expected a file\n")
+    assert Path("/dev/null").is_char_device()

@@ -84,6 +84,16 @@ def test_what_differs_from_the_defaults(run: Run) -> None:
     ]
 
 
+def test_settings_without_a_difference_are_one_line_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fmd.toml").touch()
+    words = ["--config", str(tmp_path / "fmd.toml"), "--state", str(tmp_path)]
+    assert main(["config", "diff", *words]) == EXIT_OK
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "no setting differs from the defaults\n")
+
+
 def test_the_same_as_json(run: Run) -> None:
     found = {setting["key"]: setting for setting in json.loads(run("--json"))}
     assert (found["watch.still_s"]["value"], found["watch.still_s"]["origin"]) == (0.6, "overlay")

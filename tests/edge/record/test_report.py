@@ -214,7 +214,7 @@ def test_the_command_prints_and_writes_reports(state: Path, tmp_path: Path) -> N
         (("--to", "2026-01-14"), "--to: give its beginning as well"),
         (("--from", "2026-01-14", "--to", "2026-01-13"), "swap the two"),
         (("--camera", "hall"), "--camera hall: no such camera in this time; known: only one"),
-        (("--html", "/nonexistent/x.html"), "/nonexistent/x.html: cannot write the report: No such file or directory"),
+        (("--html", "/nonexistent/x.html"), "--html /nonexistent/x.html: no folder /nonexistent"),
     ],
 )
 def test_wrong_options_are_one_line(state: Path, options: tuple[str, ...], said: str) -> None:
