@@ -299,7 +299,7 @@ def test_a_client_that_sends_its_header_slowly_is_disconnected(page: Page) -> No
 def test_a_client_that_sends_its_body_slowly_is_disconnected(page: Page) -> None:
     with connected(page) as client:
         kind = "Content-Type: application/x-www-form-urlencoded"
-        client.sendall(head("POST", "/login", "Origin: http://127.0.0.1", kind, "Content-Length: 100"))
+        client.sendall(head("POST", "/login", "Origin: http://127.0.0.1", kind, "Content-Length: 100000"))
         assert is_dropped(client)
 
 
