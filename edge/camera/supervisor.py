@@ -25,7 +25,7 @@ from edge import config
 from edge.camera.picture import PictureMonitor
 from edge.config import CameraSettings
 from edge.contracts import Camera, CameraState, Frame, Health
-from edge.errors import CameraError, SourceEndedError
+from edge.errors import CameraError, FmdError, SourceEndedError
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class ThreadReader:
         # An error must reach the code that takes the frames: a thread that dies unnoticed seems to be a camera that
         # waits.
         except Exception as error:
-            log.debug("the camera's thread ends", exc_info=error)
+            log.debug("the camera's thread ends: %s", error, exc_info=None if isinstance(error, FmdError) else error)
             with self._lock:
                 self._error = error
             self._notify()

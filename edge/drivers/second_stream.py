@@ -218,7 +218,7 @@ class PairedCamera:
                     camera.close()
             # Also a bug in a driver must not end the only thread that could open the stream again.
             except Exception as error:
-                log.debug("the second stream ends", exc_info=error)
+                log.debug("the second stream ends: %s", error, exc_info=None if isinstance(error, FmdError) else error)
                 self._failed = str(error) if isinstance(error, FmdError) else f"{self._name}: {error!r}"
             self._pictures.clear()
             if self._clock() - began_s >= STEADY_S:

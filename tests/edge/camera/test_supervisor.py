@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -456,7 +457,10 @@ def test_only_the_newest_frame_is_given_and_stale_ones_are_counted() -> None:
 
 
 @pytest.mark.parametrize("error", [CameraError("unplugged"), RuntimeError("driver bug")])
-def test_an_error_in_the_thread_is_raised_by_take_and_closes_the_camera(error: Exception) -> None:
+def test_an_error_in_the_thread_is_raised_by_take_and_closes_the_camera(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     camera, notified = Scripted(failing(error)), Notification()
     reader = ThreadReader(lambda: camera, notified.set)
     notified.arrived()
@@ -465,6 +469,9 @@ def test_an_error_in_the_thread_is_raised_by_take_and_closes_the_camera(error: E
         reader.take()
     reader.join(PATIENCE_S)
     assert not reader.running
+    [ended] = (record for record in caplog.records if record.name == "edge.camera.supervisor")
+    assert str(error) in ended.getMessage()
+    assert bool(ended.exc_info) is isinstance(error, RuntimeError)  # an expected loss is one line
 
 
 def test_the_thread_opens_the_camera_and_take_raises_its_error() -> None:
