@@ -29,13 +29,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the built-in scene through the whole loop, onto simulated pins, a video and a contact sheet."""
-    from edge import config
+    from edge import config, paths
     from edge.reporting import annotate, console, own_files
     from edge.reporting.listener import Callbacks
     from edge.service import run as service
 
     # No settings file: the demo must run the same on every machine, and must drive no pin.
-    settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway"})
+    # The same holds for the models: one that is installed here does not count.
+    models = {f"model.{task}": str(paths.shipped_model(task)) for task in paths.TASKS}
+    settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway", **models})
     folder: Path = arguments.out
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: a file, expected a folder; name another with --out")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import queue
 import re
 import signal
@@ -16,13 +18,14 @@ from urllib.parse import unquote
 import cv2
 import pytest
 
-from edge import config
+from edge import config, paths
 from edge.contracts import Change, Decision, Outcome, Step
 from edge.drivers import doorway, fake_picamera2
 from edge.drivers.console import ConsoleOutput
 from edge.drivers.pi_camera import PiCamera
 from edge.reporting.listener import Callbacks
 from edge.service import run as service
+from edge.service.model_store import ModelStore
 from edge.stages.alert import Alert
 from tests.edge.parts import ROOT, fmd
 
@@ -143,14 +146,28 @@ def test_the_scene_through_the_pi_cameras_driver_is_decided_alike(pins: Any, mon
     assert outcomes == [Outcome.VIOLATION]
 
 
-def without_numbers(line: str) -> str:
-    """A line without times and counts, which another runtime may change by one observation."""
-    return " ".join(re.sub(r"[\d.]+", "#", line).split())
+NUMBER = r"\d+(?:\.\d+)?"
+ONE_OBSERVATION = 1.0
+"""Largest difference of a time or a count on another processor, whose arithmetic may round differently.
+
+A decided person is observed about three times a second, so that one observation more shifts a time by 0.4 s.
+"""
+
+
+def same_lines(lines: list[str], expected: list[str], within: float) -> bool:
+    """Whether the lines are the same, where no number is further away than ``within``."""
+    texts = [[re.split(NUMBER, line.strip()) for line in each] for each in (lines, expected)]
+    numbers = [[float(number) for line in each for number in re.findall(NUMBER, line)] for each in (lines, expected)]
+    return texts[0] == texts[1] and all(abs(a - b) <= within for a, b in zip(*numbers, strict=True))
 
 
 def test_the_demo_command_prints_it_and_writes_video_and_contact_sheet(tmp_path: Path) -> None:
-    found = fmd("demo", "--out", tmp_path / "out")
+    data, store = paths.shipped_model("classifier").read_bytes(), ModelStore(tmp_path / "state")
+    store.switch("classifier", store.add(data, "classifier", hashlib.sha256(data).hexdigest()).name)
+    found = fmd("demo", "--out", tmp_path / "out", STATE_DIRECTORY=str(tmp_path / "state"))
     assert found.returncode == 0, found.stderr
+    assert str(paths.shipped_model("classifier")) in found.stderr
+    assert str(store.folder) not in found.stderr  # an installed model does not change the demo
     lines = [line for line in found.stdout.splitlines() if " s  " in line]
     shown = [line.partition(" s  ")[2] for line in lines]
     assert [line.split("  ")[0] for line in shown] == ["ALARM", "ALARM", "-----", "-----", "-----"]
@@ -160,7 +177,9 @@ def test_the_demo_command_prints_it_and_writes_video_and_contact_sheet(tmp_path:
     assert "LED (GPIO17) and buzzer (GPIO27) off" in shown[3]
     assert "person 1: left, mask after a violation" in shown[4]
     readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert [without_numbers(line) for line in readme if " s  " in line] == [without_numbers(line) for line in lines]
+    shown_there = [line for line in readme if " s  " in line]
+    within = 0.0 if platform.machine() == "x86_64" else ONE_OBSERVATION
+    assert same_lines(lines, shown_there, within), f"README.md shows other lines than the demo: {lines}"
     video = cv2.VideoCapture(str(tmp_path / "out" / "demo.webm"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(doorway.ENDS_S * doorway.FPS, abs=1)
     assert cv2.imread(str(tmp_path / "out" / "contact-sheet.png")).shape[1] == 4 * 320
