@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import signal
@@ -16,9 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from edge.commands import page_demo
 from edge.commands.main import main
 from edge.commands.page import ROLES
+from edge.errors import ControlError
 from edge.page import password
+from edge.page.service import Service
 from tests.edge.drivers.test_mqtt import free_port
 from tests.edge.page.fake_service import serving
 from tests.edge.parts import PATIENCE_S, ROOT
@@ -112,6 +116,27 @@ def page(settings: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], s
             yield process, found[1]
         finally:
             process.kill()
+
+
+def test_the_demo_prints_its_address_when_its_first_view_is_ready() -> None:
+    pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
+    command = [sys.executable, "-m", "edge.commands.main", "page", "--demo", f"--port={free_port()}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "starting the demo ...\n"
+            found = re.match(r"Open (http://127\.0\.0\.1:\d+/) in a browser", process.stdout.readline())
+            assert found is not None
+            assert httpx.get(found[1], follow_redirects=True).status_code == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 130
+
+
+def test_a_demo_whose_fmd_does_not_start_ends(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(ControlError, match="exit code 3"):
+        asyncio.run(page_demo.answering(Service(tmp_path), ended))
 
 
 def test_the_process_serves_says_when_fmd_does_not_run_and_ends_at_a_signal(settings: Path) -> None:
