@@ -7,8 +7,9 @@ from html import escape
 from pathlib import Path
 
 from edge.files import begins_with
+from edge.record import report_words as words
 from edge.record.report import Bin, Report
-from edge.record.report_text import duration, estimate, headline, unwatched_ms
+from edge.record.report_text import estimate, headline
 
 STYLE = """
 :root { color-scheme: light dark; --good: #2a7f62; --bad: #c2452d; --grey: #8a8f98; --line: #8886; }
@@ -18,19 +19,23 @@ body { font: 16px/1.45 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; 
 h1 { font-size: 1.35rem; margin: 0; } h2 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 .sub { color: var(--grey); margin: .2rem 0 1rem; }
 .big { display: flex; flex-wrap: wrap; gap: .8rem; }
-.big > div { flex: 1 1 9rem; border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
+.big > div { flex: 1 1 13rem; border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .big b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.good b { color: var(--good); } .bad b { color: var(--bad); }
+.verdict { font-weight: 600; }
+.key { list-style: none; padding: 0; margin: .4rem 0; font-size: .875rem; }
+.key svg { display: inline-block; width: .8em; height: .8em; }
 .note { color: var(--grey); font-size: .875rem; }
 .attention { border-left: .3rem solid var(--bad); padding: .3rem .8rem; margin: .8rem 0; }
 svg { width: 100%; max-width: 35rem; height: auto; display: block; }
 svg text { fill: currentColor; font: 11px system-ui, sans-serif; }
 .c { fill: var(--good); } .v { fill: var(--bad); } .u { fill: var(--grey); }
+.k { fill: #d99a2b; } .s { fill: currentColor; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: .25rem .5rem .25rem 0; border-bottom: 1px solid var(--line); font-weight: normal; }
 td { text-align: right; }
 @media print { @page { size: A4; margin: 14mm; } body { font-size: 12px; padding: 0; max-width: none; }
-  h2 { margin: .8rem 0 .2rem; } svg { max-width: 22rem; }
+  h2 { margin: .8rem 0 .2rem; } p { margin: .3rem 0; } svg { max-width: 22rem; }
+  .note, .key { font-size: 11px; } .key { columns: 2; margin: .2rem 0; } td, th { padding: .1rem .5rem .1rem 0; }
   .charts { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
   .big b { font-size: 1.4rem; } :root { color-scheme: light; } }
 """
@@ -40,6 +45,8 @@ ROW = 22
 """Height of a row of a chart in its own units."""
 WIDE, NAMES = 420, 84
 """Width of a chart, and of the names on its left: on a phone its text is still legible."""
+COLOURS = {"watched": "c", "disarmed": "u", "blind": "v", "dark": "k", "stopped": "s"}
+"""Class of each kind of time."""
 
 
 def page(report: Report, door: str) -> str:
@@ -49,26 +56,41 @@ def page(report: Report, door: str) -> str:
 
 def body(report: Report, door: str) -> str:
     """Return the report as HTML for the body of a document, whose style gives its classes their colours."""
-    sums = report.sums
-    parts = [
+    head = [
         f"<h1>{escape(door)}</h1>",
         f'<p class="sub">{escape(headline(report, "").lstrip(": "))}</p>',
+        *(f'<p class="verdict">{escape(sentence)}</p>' for sentence in words.why_empty(report)),
         *(f'<p class="attention">{escape(warning)}</p>' for warning in report.warnings),
-        '<div class="big">',
-        _tile("good", _share(report), "of the decided passages were compliant", _uncertainty(report)),
-        _tile("", f"{sums.passages:,}", "passages", f"the period before: {report.previous.passages:,}"),
-        _tile("bad", f"{sums.violated:,}", "violated", _violated(report)),
-        "</div>",
-        "<h2>Time without a watch</h2>",
-        _watch_bar(report),
-        f'<p class="note">{_explained(report)}</p>',
     ]
-    parts.append('<div class="charts">')
+    return "\n".join([*head, *(_figures(report) if report.sums.passages else _nobody(report))])
+
+
+def _nobody(report: Report) -> list[str]:
+    """Return what is left to say of an empty report: without bars, as there is nothing to be good or bad."""
+    lines = [f"Time: {words.watched(report)}."] if sum(words.times(report).values()) else []
+    lines.append(f"People who passed in the period before: {report.previous.passages:,}.")
+    return [f'<p class="note">{escape(line)}</p>' for line in lines]
+
+
+def _figures(report: Report) -> list[str]:
+    sums, passages = report.sums, report.sums.passages
+    parts = [
+        f'<p class="verdict">{escape(words.comparison(report.measured, report.previous_measured))}</p>',
+        '<div class="big">',
+        _tile(_share(report), "people wore a mask well", _uncertainty(report)),
+        _tile(f"{passages:,}", "people passed", f"{words.passed(sums)}. Period before: {report.previous.passages:,}"),
+        _tile(f"{sums.violated:,}", "did not wear a mask well, at first or at all", words.violated(report)),
+        "</div>",
+        "<h2>Time not watched</h2>",
+        f"<p>{escape(words.not_watched(report))}</p>",
+        _watch_bar(report),
+        _key(report),
+        '<div class="charts">',
+    ]
     for title, bins in (("By hour of the day", report.by_hour), ("By weekday", report.by_day)):
         if len(bins) > 1:
             parts.append(f"<div><h2>{title}</h2>{_chart(bins, title)}</div>")
-    parts.append("</div>")
-    return "\n".join([*parts, "<h2>All numbers</h2>", _table(report), _footnote(report)])
+    return [*parts, "</div>", "<h2>All numbers</h2>", _table(report), _footnote(report)]
 
 
 def document(title: str, body: str) -> str:
@@ -84,49 +106,37 @@ def is_document(path: Path) -> bool:
     return begins_with(path, HEAD.encode())
 
 
-def _tile(kind: str, figure: str, what: str, note: str) -> str:
-    return f'<div class="{kind}"><b>{escape(figure)}</b>{escape(what)}<div class="note">{escape(note)}</div></div>'
+def _tile(figure: str, what: str, note: str) -> str:
+    return f'<div><b>{escape(figure)}</b>{escape(what)}<div class="note">{escape(note)}</div></div>'
 
 
 def _share(report: Report) -> str:
-    return "none" if report.measured is None else f"{report.measured.share:.1%}"
+    return "no share" if report.measured is None else f"{words.of_100(report.measured.share)} of 100"
 
 
 def _uncertainty(report: Report) -> str:
-    if report.measured is None:
-        return "nobody was decided"
-    interval = f"{report.measured.low * 100:.1f} to {report.measured.high:.1%}, 95% interval"
-    return f"{interval}. The period before: {estimate(report.previous_measured)}"
-
-
-def _violated(report: Report) -> str:
-    sums, parts = report.sums, [f"{report.sums.badly_worn:,} badly worn"]
-    if report.put_on_s is not None:
-        parts.append(f"{sums.put_on:,} put a mask on {report.put_on_s:.0f} s after the alarm")
-    return "; ".join(parts)
-
-
-def _explained(report: Report) -> str:
-    parts = {
-        "watched": report.sums.watched_ms,
-        "blind": report.sums.blind_ms,
-        "dark": report.sums.dark_ms,
-        "disarmed": report.sums.disarmed_ms,
-        "stopped": report.stopped_ms,
-    }
-    return ", ".join(f"{name} {duration(ms)}" for name, ms in parts.items()) + "."
+    return "fmd could judge nobody" if report.measured is None else words.between(report.measured)
 
 
 def _watch_bar(report: Report) -> str:
-    total = report.sums.watched_ms + unwatched_ms(report)
-    watched = WIDE * report.sums.watched_ms / total if total else 0
-    disarmed = WIDE * report.sums.disarmed_ms / total if total else 0
-    label = f"watched {watched / WIDE:.1%} of the time"
-    return (
-        f'<svg viewBox="0 0 {WIDE} 40" role="img" aria-label="{label}"><rect class="v" width="{WIDE}" height="18" />'
-        f'<rect class="u" width="{watched + disarmed:.1f}" height="18"/><rect class="c" width="{watched:.1f}" '
-        f'height="18"/><text x="0" y="34">{label}</text></svg>'
+    found, x, bars = words.times(report), 0.0, ""
+    total = sum(found.values()) or 1
+    for name, ms in found.items():
+        width = WIDE * ms / total
+        bars += f'<rect class="{COLOURS[name]}" x="{x:.1f}" width="{width:.1f}" height="18"/>' if ms else ""
+        x += width
+    label = escape(words.watched(report))
+    return f'<svg viewBox="0 0 {WIDE} 18" role="img" aria-label="{label}">{bars}</svg>'
+
+
+def _key(report: Report) -> str:
+    """Return the legend of the bar, with the length of each part and what it means."""
+    square = '<svg viewBox="0 0 10 10" aria-hidden="true"><rect class="{}" width="10" height="10"/></svg>'
+    items = "".join(
+        f"<li>{square.format(COLOURS[name])} {name} {words.duration(ms)}: {escape(words.MEANINGS[name])}</li>"
+        for name, ms in words.times(report).items()
     )
+    return f'<ul class="key">{items}</ul>'
 
 
 def _chart(bins: Sequence[Bin], title: str) -> str:
@@ -144,7 +154,7 @@ def _chart(bins: Sequence[Bin], title: str) -> str:
             f'<text x="{NAMES + 6 + good + bad:.1f}" y="{y + 15}">{share} of {each.sums.judged:,}</text>'
         )
     height = len(bins) * ROW
-    legend = "green: compliant, red: violated"
+    legend = "green: mask well worn, red: not"
     return (
         f'<svg viewBox="0 0 {WIDE} {height + 20}" role="img" aria-label="{escape(title)}, {legend}">{"".join(rows)}'
         f'<text class="legend" x="{NAMES}" y="{height + 15}">{legend}</text></svg>'
@@ -154,22 +164,26 @@ def _chart(bins: Sequence[Bin], title: str) -> str:
 def _table(report: Report) -> str:
     sums, before = report.sums, report.previous
     rows = [
-        ("compliant", f"{sums.compliant:,}", f"{before.compliant:,}"),
-        ("violated", f"{sums.violated:,}", f"{before.violated:,}"),
-        ("of these badly worn", f"{sums.badly_worn:,}", f"{before.badly_worn:,}"),
-        ("of these a mask was put on", f"{sums.put_on:,}", f"{before.put_on:,}"),
+        ("people passed", f"{sums.passages:,}", f"{before.passages:,}"),
+        ("wore a mask well (compliant)", f"{sums.compliant:,}", f"{before.compliant:,}"),
+        ("did not (violated)", f"{sums.violated:,}", f"{before.violated:,}"),
+        ("of these put a mask on after the alarm", f"{sums.put_on:,}", f"{before.put_on:,}"),
+        ("of these wore it badly to the end", f"{sums.badly_worn:,}", f"{before.badly_worn:,}"),
+        ("of these wore none to the end", f"{words.without_mask(sums):,}", f"{words.without_mask(before):,}"),
         ("unsure, in no share", f"{sums.unsure:,}", f"{before.unsure:,}"),
-        ("compliance, as measured", estimate(report.measured), estimate(report.previous_measured)),
-        ("compliance, corrected", estimate(report.corrected) if report.corrected else report.not_corrected, ""),
-        ("time watched", duration(sums.watched_ms), duration(before.watched_ms)),
-        ("time not watched", duration(unwatched_ms(report)), ""),
+        ("share of compliant, as measured", estimate(report.measured), estimate(report.previous_measured)),
+        ("share, corrected", estimate(report.corrected) if report.corrected else report.not_corrected, ""),
+        ("time watched", words.duration(sums.watched_ms), words.duration(before.watched_ms)),
     ]
     cells = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>" for a, b, c in rows)
     return f"<table><tr><th></th><td>this period</td><td>period before</td></tr>{cells}</table>"
 
 
 def _footnote(report: Report) -> str:
-    text = "Corrected: the model's known errors on labelled pictures are removed from the measured share."
+    text = (
+        "Who passes twice counts twice. The ranges cover chance, not errors of the model. "
+        "Corrected: the model's known errors on labelled pictures are removed from the measured share."
+    )
     if report.without_clock:
-        text += f" Passages that are not included, as the clock was not set: {report.without_clock:,}."
+        text += f" {words.without_clock(report.without_clock)}"
     return f'<p class="note">{escape(text)}</p>'

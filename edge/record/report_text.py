@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 from edge.files import begins_with
+from edge.record import report_words as words
 from edge.record.compliance import Estimate
 from edge.record.hours import FIELDS, Sums
 from edge.record.report import Bin, Report
@@ -16,6 +18,8 @@ from edge.text import escaped
 
 COLUMNS = ("hour", "camera", "passages", *FIELDS)
 """Heading of the table."""
+WIDE = 100
+"""Longest line, in characters."""
 BAR = 24
 """Width of the longest bar, in characters."""
 
@@ -24,23 +28,41 @@ def text(report: Report, door: str) -> str:
     """Return the report as lines of at most 100 characters. ``door`` is the door's name."""
     sums = report.sums
     lines = [headline(report, door), ""]
-    if not sums.passages:
-        lines.append("Nobody with a decision passed in this time.")
-    else:
+    if sums.passages:
         lines += [
-            f"  passages    {sums.passages:6,}   {_change(sums.passages, report.previous.passages)}",
-            f"  compliant   {sums.compliant:6,}   {share_line(report)}",
-            f"  violated    {sums.violated:6,}   {_violated(report)}",
-            f"  unsure      {sums.unsure:6,}   not counted in the shares",
+            *_sentence(main_figure(report)),
+            *_sentence(words.comparison(report.measured, report.previous_measured)),
+            "",
+            *_row("passed", sums.passages, f"the period before: {report.previous.passages:,}"),
+            *_row("compliant", sums.compliant, share_line(report)),
+            *_row("violated", sums.violated, words.violated(report)),
+            *_row("unsure", sums.unsure, "could not be judged; in no share"),
         ]
-    lines += ["", f"  {watched_line(report)}"]
-    if report.without_clock:
-        lines.append(f"  passages not included, as the clock was not set: {report.without_clock:,}")
-    lines += [f"  Attention: {warning}" for warning in report.warnings]
+    lines += [line for sentence in words.why_empty(report) for line in _sentence(sentence)]
+    if sum(words.times(report).values()):
+        lines += ["", *_sentence(words.watched(report))]
+    if sums.passages and report.without_clock:
+        lines += _sentence(words.without_clock(report.without_clock))
+    lines += [line for warning in report.warnings for line in _sentence(f"Attention: {warning}")]
     for title, bins in (("by hour of the day", report.by_hour), ("by weekday", report.by_day)):
         if len(bins) > 1:
-            lines += ["", f"  {title}: compliant and violated passages", *_chart(bins)]
+            lines += ["", f"  {title}: mask well worn, and not", *_chart(bins)]
     return "\n".join(lines) + "\n"
+
+
+def main_figure(report: Report) -> str:
+    """Return the main figure as a sentence, with its interval."""
+    if report.measured is None:
+        return "No share: fmd could judge none of the people who passed."
+    return f"{words.of_100(report.measured.share)} of 100 people wore a mask well; {words.between(report.measured)}."
+
+
+def _sentence(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, WIDE, initial_indent="  ", subsequent_indent="  ")
+
+
+def _row(name: str, count: int, note: str) -> list[str]:
+    return textwrap.wrap(note, WIDE, initial_indent=f"  {name:9} {count:8,}   ", subsequent_indent=" " * 23)
 
 
 def headline(report: Report, door: str) -> str:
@@ -55,34 +77,12 @@ def share_line(report: Report) -> str:
     measured = estimate(report.measured)
     corrected = estimate(report.corrected) if report.corrected else report.not_corrected
     note = f" ({report.not_corrected})" if report.corrected and report.not_corrected else ""
-    return f"{measured} of the decided; corrected for known errors: {corrected}{note}"
+    return f"{measured} of those judged; corrected for known errors: {corrected}{note}"
 
 
 def estimate(found: Estimate | None) -> str:
     """Return a share with its interval, such as "91.2% (89.0 to 93.1%)"."""
     return "none" if found is None else f"{found.share:.1%} ({found.low * 100:.1f} to {found.high:.1%})"
-
-
-def watched_line(report: Report) -> str:
-    """Return how long nobody watched, which stands beside every figure: a dead camera shows no violation either."""
-    sums, unwatched = report.sums, unwatched_ms(report)
-    total = sums.watched_ms + unwatched
-    if not total:
-        return "Nothing was watched in this time."
-    parts = {"blind": sums.blind_ms, "dark": sums.dark_ms, "disarmed": sums.disarmed_ms, "stopped": report.stopped_ms}
-    reasons = ", ".join(f"{name} {duration(ms)}" for name, ms in parts.items() if ms >= 60_000)
-    return f"watched {duration(sums.watched_ms)} of {duration(total)}" + (f"; {reasons}" if reasons else "")
-
-
-def unwatched_ms(report: Report) -> int:
-    """Return the milliseconds in which a person could have passed unseen."""
-    return report.sums.blind_ms + report.sums.dark_ms + report.sums.disarmed_ms + report.stopped_ms
-
-
-def duration(ms: int) -> str:
-    """Return a duration as hours and minutes, such as "12 h 05 min"."""
-    minutes = round(ms / 60_000)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 def table(rows: Iterable[tuple[str, str, Sums]]) -> str:
@@ -98,18 +98,6 @@ def table(rows: Iterable[tuple[str, str, Sums]]) -> str:
 def is_table(path: Path) -> bool:
     """Return whether a file is such a CSV: its heading is the same. Raises OSError if it cannot be read."""
     return begins_with(path, ",".join(COLUMNS).encode())
-
-
-def _violated(report: Report) -> str:
-    sums = report.sums
-    parts = [f"{sums.badly_worn:,} badly worn"]
-    if report.put_on_s is not None:
-        parts.append(f"{sums.put_on:,} put a mask on after the alarm, {report.put_on_s:.0f} s later on average")
-    return ", ".join(parts)
-
-
-def _change(now: int, before: int) -> str:
-    return f"the period before: {before:,}" if before else "no passages in the period before"
 
 
 def _chart(bins: Iterable[Bin]) -> list[str]:

@@ -15,7 +15,7 @@ import msgspec
 from edge import state_file
 from edge.errors import FmdError
 from edge.messages import ReportMessage
-from edge.record import database, periods, report, report_html, report_text
+from edge.record import database, periods, report, report_html, report_text, report_words
 from edge.record.compliance import Estimate
 from edge.record.report import Report
 
@@ -132,7 +132,7 @@ def message_of(found: Report, door: str) -> ReportMessage:
         badly_worn=sums.badly_worn,
         unsure=sums.unsure,
         watched_s=sums.watched_ms // 1000,
-        unwatched_s=report_text.unwatched_ms(found) // 1000,
+        unwatched_s=report_words.unwatched_ms(found) // 1000,
         compliance=_three(found.measured),
         corrected=_three(found.corrected),
     )

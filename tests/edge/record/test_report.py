@@ -66,9 +66,11 @@ def test_time_without_a_watch_stands_beside_every_figure(state: Path) -> None:
     found = made(state, periods.week(BEGAN + timedelta(days=9)))
     assert found.sums.watched_ms == 6 * 12 * hours.HOUR_MS
     assert found.stopped_ms == (7 * 24 - 6 * 12) * hours.HOUR_MS
-    line = "watched 72 h 00 min of 168 h 00 min; stopped 96 h 00 min"
+    line = "watched 72 h 00 min of 168 h 00 min when not disarmed (43%); stopped 96 h 00 min"
     assert line in report_text.text(found, "door")
-    assert "stopped 96 h 00 min" in report_html.page(found, "door")
+    page = report_html.page(found, "door")
+    assert "Not watched: 96 h 00 min of the 168 h 00 min when not disarmed." in page
+    assert "stopped 96 h 00 min" in page
 
 
 def test_half_a_week_is_compared_with_half_a_week(state: Path) -> None:
@@ -152,8 +154,49 @@ def test_an_empty_record_gives_a_report_and_no_error(tmp_path: Path) -> None:
     record.span("", SpanState.WATCHING)
     record.close()
     found = made(tmp_path, periods.day(BEGAN))
-    assert "Nobody with a decision passed" in report_text.text(found, "door")
-    assert "none" in report_html.page(found, "door")
+    assert "This report is empty. The record has nothing from this time." in report_text.text(found, "door")
+
+
+def test_an_empty_page_says_why_first_and_shows_no_verdict(tmp_path: Path) -> None:
+    clock = Clock(wall_s=(BEGAN + timedelta(hours=9)).timestamp(), right=False)
+    record = clock.record(tmp_path)
+    for number in range(4):
+        record.add_passage(passage(1 + number, clock.wall_s))
+    record.close()
+    found = made(tmp_path, periods.day(BEGAN), BEGAN + timedelta(days=1))
+    page = report_html.body(found, "door")
+    why = "This report is empty. 4 people passed while fmd could not confirm the board&#x27;s clock"
+    assert page.split('<p class="')[2].startswith(f'verdict">{why}')
+    assert "<svg" not in page
+    assert "This report is empty. 4 people passed" in report_text.text(found, "door")
+
+
+def test_the_comparison_of_the_weeks_stands_above_the_figures(state: Path) -> None:
+    page = report_html.body(made(state, periods.week(BEGAN + timedelta(days=9))), "door")
+    said = re.search(r"Better than in the period before: 9\d instead of 8\d of 100 people wore a mask well", page)
+    assert said is not None
+    assert said.start() < page.index('class="big"')
+
+
+def test_the_numbers_of_the_tiles_add_up(state: Path) -> None:
+    page = report_html.body(made(state, periods.week(BEGAN + timedelta(days=9))), "door")
+    tiles = re.findall(r'<div><b>([\d,]+)</b>[^<]*<div class="note">([^<]*)', page)
+    (passed, parts), (violated, ends) = [(int(figure.replace(",", "")), note) for figure, note in tiles]
+    assert sum(numbers(parts.partition(". Period")[0])) == passed
+    assert sum(numbers(re.sub(r", \d+ s later on average", "", ends))) == violated > 0
+
+
+def numbers(text: str) -> list[int]:
+    return [int(each.replace(",", "")) for each in re.findall(r"\d[\d,]*", text)]
+
+
+def test_the_legend_names_each_colour_of_the_bar(state: Path) -> None:
+    page = report_html.body(made(state, periods.week(BEGAN + timedelta(days=9))), "door")
+    found = re.findall(r'<li><svg[^>]*><rect class="(\w)"[^>]*></svg> (\w+) ', page)
+    assert [name for _, name in found] == ["watched", "disarmed", "blind", "dark", "stopped"]
+    bar = page[page.index("<h2>Time not watched") : page.index('<ul class="key"')]
+    colours = {name: colour for colour, name in found}
+    assert set(re.findall(r'<rect class="(\w)"', bar)) == {colours["watched"], colours["stopped"]}
 
 
 class References(HTMLParser):
@@ -193,7 +236,7 @@ def test_the_command_prints_and_writes_reports(state: Path, tmp_path: Path) -> N
     found = fmd("report", "--state", state, "--week", "2026-01-14")
     assert found.returncode == 0, found.stderr
     assert "Week 03, 12 January to 18 January 2026" in found.stdout
-    assert "of the decided; corrected for known errors: " in found.stdout
+    assert "of those judged; corrected for known errors: " in " ".join(found.stdout.split())
     found = fmd(
         "report", "--state", state, "--month", "2026-01", "--html", tmp_path / "m.html", "--csv", tmp_path / "m.csv"
     )

@@ -138,7 +138,7 @@ def test_the_report_is_mailed_with_its_page(state: Path) -> None:
     mail = email.message_from_bytes(received[0])
     assert "Week 02, 05 January" in str(email.header.make_header(email.header.decode_header(mail["Subject"])))
     parts = {part.get_content_type(): part for part in mail.walk()}
-    assert "of the decided; corrected for known errors" in decoded(parts["text/plain"])
+    assert "of those judged; corrected for known errors" in decoded(parts["text/plain"])
     page = next(part for part in mail.walk() if part.get_filename() == "report.html")
     assert decoded(page).startswith("<!DOCTYPE html>")
 

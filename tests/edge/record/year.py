@@ -97,7 +97,7 @@ def _passage(chance: random.Random, ended: int, like: Day, evidence: list[bytes]
         outcome, violated, alarm = "violation", True, decided
         label = "with_incorrect_mask" if chance.random() < like.badly_worn else "without_mask"
         if chance.random() < 0.4:
-            outcome, cleared = "compliant", alarm + round(chance.uniform(2000, 9000))
+            outcome, label, cleared = "compliant", "with_mask", alarm + round(chance.uniform(2000, 9000))
     face = (
         like.width * chance.lognormvariate(0, 0.3),
         like.brightness * chance.lognormvariate(0, 0.15),
