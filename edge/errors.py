@@ -171,6 +171,8 @@ def exit_code_of(main: Callable[[], int]) -> int:
     except FmdError as error:
         return _report(f"error: {error}", EXIT_KNOWN)
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # after the terminal's ^C
         return _report("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of the output (head, less) has read enough and exited, which is no error.

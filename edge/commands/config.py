@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK, SettingsError
+from edge.errors import EXIT_OK, SettingsError, naming_stdout
 
 if TYPE_CHECKING:
     from edge.config import Layers
@@ -56,8 +56,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or change settings; an overlay that cannot be used is logged, as for a run."""
-    import msgspec
-
     from edge import config, overlay, settings
 
     if arguments.what in (SET, RESET):
@@ -78,6 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     if layers.problem:
         config.warn(layers.problem)
     chosen = _chosen(settings.listed(layers), arguments.what)
+    with naming_stdout():
+        _print(arguments, layers, chosen)
+    return EXIT_OK
+
+
+def _print(arguments: argparse.Namespace, layers: Layers, chosen: list[Setting]) -> None:
+    import msgspec
+
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(chosen)).decode())
     elif arguments.what == DIFF:
@@ -86,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
         _print_one(layers, chosen[0])
     else:
         _print_sections(chosen)
-    return EXIT_OK
 
 
 def _chosen(listed: list[Setting], what: str | None) -> list[Setting]:

@@ -35,6 +35,9 @@ Prepare a card that installs fmd by itself. Nothing is written before you confir
 Enter takes what is in brackets, {NONE} leaves it out. Ctrl-C ends."""
 ENDED = "the input ended before the last question; nothing was written"
 NO_TERMINAL = "command line: no terminal to ask for a password; give it in a file, with the option that --help lists"
+SEARCH = "search again"
+"""Answer that searches for a card again, which a desktop may mount seconds after it is inserted."""
+SEARCHES = 50
 TRIES = 5
 """Number of wrong answers to one question: input from a broken terminal must not repeat for ever."""
 
@@ -152,14 +155,21 @@ def completed(arguments: argparse.Namespace, answers: Answers, console: Console)
     return arguments
 
 
-def asked(console: Console, found: Sequence[Volume], packages: Sequence[str], here: Laptop) -> Answers:
+def asked(
+    console: Console,
+    found: Sequence[Volume],
+    packages: Sequence[str],
+    here: Laptop,
+    search: Callable[[], Sequence[Volume]] = volumes.cards,
+) -> Answers:
     """Return the answers to all questions. Raises SettingsError if the input ends.
 
-    ``found`` are the mounted cards, ``packages`` files and addresses of fmd's package, the best first.
+    ``found`` are the mounted cards, ``search`` returns those of a later moment. ``packages`` are files and addresses of
+    fmd's package, the best first.
     """
     answers = Answers()
     console.say(INTRODUCTION)
-    answers.options["target"] = _card(console, found, here)
+    answers.options["target"] = _card(console, found, here, search)
     proposed = packages[0] if packages else ""
     place = Question(
         "package", "Package of fmd, a file or the address of a release", lambda laptop: proposed, required=True
@@ -228,17 +238,27 @@ def asked_twice(prompt: str, ask: Callable[[str], str], say: Callable[[str], Non
     raise SettingsError(f"{TRIES} times two different passwords; nothing was written")
 
 
-def _card(console: Console, found: Sequence[Volume], here: Laptop) -> str:
+def _card(console: Console, found: Sequence[Volume], here: Laptop, search: Callable[[], Sequence[Volume]]) -> str:
+    for _ in range(SEARCHES):
+        if (chosen := _chosen_card(console, found, here)) != SEARCH:
+            return chosen
+        found = search()
+    raise SettingsError(f"Card: {SEARCHES} searches without a card; nothing was written")
+
+
+def _chosen_card(console: Console, found: Sequence[Volume], here: Laptop) -> str:
+    """Return the card that the user names, or SEARCH."""
     usable = [volume for volume in found if volume.card and not volume.read_only]
     for volume in found:
         number = f"{usable.index(volume) + 1} " if volume in usable else ""
         console.say(f"  {number}{volume}")
     if not usable:
         console.say("  no card with Raspberry Pi OS found: insert it again, or name an image file")
-    default = str(usable[0].root) if len(usable) == 1 else ""
+    default = str(usable[0].root) if len(usable) == 1 else SEARCH
 
     def check(value: str) -> None:
-        recognise(open_target(Path(value)))
+        if value != SEARCH:
+            recognise(open_target(Path(value)))
 
     numbers = {str(number): str(volume.root) for number, volume in enumerate(usable, 1)}
     text = "Card, by its number, folder or drive" if len(usable) > 1 else "Card"

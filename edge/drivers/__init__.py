@@ -153,9 +153,10 @@ def open_camera(settings: CameraSettings, clock: Callable[[], float]) -> Camera:
         except FmdError as error:
             reason = str(error).removeprefix("camera.source: ")  # the setting named "auto", not this driver
             log.info("falling back from %s: %s", candidate, reason)
-            reasons.append(f"{candidate}: {reason}")
+            # What to do about each is in the log.
+            reasons.append(f"{candidate}: {reason.partition(';')[0]}")
     raise CameraError(
-        f"camera.source: auto found no camera ({'; '.join(reasons)}); plug one in, or name a clip with --source FILE"
+        f"camera.source: auto found no camera; plug one in, or name a clip with --source FILE ({'; '.join(reasons)})"
     )
 
 
@@ -269,6 +270,8 @@ def open_output(
         except OutputError as error:
             if isinstance(error, OutputBusyError) and waited_s < settings.busy_s:
                 log.info("%s; trying again", error)
+            elif not may_have(pin):
+                raise _without_pins(f"alert.{name}_pin") from error
             elif settings.driver == "auto":
                 raise type(error)(f'{error}; to try fmd without GPIO set alert.driver = "console"') from error
             else:
@@ -281,7 +284,20 @@ def open_input(settings: Settings) -> Input:
     """Open the contact on ``arm.pin``. Raises OutputError if this machine cannot read it."""
     driver = output_settings(settings, settings.arm.pin).driver
     opens = INPUTS[output_kind(driver, settings.arm.pin)].opens
-    return load(opens)(settings.arm.pin, settings.arm.pull)  # type: ignore[no-any-return]
+    try:
+        return load(opens)(settings.arm.pin, settings.arm.pull)  # type: ignore[no-any-return]
+    except OutputError as error:
+        if may_have(settings.arm.pin):
+            raise
+        raise _without_pins("arm.pin") from error
+
+
+def _without_pins(setting: str) -> OutputError:
+    """Return the error of a machine that can have no pins: what its libraries say would lead nowhere."""
+    return OutputError(
+        f'{setting}: this machine has no pins; set alert.driver = "console" in the settings, or add '
+        "--set alert.driver=console"
+    )
 
 
 def open_voice(settings: VoiceSettings, file: Path) -> Output:

@@ -45,7 +45,10 @@ class UsbCamera:
         found = sorted((str(path) for path in Path("/dev").glob("video*")), key=_number)
         name = f"/dev/video{name}" if name.isdigit() else name
         if name and not Path(name).exists():
-            raise CameraError(f"camera.source: no device at {name} ({_found(found)})")
+            raise CameraError(
+                f"camera.source: no device at {name} ({_found(found)}); plug the camera in, or name another one or a "
+                "clip with --source"
+            )
         for path in [name] if name else [path for path in found if not _is_pi_codec(path)]:
             # Opening also succeeds for devices that give no picture, so one is grabbed.
             capture = open_device(native_name(path, CameraError), cv2.CAP_V4L2)

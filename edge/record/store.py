@@ -231,6 +231,15 @@ class Record:
                 self._change_span(camera, None, self.now_ms())
         self._saved_s = float("-inf")
         self.keep(at_once=True)
+        if self._waiting:
+            self.lost += len(self._waiting)
+            why = "the last batch could not be written" if self._last_warning else "record.mb_a_day is spent"
+            log.warning(
+                "%s: %d rows are lost: %s; fmd doctor checks disk and record",
+                self._folder / database.NAME,
+                len(self._waiting),
+                why,
+            )
         self._disconnect()
 
     def _append(self, table: str, values: tuple[Any, ...], size: int) -> None:
@@ -441,3 +450,5 @@ def keeping(
     finally:
         done.set()
         thread.join(STOP_S)
+        if thread.is_alive():
+            log.warning("%s: the last rows were not written within %g s", folder / database.NAME, STOP_S)

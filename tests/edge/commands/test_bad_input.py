@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,10 @@ CASES = {
     "a source that is not there": ("run --source nowhere.mp4", "camera.source: no such file or folder: nowhere.mp4"),
     "a source without a name": ("run --source=", "command line: camera.source: expected text of length >= 1"),
     "a camera that is not there": ("run --source /dev/video9", "camera.source: no device at /dev/video9 (found "),
+    "a camera that is not there, with a next step": (
+        "run --source /dev/video9",
+        "camera.source: no device at /dev/video9 (found no /dev/video*); plug the camera in, or name another one or",
+    ),
     "a Pi camera by a word": ("run --source picamera2:left", "camera.source: picamera2:left: got 'left'"),
     "an empty folder": ("run --source empty", "empty: no pictures in this folder"),
     "a corrupt picture in a folder": ("run --source corrupt", "corrupt/b.jpg: not a picture that OpenCV can read"),
@@ -246,8 +251,7 @@ def test_pins_that_are_not_there(folder: Path) -> None:
     found = subprocess.run(
         command("run", "--source", "/dev/video9"), capture_output=True, text=True, check=False, cwd=folder, env=plain
     )
-    assert_one_line(found, "alert.led_pin: GPIO17 cannot be driven (")
-    assert found.stderr.endswith('to try fmd without GPIO set alert.driver = "console"\n')
+    assert_one_line(found, 'alert.led_pin: this machine has no pins; set alert.driver = "console" in the settings')
 
 
 def test_a_clip_needs_no_pins_on_a_pc_and_a_missing_clip_is_reported_before_them(folder: Path) -> None:
@@ -310,6 +314,15 @@ def test_a_watch_goes_on_where_its_lines_cannot_be_printed(folder: Path) -> None
     assert_one_line(found, "standard output: No space left on device")
 
 
+@pytest.mark.parametrize("words", ["config", "config --json"])
+def test_a_full_disk_under_more_than_standard_output_buffers(folder: Path, words: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            command(*words.split()), stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=folder
+        )
+    assert_one_line(found, "standard output: No space left on device")
+
+
 @pytest.fixture
 def full_soon(tmp_path: Path) -> Iterator[Path]:
     """A file system of 100 kB."""
@@ -329,6 +342,15 @@ def test_a_disk_that_fills_up_under_a_video(folder: Path, full_soon: Path) -> No
     assert_one_line(found, f"{full_soon}/o.mp4: only ")
     assert found.stderr.endswith("make room or name another folder, and run the command again\n")
     assert re.search(r"frames are in the video; it has 0\.1 MB, and 0\.0 MB are free; ", found.stderr)
+
+
+def test_a_disk_that_is_full_under_the_record(folder: Path, full_soon: Path) -> None:
+    (full_soon / "state").mkdir()
+    with suppress(OSError):
+        (full_soon / "rest").write_bytes(bytes(200_000))
+    found = fmd("run", "--source", "ok.mp4", "--state", full_soon / "state", cwd=folder)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"record\.db: [0-9]+ rows are lost: the last batch could not be written; ", found.stderr)
 
 
 def test_a_disk_that_fills_up_under_pictures(folder: Path, full_soon: Path) -> None:

@@ -109,6 +109,24 @@ def test_every_question_can_be_answered_and_secrets_are_neither_printed_nor_in_t
     assert not [secret for secret in SECRETS.values() if secret in user.shown()]
 
 
+def test_enter_searches_again_for_a_card_that_was_not_there(card: Path, deb: Path) -> None:
+    user = User({"Password of that user": "login secret"})
+    later = iter([volumes.cards([]), volumes.cards([card])])
+    answers = asked(user.console, [], [str(deb)], Laptop("ann"), lambda: next(later))
+    assert answers.options["target"] == str(card)
+    assert [line for line in user.lines if line.startswith("Card")] == [
+        *["Card [search again]: "] * 2,
+        f"Card [{card}]: ",
+    ]
+    assert user.shown().count("no card with Raspberry Pi OS found") == 2
+
+
+def test_a_search_for_a_card_ends(deb: Path) -> None:
+    user = User({})
+    with pytest.raises(SettingsError, match="50 searches without a card; nothing was written"):
+        asked(user.console, [], [str(deb)], Laptop(), list)
+
+
 def test_a_wrong_answer_is_explained_and_asked_again(card: Path, deb: Path, tmp_path: Path) -> None:
     (tmp_path / "short.deb").write_bytes(deb.read_bytes()[:200])
     user = User(
@@ -289,6 +307,6 @@ def test_ctrl_c_ends_in_one_line(terminal: Terminal, card: Path) -> None:
     terminal.until("Card")
     terminal.until(": ")
     terminal.interrupts()
-    terminal.until("interrupted")
+    terminal.until("\ninterrupted")
     assert terminal.ends() == 130
     assert not (card / "fmd").exists()
