@@ -51,7 +51,7 @@ NEAR, FAR = 2.0, 4.0
 TOLERANCE_DEG = 2.0
 """How far the sensor may look beside where the settings say, at least half a cell of its own."""
 SHIFTS = np.outer((0.25, 0.5, 0.25), (0.25, 0.5, 0.25))
-"""Chances that it looks that far up or down and to the left or right; it looks straight in the middle."""
+"""Chances that it points that far up or down and to the left or right; the middle one is straight ahead."""
 
 Weights = npt.NDArray[np.float64]
 
@@ -69,7 +69,7 @@ NOTHING = Evidence(0.0, 0.0)
 class SensorView:
     """Where the camera's picture is in the sensor's readings.
 
-    ``camera_field_deg`` is the width of the picture in degrees, ``offset_deg`` how far the sensor looks to the right
+    ``camera_field_deg`` is the width of the picture in degrees, ``offset_deg`` how far the sensor points to the right
     and down.
     """
 
@@ -100,7 +100,7 @@ class SensorView:
 def evidence(reading: Reading, face: Box, others: Sequence[Box], missed: float) -> Evidence:
     """Return what a reading says of ``face``; ``others`` are further faces, all in cells of the reading.
 
-    ``missed`` is the chance that the sensor does not see a person who is there, because it looks past them or because
+    ``missed`` is the chance that the sensor does not see a person who is there, because it points past them or because
     a hood or a scarf covers the face. It bounds how much a cold face may count against a person.
     """
     ring = _ring(reading, face, others)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from edge.errors import SettingsError
 
 ROLES = ("owner", "viewer")
-"""Who may sign in: the owner changes things, the viewer only looks."""
+"""Who may sign in: the owner changes things, the viewer changes nothing."""
 COST, BLOCK, LANES = 1 << 14, 8, 5
 """scrypt's n, r and p: 16 MB of memory, and about a second on a Raspberry Pi 3."""
 MOST_MEMORY = 64 << 20

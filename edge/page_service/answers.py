@@ -81,11 +81,11 @@ PAGE = Endpoint(
     "the web page cannot reach fmd",
     SHARE,
 )
-RELAY_OPENS = "the relay may open a door; confirm that nobody is harmed, then test it"
+RELAY_OPENS = "the relay may open a door; confirm that no one is harmed, then test it"
 
 
 class PageEvent(msgspec.Struct, frozen=True):
-    """Content of the event that somebody used the page: what, and who, as role and address."""
+    """Content of the event that the page was used: what was done, and by which role and address."""
 
     what: str
     who: str

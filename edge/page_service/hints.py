@@ -110,7 +110,7 @@ class _Samples:
 
 
 def of_picture(frame: Frame) -> Iterator[Doubt]:
-    """Yield what is wrong with a picture, whoever is in it."""
+    """Yield what is wrong with a picture, with or without people."""
     if float(frame.luma.mean()) < DARK:
         yield Doubt.DARK
 
@@ -121,7 +121,7 @@ def of_faces(frame: Frame, boxes: Sequence[Box], min_face_px: int) -> Iterator[D
     box = max(boxes, key=lambda box: box.width * box.height)
     if box.width < min_face_px:
         yield Doubt.SMALL
-        return  # nothing else can be said of so few pixels
+        return  # so few pixels allow no other statement
     if box.width < GOOD_WIDTH * 0.8:
         yield Doubt.FAR
     elif box.width > 0.8 * width:

@@ -39,7 +39,7 @@ NAME = "sensor.json"
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """People whom the sensor missed and saw, as long as it hangs as ``settings`` say."""
+    """How many people the sensor missed and saw, as long as it hangs as ``settings`` say."""
 
     settings: SensorSettings
     missed: float

@@ -45,7 +45,7 @@ AT_START_S = 1.0
 PLACE_S, MAX_PLACES = 600.0, 64
 """How long, and how many, places of pictures are remembered: a face there is taken for that picture at first."""
 SURE_WALK_S = 3.0
-"""Time after a movement in which a face is surely a person's, of whom the sensor should show something."""
+"""Time after a movement in which a face is surely a person's, and the sensor should show something of it."""
 STRONG = 2.0
 """Log odds that a reading is expected to give, from which on it shows whether the sensor sees a person."""
 FIRST_MISSES, FIRST_PEOPLE = 0.5, 5.0
@@ -61,7 +61,7 @@ AT_ONCE = 8
 
 
 class Counts(NamedTuple):
-    """People who walked past and whom the sensor missed, and saw; older ones count less."""
+    """People who walked past: how many the sensor missed, and saw. Older ones count less."""
 
     missed: float = 0.0
     seen: float = 0.0
