@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import TextIO
 
 from edge import paths
 from edge.commands import common
@@ -34,14 +36,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, facts: Facts | None = None) -> int:
     """Check this machine; return exit code 1 if there is an error to fix."""
     facts = facts or Facts()
-    findings = []
-    for finding in examined(facts, _options(arguments, facts), arguments.try_outputs):
+    findings, progress = [], Progress(sys.stderr)
+    for finding in examined(facts, _options(arguments, facts), arguments.try_outputs, progress.begin):
+        progress.clear()
         findings.append(finding)
         if not arguments.json:
             # At once: some checks take many seconds.
             print(line_of(finding), flush=True)
+    progress.clear()
     print(as_json(findings, facts.is_pc) if arguments.json else summary(findings, facts.is_pc))
     return EXIT_KNOWN if any(finding.status is Status.ERROR for finding in findings) else EXIT_OK
+
+
+class Progress:
+    """Line on a terminal that names the check that runs now. Another stream gets nothing."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream, self._wide = stream, 0
+
+    def begin(self, name: str) -> None:
+        """Show that the check ``name`` runs."""
+        if self._stream is None or not self._stream.isatty():  # Windows' pythonw has no standard streams
+            return
+        self.clear()
+        text = f"checking {name.replace('_', ' ')} ..."
+        self._wide = len(text)
+        print(text, end="", file=self._stream, flush=True)
+
+    def clear(self) -> None:
+        """Erase the line."""
+        if self._wide:
+            print(f"\r{' ' * self._wide}\r", end="", file=self._stream, flush=True)
+        self._wide = 0
 
 
 def _options(arguments: argparse.Namespace, facts: Facts) -> list[str]:

@@ -20,11 +20,20 @@ GPU_RUNTIMES = ("onnxruntime/tensorrt", "onnxruntime/cuda")
 """Beginnings of the names of runtimes that compute on a GPU."""
 
 
-def examined(facts: Facts, options: Sequence[str], try_outputs: bool = False) -> Iterator[Finding]:
-    """Yield every finding as soon as it is known. A check that fails itself becomes a note."""
+def examined(
+    facts: Facts,
+    options: Sequence[str],
+    try_outputs: bool = False,
+    begin: Callable[[str], object] = lambda name: None,
+) -> Iterator[Finding]:
+    """Yield every finding as soon as it is known. A check that fails itself becomes a note.
+
+    ``begin`` gets the name of each check before it runs, and of each probe, which may take many seconds.
+    """
     loaded: dict[str, Any] = {}
 
     def probe(name: str, *more: str) -> Ran:
+        begin(name)
         return facts.run([facts.python.executable, "-m", "edge.doctor.probes", name, *more, *options])
 
     checks: list[Callable[[], Iterator[Finding]]] = [
@@ -36,6 +45,7 @@ def examined(facts: Facts, options: Sequence[str], try_outputs: bool = False) ->
         partial(machine.service, facts, probe),
     ]
     for check in checks:
+        begin(_name(check))
         try:
             yield from check()
         except (OSError, ValueError, KeyError) as error:

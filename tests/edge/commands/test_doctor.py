@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import socket
@@ -614,3 +615,26 @@ def test_root_opens_no_model_in_its_own_process(monkeypatch: pytest.MonkeyPatch)
     found = probes.models(config.load(None))
     assert found["classifier"]["ms"] > 0
     assert found["detector"]["ms"] > 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_which_check_runs_and_another_stream_gets_nothing() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file, None):
+        progress = doctor.Progress(stream)
+        progress.begin("as_set_up")
+        progress.clear()
+        progress.clear()
+    text = "checking as set up ..."
+    assert (terminal.getvalue(), file.getvalue()) == (f"{text}\r{' ' * len(text)}\r", "")
+
+
+def test_each_check_and_each_probe_is_named_before_it_runs(pi: Facts) -> None:
+    begun: list[str] = []
+    list(checks.examined(pi, [], begin=begun.append))
+    assert begun.index("system") < begun.index("libraries") < begun.index("disk") < begun.index("service")
+    assert begun.count("settings") == 2  # the check, and its probe
