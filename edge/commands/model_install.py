@@ -34,6 +34,11 @@ RELOAD_S = 30.0
 POLL_S = 0.5
 """Time between two reads of what the service wrote, seconds."""
 
+WITHOUT_SERVICE = (
+    "systemd has no fmd.service on this machine. The model is in {folder}, and commands that you type, such as fmd run "
+    "and fmd predict, use it from now on; fmd demo does not. To undo this: fmd model rollback {task}"
+)
+
 T = TypeVar("T")
 
 
@@ -63,6 +68,8 @@ def install(arguments: argparse.Namespace, store: ModelStore) -> None:
     ask(store, model_switch.request("switch", task, path.name))
     if not running:
         print(f"{task} {path.name} is installed; fmd is not running and uses it from its next start")
+        if store.folder == paths.model_folder(paths.STATE) and not serving.is_installed():
+            print(WITHOUT_SERVICE.format(folder=store.folder, task=task))
         return
     _reload_onto(store, task, path, runtime)
     print(f"{task} {path.name} is installed and in use; to undo this: fmd model rollback {task}")

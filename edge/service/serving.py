@@ -33,6 +33,11 @@ def is_served(folder: Path) -> bool:
     return True
 
 
+def is_installed() -> bool:
+    """Return whether systemd knows the service on this machine, running or not."""
+    return _systemctl("cat", UNIT).returncode == 0
+
+
 def reload(folder: Path) -> None:
     """Have the service of this runtime directory read settings and models again.
 

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge import paths
 from edge.commands import main
 from edge.contracts import Frame, View
 from edge.errors import SettingsError
@@ -245,6 +246,29 @@ def test_what_fails_its_check_is_not_installed(
     assert "golden input 0 gives an answer" in err
     assert not ModelStore(tmp_path / "state").files("classifier")
     assert ModelStore(tmp_path / "state").chosen("classifier") is None
+
+
+@pytest.mark.parametrize(("code", "lines"), [(1, 2), (0, 1)])
+def test_an_installation_without_the_service_says_what_uses_the_model(
+    tmp_path: Path,
+    classifier_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    lines: int,
+) -> None:
+    """A ``systemctl`` that knows the unit (0), or does not (1)."""
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\n[ "$*" = "cat fmd.service" ] && exit {code}\nexit 3\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setattr(paths, "STATE", tmp_path / "fmd")
+    ended, out, err = model(capsys, "install", renamed(classifier_path, tmp_path, "new"), "--runtime", tmp_path)
+    assert ended == 0, err
+    said = out.splitlines()
+    assert len(said) == lines
+    assert said[0].endswith("fmd is not running and uses it from its next start")
+    assert lines == 1 or f"The model is in {tmp_path / 'fmd-models'}" in said[1]
 
 
 def test_over_a_clip_without_a_service(
