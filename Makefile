@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 
 ## Show the web page of the same scene, and print its address for a browser on this machine.
 page: $(VENV)/.page
-	$(BIN)/fmd page --demo || [ $$? = 130 ]  # Ctrl-C
+	@trap : INT; $(BIN)/fmd page --demo || [ $$? = 130 ]  # the trap keeps make from reporting Ctrl-C as an error
 
 # A process per core runs one file of tests after the other; each may import TensorFlow, which takes 1 GB of memory.
 BESIDE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
