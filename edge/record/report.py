@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from edge.contracts import WITH_INCORRECT_MASK
+from edge.contracts import WITH_INCORRECT_MASK, Change
 from edge.inference.bundle import Confusion
 from edge.record import compliance, hours, notes
 from edge.record.compliance import Estimate
@@ -208,5 +208,6 @@ def _warnings(connection: sqlite3.Connection, began: datetime, ended: datetime) 
 
 
 def _without_clock(connection: sqlite3.Connection, camera: str | None) -> int:
-    query = "SELECT count(*) FROM passages WHERE NOT clock AND (?1 IS NULL OR camera = ?1)"
-    return int(connection.execute(query, (camera,)).fetchone()[0])
+    # Pictures of faces on a wall are no people, here as in the sums.
+    query = "SELECT count(*) FROM passages WHERE NOT clock AND outcome <> ?2 AND (?1 IS NULL OR camera = ?1)"
+    return int(connection.execute(query, (camera, Change.PICTURE.value)).fetchone()[0])

@@ -162,6 +162,7 @@ def test_an_empty_page_says_why_first_and_shows_no_verdict(tmp_path: Path) -> No
     record = clock.record(tmp_path)
     for number in range(4):
         record.add_passage(passage(1 + number, clock.wall_s))
+    record.add_passage(passage(5, clock.wall_s, outcome="picture"))
     record.close()
     found = made(tmp_path, periods.day(BEGAN), BEGAN + timedelta(days=1))
     page = report_html.body(found, "door")
