@@ -8,7 +8,7 @@ from datetime import datetime
 
 from edge import paths
 from edge.commands import common
-from edge.errors import EXIT_OK, SettingsError
+from edge.errors import EXIT_OK, SettingsError, naming_stdout
 from edge.text import escaped
 
 EXAMPLES = """\
@@ -36,17 +36,20 @@ def run(arguments: argparse.Namespace) -> int:
     since_ms = periods.since_ms(arguments.since, datetime.now().astimezone()) if arguments.since else 0
     if arguments.camera is not None:
         _check_camera(arguments.camera, events.known_cameras(folder))
-    for event in events.read(folder, since_ms, arguments.camera):
-        if arguments.json:
-            print(json.dumps(event))
-            continue
-        # n is for programs that notice gaps; at and event stand in front.
-        facts = " ".join(
-            f"{key}={value}" for key, value in event.items() if key not in ("n", "at", "event", "clock") and value != ""
-        )
-        unset = "" if event.get("clock", True) else "  (clock not set)"
-        at, kind = str(event.get("at", "")), str(event.get("event", ""))
-        print(escaped(f"{at if arguments.utc else local_time(at)}  {kind:<9} {facts}{unset}"))
+    with naming_stdout():
+        for event in events.read(folder, since_ms, arguments.camera):
+            if arguments.json:
+                print(json.dumps(event))
+                continue
+            # n is for programs that notice gaps; at and event stand in front.
+            facts = " ".join(
+                f"{key}={value}"
+                for key, value in event.items()
+                if key not in ("n", "at", "event", "clock") and value != ""
+            )
+            unset = "" if event.get("clock", True) else "  (clock not set)"
+            at, kind = str(event.get("at", "")), str(event.get("event", ""))
+            print(escaped(f"{at if arguments.utc else local_time(at)}  {kind:<9} {facts}{unset}"))
     return EXIT_OK
 
 

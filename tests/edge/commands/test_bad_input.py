@@ -323,6 +323,20 @@ def test_a_full_disk_under_more_than_standard_output_buffers(folder: Path, words
     assert_one_line(found, "standard output: No space left on device")
 
 
+def test_a_full_disk_under_events(folder: Path, tmp_path: Path) -> None:
+    assert fmd("run", "--source", "ok.mp4", "--state", tmp_path, cwd=folder).returncode == 0
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            command("events", "--state", str(tmp_path)),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(PYTHONUNBUFFERED="1"),
+        )
+    assert_one_line(found, "standard output: No space left on device")
+
+
 @pytest.fixture
 def full_soon(tmp_path: Path) -> Iterator[Path]:
     """A file system of 100 kB."""
