@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,17 @@ def test_every_attack_that_the_security_page_names_has_its_test() -> None:
     named = set(re.findall(r"`((?:tests|simulation)/[a-z_/]+\.py)`", page))
     assert len(named) > 10
     assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", ["demo", "page", "test"])
+def test_make_says_how_much_it_downloads_before_pip_is_silent(target: str, tmp_path: Path) -> None:
+    command = ["make", "--dry-run", f"VENV={tmp_path}", target]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    [said] = (number for number, line in enumerate(lines) if "MB to download" in line)
+    assert "pip install" in lines[said + 1]
+    shown = subprocess.run(["sh", "-c", lines[said]], capture_output=True, text=True, check=True).stdout
+    megabytes, minutes = map(int, re.findall(r"about (\d+) MB to download, (\d+) minutes at 10 Mbit/s", shown)[0])
+    assert 0 < minutes - megabytes * 8 / 10 / 60 <= 1
+    if target == "demo":
+        assert f"downloads {megabytes} MB" in (ROOT / "README.md").read_text(encoding="utf-8")
