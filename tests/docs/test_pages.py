@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from edge.commands import main
 from edge.config import DEFAULT_PATH, load
-from tests.edge.parts import ROOT
+from tests.edge.parts import PATIENCE_S, ROOT
 from tests.edge.test_imports import ALLOWED, BOTTOM
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -141,3 +143,20 @@ def test_make_says_how_much_it_downloads_before_pip_is_silent(target: str, tmp_p
     assert 0 < minutes - megabytes * 8 / 10 / 60 <= 1
     if target == "demo":
         assert f"downloads {megabytes} MB" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_ctrl_c_ends_make_page_without_an_error_of_make(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    fmd = "#!/bin/sh\ntrap 'exit 130' INT\necho ready\nwhile :; do sleep 0.01; done\n"
+    for name, text in (("bin/python", ""), ("bin/fmd", fmd), (".page", "")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    command = ["make", f"VENV={tmp_path}", "page"]
+    with subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.communicate(timeout=PATIENCE_S)[1] == ""
