@@ -34,7 +34,8 @@ class Report(msgspec.Struct, frozen=True):
     ``began`` and ``ended`` are ISO 8601 in local time; ``ended`` is now if the period is not over. ``stopped_ms`` is
     time without any state of a camera. ``measured`` is the share of compliant among decided passages, ``corrected``
     the same after correction; ``not_corrected`` says why there is none. ``previous`` are the sums of the period before,
-    as far as this one has gone. ``warnings`` concern the whole period.
+    as far as this one has gone. ``drifting`` is true if the camera has changed, so that figures before and after do not
+    compare. ``warnings`` concern the whole period.
     """
 
     began: str
@@ -51,6 +52,7 @@ class Report(msgspec.Struct, frozen=True):
     previous_measured: Estimate | None
     by_hour: tuple[Bin, ...]
     by_day: tuple[Bin, ...]
+    drifting: bool
     warnings: tuple[str, ...]
     without_clock: int
 
@@ -82,7 +84,8 @@ def make(connection: sqlite3.Connection, period: Period, now: datetime, camera: 
     for _, _, sums in _parts(connection, period.earlier_began, earlier_until, camera):
         earlier.add(sums)
     warnings = _warnings(connection, began, until)
-    corrected, reason = _corrected(connection, {k: v for k, v in models.items() if v.judged}, bool(warnings))
+    drifting = bool(warnings)
+    corrected, reason = _corrected(connection, {k: v for k, v in models.items() if v.judged}, drifting)
     if first and first > began:
         warnings = (*warnings, f"the record begins on {first:%Y-%m-%d %H:%M}")
     return Report(
@@ -100,6 +103,7 @@ def make(connection: sqlite3.Connection, period: Period, now: datetime, camera: 
         previous_measured=compliance.wilson(earlier.compliant, earlier.judged),
         by_hour=_merged(by_hour),
         by_day=tuple(Bin(DAYS[day], by_day[day]) for day in sorted(by_day) if by_day[day].passages >= FEW),
+        drifting=drifting,
         warnings=warnings,
         without_clock=_without_clock(connection, camera),
     )

@@ -74,8 +74,9 @@ def _nobody(report: Report) -> list[str]:
 
 def _figures(report: Report) -> list[str]:
     sums, passages = report.sums, report.sums.passages
+    verdict = words.comparison(report.measured, report.previous_measured, report.drifting)
     parts = [
-        f'<p class="verdict">{escape(words.comparison(report.measured, report.previous_measured))}</p>',
+        f'<p class="verdict">{escape(verdict)}</p>',
         '<div class="big">',
         _tile(_share(report), "people wore a mask well", _uncertainty(report)),
         _tile(f"{passages:,}", "people passed", f"{words.passed(sums)}. Period before: {report.previous.passages:,}"),

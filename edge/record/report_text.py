@@ -31,7 +31,7 @@ def text(report: Report, door: str) -> str:
     if sums.passages:
         lines += [
             *_sentence(main_figure(report)),
-            *_sentence(words.comparison(report.measured, report.previous_measured)),
+            *_sentence(words.comparison(report.measured, report.previous_measured, report.drifting)),
             "",
             *_row("passed", sums.passages, f"the period before: {report.previous.passages:,}"),
             *_row("compliant", sums.compliant, share_line(report)),

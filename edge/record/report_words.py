@@ -53,12 +53,17 @@ def between(found: Estimate) -> str:
     return f"between {low} and {high} (the range in which the true figure lies 19 times of 20)"
 
 
-def comparison(now: Estimate | None, before: Estimate | None) -> str:
-    """Return whether a share is better or worse than the one before: only if their intervals do not overlap."""
+def comparison(now: Estimate | None, before: Estimate | None, drifting: bool = False) -> str:
+    """Return whether a share is better or worse than the one before: only if their intervals do not overlap.
+
+    While the camera is ``drifting``, it is neither: the change may be the camera's.
+    """
     if now is None:
         return "No comparison with the period before: nobody was judged in this one."
     if before is None:
         return "No comparison: nobody was judged in the period before."
+    if drifting:
+        return "No comparison with the period before: the camera has changed, and a difference may come from that."
     if now.low <= before.high and before.low <= now.high:
         return f"No clear difference from the period before ({of_100(before.share)} of 100): the two ranges overlap."
     word = "Better" if now.share > before.share else "Worse"

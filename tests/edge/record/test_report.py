@@ -146,7 +146,9 @@ def test_a_changed_camera_withholds_the_corrected_figure(state: Path, tmp_path: 
     found = made(tmp_path, periods.week(BEGAN + timedelta(days=9)))
     assert found.corrected is None
     assert found.not_corrected.startswith("withheld")
-    assert "Attention: faces are 30% smaller" in report_text.text(found, "door")
+    text = report_text.text(found, "door")
+    assert "Attention: faces are 30% smaller" in text
+    assert "No comparison with the period before: the camera has changed" in text
 
 
 def test_an_empty_record_gives_a_report_and_no_error(tmp_path: Path) -> None:

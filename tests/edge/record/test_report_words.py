@@ -27,6 +27,7 @@ def report(sums: Sums, stopped_ms: int = 0, without_clock: int = 0, **changed: A
         "previous_measured": None,
         "by_hour": (),
         "by_day": (),
+        "drifting": False,
         "warnings": (),
     }
     measured = wilson(sums.compliant, sums.judged)
@@ -59,6 +60,11 @@ def test_better_or_worse_only_if_the_ranges_do_not_overlap(
     now: tuple[int, int], before: tuple[int, int], said: str
 ) -> None:
     assert words.comparison(wilson(*now), wilson(*before)).startswith(said)
+
+
+def test_a_changed_camera_makes_nothing_better_or_worse() -> None:
+    said = words.comparison(wilson(1426, 1617), wilson(1580, 1708), drifting=True)
+    assert said.startswith("No comparison with the period before: the camera has changed")
 
 
 @pytest.mark.parametrize(
