@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from edge import addresses, board
-from edge.drivers.table import CAMERAS, DETECTORS, OUTPUTS, PUBLISHERS, SERVERS, TABLES, Driver, NetworkDriver
+from edge.drivers.table import (
+    CAMERAS,
+    DETECTORS,
+    OUTPUTS,
+    PUBLISHERS,
+    SENSORS,
+    SERVERS,
+    TABLES,
+    Driver,
+    NetworkDriver,
+)
 from edge.errors import CameraError
 from edge.inference import onnx_file
 
@@ -106,12 +116,18 @@ def needs_network(value: Lookup) -> bool:
     return any(driver.network for driver in _selected(value))
 
 
+def needs_bus(value: Lookup) -> bool:
+    """Return whether the sensor that the settings select needs the I2C bus."""
+    kind, _ = sensor_kind(str(value("sensor.driver")))
+    return kind in SENSORS and SENSORS[kind].bus
+
+
 def _selected(value: Lookup) -> Iterator[Driver]:
     yield from (driver for driver in (*PUBLISHERS.values(), *SERVERS.values()) if is_enabled(driver, value))
     if (output := OUTPUTS.get(value("alert.driver"))) is not None:
         yield output
     for source in (value("camera.source"), *(value("camera.sources") or {}).values()):
-        kind, _ = _named_camera(source or "") or ("file", "")
+        kind, _ = _named_camera(str(source or "")) or ("file", "")
         if kind in CAMERAS:
             yield CAMERAS[kind]
 

@@ -86,6 +86,8 @@ class SensorDriver(Driver):
     distribution: str = ""
     repeats: bool = False
     """Whether equal values again and again are no fault. A real sensor has noise."""
+    bus: bool = True
+    """Whether the service needs the nodes of the I2C bus for it (``fmd-sensor.conf``)."""
 
 
 ADDRESSES = ("camera.source", "camera.source_file", "camera.sources", "camera.detect_source", "camera.detect_sources")
@@ -165,7 +167,7 @@ SENSORS: dict[str, SensorDriver] = {
     "vl53l5cx": SensorDriver(
         "edge.drivers.depth:Vl53l5cx", library="qwiic_vl53l5cx", distribution="sparkfun-qwiic-vl53l5cx"
     ),
-    "file": SensorDriver("edge.drivers.sensor_file:SensorFile", repeats=True),
+    "file": SensorDriver("edge.drivers.sensor_file:SensorFile", repeats=True, bus=False),
 }
 """By ``sensor.driver``, the part before a colon."""
 

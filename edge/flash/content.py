@@ -59,13 +59,13 @@ class Login:
 class Etc:
     """The files of /etc/fmd, by name. Only the user fmd can read ``secrets``.
 
-    ``network`` is true if the service needs the network with these settings, ``unchecked`` if this machine lacks the
-    libraries to check them and the board must.
+    ``drop_ins`` are those that the service needs with these settings (``fmd-NAME.conf``), each with what it gives.
+    ``unchecked`` is true if this machine lacks the libraries to check them and the board must.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
-    network: bool = False
+    drop_ins: Mapping[str, str] = field(default_factory=dict)
     unchecked: bool = False
 
 
@@ -135,8 +135,8 @@ def _payload(wanted: Wanted) -> Iterator[FileChange]:
     if wanted.page:
         why = "starts the web page with this password; deleted here"
         yield FileChange(f"{FOLDER}/page/{PAGE_PASSWORDS}", wanted.page.encode(), why)
-    if wanted.etc.network:
-        yield FileChange(f"{FOLDER}/network", b"", "gives the service the network, which the settings need")
+    for name, gives in wanted.etc.drop_ins.items():
+        yield FileChange(f"{FOLDER}/{name}", b"", f"gives the service {gives}, which the settings need")
 
 
 # cloud-init: Trixie and later

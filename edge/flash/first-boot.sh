@@ -87,10 +87,11 @@ install_fmd() {
     install_picamera2
     # A new image may lack apt's lists. Without a network, install without recommended packages.
     install_package || { apt-get update && install_package; } || install_package --no-install-recommends
-    if [ -n "$(listed network)" ]; then
-        install -D -m 0644 "$share/fmd-network.conf" "$etc/systemd/system/fmd.service.d/network.conf"
-        systemctl daemon-reload
-    fi
+    for name in network sensor; do
+        [ -n "$(listed "$name")" ] || continue
+        install -D -m 0644 "$share/fmd-$name.conf" "$etc/systemd/system/fmd.service.d/$name.conf"
+    done
+    systemctl daemon-reload
     systemctl enable fmd.service
     start_page
     # Returns when fmd watches, or fails.

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from edge import toml
-from edge.drivers.selection import detector_kind, needs_network, secret_settings
+from edge.drivers.selection import detector_kind, needs_bus, needs_network, secret_settings
 from edge.errors import CardError, SettingsError
 from edge.flash.content import Etc
 from edge.paths import FILE_SETTINGS
 
 FMD_TOML = "fmd.toml"
 """Name of the settings file on the board."""
+DROP_INS = {"network": (needs_network, "the network"), "sensor": (needs_bus, "the I2C bus")}
+"""Drop-in of the service (``fmd-NAME.conf``) -> whether the settings need it, and what it gives."""
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]*"
 
 
@@ -58,7 +60,16 @@ def gathered(
     values = toml.parsed(text, FMD_TOML)
     if source := _source_in_file(values, hidden):
         values["camera"]["source"] = source
-    return Etc(files, hidden, needs_network(lambda key: _value(values, *key.split("."))), not is_checked)
+    return Etc(files, hidden, _drop_ins(values), not is_checked)
+
+
+def _drop_ins(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the drop-ins that the service needs with these settings, and what each gives."""
+
+    def value(key: str) -> Any:
+        return _value(values, *key.split("."))
+
+    return {name: gives for name, (needs, gives) in DROP_INS.items() if needs(value)}
 
 
 def _check(config_path: Path | None, options: Mapping[str, Any]) -> bool:

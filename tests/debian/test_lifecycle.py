@@ -26,6 +26,10 @@ pytestmark = pytest.mark.slow
 
 PASSWORD = "correct horse"
 CLIENT = f"/opt/fmd/current/bin/python /root/page_client.py http://127.0.0.1:8080 '{PASSWORD}'"
+CHANGE, NO_CHANGE = "watch.contrast=9", "Nothing differs from the settings in use."
+OVERLAY = "var/lib/fmd/overlay.toml"
+BACKUP = "fmd backup /root/door.fmd --secrets"
+GROUPS = ("fmd", "fmd-page", "gpio", "i2c")
 SETTINGS = """
 [camera]
 source = "/etc/fmd/clip.avi"
@@ -108,6 +112,7 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert f"classifier: current {kept_model}, previous shipped" in output_of("fmd model list")
     assert "detector: current shipped" in output_of("fmd model list")
     assert output_of("systemctl is-enabled fmd") == "enabled"
+    assert output_of("systemd-analyze verify --man=no --recursive-errors=yes /lib/systemd/system/fmd*") == ""
     write_clip(root / "etc/fmd/clip.avi", frames=30)
     (root / "etc/fmd/fmd.toml").write_text(SETTINGS)
     assert code("systemctl restart fmd") == "0", output_of("journalctl -u fmd | tail -20")
@@ -123,6 +128,8 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert process() == first
     check_the_model_store(system, root, output_of, code)
     check_the_page(root, output_of, code)
+    changed = check_changed_settings(root, output_of, code)
+    assert code(BACKUP) == "0", output_of(BACKUP)
     first = process()
     # The package does not switch to a version that cannot run here.
     system.wait("test -s /var/lib/fmd/record.db && echo kept", "kept")
@@ -141,6 +148,9 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert (output_of("systemctl is-active fmd-page"), visited(output_of)["before"]) == ("active", 303)
     assert (root / "etc/fmd/fmd.toml").read_text() == SETTINGS + "led_pin = 4\n"
     assert events(root)[: len(kept)] == kept
+    assert (root / OVERLAY).read_bytes() == changed
+    assert output_of(f"fmd config set {CHANGE}") == NO_CHANGE
+    check_a_restoration(root, output_of, code, changed)
     assert len(list((root / "opt/fmd/releases").iterdir())) == 1
     assert "mine" in output_of("fmd model list")
     # After a removal the settings stay; after a purge nothing does.
@@ -150,7 +160,18 @@ def test_from_installation_to_purge(system: object, root: Path) -> None:
     assert code("dpkg --purge fmd") == "0"
     left = output_of("find / -xdev -name '*fmd*' -not -path '/proc/*' -not -path '/var/log/*'")
     assert left == "", left
-    assert (code("getent passwd fmd"), code("getent group fmd"), code("getent group gpio")) == ("2", "2", "2")
+    for name in ("passwd fmd", "passwd fmd-page", *(f"group {group}" for group in GROUPS)):
+        assert code(f"getent {name}") == "2", name
+
+
+def test_lintian_finds_nothing() -> None:
+    if not packages():
+        pytest.skip("no build/fmd_*_amd64.deb: make deb DEB_ARCH=amd64 PYTHONS=3.11")
+    if shutil.which("lintian") is None:
+        pytest.skip("lintian is not installed")
+    lintian = ["lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning", str(packages()[-1])]
+    found = subprocess.run(lintian, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
 
 
 def named(name: str) -> bytes:
@@ -227,7 +248,7 @@ def check_the_page(root: Path, output_of: Callable[[str], str], code: Callable[[
     assert code("systemctl enable --now fmd-page") == "0"
     found = visited(output_of)
     assert (found["before"], found["tested"]) == (303, "The buzzer was on for a second.")
-    assert found["picture"] > 1000
+    assert (found["state"], found["picture"] > 1000) == ("Watching", True)
     assert "owner, 127.0.0.1" in output_of("journalctl -u fmd | grep 'web page'")
     as_page = "setpriv --reuid=fmd-page --regid=fmd-page --init-groups --no-new-privs"
     for path in ("/etc/fmd/fmd.toml", "/var/lib/fmd/record.db", "/var/lib/fmd-models/incoming"):
@@ -243,6 +264,51 @@ def check_the_page(root: Path, output_of: Callable[[str], str], code: Callable[[
     assert "owner, 127.0.0.1" in output_of("fmd events"), output_of("fmd events | tail -5")
     assert "does not run" in output_of(f"{CLIENT} 2>&1 | tail -1")
     assert code("systemctl start fmd") == "0"
+    assert visited(output_of)["before"] == 303
+
+
+def check_changed_settings(root: Path, output_of: Callable[[str], str], code: Callable[[str], str]) -> bytes:
+    """A setting that was changed on the page stays over a restart. Return the overlay."""
+    said = output_of(f"{CLIENT} {CHANGE}")
+    assert said == '"In use: watch.contrast."', said
+    assert output_of(f"stat --format='%a %U %G' /{OVERLAY}") == "600 fmd fmd"
+    content = (root / OVERLAY).read_bytes()
+    assert b"contrast = 9" in content
+    assert code("systemctl restart fmd") == "0"
+    assert (root / OVERLAY).read_bytes() == content
+    # The running fmd says that it uses the value, not only the file.
+    assert output_of(f"fmd config set {CHANGE}") == NO_CHANGE
+    assert "watch.contrast = 9  # overlay; default 6" in output_of("fmd config diff")
+    # A value that no door can use changes nothing.
+    assert "Nothing was changed" in output_of(f"{CLIENT} watch.contrast=never")
+    assert (root / OVERLAY).read_bytes() == content
+    return content
+
+
+def check_a_restoration(
+    root: Path, output_of: Callable[[str], str], code: Callable[[str], str], changed: bytes
+) -> None:
+    """A backup of the old version brings back settings, models and record; not while fmd runs."""
+    owned = (
+        f"stat --format='%n %a %U %G' /etc/fmd/fmd.toml /{OVERLAY} /var/lib/fmd/record.db /var/lib/fmd-models/*.json"
+    )
+    before, settings = output_of(owned), (root / "etc/fmd/fmd.toml").read_text()
+    assert code("fmd config reset all") == "0"
+    assert not (root / OVERLAY).exists()
+    listed = output_of("fmd model list")
+    assert code("fmd model rollback") == "0", output_of("fmd model rollback")
+    assert output_of("fmd model list") != listed
+    assert "fmd runs; stop it first" in output_of("fmd restore /root/door.fmd")
+    assert code("systemctl stop fmd") == "0"
+    (root / "etc/fmd/fmd.toml").write_text("led_pni = 4\n")
+    (root / "var/lib/fmd/record.db").unlink()
+    assert code("fmd restore /root/door.fmd --check") == "0", output_of("fmd restore /root/door.fmd --check")
+    assert "restored; start fmd" in output_of("fmd restore /root/door.fmd")
+    assert code("systemctl start fmd") == "0", output_of("journalctl -u fmd | tail -20")
+    assert ((root / OVERLAY).read_bytes(), (root / "etc/fmd/fmd.toml").read_text()) == (changed, settings)
+    assert output_of(owned) == before
+    assert output_of(f"fmd config set {CHANGE}") == NO_CHANGE
+    assert output_of("fmd model list") == listed
     assert visited(output_of)["before"] == 303
 
 

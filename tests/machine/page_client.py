@@ -1,6 +1,7 @@
 """A real HTTP client of the web page: signs in, reads state and picture, tests the buzzer. It needs Python alone.
 
 python3 page_client.py http://door.local:8080 PASSWORD
+python3 page_client.py http://door.local:8080 PASSWORD SECTION.KEY=VALUE     changes a setting instead
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from typing import NamedTuple
 
 ANSWER_S = 120.0
@@ -94,5 +96,19 @@ def visit(origin: str, password: str) -> Visit:
     return Visit(before, word[1].strip(), len(picture), words)
 
 
+def change(origin: str, password: str, settings: Sequence[str]) -> str:
+    """Change ``SECTION.KEY=VALUE`` as the page's owner; return what the page says. Raises OSError."""
+    browser = Browser(origin)
+    browser.sign_in(password)
+    pairs = (setting.split("=", 1) for setting in settings)
+    status, body = browser.ask("/settings", {f"set.{key}": value for key, value in pairs})
+    return str(json.loads(body)["words"]) if status == 200 else f"{status}: {body.decode()[:200]}"
+
+
+def main(origin: str, password: str, *settings: str) -> None:
+    """Print what the page answers as JSON."""
+    print(json.dumps(change(origin, password, settings) if settings else visit(origin, password)._asdict()))
+
+
 if __name__ == "__main__":
-    print(json.dumps(visit(sys.argv[1], sys.argv[2])._asdict()))
+    main(*sys.argv[1:])

@@ -108,6 +108,18 @@ def test_passwords_are_kept_apart_and_the_service_gets_the_network(trixie: Path,
     assert "hush" not in done.stdout
 
 
+@pytest.mark.parametrize(("driver", "is_there"), [("mlx90640", True), ("file:values", False), ("none", False)])
+def test_the_service_gets_the_bus_that_its_sensor_needs(
+    trixie: Path, deb: Path, tmp_path: Path, driver: str, is_there: bool
+) -> None:
+    (tmp_path / "door.toml").write_text(f'[sensor]\ndriver = "{driver}"\n')
+    done = fmd("flash", trixie, "--package", deb, "--config", tmp_path / "door.toml", "--write")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (trixie / "fmd/sensor").exists() is is_there
+    assert not (trixie / "fmd/network").exists()
+    assert ("gives the service the I2C bus" in done.stdout) is is_there
+
+
 @pytest.mark.parametrize(
     ("settings", "with_it"),
     [

@@ -27,7 +27,7 @@ class Board:
     def __init__(self, card: Path, folder: Path, page: str = "") -> None:
         target = open_target(card)
         secrets = {"fmd.toml": b"# mine\n", "broker": b"secret\n"}
-        etc = Etc({"mask.tflite": b"model"}, secrets, network=True)
+        etc = Etc({"mask.tflite": b"model"}, secrets, {"network": "the network", "sensor": "the bus"})
         wanted = Wanted({"fmd_1_arm64.deb": b"package"}, etc, page=page)
         write(target, changes(target, recognise(target), wanted))
         self.card, self.etc, self.notes = card / "fmd", folder / "etc", folder / "notes"
@@ -85,8 +85,9 @@ def test_a_good_first_boot_installs_and_leaves_nothing_to_do(board: Board) -> No
     for name in ("broker", "fmd.toml"):
         assert (board.etc / "fmd" / name).stat().st_mode & 0o777 == 0o640
     assert not (board.card / "secret").exists()
-    drop_in = board.etc / "systemd/system/fmd.service.d/network.conf"
-    assert drop_in.read_text() == (ROOT / "systemd/fmd-network.conf").read_text()
+    for name in ("network", "sensor"):
+        drop_in = board.etc / f"systemd/system/fmd.service.d/{name}.conf"
+        assert drop_in.read_text() == (ROOT / f"systemd/fmd-{name}.conf").read_text()
     assert not (board.card / "fmd_1_arm64.deb").exists()
     assert "fmd is installed and watching" in (board.card / "first-boot.log").read_text()
     assert board.trigger() == "mmc0"
