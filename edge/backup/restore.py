@@ -33,6 +33,8 @@ CheckSettings = Callable[[Settings], None]
 UNCHANGED = "nothing was changed"
 KERNEL = (("proc",), ("sys",), ("dev",))
 """Folders of files that may never end."""
+STATE_MODE = 0o600
+"""Permissions of a restored file in the state directory, as the service itself gives (``UMask=0077``)."""
 _WHERE = "the settings in the backup"
 
 
@@ -161,7 +163,7 @@ class Checked:
         swap.put(base, self._text.encode(), Owner(0o640, None, group))
         over = self._places.state / overlay.NAME
         if changes := self._over():
-            swap.put(over, overlay.text_of(base, config.nested(changes)), Owner(0o600, state.user, group))
+            swap.put(over, overlay.text_of(base, config.nested(changes)), state)
         else:
             swap.remove(over)
         # Whether it works on this board must be seen.
@@ -180,7 +182,7 @@ class Checked:
         path, owner = self._places.state / database.NAME, self._state_owner()
         old = database.replaced(path)
         with record.open("rb") as source:
-            swap.put(path, source, Owner(0o640, owner.user, owner.group), old)
+            swap.put(path, source, owner, old)
         # The log of changes belongs to the old record.
         for suffix in ("-wal", "-shm", "-journal"):
             swap.remove(path.with_name(path.name + suffix), old.with_name(old.name + suffix))
@@ -188,7 +190,7 @@ class Checked:
     def _state_owner(self) -> Owner:
         """Return who the files in the state directory belong to: only root can give them away."""
         about = self._places.state.stat()
-        return Owner(0o640, about.st_uid, about.st_gid) if paths.is_root() else Owner(0o640)
+        return Owner(STATE_MODE, about.st_uid, about.st_gid) if paths.is_root() else Owner(STATE_MODE)
 
 
 def _present(base: Path) -> settings.Values:

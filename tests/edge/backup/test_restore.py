@@ -133,7 +133,7 @@ def test_files_in_the_state_directory_belong_to_its_owner(backup: bytes, board: 
     put(backup, board)
     for name in (overlay.NAME, database.NAME):
         about = (board.state / name).stat()
-        assert (about.st_uid, about.st_gid) == (65534, 12)
+        assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (65534, 12, 0o600)
     about = board.base.stat()
     assert (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode)) == (0, 12, 0o640)
 
