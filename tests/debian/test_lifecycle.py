@@ -28,7 +28,7 @@ PASSWORD = "correct horse"
 CLIENT = f"/opt/fmd/current/bin/python /root/page_client.py http://127.0.0.1:8080 '{PASSWORD}'"
 CHANGE, NO_CHANGE = "watch.contrast=9", "Nothing differs from the settings in use."
 OVERLAY = "var/lib/fmd/overlay.toml"
-BACKUP = "fmd backup /root/door.fmd --secrets"
+BACKUP = "fmd backup /root/door.backup --secrets"
 GROUPS = ("fmd", "fmd-page", "gpio", "i2c")
 SETTINGS = """
 [camera]
@@ -298,12 +298,12 @@ def check_a_restoration(
     listed = output_of("fmd model list")
     assert code("fmd model rollback") == "0", output_of("fmd model rollback")
     assert output_of("fmd model list") != listed
-    assert "fmd runs; stop it first" in output_of("fmd restore /root/door.fmd")
+    assert "fmd runs; stop it first" in output_of("fmd restore /root/door.backup")
     assert code("systemctl stop fmd") == "0"
     (root / "etc/fmd/fmd.toml").write_text("led_pni = 4\n")
     (root / "var/lib/fmd/record.db").unlink()
-    assert code("fmd restore /root/door.fmd --check") == "0", output_of("fmd restore /root/door.fmd --check")
-    assert "restored; start fmd" in output_of("fmd restore /root/door.fmd")
+    assert code("fmd restore /root/door.backup --check") == "0", output_of("fmd restore /root/door.backup --check")
+    assert "restored; start fmd" in output_of("fmd restore /root/door.backup")
     assert code("systemctl start fmd") == "0", output_of("journalctl -u fmd | tail -20")
     assert ((root / OVERLAY).read_bytes(), (root / "etc/fmd/fmd.toml").read_text()) == (changed, settings)
     assert output_of(owned) == before
