@@ -271,7 +271,7 @@ def open_output(
             if isinstance(error, OutputBusyError) and waited_s < settings.busy_s:
                 log.info("%s; trying again", error)
             elif not may_have(pin):
-                raise _without_pins(f"alert.{name}_pin") from error
+                raise _without_pins(f"alert.{name}_pin", pin) from error
             elif settings.driver == "auto":
                 raise type(error)(f'{error}; to try fmd without GPIO set alert.driver = "console"') from error
             else:
@@ -289,13 +289,13 @@ def open_input(settings: Settings) -> Input:
     except OutputError as error:
         if may_have(settings.arm.pin):
             raise
-        raise _without_pins("arm.pin") from error
+        raise _without_pins("arm.pin", settings.arm.pin) from error
 
 
-def _without_pins(setting: str) -> OutputError:
+def _without_pins(setting: str, pin: int | str) -> OutputError:
     """Return the error of a machine that can have no pins: what its libraries say would lead nowhere."""
     return OutputError(
-        f'{setting}: this machine has no pins; set alert.driver = "console" in the settings, or add '
+        f'{setting}: this machine has no pins, so none is {pin}; set alert.driver = "console" in the settings, or add '
         "--set alert.driver=console"
     )
 

@@ -251,7 +251,9 @@ def test_pins_that_are_not_there(folder: Path) -> None:
     found = subprocess.run(
         command("run", "--source", "/dev/video9"), capture_output=True, text=True, check=False, cwd=folder, env=plain
     )
-    assert_one_line(found, 'alert.led_pin: this machine has no pins; set alert.driver = "console" in the settings')
+    assert_one_line(
+        found, 'alert.led_pin: this machine has no pins, so none is 17; set alert.driver = "console" in the settings'
+    )
 
 
 def test_a_clip_needs_no_pins_on_a_pc_and_a_missing_clip_is_reported_before_them(folder: Path) -> None:

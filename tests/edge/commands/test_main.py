@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 
 from edge.commands import main
+from edge.reporting.predictor import COLUMNS
 from tests.edge.parts import ROOT, command, environment, fmd, texture, write_clip
 
 PATIENCE_S = 60.0
@@ -220,9 +221,10 @@ def test_predict_checks_its_csv_before_it_loads_models(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), texture(64, 64))
     words = ["predict", tmp_path / "a.png", "--set", "model.detector=nowhere.tflite", "--csv"]
     assert "no/out.csv: No such file" in fmd(*words, tmp_path / "no" / "out.csv").stderr
-    (tmp_path / "old.csv").write_text("of an earlier run")
+    earlier = ",".join(COLUMNS) + "\nof an earlier run\n"
+    (tmp_path / "old.csv").write_text(earlier)
     assert "nowhere.tflite: cannot read the model file" in fmd(*words, tmp_path / "old.csv").stderr
-    assert (tmp_path / "old.csv").read_text() == "of an earlier run"
+    assert (tmp_path / "old.csv").read_text() == earlier
     fmd(*words, tmp_path / "new.csv")
     assert not (tmp_path / "new.csv").exists()
 

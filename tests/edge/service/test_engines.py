@@ -66,6 +66,7 @@ def test_an_onnx_file_is_proven_on_the_processor_in_a_child_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     path = write_bundle(tmp_path)
     found = model_proof.check(path.read_bytes(), path)
     assert found.runtime.startswith("onnxruntime/cpu")
