@@ -295,7 +295,7 @@ def open_input(settings: Settings) -> Input:
 def _without_pins(setting: str, pin: int | str) -> OutputError:
     """Return the error of a machine that can have no pins: what its libraries say would lead nowhere."""
     return OutputError(
-        f'{setting}: this machine has no pins, so none is {pin}; set alert.driver = "console" in the settings, or add '
+        f'{setting}: got {pin}, but this machine has no pins; set alert.driver = "console" in the settings, or add '
         "--set alert.driver=console"
     )
 

@@ -252,7 +252,7 @@ def test_pins_that_are_not_there(folder: Path) -> None:
         command("run", "--source", "/dev/video9"), capture_output=True, text=True, check=False, cwd=folder, env=plain
     )
     assert_one_line(
-        found, 'alert.led_pin: this machine has no pins, so none is 17; set alert.driver = "console" in the settings'
+        found, 'alert.led_pin: got 17, but this machine has no pins; set alert.driver = "console" in the settings'
     )
 
 
