@@ -332,7 +332,7 @@ def test_flash_keeps_the_secret_of_a_publisher_apart(monkeypatch: pytest.MonkeyP
     (tmp_path / "pager.key").write_text("hush")
     (tmp_path / "fmd.toml").write_text('[pager]\nnumber = "555"\nkey_file = "pager.key"\n')
     etc = gathered(tmp_path / "fmd.toml", {})
-    assert (list(etc.files), sorted(etc.secrets), etc.network) == ([], ["fmd.toml", "pager.key"], True)
+    assert (list(etc.files), sorted(etc.secrets), list(etc.drop_ins)) == ([], ["fmd.toml", "pager.key"], ["network"])
 
 
 SCREENS: list[int] = []
