@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
             hinted = Listeners([reporting, status])
             listeners += [sources.SourceLog(), sources.FaceSizeMonitor(hinted.on_hint)]
             listeners += [turns := sources.TurnReport(hinted.on_hint), sources.PictureReport(hinted.on_hint)]
-            listeners += [sources.DriverHints(hinted.on_hint), sources.SensorHints(hinted.on_hint)]
+            listeners += [sources.driver_hints(hinted.on_hint), sources.sensor_hints(hinted.on_hint)]
             settings = _with_examples(settings, record is not None)
             listeners.append(recorder.ExampleHints(hinted.on_hint))
             if record:

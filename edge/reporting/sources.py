@@ -225,40 +225,36 @@ class PictureReport(Listener):
             )
 
 
-class SensorHints(Listener):
-    """Reports what is wrong with the presence sensor: that it fails, or does not see people."""
+class StepHints(Listener):
+    """Reports what steps themselves say is wrong, as of a presence sensor or a camera's second stream.
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    ``kind`` is the hint's; ``hint`` returns what a step says, empty if all is well.
+    """
+
+    def __init__(self, report: Report, kind: str, hint: Callable[[Step], str]) -> None:
+        self._report, self._kind, self._hint = report, kind, hint
         self._hints: dict[str, str] = {}
 
     def on_settings(self, settings: Settings) -> None:
-        """Begin again: a run begins without hints."""
+        """Begin again: a run begins without hints, and the cameras may be other ones."""
         self._hints = {}
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """Report a hint that differs from the last one of this camera."""
-        if step.sensor != self._hints.get(step.camera, ""):
-            self._hints[step.camera] = step.sensor
-            self._report(step.camera, "sensor", step.sensor)
+        hint = self._hint(step)
+        if hint != self._hints.get(step.camera, ""):
+            self._hints[step.camera] = hint
+            self._report(step.camera, self._kind, hint)
 
 
-class DriverHints(Listener):
-    """Reports what a camera's driver says of its own faults, such as a second stream that gives no pictures."""
+def driver_hints(report: Report) -> StepHints:
+    """Return the listener for what a camera's driver says of its own faults."""
+    return StepHints(report, "driver", lambda step: step.frame.hint)
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._hints: dict[str, str] = {}
 
-    def on_settings(self, settings: Settings) -> None:
-        """Begin again: the cameras may be other ones."""
-        self._hints = {}
-
-    def on_step(self, step: Step, delivery: Delivery) -> None:
-        """Report a hint that differs from the last one of this camera."""
-        if step.frame.hint != self._hints.get(step.camera, ""):
-            self._hints[step.camera] = step.frame.hint
-            self._report(step.camera, "driver", step.frame.hint)
+def sensor_hints(report: Report) -> StepHints:
+    """Return the listener for what is wrong with the presence sensor: that it fails, or does not see people."""
+    return StepHints(report, "sensor", lambda step: step.sensor)
 
 
 def _place(box: Box, frame: Frame) -> str:

@@ -12,12 +12,12 @@ from edge import config
 from edge.contracts import Box, Change, Decision, Delivery, Face, Outcome, Passage, Signal, Step, Track, Turned
 from edge.reporting.sources import (
     HINT_DETECTIONS,
-    DriverHints,
     FaceSizeMonitor,
     PictureReport,
-    SensorHints,
     SourceLog,
     TurnReport,
+    driver_hints,
+    sensor_hints,
 )
 from tests.edge.parts import face, frame_of, texture
 
@@ -211,7 +211,7 @@ def test_a_picture_that_a_sensor_shows_is_reported_without_a_decision_and_logged
 
 def test_a_fault_of_the_sensor_is_a_hint_until_it_ends() -> None:
     hints: list[tuple[str, str, str]] = []
-    report = SensorHints(lambda *hint: hints.append(hint))
+    report = sensor_hints(lambda *hint: hints.append(hint))
     for fault in ("", "broken", "broken", ""):
         step = Step(frame_of(texture(48, 64)), True, True, (), (), {}, (), (), Signal.RUNNING, {}, "hall", sensor=fault)
         report.on_step(step, LIVE)
@@ -274,7 +274,7 @@ def test_upright_faces_and_a_mark_on_the_wall_are_no_turned_camera() -> None:
 
 def test_a_hint_of_a_driver_is_reported_when_it_changes() -> None:
     told: list[tuple[str, str, str]] = []
-    hints = DriverHints(lambda *hint: told.append(hint))
+    hints = driver_hints(lambda *hint: told.append(hint))
     for index, hint in enumerate(("", "the second stream broke off", "the second stream broke off", "")):
         step = step_of(index, index / 10, "door")
         hints.on_step(replace(step, frame=replace(step.frame, hint=hint)), LIVE)
