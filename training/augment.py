@@ -31,10 +31,12 @@ def photometric(image: Image, rng: Rng) -> Image:
         image = dim(image, rng.uniform(0.15, 0.5))
     if rng.random() < 0.06:
         image = haze(image, rng.uniform(0.3, 0.7), rng.uniform(120, 230))
-    if rng.random() < 0.1:
+    if rng.random() < 0.08:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    if rng.random() < 0.12:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
+    if rng.random() < 0.08:
+        image = night(image, rng)
+    if rng.random() < 0.15:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0))
     if rng.random() < 0.12:
         image = motion_blur(image, rng)
     if rng.random() < 0.15:
@@ -53,6 +55,23 @@ def dim(image: Image, gain: float) -> Image:
 def haze(image: Image, share: float, level: float) -> Image:
     """Return the picture with ``share`` of its light replaced by an even ``level`` 0..255: fog, glare, a dirty lens."""
     return np.asarray(cv2.convertScaleAbs(image, alpha=1 - share, beta=share * level), np.uint8)
+
+
+def night(image: Image, rng: Rng) -> Image:
+    """Return the picture about as a camera gives it under infrared light: gray, flat, grainy.
+
+    Infrared light is closest to red: skin and cloth get brighter, lips and brows paler.
+    """
+    shares = rng.dirichlet((4.0, 1.0, 0.5))
+    gray = image.astype(np.float32) @ shares.astype(np.float32)
+    gain, lift = rng.uniform(0.4, 0.9), rng.uniform(10, 110)
+    grain = rng.normal(0, rng.uniform(2, 10), gray.shape)
+    return np.repeat(np.clip(gain * gray + lift + grain, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def tilt(rng: Rng, usual: float) -> float:
+    """Return an angle in degrees: normal with deviation ``usual``, and for one picture in six anything up to 35."""
+    return float(rng.uniform(-35, 35)) if rng.random() < 1 / 6 else float(rng.normal(0, usual))
 
 
 def _shift_colour(image: Image, rng: Rng) -> Image:

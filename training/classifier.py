@@ -89,7 +89,7 @@ def sample(example: Example, size: int, labels: Sequence[str], rng: augment.Rng)
     # Remove detail from both classes alike: in the papers' set resolution alone separates them.
     if rng.random() < 0.5:
         image = augment.shrink(image, int(np.exp(rng.uniform(np.log(28), np.log(wide)))))
-    turn = cv2.getRotationMatrix2D((wide / 2, wide / 2), float(rng.normal(0, 11)), zoom)
+    turn = cv2.getRotationMatrix2D((wide / 2, wide / 2), augment.tilt(rng, 9), zoom)
     turn[:, 2] += (size - wide) / 2
     squeeze = np.diag([rng.uniform(0.88, 1.12), 1.0]) @ turn[:, :2]
     turn[:, 2] += (turn[:, :2] - squeeze) @ np.array([wide / 2, wide / 2])

@@ -213,7 +213,7 @@ def _view(source: Sample, height: int, width: int, rng: augment.Rng) -> Sample:
     else:
         shrunk = 1.0
     flip = -1.0 if rng.random() < 0.5 else 1.0
-    angle = np.deg2rad(rng.normal(0, 6))
+    angle = np.deg2rad(augment.tilt(rng, 6))
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([flip, 1.0])
     shift = np.array([at_x, at_y]) - matrix @ (np.array([x, y]) * shrunk)
     affine = np.concatenate([matrix, shift[:, None]], axis=1)

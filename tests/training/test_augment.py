@@ -69,3 +69,22 @@ def test_from_above_the_chin_is_narrower_than_the_brow_and_all_stays_in_view(see
     assert x[2] - x[3] <= 96
     assert min(x.min(), y.min()) >= -1e-6
     assert max(x.max(), y.max()) <= 96 + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_at_night_a_picture_is_gray_and_flatter_but_the_same_picture(picture: np.ndarray, seed: int) -> None:
+    warm = (picture[:, :, :1] * np.array([1.0, 0.8, 0.6])).astype(np.uint8)  # a ramp, as light falls on a face
+    at_night = augment.night(warm, np.random.default_rng(seed))
+    assert (at_night.shape, at_night.dtype) == (warm.shape, np.uint8)
+    assert (at_night == at_night[:, :, :1]).all()
+    columns = at_night[:, :, 0].mean(axis=0)
+    assert columns.std() < warm[:, :, 0].std()
+    assert np.corrcoef(columns, warm[:, :, 0].mean(axis=0))[0, 1] > 0.9
+
+
+def test_one_picture_in_six_is_tilted_by_anything_up_to_35_degrees() -> None:
+    rng = np.random.default_rng(1)
+    angles = np.abs([augment.tilt(rng, 6) for _ in range(4000)])
+    assert angles.max() < 35
+    assert (angles > 20).mean() == pytest.approx(15 / 35 / 6, abs=0.02)
+    assert np.median(angles) < 6
