@@ -136,7 +136,8 @@ def insist(ask: Callable[[Path], None], folder: Path) -> None:
 def clients(folder: Path, *kinds: str) -> Iterator[Switch]:
     """Run clients, stopped at first."""
     command = [sys.executable, "-m", "bench.page", str(folder)]
-    running = [subprocess.Popen([*command, kind]) for kind in kinds]
+    # In sessions of their own: at Ctrl-C this process ends them, and each would print a traceback.
+    running = [subprocess.Popen([*command, kind], start_new_session=True) for kind in kinds]
 
     def switch(on: bool) -> None:
         for each in running:

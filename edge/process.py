@@ -5,13 +5,17 @@ The console scripts start here. Loading libraries takes a second, on a Pi severa
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 
+CALLBACK_S = 0.01
+"""Longer than a callback of Python's own takes."""
 _hangups: list[int] = []
 
 
@@ -41,6 +45,7 @@ def _run(module: str) -> int:
     def leave(number: int, frame: FrameType | None) -> None:
         os._exit(code)
 
+    sys.unraisablehook = _interrupt_again
     try:
         try:
             code = importlib.import_module(module).main()
@@ -51,6 +56,22 @@ def _run(module: str) -> int:
     except KeyboardInterrupt:  # outside of the command itself, which reports it in the same words
         print("interrupted", file=sys.stderr)
     return code
+
+
+def _interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that came where Python cannot raise: in a callback, as of the lock of an import.
+
+    Python would print a traceback and go on.
+    """
+    if not isinstance(ignored.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+
+    def interrupt() -> None:
+        time.sleep(CALLBACK_S)
+        _thread.interrupt_main()
+
+    _thread.start_new_thread(interrupt, ())
 
 
 def open_streams() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge import migrate, toml
+from edge import confine, migrate, toml
 from edge.commands import common
 from edge.errors import ControlError, NotRunningError, RuntimeMissingError, SettingsError
 from edge.page_messages import LiveReply, LiveRequest
@@ -85,10 +87,12 @@ def _serve(
         server = Server(make_app(site), ending=site.live.stop)
         # The server runs meanwhile, as it handles the signals.
         announcing = asyncio.create_task(announce(site.service, server))
-        await server.serve(list(sockets))
-        announcing.cancel()
-        with suppress(asyncio.CancelledError):
-            await announcing
+        try:
+            await server.serve(list(sockets))
+        finally:  # also if Ctrl-C comes before the server handles it
+            announcing.cancel()
+            with suppress(asyncio.CancelledError):
+                await announcing
         return server.stopped_by
 
     return common.exit_code(asyncio.run(serve()))
@@ -113,7 +117,14 @@ def _service(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "edge.commands.main", "run", "--config", str(folder / "demo.toml")]
     command += ["--runtime", str(folder / "run"), "--state", str(folder / "state")]
     # What fmd prints about each decision is on the page.
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # Ctrl-C goes to every process of the terminal's group. This one ends it, also while Python starts.
+        start_new_session=True,
+        preexec_fn=partial(confine.die_with_parent, os.getpid()),
+    ) as process:
         try:
             yield process
         finally:

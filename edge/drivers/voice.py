@@ -94,6 +94,8 @@ class VoiceOutput:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
+                    # Ctrl-C in a terminal is for fmd, which stops the sound; aplay's end by it would be logged.
+                    start_new_session=True,
                 )
             except OSError as error:
                 return f"aplay cannot be started: {error.strerror}"

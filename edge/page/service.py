@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ CONNECT_S = 2.0
 LONG_S = 2 * page_messages.LONG_S
 """The service carries out one long request at a time, so the second one waits for the first."""
 STOPPED = "fmd does not run"
+Result = TypeVar("Result")
 _decode = msgspec.msgpack.Decoder(page_messages.Reply).decode
 
 
@@ -29,6 +31,14 @@ class _Connection(NamedTuple):
 
 class _ClosedError(OSError):
     """A connection that the service closed without a reply."""
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of ``work``. Raises TimeoutError after ``seconds``."""
+    task = asyncio.ensure_future(work)
+    # Before Python 3.12, asyncio logs an error that comes while the viewer leaves: no one would read it.
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return await asyncio.wait_for(task, seconds)
 
 
 class Service:
@@ -47,7 +57,7 @@ class Service:
         long = isinstance(request, page_messages.LONG)
         try:
             async with self._free_long if long else self._free:
-                content = await asyncio.wait_for(self._exchange(encoded(request)), LONG_S if long else ANSWER_S)
+                content = await _within(LONG_S if long else ANSWER_S, self._exchange(encoded(request)))
             answer = _decode(content)
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise NotRunningError("fmd does not answer; to find the reason: journalctl -u fmd") from error
@@ -77,8 +87,8 @@ class Service:
                 with suppress(_ClosedError):
                     return await self._answered(connection, frame)
             connection.writer.close()
-        opening = asyncio.open_unix_connection(self._path)
-        return await self._answered(_Connection(*await asyncio.wait_for(opening, CONNECT_S)), frame)
+        opened = await _within(CONNECT_S, asyncio.open_unix_connection(self._path))
+        return await self._answered(_Connection(*opened), frame)
 
     async def _answered(self, connection: _Connection, frame: bytes) -> bytes:
         """Send a frame and return the content of its reply. A connection that did not complete this is closed.

@@ -49,7 +49,11 @@ def _server() -> socket.socket:
     with theirs:
         number = theirs.fileno()
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(number)], cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[number]
+            [sys.executable, "-m", __name__, str(number)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[number],
+            start_new_session=True,  # at Ctrl-C it would print a traceback beside pytest's own message
         )
     return ours
 
@@ -85,7 +89,10 @@ def _read(descriptors: Sequence[int]) -> list[str]:
 
 
 def _serve(requests: socket.socket) -> int:
-    """Fork a process for each request until there is no one to ask; in it, return the command's exit code."""
+    """Fork a process for each request until there is no one to ask; in it, return the command's exit code.
+
+    This process leads a group, which ends with it.
+    """
     _load()
     while True:
         data, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST, 3)
@@ -93,7 +100,7 @@ def _serve(requests: socket.socket) -> int:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         if not data:
-            return 0
+            os.killpg(0, signal.SIGTERM)  # with commands that still run, as Ctrl-C at pytest does not reach them
         # One process waits for the command and reports its end, so that commands may run beside each other.
         if os.fork() == 0:
             request = json.loads(data)

@@ -84,6 +84,24 @@ def test_ctrl_c_while_a_command_is_loaded_ends_in_one_line(name: str, tmp_path: 
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_ctrl_c_in_a_callback_counts_as_well(tmp_path: Path) -> None:
+    """Python cannot raise in it, and would print a traceback and go on."""
+    hook = tmp_path / "hook.py"
+    hook.write_text(
+        "import os, signal, sys, weakref\n"
+        "from edge import process\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'edge.commands.parsing':\n"
+        "            lock = type(self)()\n"
+        "            self.callback = weakref.ref(lock, lambda _: os.kill(os.getpid(), signal.SIGINT))\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.exit(process.fmd())\n"
+    )
+    done = subprocess.run([sys.executable, hook, "demo"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_run_without_standard_streams(tmp_path: Path, closed: str) -> None:
     clip = write_clip(tmp_path / "clip.avi", frames=2)

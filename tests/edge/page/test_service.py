@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -82,6 +83,21 @@ def test_a_service_that_ends_in_the_middle_does_not_run(tmp_path: Path, answer: 
 def test_without_a_socket_fmd_does_not_run(tmp_path: Path) -> None:
     with pytest.raises(NotRunningError, match="systemctl start fmd"):
         ask(tmp_path)
+
+
+def test_a_viewer_who_leaves_at_any_moment_is_no_error_to_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def leave(turns: int) -> None:
+        asked = asyncio.create_task(Service(tmp_path).ask(LiveRequest(), LiveReply))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises((asyncio.CancelledError, NotRunningError)):
+            await asked
+
+    for turns in range(1, 12):
+        asyncio.run(leave(turns))
+    gc.collect()  # when asyncio reports what no one has read
+    assert caplog.records == []
 
 
 def test_another_reply_than_expected_is_an_error(tmp_path: Path) -> None:
