@@ -30,6 +30,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("run", "run", "watch a door and drive its LED and buzzer"),
     Command("demo", "demo", "run everything on a built-in scene"),
+    Command("status", "status", "print whether the running fmd watches the door, now or over a time"),
     Command("arm", "arm", "have the running fmd give alarms"),
     Command("disarm", "disarm", "have the running fmd give no alarms, for a time or until armed"),
     Command("mute", "mute", "silence buzzer and voice of the running fmd for a time"),

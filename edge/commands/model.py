@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge import paths
-from edge.commands import common
+from edge.commands import asking, common
 from edge.commands.parsing import number, print_help
 from edge.errors import EXIT_OK, FmdError
 from edge.paths import TASKS
@@ -20,6 +21,7 @@ examples:
   fmd model list
   sudo fmd model install mask.tflite    compare with the current model, switch
   sudo fmd model install mask.tflite --source door.mp4
+  sudo fmd model install mask.tflite --observations 20 --watch 1h
   sudo fmd model rollback               back to the previous classifier
 """
 
@@ -41,8 +43,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of observations that may differ for the switch (default: 0.1)",
     )
+    install.add_argument(
+        "--observations",
+        type=number(1_000_000, "observations"),
+        default=0,
+        metavar="N",
+        help="switch only if the shadow run compared at least N observations (default: 0)",
+    )
+    install.add_argument(
+        "--watch",
+        type=asking.duration(7),
+        default=0.0,
+        metavar="TIME",
+        help="after the switch watch the door for this time, such as 1h, and go back if it is not watched well",
+    )
+    install.add_argument("--json", action="store_true", help="print the result as JSON")
     install.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: /etc/fmd/fmd.toml)")
-    _add_subcommand(what, "list", "list the installed models, the current and the previous one")
+    listing = _add_subcommand(what, "list", "list the installed models, the current and the previous one")
+    listing.add_argument("--json", action="store_true", help="print them as JSON")
     rollback = _add_subcommand(what, "rollback", "switch back to the previous model")
     rollback.add_argument(
         "task", choices=TASKS, nargs="?", default="classifier", help="which model (default: classifier)"
@@ -73,20 +91,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace, store: ModelStore) -> None:
     """Print the current and the previous model of each task, and all installed files."""
+    listed = {task: _listed(store, task) for task in TASKS}
+    if arguments.json:
+        print(json.dumps(listed, indent=1))
+        return
+    for task, found in listed.items():
+        print(f"{task}: current {found['current']}, previous {found['previous'] or 'none'}")
+        if found["problem"]:
+            print(f"  {found['problem']}")
+        for name, about in found["installed"].items():
+            print(f"  {name}  {about}")
+
+
+def _listed(store: ModelStore, task: str) -> dict[str, Any]:
+    """Return the models of a task; ``installed`` maps a file to its model's name, or to what is wrong with it."""
     from edge.inference import bundle
 
-    for task in TASKS:
-        choice, problem = store.read(task)
-        print(f"{task}: current {choice.current}, previous {choice.previous or 'none'}")
-        if problem:
-            print(f"  {problem}")
-        for path in store.files(task):
-            try:
-                about = bundle.unpack(path).contract.name
-            # A damaged file must not hide the others, nor the command that removes it from use.
-            except FmdError as error:
-                about = str(error)
-            print(f"  {path.name}  {about}")
+    choice, problem = store.read(task)
+    installed = {}
+    for path in store.files(task):
+        try:
+            installed[path.name] = bundle.unpack(path).contract.name
+        # A damaged file must not hide the others, nor the command that removes it from use.
+        except FmdError as error:
+            installed[path.name] = str(error)
+    return {"current": choice.current, "previous": choice.previous, "problem": problem, "installed": installed}
 
 
 def _roll_back(arguments: argparse.Namespace, store: ModelStore) -> None:

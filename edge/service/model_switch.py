@@ -40,13 +40,18 @@ def check_labels(settings: Settings, added: Result) -> None:
         )
 
 
-def check_result(result: ShadowResult, allowed: float, more: str = "") -> None:
+def check_result(result: ShadowResult, allowed: float, more: str = "", least: float = 0) -> None:
     """Raise BundleError for a shadow run that failed, or in which the models disagree too often.
 
-    ``more`` says how to install the model in any case.
+    ``more`` says how to install the model in any case, ``least`` how many observations have to be compared.
     """
     if result.error:
         raise BundleError(f"{result.file}: failed in its shadow run ({result.error}); the current model stays in use")
+    if result.observations < least:
+        raise BundleError(
+            f"{result.file}: compared with the current model on {result.observations} observations, expected at least "
+            f"{least:g}; the current model stays in use. Repeat it while people pass the door"
+        )
     if result.observations and result.share > allowed:
         raise BundleError(
             f"{result.file}: disagrees with the current model on {result.share:.1%} of observations, allowed are "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge import paths
-from edge.commands import main
+from edge.commands import door_status, main
 from edge.contracts import Frame, View
 from edge.errors import SettingsError
 from edge.inference import bundle
@@ -222,6 +223,41 @@ def test_a_running_service_tries_a_model_takes_it_up_and_goes_back(
         assert model(capsys, "rollback", *options)[1] == "classifier: back to shipped\n"
         assert process.poll() is None
     assert "for 1 s" in (tmp_path / "log").read_text()
+
+
+def test_a_door_that_is_blind_with_a_new_model_goes_back_to_the_one_before(
+    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door_status, "GRACE_S", 0.5)
+    new = renamed(classifier_path, tmp_path, "new")
+    options = ["--state", tmp_path / "state", "--runtime", tmp_path / "run", "--json"]
+    # The reload after the switch plugs the camera in again, for two seconds.
+    with running(tmp_path, "--simulate", "unplug@2"):
+        code, out, err = model(capsys, "install", new, "--seconds", "1", "--observations", "1", *options)
+        assert (code, json.loads(out)["verdict"]) == (1, "not compared"), err
+        assert "on 0 observations, expected at least 1" in json.loads(out)["reason"]
+        code, out, err = model(capsys, "install", new, "--seconds", "0", "--watch", "1m", *options)
+        said = json.loads(out)
+        assert (code, said["verdict"], said["task"]) == (1, "unhealthy", "classifier"), err
+        assert "camera: lost" in said["reason"]
+        assert said["reason"].endswith("back to shipped")
+        listed = json.loads(model(capsys, "list", "--state", tmp_path / "state", "--json")[1])
+        assert (listed["classifier"]["current"], listed["classifier"]["previous"]) == ("shipped", said["name"])
+        assert listed["classifier"]["installed"] == {said["name"]: "new"}
+        assert main.main(["status", "--runtime", str(tmp_path / "run")]) == 1
+        assert "problem: camera: lost" in capsys.readouterr().out
+
+
+def test_options_that_nothing_can_keep_install_nothing(
+    tmp_path: Path, classifier_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--state", tmp_path / "state", "--runtime", tmp_path, "--json"]
+    for more in (["--watch", "1h"], ["--observations", "1"]):
+        code, out, err = model(capsys, "install", classifier_path, *more, *options)
+        assert (code, json.loads(out)["verdict"]) == (1, "refused")
+        assert f"error: {more[0]}: " in err
+        assert "fmd is not running here" in err
+    assert not ModelStore(tmp_path / "state").files("classifier")
 
 
 @pytest.mark.parametrize("what", ["list", "rollback"])
