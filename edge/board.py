@@ -43,11 +43,18 @@ class Board:
     """Temperature of the processor, degrees Celsius."""
     throttled: dict[str, bool] | None
     """By name of THROTTLED; ``under_voltage`` alone if only the kernel's voltage monitor is there."""
+    disk_free_bytes: int | None = None
+    """Room for new files on the file system of the state directory."""
+    disk_bytes: int | None = None
+    """Size of that file system."""
 
 
-def read(root: Path = Path("/")) -> Board:
-    """Return the readings of this moment; ``root`` is the folder that holds proc and sys."""
-    return Board(_memory_bytes(root), _temperature_c(root), _throttled(root))
+def read(root: Path = Path("/"), state: Path | None = None) -> Board:
+    """Return the readings of this moment.
+
+    ``root`` is the folder that holds proc and sys, ``state`` the state directory, None if there is none.
+    """
+    return Board(_memory_bytes(root), _temperature_c(root), _throttled(root), *(_disk(state) if state else ()))
 
 
 def model(root: Path = Path("/")) -> str:
@@ -141,6 +148,15 @@ def _temperature_c(root: Path) -> float | None:
             zones[zone] = int(millidegrees) / 1000
     cpu = [celsius for zone, celsius in zones.items() if "cpu" in (text(zone / "type") or "").lower()]
     return max(cpu or zones.values(), default=None)
+
+
+def _disk(folder: Path) -> tuple[int | None, int | None]:
+    """Return how many bytes are free for a user who is not root, and how many there are."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:  # the card is gone
+        return None, None
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
 def _throttled(root: Path) -> dict[str, bool] | None:

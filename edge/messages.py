@@ -77,7 +77,9 @@ class ModelMessage(msgspec.Struct, frozen=True):
 
 
 class BuildMessage(msgspec.Struct, frozen=True):
-    """What runs: version of fmd, name and hash of the classifier, hash of the deciding settings, board and system.
+    """What runs: version of fmd, the models, hash of the deciding settings, board and system.
+
+    ``model`` is the classifier's name.
 
     The hashes are the first 12 hexadecimal digits of a SHA-256, as in the record. Fields are empty if they are unknown.
     """
@@ -85,6 +87,7 @@ class BuildMessage(msgspec.Struct, frozen=True):
     version: str = ""
     model: str = ""
     classifier_sha: str = ""
+    detector_sha: str = ""
     settings_hash: str = ""
     board: str = ""
     os: str = ""

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from edge.config import Layers, Settings
     from edge.messages import BuildMessage
     from edge.record.rows import RunRow
+    from edge.record.store import Record
     from edge.reporting.listener import Listener
+    from edge.reporting.metrics import ServiceReadings
+    from edge.service.arming_control import BoardClock
     from edge.service.model_choice import ModelChooser
     from edge.service.reloads import Reloads
 
@@ -115,7 +118,13 @@ def run(arguments: argparse.Namespace) -> int:
         chooser = ModelChooser(record=TrialRecord(state, runtime))
         arming = arming_control.ArmingControl(settings, clock, state and state / arming_control.NAME, note)
         reporting = stack.enter_context(
-            reporter.open_reporting(settings, note, command=arming.command, describe=partial(_build, chooser))
+            reporter.open_reporting(
+                settings,
+                note,
+                command=arming.command,
+                describe=partial(_build, chooser),
+                read_service=partial(_readings, clock, record),
+            )
         )
         if record and state:
             weekly = WeeklyReport(
@@ -287,7 +296,17 @@ def _build(chooser: ModelChooser, settings: Settings) -> BuildMessage:
     from edge.messages import BuildMessage
 
     run = _describe_run(chooser, settings)
-    return BuildMessage(run.version, run.model, run.classifier, run.settings, board.model() or "PC", board.system())
+    shas = (run.classifier, run.detector)
+    return BuildMessage(run.version, run.model, *shas, run.settings, board.model() or "PC", board.system())
+
+
+def _readings(clock: BoardClock, record: Record | None) -> ServiceReadings:
+    """Return what the service knows about its clock and its record, for metrics."""
+    from edge.reporting.metrics import ServiceReadings
+
+    if record is None:
+        return ServiceReadings(clock.known)
+    return ServiceReadings(clock.known, record.failing, record.lost)
 
 
 def _open_video(stack: ExitStack, settings: Settings, arguments: argparse.Namespace, live: bool) -> Listener:

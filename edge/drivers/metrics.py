@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from itertools import accumulate
 from socketserver import ThreadingMixIn
@@ -22,12 +23,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import msgspec
 
 from edge.config import MetricsSettings, Settings
-from edge.contracts import ModelFallback
+from edge.contracts import CameraState, ModelFallback
 from edge.drivers.library import import_library, pip_extra
 from edge.drivers.server import ConfiguredServer
 from edge.errors import OutputError
-from edge.messages import BuildMessage
+from edge.messages import ArmingMessage, BuildMessage, DriftMessage
 from edge.paths import TASKS
+from edge.version import number
 
 REQUEST_S = 2.0
 """Time limit of a request."""
@@ -51,13 +53,19 @@ class SnapshotLike(Protocol):
     @property
     def outboxes(self) -> Mapping[str, Mapping[str, int]]: ...
     @property
-    def armed(self) -> bool: ...
+    def arming(self) -> ArmingMessage: ...
     @property
-    def muted(self) -> bool: ...
+    def wall(self) -> float: ...
     @property
     def fallbacks(self) -> Sequence[ModelFallback]: ...
     @property
     def build(self) -> BuildMessage: ...
+    @property
+    def service(self) -> Any: ...
+    @property
+    def hinted(self) -> Mapping[tuple[str, str], bool]: ...
+    @property
+    def drifts(self) -> Mapping[str, DriftMessage]: ...
 
 
 def configured(settings: Settings, snapshot: Callable[[], SnapshotLike]) -> Iterator[ConfiguredServer]:
@@ -169,6 +177,8 @@ class _Collector:
     def collect(self) -> Iterator[Any]:
         now = self._snapshot()
         yield from self._cameras(now)
+        yield from self._health(now)
+        yield from self._door(now)
         yield from self._board(now)
         for what, help_ in OUTBOX.items():
             kind = self._core.GaugeMetricFamily if what in ("waiting", "failing") else self._core.CounterMetricFamily
@@ -209,11 +219,34 @@ class _Collector:
             age.add_metric([camera], seconds)
         yield age
 
-    def _board(self, now: SnapshotLike) -> Iterator[Any]:
+    def _health(self, now: SnapshotLike) -> Iterator[Any]:
         gauge = self._core.GaugeMetricFamily
-        yield gauge("fmd_armed", "1 while people lead to alarms, 0 while disarmed", value=float(now.armed))
-        yield gauge("fmd_muted", "1 while buzzer and voice are silent by command", value=float(now.muted))
-        yield gauge("fmd_uptime_seconds", "Time since fmd started", value=now.uptime_s)
+        family = gauge("fmd_camera_state", "1 for the state that the camera is in", labels=["camera", "state"])
+        for camera, counters in now.cameras.items():
+            for state in CameraState if counters.state else ():
+                family.add_metric([camera, state.value], float(state is counters.state))
+        yield family
+        family = gauge("fmd_hint", "1 while fmd has a hint of this kind about the camera", labels=["camera", "kind"])
+        for (camera, kind), is_so in now.hinted.items():
+            family.add_metric([camera, kind], float(is_so))
+        yield family
+        family = gauge(
+            "fmd_drift",
+            "1 while the camera, or the behaviour of people, has changed; with the camera, reports withhold compliance",
+            labels=["camera", "of"],
+        )
+        for camera, drift in now.drifts.items():
+            family.add_metric([camera, "camera"], float(drift.changed))
+            family.add_metric([camera, "behaviour"], float(drift.behaviour_changed))
+        yield family
+
+    def _door(self, now: SnapshotLike) -> Iterator[Any]:
+        gauge = self._core.GaugeMetricFamily
+        for name, (help_, value) in PLAIN.items():
+            if (found := value(now)) is not None:
+                yield gauge(name, help_, value=float(found))
+        if (lost := now.service.record_lost) is not None:
+            yield self._core.CounterMetricFamily("fmd_record_lost_rows", "Rows that the record dropped", value=lost)
         build = msgspec.to_builtins(now.build)
         info = gauge("fmd_build_info", "1, with what runs here: fmd, classifier, settings, board", labels=list(build))
         info.add_metric(list(build.values()), 1.0)
@@ -222,15 +255,22 @@ class _Collector:
         for task in TASKS:
             family.add_metric([task], float(any(fallback.task == task for fallback in now.fallbacks)))
         yield family
-        if now.board.memory_bytes is not None:
-            yield gauge("fmd_resident_memory_bytes", "Memory of this process", value=now.board.memory_bytes)
-        if now.board.temperature_c is not None:
-            yield gauge("fmd_temperature_celsius", "Temperature of the processor", value=now.board.temperature_c)
+
+    def _board(self, now: SnapshotLike) -> Iterator[Any]:
+        gauge = self._core.GaugeMetricFamily
+        for name, (help_, key) in BOARD.items():
+            if (value := getattr(now.board, key)) is not None:
+                yield gauge(name, help_, value=value)
         if now.board.throttled is not None:
             family = gauge("fmd_throttled", "Limits that the Raspberry Pi's firmware imposes, and why", labels=["what"])
             for what, is_so in now.board.throttled.items():
                 family.add_metric([what], float(is_so))
             yield family
+
+
+def _disarmed_until(now: SnapshotLike) -> float:
+    arming = now.arming
+    return datetime.fromisoformat(arming.until).timestamp() if arming.until and not arming.armed else 0.0
 
 
 COUNTERS = {
@@ -249,6 +289,36 @@ BY_LABEL = {
     "fmd_decisions": ("Decisions made, by outcome", "decisions", "outcome"),
     "fmd_passages": ("Passages that ended, by outcome", "passages", "outcome"),
     "fmd_stage_seconds": ("Time spent in each stage", "stage_s", "stage"),
+}
+PLAIN: Mapping[str, tuple[str, Callable[[SnapshotLike], float | None]]] = {
+    "fmd_armed": ("1 while people lead to alarms, 0 while disarmed", lambda now: now.arming.armed),
+    "fmd_disarmed_by_hand": (
+        "1 while disarmed by a command, the page, a contact or a message, and not by the schedule",
+        lambda now: not now.arming.armed and now.arming.source != "schedule",
+    ),
+    "fmd_disarmed_until_timestamp_seconds": (
+        "When fmd arms itself again, in seconds since 1970; 0 while armed, or without an end",
+        _disarmed_until,
+    ),
+    "fmd_muted": ("1 while buzzer and voice are silent by command", lambda now: bool(now.arming.muted_until)),
+    "fmd_uptime_seconds": ("Time since fmd started", lambda now: now.uptime_s),
+    "fmd_time_seconds": ("Time of day of this board, in seconds since 1970", lambda now: now.wall),
+    "fmd_clock_known": (
+        "1 if the time of day is known: set from the network, or trusted by the settings",
+        lambda now: now.service.clock_known,
+    ),
+    "fmd_version_number": ("Version of fmd as a number: 1002003 for 1.2.3", lambda now: number(now.build.version)),
+    "fmd_record_failing": (
+        "1 while the record cannot be written, so that its rows wait in memory",
+        lambda now: now.service.record_failing,
+    ),
+}
+"""Metrics of the door as a whole: name -> (help, value); None is not served."""
+BOARD = {
+    "fmd_resident_memory_bytes": ("Memory of this process", "memory_bytes"),
+    "fmd_temperature_celsius": ("Temperature of the processor", "temperature_c"),
+    "fmd_disk_free_bytes": ("Room for new files on the disk with the state directory", "disk_free_bytes"),
+    "fmd_disk_bytes": ("Size of the disk with the state directory", "disk_bytes"),
 }
 OUTBOX = {
     "sent": "Messages delivered",

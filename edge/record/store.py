@@ -130,6 +130,11 @@ class Record:
         self.kept = self.lost = 0
         self.findings: tuple[Finding, ...] = ()
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last batch could not be written; its rows wait."""
+        return bool(self._last_warning)
+
     def add(self, kind: str, content: msgspec.Struct | None = None, camera: str = "") -> None:
         """Record an event; ``content`` holds its fields."""
         text = "{}" if content is None else database.encoded(content)

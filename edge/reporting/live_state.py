@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.config import Settings
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, ModelFallback, Signal, Step
-from edge.messages import ArmingMessage, BuildMessage
+from edge.messages import ArmingMessage, BuildMessage, DriftMessage
 from edge.reporting.listener import Listener
 
 OFF = "off"
@@ -30,7 +30,10 @@ VIOLATED = "violated"
 
 @dataclass(slots=True)
 class CameraCounters:
-    """Counters of one camera since the start. ``late`` counts each frame once, under the next bound of LATE_S."""
+    """Counters of one camera since the start. ``late`` counts each frame once, under the next bound of LATE_S.
+
+    ``state`` is that of the camera, None before it is known.
+    """
 
     frames: int = 0
     awake: int = 0
@@ -40,6 +43,7 @@ class CameraCounters:
     blind: bool = False
     blind_times: int = 0
     slow: bool = False
+    state: CameraState | None = None
     late: dict[float, int] = field(default_factory=lambda: dict.fromkeys(LATE_S, 0))
     late_sum_s: float = 0.0
     frame_s: float | None = None
@@ -72,7 +76,7 @@ class CameraCounters:
     def add_health(self, health: Health) -> None:
         """Count the beginning of a blindness."""
         self.blind_times += health.blind and not self.blind
-        self.blind, self.slow = health.blind, bool(health.slow)
+        self.blind, self.slow, self.state = health.blind, bool(health.slow), health.state
         # Without pictures the alarm is not renewed; a dark picture may still renew it, in the step that follows.
         self.alarm = self.alarm and health.state in (CameraState.STREAMING, CameraState.DARK)
 
@@ -91,6 +95,7 @@ class LiveState(Listener):
         self.build = BuildMessage()
         self._fallbacks: tuple[ModelFallback, ...] = ()
         self._hints: dict[tuple[str, str], str] = {}  # by camera and kind
+        self._drifts: dict[str, DriftMessage] = {}
 
     def on_step(self, step: Step, delivery: Delivery) -> None:
         """See :class:`edge.reporting.listener.Listener`."""
@@ -123,6 +128,11 @@ class LiveState(Listener):
         """See :class:`edge.reporting.listener.Listener`."""
         with self._lock:
             self._hints[camera, kind] = hint
+
+    def on_drift(self, camera: str, drift: DriftMessage) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        with self._lock:
+            self._drifts[camera] = drift
 
     def on_settings(self, settings: Settings) -> None:
         """Forget healths and steps, as all cameras start again; counters and shown states go on over a reload."""
@@ -172,6 +182,16 @@ class LiveState(Listener):
         with self._lock:
             return tuple(hint for (of, _), hint in self._hints.items() if of == camera and hint)
 
+    def hinted(self) -> dict[tuple[str, str], bool]:
+        """Return by camera and kind whether there is a hint; a kind that was never reported is missing."""
+        with self._lock:
+            return {key: bool(hint) for key, hint in self._hints.items()}
+
+    def drifts(self) -> dict[str, DriftMessage]:
+        """Return what has changed at each camera; one of which nothing is known is missing."""
+        with self._lock:
+            return dict(self._drifts)
+
     def hint(self, camera: str) -> str:
         """Return all hints about a camera, empty if there is none."""
         return "; ".join(self.hints(camera))
@@ -189,7 +209,7 @@ class LiveState(Listener):
     def forget(self, camera: str) -> None:
         """Remove a camera that the settings no longer name, so that its last state and frame do not count for ever."""
         with self._lock:
-            for each in (self._counters, self._healths, self._steps, self._states):
+            for each in (self._counters, self._healths, self._steps, self._states, self._drifts):
                 each.pop(camera, None)
 
     def _of(self, camera: str) -> CameraCounters:

@@ -9,28 +9,50 @@ from dataclasses import dataclass, field
 from edge import board
 from edge.board import Board
 from edge.contracts import ModelFallback, Outcome
-from edge.messages import BuildMessage, MetricsMessage
+from edge.messages import ArmingMessage, BuildMessage, DriftMessage, MetricsMessage
 from edge.reporting.live_state import VIOLATED, CameraCounters, LiveState
 from edge.reporting.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceReadings:
+    """What the service reads at one moment about itself.
+
+    ``clock_known`` is whether the time of day is known. ``record_failing`` is whether the last batch of the record
+    could not be written, ``record_lost`` how many of its rows were dropped; both are None without a record.
+    """
+
+    clock_known: bool = True
+    record_failing: bool | None = None
+    record_lost: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
-    """All counters and the board's readings at one moment."""
+    """All counters and readings at one moment; ``wall`` is the time of day, in seconds since 1970.
+
+    ``hinted`` and ``drifts`` are those of :class:`edge.reporting.live_state.LiveState`.
+    """
 
     cameras: Mapping[str, CameraCounters]
     board: Board
     uptime_s: float
     frame_age_s: Mapping[str, float]
     outboxes: Mapping[str, Mapping[str, int]]
-    armed: bool
-    muted: bool
+    arming: ArmingMessage
+    wall: float
     fallbacks: tuple[ModelFallback, ...] = ()
     build: BuildMessage = field(default_factory=BuildMessage)
+    service: ServiceReadings = field(default_factory=ServiceReadings)
+    hinted: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    drifts: Mapping[str, DriftMessage] = field(default_factory=dict)
 
 
 class Metrics:
-    """Makes snapshots of a live state. ``clock`` gives monotonic seconds, ``outboxes`` are the present ones."""
+    """Makes snapshots of a live state.
+
+    ``clock`` gives monotonic seconds, ``wall`` seconds since 1970; ``outboxes`` are the present ones.
+    """
 
     def __init__(
         self,
@@ -38,8 +60,11 @@ class Metrics:
         outboxes: Iterable[Outbox] = (),
         clock: Callable[[], float] = time.monotonic,
         read_board: Callable[[], Board] = board.read,
+        read_service: Callable[[], ServiceReadings] = ServiceReadings,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._live, self._outboxes, self._clock, self.read_board = live, outboxes, clock, read_board
+        self._live, self._outboxes, self._clock, self._wall = live, outboxes, clock, wall
+        self.read_board, self._read_service = read_board, read_service
         self._started_s = clock()
 
     def snapshot(self) -> MetricsSnapshot:
@@ -58,11 +83,19 @@ class Metrics:
             }
             for box in self._outboxes
         }
-        arming = self._live.arming
-        armed, muted = arming.armed, bool(arming.muted_until)
-        uptime_s, fallbacks = now_s - self._started_s, self._live.fallbacks()
         return MetricsSnapshot(
-            cameras, self.read_board(), uptime_s, ages, outboxes, armed, muted, fallbacks, self._live.build
+            cameras=cameras,
+            board=self.read_board(),
+            uptime_s=now_s - self._started_s,
+            frame_age_s=ages,
+            outboxes=outboxes,
+            arming=self._live.arming,
+            wall=self._wall(),
+            fallbacks=self._live.fallbacks(),
+            build=self._live.build,
+            service=self._read_service(),
+            hinted=self._live.hinted(),
+            drifts=self._live.drifts(),
         )
 
 

@@ -18,7 +18,7 @@ from functools import partial
 
 import msgspec
 
-from edge import config, drivers, paths
+from edge import board, config, drivers, paths
 from edge.config import PublishSettings, Settings
 from edge.contracts import (
     ENDS,
@@ -49,7 +49,7 @@ from edge.messages import (
 from edge.reporting import annotate
 from edge.reporting.listener import Listener, Listeners
 from edge.reporting.live_state import LiveState
-from edge.reporting.metrics import Metrics, metrics_message
+from edge.reporting.metrics import Metrics, ServiceReadings, metrics_message
 from edge.reporting.outbox import Clock, Outbox, Outboxes
 from edge.reporting.servers import Servers
 
@@ -314,18 +314,19 @@ def open_reporting(
     clock: Clock = time.monotonic,
     command: Commander | None = None,
     describe: Describe = lambda settings: BuildMessage(),
+    read_service: Callable[[], ServiceReadings] = ServiceReadings,
 ) -> Iterator[Reporting]:
     """Open all publishers and servers; no network is waited for, now or later.
 
-    ``note`` is the :class:`Reporter`'s; ``command`` carries out commands that come as messages; ``describe`` returns
-    what runs with these settings, once the models are open. Raises SettingsError or RuntimeMissingError if a publisher
-    cannot even be tried.
+    ``note`` is the :class:`Reporter`'s, ``read_service`` the :class:`Metrics`'; ``command`` carries out commands that
+    come as messages; ``describe`` returns what runs with these settings, once the models are open. Raises SettingsError
+    or RuntimeMissingError if a publisher cannot even be tried.
     """
     with ExitStack() as stack:
         outboxes, live = Outboxes(), LiveState(clock)
         stack.callback(outboxes.close)
         outboxes.follow(_publishers(settings, command), settings.publish.queue)
-        metrics = Metrics(live, outboxes, clock)
+        metrics = Metrics(live, outboxes, clock, partial(board.read, state=paths.state_folder()), read_service)
         reporter = Reporter(settings.publish, live, metrics, outboxes, note=note)
         servers = Servers(metrics.snapshot)
         stack.callback(servers.close)

@@ -73,10 +73,11 @@ class Arming:
         self.saved = saved or SavedArming()
         self._offset_s: float | None = None
         self._ended = ""
+        self._window: tuple[float, float | None] = (0.0, 0.0)
 
     def follow(self, schedule: Weekly, moment: Moment) -> None:
         """Use another schedule; a command without a requested end lasts until this one changes."""
-        self._schedule = schedule
+        self._schedule, self._window = schedule, (0.0, 0.0)
         if (command := self.saved.command) is not None:
             self._set(msgspec.structs.replace(command, edge=self._edge(command, moment)))
 
@@ -128,7 +129,15 @@ class Arming:
         armed = self._schedule.at(moment.wall)
         if not armed or self._ended != "end":
             self._ended = ""
-        return ArmingMessage(armed, self._ended or "schedule", muted_until=muted_until)
+        until = "" if armed else _iso(self._window_end(moment.wall))
+        return ArmingMessage(armed, self._ended or "schedule", until=until, muted_until=muted_until)
+
+    def _window_end(self, wall: float) -> float | None:
+        """Return when the schedule changes next. It is kept until then, as finding it takes milliseconds."""
+        since, end = self._window
+        if not since <= wall or (end is not None and wall >= end):
+            self._window = wall, self._schedule.next_change(wall)
+        return self._window[1]
 
     def _follow_clock(self, moment: Moment) -> None:
         """Take account of a wall clock that became known, or jumped, since the last update."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,12 @@ def test_the_system_is_named_as_it_names_itself(tmp_path: Path, release: str, na
     assert board.system(tmp_path) == ""
     put(tmp_path, "etc/os-release", release)
     assert board.system(tmp_path) == name
+
+
+def test_the_disk_is_that_of_the_state_directory(tmp_path: Path) -> None:
+    found = board.read(tmp_path, tmp_path)
+    assert found.disk_free_bytes is not None
+    assert found.disk_bytes is not None
+    assert 0 < found.disk_free_bytes < found.disk_bytes == shutil.disk_usage(tmp_path).total
+    for state in (None, tmp_path / "missing"):
+        assert (board.read(tmp_path, state).disk_free_bytes, board.read(tmp_path, state).disk_bytes) == (None, None)

@@ -84,3 +84,16 @@ def test_a_checkout_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatc
 def test_no_file_states_a_version_of_its_own() -> None:
     assert "\nversion =" not in (ROOT / "setup.cfg").read_text(encoding="utf-8").partition("[options]")[0]
     assert not (ROOT / "debian/changelog").exists()
+
+
+def test_versions_sort_by_their_numbers() -> None:
+    ordered = ["0.1.dev0", "0.1.dev1234+gabc.d2026", "0.1rc1", "0.1rc2.dev3", "0.1rc2", "0.1", "0.1.1.dev5", "0.1.1"]
+    numbers = [version.number(text) for text in [*ordered, "0.2", "1.0.0", "1.2.3", "1.10.0"]]
+    assert None not in numbers
+    assert numbers == sorted(set(filter(None, numbers)))
+    assert version.number("1.2.3") == 1_002_003
+
+
+@pytest.mark.parametrize("text", ["", "1", "abc", "1.2.3junk", version.NOT_INSTALLED])
+def test_what_is_no_version_has_no_number(text: str) -> None:
+    assert version.number(text) is None

@@ -83,7 +83,7 @@ def test_a_service_survives_every_overlay(service: Service) -> None:
     reload(service, {"metrics": {"port": port}, "watch": {"still_s": 0.4}})
     wait_for(lambda: overlay.is_proven(file))
     good, build = file.read_text(), build_of(port)
-    assert set(build) == {"version", "model", "classifier_sha", "settings_hash", "board", "os"}
+    assert set(build) == {"version", "model", "classifier_sha", "detector_sha", "settings_hash", "board", "os"}
     # Valid, but this machine has no such pins: the run goes back, and so does the overlay.
     pins = {"driver": "gpiod", "led_pin": "gpiochip99:1", "buzzer_pin": "gpiochip99:2"}
     reload(service, {"alert": pins})

@@ -15,12 +15,12 @@ import pytest
 
 from edge import config, drivers
 from edge.board import Board
-from edge.contracts import ModelFallback
+from edge.contracts import CameraState, ModelFallback
 from edge.drivers.metrics import MAX_CLIENTS, REQUEST_S, MetricsServer
 from edge.errors import OutputError, RuntimeMissingError
-from edge.messages import BuildMessage
+from edge.messages import ArmingMessage, BuildMessage, DriftMessage
 from edge.reporting.live_state import CameraCounters, LiveState
-from edge.reporting.metrics import Metrics, MetricsSnapshot
+from edge.reporting.metrics import Metrics, MetricsSnapshot, ServiceReadings
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
@@ -33,6 +33,7 @@ COUNTERS = CameraCounters(
     blind=False,
     blind_times=1,
     slow=True,
+    state=CameraState.FROZEN,
     late={0.1: 90, 0.5: 9, float("inf"): 1},
     late_sum_s=12.5,
     frame_s=9.0,
@@ -40,21 +41,25 @@ COUNTERS = CameraCounters(
     passages=Counter(violated=2),
     stage_s={"watch": 0.25, "detect": 1.5},
 )
-BOARD = Board(120_000_000, 61.5, {"under_voltage": True, "throttled": False})
+BOARD = Board(120_000_000, 61.5, {"under_voltage": True, "throttled": False}, 2_000_000, 8_000_000)
+BY_HAND = ArmingMessage(armed=False, source="command", until="2026-11-30T18:00:00+00:00", muted_until="2026-11-30")
 OUTBOXES = {"mqtt": {"sent": 9, "failed": 1, "dropped": 4, "waiting": 2, "failing": 1}}
 
 
-def snapshot(board: Board = BOARD) -> MetricsSnapshot:
+def snapshot(board: Board = BOARD, arming: ArmingMessage = BY_HAND) -> MetricsSnapshot:
     return MetricsSnapshot(
         {"": COUNTERS, "yard": CameraCounters(frames=7, frame_s=9.5)},
         board,
         60.0,
         {"": 1.0, "yard": 0.5},
         OUTBOXES,
-        armed=True,
-        muted=False,
+        arming=arming,
+        wall=1_796_000_000.5,
         fallbacks=(ModelFallback("classifier", "mine.tflite", "shipped.tflite", "damaged"),),
-        build=BuildMessage("1.2.3", "mask", "abc", "def", 'Pi "5"', "Debian"),
+        build=BuildMessage("1.2.3", "mask", "abc", "fed", "def", 'Pi "5"', "Debian"),
+        service=ServiceReadings(clock_known=False, record_failing=True, record_lost=11),
+        hinted={("yard", "turn"): True, ("yard", "size"): False},
+        drifts={"": DriftMessage(changed=True, message="moved")},
     )
 
 
@@ -104,12 +109,27 @@ def scraped(server: MetricsServer) -> dict[tuple[str, frozenset[tuple[str, str]]
         ("fmd_model_fallback", {"task": "detector"}, 0),
         (
             "fmd_build_info",
-            {"version": "1.2.3", "model": "mask", "classifier_sha": "abc", "settings_hash": "def"}
-            | {"board": 'Pi "5"', "os": "Debian"},
+            {"version": "1.2.3", "model": "mask", "classifier_sha": "abc", "detector_sha": "fed"}
+            | {"settings_hash": "def", "board": 'Pi "5"', "os": "Debian"},
             1,
         ),
-        ("fmd_armed", {}, 1),
-        ("fmd_muted", {}, 0),
+        ("fmd_version_number", {}, 1_002_003),
+        ("fmd_camera_state", {"camera": "", "state": "frozen"}, 1),
+        ("fmd_camera_state", {"camera": "", "state": "streaming"}, 0),
+        ("fmd_hint", {"camera": "yard", "kind": "turn"}, 1),
+        ("fmd_hint", {"camera": "yard", "kind": "size"}, 0),
+        ("fmd_drift", {"camera": "", "of": "camera"}, 1),
+        ("fmd_drift", {"camera": "", "of": "behaviour"}, 0),
+        ("fmd_armed", {}, 0),
+        ("fmd_disarmed_by_hand", {}, 1),
+        ("fmd_disarmed_until_timestamp_seconds", {}, 1_796_061_600),
+        ("fmd_muted", {}, 1),
+        ("fmd_time_seconds", {}, 1_796_000_000.5),
+        ("fmd_clock_known", {}, 0),
+        ("fmd_record_failing", {}, 1),
+        ("fmd_record_lost_rows_total", {}, 11),
+        ("fmd_disk_free_bytes", {}, 2_000_000),
+        ("fmd_disk_bytes", {}, 8_000_000),
         ("fmd_uptime_seconds", {}, 60),
         ("fmd_resident_memory_bytes", {}, 120_000_000),
         ("fmd_temperature_celsius", {}, 61.5),
@@ -130,6 +150,38 @@ def test_missing_board_readings_are_not_served() -> None:
     names = {name for name, _ in scraped(server)}
     server.close()
     assert not names & {"fmd_resident_memory_bytes", "fmd_temperature_celsius", "fmd_throttled"}
+    assert not names & {"fmd_disk_free_bytes", "fmd_disk_bytes"}
+
+
+def test_a_camera_without_a_known_state_has_none(server: MetricsServer) -> None:
+    assert {labels for name, labels in scraped(server) if name == "fmd_camera_state"} == {
+        frozenset({("camera", ""), ("state", state.value)}) for state in CameraState
+    }
+
+
+@pytest.mark.parametrize(
+    ("arming", "by_hand", "until"),
+    [
+        (ArmingMessage(armed=True, source="command", until="2026-11-30T18:00:00+00:00"), 0, 0),
+        (ArmingMessage(armed=False, source="schedule", until="2026-11-30T18:00:00+00:00"), 0, 1_796_061_600),
+        (ArmingMessage(armed=False, source="pin"), 1, 0),
+    ],
+)
+def test_a_schedule_is_told_from_a_hand(arming: ArmingMessage, by_hand: float, until: float) -> None:
+    server = MetricsServer(settings_for(), lambda: snapshot(arming=arming))
+    found = scraped(server)
+    server.close()
+    assert found["fmd_disarmed_by_hand", frozenset()] == by_hand
+    assert found["fmd_disarmed_until_timestamp_seconds", frozenset()] == until
+
+
+def test_what_is_not_known_is_not_served() -> None:
+    made = Metrics(LiveState(time.monotonic), read_board=lambda: BOARD).snapshot()
+    server = MetricsServer(settings_for(), lambda: made)
+    names = {name for name, _ in scraped(server)}
+    server.close()
+    # Without settings no version is known, and without a state directory there is no record.
+    assert not names & {"fmd_version_number", "fmd_record_failing", "fmd_record_lost_rows_total", "fmd_drift"}
 
 
 def test_silent_clients_are_disconnected(server: MetricsServer) -> None:

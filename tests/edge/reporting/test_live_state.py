@@ -8,6 +8,7 @@ import pytest
 
 from edge import config
 from edge.contracts import CameraState, Change, Decision, Delivery, Health, Outcome, Passage, Signal, Step
+from edge.messages import DriftMessage
 from edge.reporting.live_state import OFF, STATES, LiveState
 from tests.edge.parts import frame_of, texture
 
@@ -117,3 +118,16 @@ def test_a_reload_starts_the_cameras_again_and_keeps_the_counters(live: LiveStat
     live.on_settings(config.load())
     assert (live.healths(), live.latest("")) == ([], None)
     assert (live.state(""), live.counters()[""].frames) == ("no_mask", 1)
+
+
+def test_what_is_reported_about_a_camera_goes_with_it(live: LiveState) -> None:
+    live.on_health(Health("yard", CameraState.FROZEN, 1.0))
+    live.on_hint("yard", "turn", "upside down")
+    live.on_hint("yard", "size", "")
+    live.on_drift("yard", DriftMessage(changed=True))
+    assert live.counters()["yard"].state is CameraState.FROZEN
+    assert live.hinted() == {("yard", "turn"): True, ("yard", "size"): False}
+    assert live.drifts() == {"yard": DriftMessage(changed=True)}
+    live.on_settings(config.load())
+    live.forget("yard")
+    assert (live.hinted(), live.drifts(), live.counters()) == ({}, {}, {})

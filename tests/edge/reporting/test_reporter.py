@@ -156,7 +156,7 @@ def test_arming_is_told_when_it_changes_and_kept_for_later_receivers(told: Told)
         {"armed": False, "source": "pin", "by": "key"},
     ]
     assert [values["state"] for values in publisher.values_of(MessageKind.STATE)] == ["disarmed", "off"]
-    assert not told.metrics.snapshot().armed
+    assert not told.metrics.snapshot().arming.armed
 
 
 def test_a_decision_is_told_with_the_step_that_follows_it(told: Told) -> None:

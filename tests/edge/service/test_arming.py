@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -61,15 +61,32 @@ class Door:
         return self.arming.update(self.moment)
 
 
+def closed_until(hour: float) -> ArmingMessage:
+    """Return the state outside the schedule's windows, until so many hours after the beginning of Monday."""
+    until = datetime.fromtimestamp(MONDAY + hour * HOUR_S, timezone.utc).isoformat(timespec="seconds")
+    return ArmingMessage(armed=False, source="schedule", until=until)
+
+
 def test_without_schedule_and_commands_it_is_armed() -> None:
     assert Door().state == ArmingMessage(armed=True, source="default")
 
 
 def test_the_schedule_arms_and_disarms() -> None:
     door = Door(HOURS, hour=6.99)
-    assert door.state == ArmingMessage(armed=False, source="schedule")
+    assert door.state == closed_until(7)
     assert door.passes(0.01 * HOUR_S) == ArmingMessage(armed=True, source="schedule")
     assert not door.passes(11 * HOUR_S).armed
+
+
+def test_the_end_of_a_disarmed_window_follows_jumps_and_reloads() -> None:
+    door = Door(HOURS, hour=19)
+    assert door.state == closed_until(31)
+    assert door.jumps(-24 * HOUR_S) == closed_until(7), "Sunday evening"
+    assert door.jumps(48 * HOUR_S) == closed_until(55)
+    door.arming.follow(Weekly(["daily 20:00-21:00"], BERLIN), door.moment)
+    assert door.state == closed_until(44)
+    door.arming.follow(Weekly(["tue 10:00-11:00"], BERLIN), door.moment)
+    assert door.state == closed_until(8 * 24 + 10)
 
 
 def test_a_command_lasts_until_the_schedule_changes_next() -> None:
@@ -77,7 +94,7 @@ def test_a_command_lasts_until_the_schedule_changes_next() -> None:
     state = door.asks(DisarmRequest())
     assert (state.armed, state.source, state.by) == (False, "command", "pi")
     assert datetime.fromisoformat(state.until).timestamp() == MONDAY + 18 * HOUR_S
-    assert door.passes(6 * HOUR_S) == ArmingMessage(armed=False, source="schedule")
+    assert door.passes(6 * HOUR_S) == closed_until(31)
     assert door.asks(ArmRequest()).armed
     assert door.passes(12 * HOUR_S).armed, "until 07:00, when the schedule arms as well"
     assert door.passes(HOUR_S) == ArmingMessage(armed=True, source="schedule")
@@ -89,7 +106,7 @@ def test_a_requested_time_outlasts_a_change_of_the_schedule() -> None:
     assert not door.asks(DisarmRequest(for_s=2 * HOUR_S)).armed
     assert not door.passes(1.5 * HOUR_S).armed
     assert door.passes(0.5 * HOUR_S) == ArmingMessage(armed=True, source="end")
-    assert door.passes(10 * HOUR_S) == ArmingMessage(armed=False, source="schedule")
+    assert door.passes(10 * HOUR_S) == closed_until(31)
 
 
 def test_without_schedule_a_command_lasts_until_the_next_one_or_its_time() -> None:
@@ -251,7 +268,7 @@ def test_without_a_known_clock_it_is_armed_and_the_schedule_applies_as_soon_as_i
     assert door.state == ArmingMessage(armed=True, source="clock")
     assert door.passes(HOUR_S).armed
     door.known = True
-    assert door.state == ArmingMessage(armed=False, source="schedule")
+    assert door.state == closed_until(7)
 
 
 def test_without_a_known_clock_commands_work_and_a_schedule_takes_over_later() -> None:
@@ -262,7 +279,7 @@ def test_without_a_known_clock_commands_work_and_a_schedule_takes_over_later() -
     state = door.jumps(HOUR_S)
     assert not state.armed
     assert datetime.fromisoformat(state.until).timestamp() == MONDAY + 18 * HOUR_S
-    assert door.passes(4 * HOUR_S) == ArmingMessage(armed=False, source="schedule")
+    assert door.passes(4 * HOUR_S) == closed_until(31)
 
 
 def test_without_a_known_clock_a_duration_works_and_a_time_of_day_is_refused() -> None:
