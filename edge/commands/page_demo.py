@@ -93,6 +93,7 @@ def _serve(
             announcing.cancel()
             with suppress(asyncio.CancelledError):
                 await announcing
+            await site.close()
         return server.stopped_by
 
     return common.exit_code(asyncio.run(serve()))

@@ -104,6 +104,8 @@ class Live:
     def stop(self) -> None:
         """End all streams: the page stops."""
         self._stopped = True
+        for session, _ in list(self._viewers.values()):
+            self._end(session)
 
     def pictures(self, session: Session, request: PictureRequest) -> StreamingResponse:
         """Return the stream of a camera's pictures. Raises FullError."""
@@ -207,7 +209,9 @@ class Live:
         finally:
             session, streams = self._viewers[id(session)]
             self._viewers[id(session)] = session, streams - 1
-            if streams == 1:
+            if streams == 1 and self._stopped:
+                self._end(session)
+            elif streams == 1:
                 asyncio.get_running_loop().call_later(self._linger_s, self._end, session)
 
     def _end(self, session: Session) -> None:

@@ -34,7 +34,7 @@ def serve(settings_file: Path, runtime: Path, port: int | None = None) -> int | 
         ready = partial(log.info, "the page answers at %s", shown(settings, sockets))
         serving = server.Server(make_app(site), context, ready, site.live.stop)
         await serving.serve(list[socket.socket](sockets))
-        site.service.close()
+        await site.close()
         return serving.stopped_by
 
     return asyncio.run(run())

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
 MOST_PASSWORDS = 4096
 """Largest password file, bytes."""
+RECORD_S = 3.0
+"""Longest time that the end of the page waits for the service; with open replies it fits into TimeoutStopSec."""
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 What = Literal["began", "ended", "signed_in", "refused", "signed_out"]
 
@@ -131,6 +133,17 @@ class Site:
     async def _record(self, what: What, who: str) -> None:
         with suppress(ControlError):
             await self.service.ask(ViewingRequest(what=what, who=who[:200]), DoneReply)
+
+    async def recorded(self) -> None:
+        """Wait until the service has recorded what has happened so far."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """End the connections to the service, after what it has yet to record; a service that hangs is left."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.recorded(), RECORD_S)
+        self.service.close()
 
     def _asset(self, name: str) -> str:
         return f"/static/{name}?v={self.assets[name].version}"

@@ -48,25 +48,37 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def text(self, selector: str) -> str:
-        """Return the visible text of an element. At once: the page may replace it at any time."""
-        return str(self.js("return document.querySelector(arguments[0]).innerText", selector)).strip()
+        """Return the visible text of an element, "" without one. In one step: the page may replace it at any time."""
+        return str(self.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)).strip()
+
+    def shows(self, selector: str) -> bool:
+        """Return whether any such element is visible. In one step as well."""
+        found = "[...document.querySelectorAll(arguments[0])]"
+        return bool(self.js(f"return {found}.some(each => each.checkVisibility())", selector))
+
+    def leave(self) -> None:
+        """Leave the page for an empty one, so that none of its messages comes later."""
+        self.driver.get("about:blank")
+        self.problems()
 
     def one(self, selector: str) -> Any:
         """Return the first element that a CSS selector finds."""
         return self.driver.find_element("css selector", selector)
 
     def press(self, *keys: str) -> None:
-        """Press keys, one after another, at whatever has the focus."""
-        self.driver.switch_to.active_element.send_keys(*keys)
+        """Press keys, one after another, at whatever has the focus then: a new page may have come."""
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
 
     def tab_to(self, selector: str, most: int = 200) -> None:
         """Press Tab until the element has the focus."""
         from selenium.webdriver.common.keys import Keys
 
         for _ in range(most):
-            if self.js("return document.activeElement.matches(arguments[0])", selector):
+            if self.js("return document.activeElement?.matches(arguments[0])", selector):
                 return
-            self.driver.switch_to.active_element.send_keys(Keys.TAB)
+            self.press(Keys.TAB)
         raise AssertionError(f"{selector} cannot be reached by the keyboard")
 
     def tap(self, selector: str, places: Sequence[tuple[float, float]], kind: str) -> None:

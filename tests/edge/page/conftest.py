@@ -55,6 +55,7 @@ class Page:
     service: FakeService
     stack: ExitStack
     server: Listener
+    loop: asyncio.AbstractEventLoop
     scheme: str = "http"
 
     @property
@@ -81,6 +82,10 @@ class Page:
         """Return what was recorded about those who watch and sign in: what and who."""
         return [(each.what, each.who) for each in self.service.asked if isinstance(each, ViewingRequest)]
 
+    def finish_recording(self) -> None:
+        """Wait until the service has recorded all that has happened; the next test would otherwise find it."""
+        asyncio.run_coroutine_threadsafe(self.site.recorded(), self.loop).result(PATIENCE_S)
+
     def signed_in(self, role: str = "owner") -> httpx.Client:
         """Return a client that has signed in; its header x-csrf is that of its session."""
         client = self.client()
@@ -105,6 +110,7 @@ def running(
     demo: bool = False,
     protocol: type[TimedProtocol] = QuickProtocol,
     served: bool = True,
+    linger_s: float = 0.1,
 ) -> Iterator[Page]:
     """Run a page until the end of the block, with a fake service in ``folder`` unless ``served`` is false."""
     (folder / "page.passwords").write_text(password.written(hashes()))
@@ -117,19 +123,19 @@ def running(
         ready = threading.Event()
 
         async def run() -> None:
-            site = Site(settings, Service(folder), folder / "page.passwords", clock, demo, linger_s=0.1)
+            site = Site(settings, Service(folder), folder / "page.passwords", clock, demo, linger_s)
             context = server.context_of(settings, folder)
             serve = server.Server(make_app(site), context, ready.set, site.live.stop, protocol)
             started.append((site, serve, asyncio.get_running_loop()))
             await serve.serve(sockets)
-            site.service.close()
+            await site.close()
 
         thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
         thread.start()
         assert ready.wait(PATIENCE_S)
-        site, serve, _ = started[0]
+        site, serve, loop = started[0]
         scheme = "https" if settings.certificate else "http"
-        yield Page(sockets[0].getsockname()[1], clock, site, fake, stack, sockets[0], scheme)
+        yield Page(sockets[0].getsockname()[1], clock, site, fake, stack, sockets[0], loop, scheme)
         stack.close()
         serve.should_exit = True
         thread.join(PATIENCE_S)
@@ -153,3 +159,4 @@ def page(page_of_module: Page) -> Iterator[Page]:
         yield page
     wait_for(lambda: page.server.connections == 0)
     wait_for(lambda: page.site.live.viewers == 0)
+    page.finish_recording()

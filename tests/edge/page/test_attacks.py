@@ -17,7 +17,9 @@ from edge import page_messages
 from edge.page import connections, gate, limits, live, sessions
 from edge.page.routes import FORM_BYTES, ROUTES
 from edge.page.settings import ServerSettings
+from edge.page_messages import ViewingRequest
 from tests.edge.page.conftest import OWNER, Page, running
+from tests.edge.page.fake_service import serving
 from tests.edge.parts import PATIENCE_S, wait_for
 
 POSTS = [row.path for row in ROUTES if row.method == "POST"]
@@ -378,6 +380,16 @@ def test_viewing_is_recorded_when_it_begins_and_ends(page: Page) -> None:
         next(reply.iter_bytes())
         wait_for(lambda: ("began", "viewer, 127.0.0.1") in page.recorded())
     wait_for(lambda: ("ended", "viewer, 127.0.0.1") in page.recorded())
+
+
+def test_the_end_of_viewing_is_recorded_before_the_page_ends(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        with (
+            running(tmp_path, served=False, linger_s=600.0) as page,
+            page.signed_in("viewer").stream("GET", "/picture/") as reply,
+        ):
+            next(reply.iter_bytes())
+        assert "ended" in [each.what for each in service.asked if isinstance(each, ViewingRequest)]
 
 
 def test_every_change_names_who_asked(page: Page) -> None:
