@@ -22,6 +22,7 @@ classify, decide and alert.
     child.py         child process with limits, in which files of strangers are opened
     confine.py       what such a process gives up
     text.py          text of strangers, made safe for terminals and logs
+    certificates.py  keys and certificates, made with the system's OpenSSL
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse
@@ -37,6 +38,7 @@ classify, decide and alert.
     page/            the web page: a process of its own
     page_service/    the service's answers to the page
     doctor/ flash/   checks of this machine; preparation of an SD card
+    hub/             credentials of many doors, on the machine that collects their messages
     backup/          settings, models and record in one file, and their restoration
     commands/        the command line, one file per command
     api.py           the Python API

@@ -20,6 +20,8 @@ HINT = (
     "%5D, @ as %40, % as %25"
 )
 HIDDEN = "***"
+HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+"""Pattern of a host name, or of an IPv4 address."""
 _NAMED = re.compile(r"(user|usr|login|pass|pwd|token|auth|secret|key)[\w-]*=.*", re.IGNORECASE | re.DOTALL)
 
 
@@ -78,3 +80,8 @@ def with_login(address: str, other: str) -> str:
 def is_doubtful(source: str) -> bool:
     """Return whether an @ follows the host: a password with an unescaped / is as likely as a path with an @."""
     return "@" in source.partition("://")[2].removeprefix(urlsplit(source).netloc)
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether ``text`` can be a host name."""
+    return re.fullmatch(HOST_NAME, text) is not None and not text.endswith("\n")

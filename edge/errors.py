@@ -18,6 +18,7 @@
      +- ConversionError ValueError    a Keras model that cannot be converted
      |   +- FidelityError             the converted model does not agree with its source
      +- BackupError    ValueError     a backup that is damaged, or that this board cannot restore
+     +- HubError       OSError        files of a hub that are missing or damaged, or a broker that cannot be asked
      +- CardError      OSError        a boot partition or image file that cannot be prepared
      +- DataError      ValueError     training or calibration data that cannot be used
      +- StopRequestedError InterruptedError  a signal asked to stop while something was opened
@@ -119,6 +120,10 @@ class SensorError(FmdError, OSError):
 
 class BackupError(FmdError, ValueError):
     """A file that is no whole backup, or that cannot be restored here."""
+
+
+class HubError(FmdError, OSError):
+    """Files of a hub that are missing, damaged or not of its kind, or a broker that does not run here."""
 
 
 class CardError(FmdError, OSError):

@@ -36,11 +36,17 @@ def printable(path: str | Path) -> str:
 
 
 def write_atomically(
-    path: Path, data: bytes, mode: int | None = None, durable: bool = False, group: int | None = None
+    path: Path,
+    data: bytes,
+    mode: int | None = None,
+    durable: bool = False,
+    group: int | None = None,
+    owner: int | None = None,
 ) -> None:
     """Write ``data`` beside ``path`` and rename it to ``path``. Raises OSError and then leaves ``path`` as it was.
 
-    ``mode`` sets the permissions (None: as the umask says), ``group`` the number of the group (None: this process').
+    ``mode`` sets the permissions (None: as the umask says), ``group`` and ``owner`` the numbers of group and user,
+    None for this process'.
     ``durable`` waits until the card has the file and its name: without it a power cut may bring the old file back.
     """
     unfinished = path.with_name(f"{path.name}.part")
@@ -48,8 +54,8 @@ def write_atomically(
         unfinished.unlink(missing_ok=True)  # of a process that was killed
         # x: root writes into folders of the user fmd, who must not lead it to another file by a link.
         with unfinished.open("xb") as handle:
-            if group is not None:
-                os.fchown(handle.fileno(), -1, group)
+            if group is not None or owner is not None:
+                os.fchown(handle.fileno(), -1 if owner is None else owner, -1 if group is None else group)
             if mode is not None and hasattr(os, "fchmod"):  # Windows has no such permissions
                 os.fchmod(handle.fileno(), mode)
             handle.write(data)
@@ -75,17 +81,26 @@ def read_regular(path: str | Path, limit: int, folder: int | None = None, owner:
     """
     # Without O_NONBLOCK, opening a pipe waits for its writer.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as handle:
-        found = os.fstat(handle.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if owner is not None and (found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o022):
-            got = f"user {found.st_uid} and mode {stat.S_IMODE(found.st_mode):04o}"
-            raise OSError(errno.EPERM, f"expected user {owner} and mode 0600, got {got}", str(path))
+    number = os.open(path, flags, dir_fd=folder)
+    try:
+        # Python opens no folder by its number, and its error would name the number.
+        _check_regular(os.fstat(number), path, owner)
+    except OSError:
+        os.close(number)
+        raise
+    with os.fdopen(number, "rb") as handle:
         data = handle.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"has more than {limit} bytes", str(path))
     return data
+
+
+def _check_regular(found: os.stat_result, path: str | Path, owner: int | None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if owner is not None and (found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o022):
+        got = f"user {found.st_uid} and mode {stat.S_IMODE(found.st_mode):04o}"
+        raise OSError(errno.EPERM, f"expected user {owner} and mode 0600, got {got}", str(path))
 
 
 def begins_with(path: Path, mark: bytes) -> bool:

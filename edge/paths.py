@@ -29,6 +29,15 @@ ENGINES = "engines"
 SHIPPED_SOUND = Path(__file__).with_name("sounds") / "please_wear_a_face_mask.wav"
 """What the voice says where the settings name no sound."""
 
+HUB = Path("/etc/mosquitto/fmd")
+"""On a hub: certificates, users and rights of its broker."""
+HUB_BROKER = Path("/etc/mosquitto/conf.d/fmd.conf")
+"""On a hub: fmd's part of mosquitto's configuration."""
+HUB_TARGETS = Path("/etc/prometheus/fmd/doors")
+"""On a hub: the folder in which Prometheus finds the doors that it reads, one file for each."""
+HUB_PID = Path("/run/mosquitto/mosquitto.pid")
+"""On a hub: the file with the number of mosquitto's process."""
+
 FILE_SETTINGS = {
     "camera": ("source_file", "ca_file"),
     "model": ("detector", "classifier"),
@@ -109,6 +118,13 @@ def shipped_model(task: str) -> Path:
     package = Path(__file__).parent
     installed = package / "shipped"
     return (installed if installed.is_dir() else package.parent / "models") / SHIPPED_MODELS[task]
+
+
+def broker_template(name: str) -> Path:
+    """Return the path of a configuration of mosquitto that fmd ships: hub.conf, acl or bridge.conf."""
+    package = Path(__file__).parent
+    installed = package / "broker"
+    return (installed if installed.is_dir() else package.parent / "fleet" / "mosquitto") / name
 
 
 def _first_of(variable: str) -> Path | None:

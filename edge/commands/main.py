@@ -48,6 +48,7 @@ COMMANDS = (
     Command("page", "page", "serve the web page of the running fmd, and set its passwords"),
     Command("doctor", "doctor", "check this machine and say how to fix what is wrong"),
     Command("verify", "verify", "check a model file and replay its golden inputs"),
+    Command("enrol", "enrol", "on a hub: give doors their credentials, list and revoke them"),
     Command("flash", "flash", "prepare an SD card of Raspberry Pi OS, on a laptop"),
 )
 """The commands in the order of the help."""

@@ -304,7 +304,7 @@ class MqttPublisher:
             log.warning("mqtt: %s", self._trouble)
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
-        self._trouble = "cannot be reached"
+        self._trouble = f"cannot be reached ({client.unconnected})" if client.unconnected else "cannot be reached"
 
     def _announce(self) -> None:
         for topic, entity in self._announced.items():

@@ -28,12 +28,14 @@ def guarded(base: type[Any]) -> type[Any]:
     """Return paho's Client class ``base`` with these guards.
 
     ``oversized`` counts packets that were too large, ``restarts`` the exceptions that would have ended the thread.
+    ``unconnected`` says why the last attempt to connect failed.
     """
 
     class Guarded(base):  # type: ignore[misc]  # paho is imported when it is needed
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             self.oversized = self.restarts = 0
+            self.unconnected = ""
             self._place: tuple[Any, ...] = ()
             self._ended = threading.Event()
 
@@ -44,6 +46,15 @@ def guarded(base: type[Any]) -> type[Any]:
         def disconnect(self, *arguments: Any, **named: Any) -> Any:
             self._ended.set()
             return super().disconnect(*arguments, **named)
+
+        # Paho's callback of a failed connection does not say why; a wrong certificate is not a broken network.
+        def reconnect(self) -> Any:
+            try:
+                return super().reconnect()
+            except OSError as error:
+                certificate = getattr(error, "verify_message", "")
+                self.unconnected = f"its certificate: {certificate}" if certificate else error.strerror or str(error)
+                raise
 
         # paho has no limit of its own. It asks here for all that a packet's header announces, before it stores any.
         def _sock_recv(self, bufsize: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +9,9 @@ from typing import Annotated, Any
 import msgspec
 
 from edge import toml
+from edge.addresses import HOST_NAME
 from edge.errors import SettingsError
 
-HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 HostName = Annotated[str, msgspec.Meta(pattern=HOST_NAME)]
 
 
@@ -40,8 +39,3 @@ def load(path: Path | None) -> ServerSettings:
         return msgspec.convert(content, ServerSettings)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path}: {error}; docs/page.md lists the settings") from error
-
-
-def is_host_name(text: str) -> bool:
-    """Return whether ``text`` can be a host name."""
-    return re.fullmatch(HOST_NAME, text) is not None and not text.endswith("\n")

@@ -11,7 +11,7 @@ import pytest
 
 from edge import files
 from edge.errors import CameraError
-from edge.files import native_name, printable, write_atomically
+from edge.files import native_name, printable, read_regular, write_atomically
 from tests.edge.parts import ROOT
 
 
@@ -119,3 +119,11 @@ def test_a_name_that_is_not_utf_8_is_refused_and_printed_escaped() -> None:
         native_name(Path(name), CameraError)
     assert native_name("T\u00fcr.mp4", CameraError) == "T\u00fcr.mp4"
     assert printable(Path(name)) == r"T\udcfcr.mp4"
+
+
+def test_a_folder_in_place_of_a_file_is_named_and_leaves_nothing_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(OSError, match="not a regular file") as caught:
+        read_regular(tmp_path, 100)
+    assert caught.value.filename == str(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

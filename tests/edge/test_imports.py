@@ -21,6 +21,7 @@ BOTTOM = frozenset(
     {
         "addresses",
         "board",
+        "certificates",
         "child",
         "config",
         "config_checks",
@@ -61,6 +62,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "doctor": BOTTOM | {"inference", "stages", "camera", "drivers", "reporting", "service"},
     "backup": BOTTOM | {"inference", "drivers", "record", "service"},
     "flash": BOTTOM | {"inference", "drivers"},
+    "hub": BOTTOM | {"flash"},
     "api": BOTTOM | {"drivers", "reporting", "service"},
     "page": BOTTOM | {"drivers"},
     "__main__": BOTTOM,
@@ -79,6 +81,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         "service",
         "doctor",
         "flash",
+        "hub",
         "backup",
         "page",
         "page_service",

@@ -1,0 +1,157 @@
+"""Real mosquittos with the configuration that fmd ships, on ports and in folders of a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import config
+from edge.contracts import Message, MessageKind
+from edge.drivers.mqtt import MqttPublisher
+from edge.errors import PublishError
+from tests.edge.parts import fmd
+
+mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+MOSQUITTO = shutil.which("mosquitto", path=PLACES)
+PATIENCE_S = 30.0
+needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
+# Debian's own /etc/mosquitto/mosquitto.conf, with the folders of the test.
+DEBIAN = """\
+pid_file {root}/run/mosquitto/mosquitto.pid
+persistence true
+persistence_location {root}/var/lib/mosquitto/
+log_dest file {root}/mosquitto.log
+user root
+include_dir {root}/etc/mosquitto/conf.d
+"""
+
+
+def wait_for(seen: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
+    until_s = time.monotonic() + patience_s
+    while not seen() and time.monotonic() < until_s:
+        threading.Event().wait(0.01)
+    assert seen()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class HubMachine:
+    """A machine that ``fmd enrol`` made a hub, with its mosquitto."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.port, self._log = root, free_port(), root / "mosquitto.log"
+        for folder in ("run/mosquitto", "var/lib/mosquitto", "out"):
+            (root / folder).mkdir(parents=True)
+        self.enrol("--broker", f"localhost:{self.port}")
+        (root / "mosquitto.conf").write_text(DEBIAN.format(root=root))
+        self.adapt("fmd.conf")
+        self.start()
+
+    def adapt(self, name: str) -> None:
+        """Give a shipped configuration the folder and the port of the test; all else stays as shipped."""
+        file = self.root / "etc/mosquitto/conf.d" / name
+        text = file.read_text().replace("/etc/mosquitto/", f"{self.root}/etc/mosquitto/")
+        file.write_text(text.replace("listener 8883", f"listener {self.port} localhost"))
+
+    def enrol(self, *words: str | Path) -> str:
+        """Run ``fmd enrol`` here; return what it prints."""
+        done = fmd("enrol", *words, "--root", self.root, cwd=self.root / "out")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        self._log.unlink(missing_ok=True)
+        command = [str(MOSQUITTO), "-c", str(self.root / "mosquitto.conf")]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(self._answers)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        self._process.send_signal(how)
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
+        # Its port answers earlier; until this line a signal to reload would end it.
+        return self._log.is_file() and "running" in self._log.read_text()
+
+    def folder(self, name: str) -> Path:
+        """Return what the owner copies to a member."""
+        return self.root / "out" / name
+
+
+class Client:
+    """Someone with the credentials in a folder. ``heard`` are topic, payload and retain; ``ended`` counts losses."""
+
+    def __init__(self, hub: HubMachine, name: str, *topics: str, id_: str = "") -> None:
+        self.heard: list[tuple[str, bytes, bool]] = []
+        self.ended = 0
+        self.refused: list[Any] = []
+        self.connected, self._ready = threading.Event(), threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=id_)
+        folder = hub.folder(name)
+        self._client.username_pw_set(name, (folder / "mqtt-password").read_text().strip())
+        self._client.tls_set(str(folder / "mqtt-ca.pem"))
+        self._topics = topics
+        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
+        self._client.on_subscribe = lambda *rest: self._ready.set()
+        self._client.on_message = lambda client, userdata, m: self.heard.append((m.topic, m.payload, m.retain))
+        self._client.connect("localhost", hub.port)
+        self._client.loop_start()
+        wait_for(lambda: self.refused or (self._ready if topics else self.connected).is_set())
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self.refused.append(reason)
+            return
+        if self._topics:
+            client.subscribe([(topic, 1) for topic in self._topics])
+        self.connected.set()
+
+    def _on_disconnect(self, *rest: Any) -> None:
+        self.ended += 1
+
+    def publish(self, topic: str, payload: str = "x", retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
+
+    def on(self, topic: str) -> list[bytes]:
+        return [payload for heard, payload, _ in list(self.heard) if heard == topic]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def publisher_of(folder: Path, **changed: Any) -> MqttPublisher:
+    """Return the product's own publisher with the settings that were enrolled, opened."""
+    settings = config.load(folder / "fmd.toml", {f"mqtt.{key}": value for key, value in changed.items()})
+    publisher = MqttPublisher(settings.mqtt, settings.publish.name, cameras=("front", "yard"))
+    publisher.open()
+    return publisher
+
+
+def message(kind: MessageKind, camera: str = "", picture: bytes = b"", **values: Any) -> Message:
+    content: Any = values
+    return Message(kind, 1_800_000_000.25, camera, content, (lambda: picture) if picture else None)
+
+
+def sends(publisher: MqttPublisher, one: Message) -> bool:
+    try:
+        publisher.send(one)
+    except PublishError:
+        return False
+    return True
