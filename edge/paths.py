@@ -74,10 +74,18 @@ def proofs_folders() -> list[Path]:
 
 def model_folder(state: Path | None = None) -> Path:
     """Return the model store of a state directory (default: this unit's, else the service's): the folder beside it."""
-    of = state or state_folder() or STATE
-    if of.name in ("", ".."):  # such as "."
-        of = Path(os.path.abspath(of))  # noqa: PTH100 (resolve() would follow links)
-    return of.with_name(f"{of.name}-models")
+    return _beside(state or state_folder() or STATE, "-models")
+
+
+def restore_journal(state: Path) -> Path:
+    """Return the file that lists what ``fmd restore`` exchanges: beside the state directory, where only root writes."""
+    return _beside(state, "-restore.json")
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    if folder.name in ("", ".."):  # such as "."
+        folder = Path(os.path.abspath(folder))  # noqa: PTH100 (resolve() would follow links)
+    return folder.with_name(folder.name + ending)
 
 
 def is_root() -> bool:

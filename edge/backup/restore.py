@@ -96,7 +96,7 @@ class Checked:
     def apply(self) -> list[Path]:
         """Put all parts in place, and return where the old files are. If it raises FmdError or OSError, none is."""
         check_own(self._places.state.parent)
-        with swapping() as swap:
+        with swapping(paths.restore_journal(self._places.state)) as swap:
             if "settings" in self.parts:
                 self._put_settings(swap)
             if "models" in self.parts:

@@ -1,8 +1,11 @@
 """Exchange of several files that either happens as a whole or leaves everything as it was.
 
 First every new file is written beside the one that it will replace, and reaches the card: a full disk shows here. Only
-then the files are renamed; the old ones stay as ``NAME.before-restore``. An error in between renames them back. A power
-cut in between leaves some files new and some old, but none missing.
+then the files are renamed; the old ones stay as ``NAME.before-restore``. An error in between renames them back.
+
+The files lie in folders of several owners, and are renamed one after another. So a journal lists them before the first
+is renamed. After a power cut :func:`finish` renames the others, before fmd starts: a new record with the log of the old
+one would be damaged, and new settings may need their new models.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from edge.files import sync_folder
+from edge.state_file import read_state, write_state
 
 NEW, OLD = ".restored", ".before-restore"
 """Endings of a new file before it is renamed, and of the old one afterwards."""
@@ -30,10 +36,28 @@ class Owner:
     group: int | None = None
 
 
-class Swap:
-    """Files to exchange. :meth:`put` and :meth:`remove` prepare, :meth:`commit` exchanges."""
+class Move(msgspec.Struct, frozen=True):
+    """One file to exchange: its path, where the old content goes, and whether there is a new one. Paths as bytes."""
 
-    def __init__(self) -> None:
+    path: bytes
+    old: bytes
+    new: bool
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """All files of an exchange, in its order."""
+
+    moves: list[Move]
+
+
+class Swap:
+    """Files to exchange. :meth:`put` and :meth:`remove` prepare, :meth:`commit` exchanges.
+
+    ``journal`` is the file that lists them meanwhile.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
         self._prepared: list[Path] = []
         self._old: dict[Path, Path] = {}
 
@@ -64,25 +88,63 @@ class Swap:
 
     def commit(self) -> list[Path]:
         """Exchange all files, and return where the old ones are. Raises OSError, and then nothing has changed."""
+        folders = {path.parent for path in self._old}
+        for folder in folders:
+            sync_folder(folder)
+        moves = [(path, old, path in self._prepared) for path, old in self._old.items()]
+        listed = [Move(_absolute(path), _absolute(old), new) for path, old, new in moves]
+        write_state(self._journal, Journal(listed), durable=True)
         done: list[tuple[Path, Path | None]] = []
         try:
-            for path, old in self._old.items():
-                kept = _keep(path, old, stays=path in self._prepared)
-                done.append((path, kept))
-                if path in self._prepared:
+            for path, old, new in moves:
+                done.append((path, _keep(path, old, stays=new)))
+                if new:
                     path.with_name(path.name + NEW).replace(path)
+            for folder in folders:
+                sync_folder(folder)
         except BaseException:
             for path, kept in reversed(done):
                 path.unlink(missing_ok=True) if kept is None else kept.replace(path)
+            self._journal.unlink()
             raise
-        for folder in {path.parent for path in self._old}:
-            sync_folder(folder)
+        _remove(self._journal)
         return [kept for _, kept in done if kept is not None]
 
     def clear(self) -> None:
         """Remove what was prepared and not exchanged."""
         for path in self._prepared:
             path.with_name(path.name + NEW).unlink(missing_ok=True)
+
+
+def finish(journal: Path) -> list[Path]:
+    """Finish the exchange that ``journal`` lists, if there is one; return the files that it is about. Raises OSError.
+
+    It may be cut off as well, and begin again.
+    """
+    listed = read_state(journal, Journal)
+    if listed is None:
+        return []
+    found = [(Path(os.fsdecode(move.path)), Path(os.fsdecode(move.old)), move.new) for move in listed.moves]
+    for path, old, new in found:
+        source = path.with_name(path.name + NEW)
+        if new and not os.path.lexists(source):  # renamed before the cut
+            continue
+        _keep(path, old, stays=new)
+        if new:
+            source.replace(path)
+    for folder in {path.parent for path, _, _ in found}:
+        sync_folder(folder)
+    _remove(journal)
+    return [path for path, _, _ in found]
+
+
+def _absolute(path: Path) -> bytes:
+    return os.fsencode(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links)
+
+
+def _remove(journal: Path) -> None:
+    journal.unlink()
+    sync_folder(journal.parent)
 
 
 def _keep(path: Path, old: Path, stays: bool) -> Path | None:
@@ -111,9 +173,9 @@ def _keep(path: Path, old: Path, stays: bool) -> Path | None:
 
 
 @contextmanager
-def swapping() -> Iterator[Swap]:
+def swapping(journal: Path) -> Iterator[Swap]:
     """Yield an exchange, of which nothing is left unless it was committed."""
-    swap = Swap()
+    swap = Swap(journal)
     try:
         yield swap
     except OSError as error:

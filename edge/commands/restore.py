@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         places, parts = backup.places_of(arguments, arguments.config or here), backup.parts_of(arguments)
         if not arguments.check:
             _check_stopped(arguments.runtime or paths.runtime_folder() or paths.RUNTIME)
+            finish(places.state)
         with restore.checked(opened, places, parts, check=reporter.check) as found:
             print(f"{arguments.file}: {_in_words(opened, found)}")
             if arguments.check:
@@ -57,6 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"set these again, as the backup holds no secrets: {', '.join(found.missing)}")
             print("restored; start fmd: sudo systemctl start fmd")
     return EXIT_OK
+
+
+def finish(state: Path) -> None:
+    """Finish an earlier restoration of this state directory, if a power cut stopped one. Raises FmdError, OSError."""
+    from edge.backup import swap
+    from edge.service.model_store import check_own
+
+    journal = paths.restore_journal(state)
+    if journal.exists():
+        check_own(journal.parent)
+        for path in swap.finish(journal):
+            print(f"finished an interrupted restoration: {escaped(str(path))}")
 
 
 def _check_stopped(runtime: Path) -> None:

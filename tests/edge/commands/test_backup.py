@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edge import paths, redaction
+from edge import paths, redaction, state_file
 from edge.backup import settings as backup_settings
+from edge.backup import swap
+from edge.commands import restore_unit
 from edge.commands.main import main
 from edge.errors import EXIT_KNOWN, EXIT_OK
 from edge.service import control_server, models
@@ -112,6 +114,23 @@ BAD = {
     "a folder that is missing": ("backup nowhere/x.fmd", "no folder nowhere"),
     "settings that are missing": ("backup x.fmd --config nowhere.toml", "nowhere.toml: cannot be read for the backup"),
 }
+
+
+def test_the_next_start_finishes_an_interrupted_restoration(
+    board: Door, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fmd.service runs first, and the next ``fmd restore``."""
+    board.base.write_text("old")
+    new = board.base.with_name("fmd.toml.restored")
+    new.write_text("new")
+    moves = [swap.Move(bytes(board.base), bytes(board.base.with_name("fmd.toml.before-restore")), True)]
+    state_file.write_state(paths.restore_journal(board.state), swap.Journal(moves))
+    monkeypatch.setattr(paths, "STATE", board.state)
+    assert restore_unit.main() == EXIT_OK
+    assert board.base.read_text() == "new"
+    assert capsys.readouterr().out == f"finished an interrupted restoration: {board.base}\n"
+    assert restore_unit.main() == EXIT_OK
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("name", BAD)
