@@ -1,10 +1,21 @@
 """A hundred simulated doors on a real hub, and what is measured of it.
 
-    python -m simulation.fleet --doors 30 --serve     doors and hub until Ctrl-C, for dashboards
+    python -m simulation.fleet --serve --doors 30           doors and hub until Ctrl-C, for dashboards
+    python -m simulation.fleet visible stolen alerts        check the hub with 100 doors
+    python -m simulation.fleet load --counts 10,100,1000    load of the hub, and how it grows
 
-The hub is Debian's mosquitto, Prometheus and Alertmanager, started in a temporary folder on free ports and stopped at
-the end. Each door publishes over TLS with a credential of its own. With --serve, commands on standard input change
-doors, as in "blind door-0003"; "help" lists them.
+The hub is Debian's mosquitto, Prometheus and Alertmanager, started in a temporary folder in memory, on free ports, and
+stopped at the end. Each door publishes over TLS with a credential of its own. Exit code 1 if a limit is exceeded.
+
+    visible   time from a door's start until Prometheus has read it and the broker knows its state: at most 15 s
+    stolen    one door's credential, tried on the topics of all others: none may be written or read
+    alerts    time from each kind of fault until Alertmanager has notified: at most 60 s
+    cut       no network for --seconds at some doors: no decision may be lost
+    quiet     alerts in --seconds without a fault: none
+    restart   time until all doors are back after --seconds without a broker
+    load      processor time, memory and rates of the hub's processes, by number of doors
+
+With --serve, lines on standard input are events, as in "blind door-0003" and "end blind door-0003"; "help" lists them.
 """
 
 from __future__ import annotations
@@ -13,47 +24,122 @@ import argparse
 import logging
 import signal
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from edge.errors import FmdError
-from simulation.fleet.fleet import FleetOptions, running
+from simulation.fleet import checks
+from simulation.fleet.checks import Finding, HubLoad
+from simulation.fleet.faults import EVENTS
+from simulation.fleet.fleet import FleetOptions, make_doors, make_hub, temporary_folder
+from simulation.fleet.hub import READER, Hub
+from simulation.fleet.reader import Reader
 from simulation.fleet.serve import serve
+from simulation.fleet.tables import table
+from simulation.fleet.workers import Doors
+
+MEASURE_S, WARM_S = 120.0, 60.0
+"""Time over which load is measured, and time with all doors before it."""
+Check = Callable[[Hub, Doors, Reader, argparse.Namespace], Finding]
+CHECKS: dict[str, Check] = {
+    "visible": lambda hub, doors, reader, given: checks.visible(hub, doors, reader),
+    "stolen": lambda hub, doors, reader, given: checks.stolen(hub, doors, reader, _alone(doors)[-1]),
+    "alerts": lambda hub, doors, reader, given: checks.alerts(hub, doors, given.rounds),
+    "cut": lambda hub, doors, reader, given: checks.cut(doors, reader, _alone(doors)[:10], given.seconds),
+    "quiet": lambda hub, doors, reader, given: checks.quiet(hub, doors, given.seconds),
+    "restart": lambda hub, doors, reader, given: checks.restart(hub, doors, given.seconds),
+}
+"""Checks of one fleet, by name."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m simulation.fleet", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--doors", type=_count, default=100, help="number of doors (default: %(default)s)")
-    parser.add_argument("--alone", type=_count, default=10, help="doors with a process of their own, which faults need")
-    parser.add_argument("--visit-s", type=float, default=60.0, help="mean time between two people at a door")
-    parser.add_argument("--serve", action="store_true", help="run until Ctrl-C, and read commands")
-    parser.add_argument("--verbose", action="store_true", help="print the doors' warnings")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    options = FleetOptions(
-        arguments.doors,
-        min(arguments.alone, arguments.doors),
-        visit_s=arguments.visit_s,
-        level=logging.WARNING if arguments.verbose else logging.ERROR,
-    )
     try:
-        with tempfile.TemporaryDirectory(prefix="fmd-hub-") as folder, running(Path(folder), options) as (hub, doors):
-            serve(hub, doors)
+        if arguments.serve:
+            return _serve(arguments)
+        if "load" in arguments.checks:
+            return _load(arguments)
+        return _check(arguments)
     except FmdError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m simulation.fleet", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("checks", nargs="*", metavar="CHECK", help="what to measure, in this order", choices=[*CHECKS, "load", []])
+    add("--serve", action="store_true", help="run until Ctrl-C, and read events")
+    add("--doors", type=_count, default=100, help="number of doors (default: %(default)s)")
+    add("--counts", type=_counts, default=[10, 100, 1000], help="numbers of doors of the check load")
+    add("--alone", type=int, default=len(EVENTS), help="doors with a process of their own, to which events happen")
+    add("--visit-s", type=float, default=60.0, help="mean time between two people at a door (default: %(default)s)")
+    add("--seconds", type=float, default=600.0, help="duration of cut, quiet and restart (default: %(default)s)")
+    add("--rounds", type=int, default=5, help="times that each event happens (default: %(default)s)")
+    add("--verbose", action="store_true", help="print the doors' warnings")
+    return parser
 
 
 def _count(text: str) -> int:
     number = int(text)
-    if not 1 <= number <= 2000:
-        raise argparse.ArgumentTypeError(f"got {number}, expected 1 to 2000")
+    if not 1 <= number <= 5000:
+        raise argparse.ArgumentTypeError(f"got {number}, expected 1 to 5000")
     return number
+
+
+def _counts(text: str) -> list[int]:
+    return [_count(part) for part in text.split(",")]
+
+
+def _options(arguments: argparse.Namespace, doors: int, watched: bool = True) -> FleetOptions:
+    level = logging.WARNING if arguments.verbose else logging.ERROR
+    alone = min(arguments.alone, doors) if watched else 0
+    return FleetOptions(doors, alone, watched, arguments.visit_s, level=level)
+
+
+def _alone(doors: Doors) -> Sequence[str]:
+    return [name for name, plan in doors.plans.items() if plan.alone]
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    options = _options(arguments, arguments.doors)
+    with _hub(options) as hub, make_doors(hub, options) as doors:
+        serve(hub, doors)
+    return 0
+
+
+@contextmanager
+def _hub(options: FleetOptions) -> Iterator[Hub]:
+    with temporary_folder() as folder, make_hub(folder, options) as hub:
+        yield hub
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    options, passed = _options(arguments, arguments.doors), True
+    # The reader comes before the doors: it must not miss when one appears.
+    with _hub(options) as hub, Reader(hub.access(READER)) as reader, make_doors(hub, options) as doors:
+        for name in arguments.checks:
+            found = CHECKS[name](hub, doors, reader, arguments)
+            print(f"\n{found.text}\n{name}: {'passed' if found.passed else 'FAILED'}", flush=True)
+            passed &= found.passed
+    return 0 if passed else 1
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    found: list[HubLoad] = []
+    for count in arguments.counts:
+        options = _options(arguments, count, watched=False)
+        with _hub(options) as hub, make_doors(hub, options) as doors:
+            found.append(checks.load(hub, doors, WARM_S, MEASURE_S))
+        print(table(checks.load_head(list(found[0].loads)), [one.row() for one in found]), flush=True)
+    if len(found) > 1:
+        print(f"\n{checks.growth(found)}")
+    return 1 if any(one.late for one in found) else 0
 
 
 if __name__ == "__main__":

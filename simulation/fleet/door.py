@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,14 +28,17 @@ from edge.contracts import (
     Delivery,
     Frame,
     Health,
+    ModelFallback,
     Outcome,
     Passage,
     Signal,
     Step,
 )
 from edge.errors import FmdError
-from edge.messages import BuildMessage, DecisionMessage
+from edge.messages import BuildMessage, DecisionMessage, DriftMessage
 from edge.pipeline import Pipeline
+from edge.reporting.listener import Listener
+from edge.reporting.metrics import ServiceReadings
 from edge.reporting.reporter import Reporting, open_reporting
 from edge.service import run as service
 from edge.service.arming_control import ArmingControl, BoardClock
@@ -67,7 +70,7 @@ class DoorPlan:
     """What one door is.
 
     ``file`` holds its settings, if a command has made them, and ``settings`` those that differ. ``ways`` are the pairs
-    of ports (listens, forwards to) of its wire; without any it has no wire. ``visit_s`` is the mean time between two
+    of ports (listens, forwards to) of its wires, which can be cut. ``visit_s`` is the mean time between two
     people. Without ``watched`` the door has no loop: only messages and metrics. ``alone`` gives it a process of its
     own, with a runtime folder as the unit has: a door that is blind for long needs one.
     """
@@ -86,6 +89,23 @@ class DoorPlan:
     def read_settings(self) -> Settings:
         """Return the settings of the file, and over them those of the plan."""
         return config.load(self.file, {**BASE, "camera.fps": self.fps, "publish.name": self.name, **self.settings})
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """What is wrong with a door beside its camera: nothing by default.
+
+    ``slow_s`` is how long each detection takes. ``complaints`` are names of :data:`edge.board.THROTTLED`. ``hint`` is a
+    hint of kind "size". ``drifted``, ``fallback`` and ``record_failing`` are what detection of drift, the choice of
+    models and the record would report.
+    """
+
+    slow_s: float = 0.0
+    complaints: frozenset[str] = frozenset()
+    disk_full: bool = False
+    record_failing: bool = False
+    hint: str = ""
+    drifted: bool = False
+    fallback: bool = False
 
 
 class SimulatedDoor(Protocol):
@@ -113,7 +133,8 @@ class WatchedDoor:
         self.device = SimulatedDevice(scene, pictures, plan.fps, time.monotonic)
         # A scene of its own: the loop's thread runs behind the camera's.
         self.detector = ScriptedDetector(again)
-        self._complaints = frozenset[str]()
+        self._condition = Condition()
+        self._report: ConditionReport | None = None
         self._stopping, self._control = threading.Event(), RunControl()
         self._thread: threading.Thread | None = None
 
@@ -136,13 +157,14 @@ class WatchedDoor:
         """Let the camera fail in this manner (:data:`simulation.fleet.camera.FAULTS`), or work again for ``""``."""
         self.device.fault = fault
 
-    def set_slow(self, seconds: float) -> None:
-        """Let each detection take this long."""
-        self.detector.takes_s = seconds
+    def set_condition(self, condition: Condition) -> None:
+        """Let this be wrong with the door from its next frame on."""
+        self._condition = condition
+        self.detector.takes_s = condition.slow_s
 
-    def set_complaints(self, names: frozenset[str]) -> None:
-        """Let the board report these of :data:`edge.board.THROTTLED`."""
-        self._complaints = names
+    def slow_since_s(self) -> float | None:
+        """Return since when the door calls itself too slow (monotonic), None while it does not."""
+        return self._report.slow_since_s if self._report else None
 
     def set_build(self, changed: Mapping[str, str]) -> None:
         """Install another version or model: fields of :class:`BuildMessage`. The door restarts."""
@@ -164,20 +186,53 @@ class WatchedDoor:
 
     def _run(self, control: RunControl) -> None:
         arming = ArmingControl(self.settings, BoardClock(None, lambda: True, lambda: True))
-        with open_reporting(self.settings, self._note, describe=lambda settings: self.plan.build) as reporting:
+        with open_reporting(
+            self.settings, self._note, describe=lambda settings: self.plan.build, read_service=self._read_service
+        ) as reporting:
             reporting.metrics.read_board = self._read_board
+            self._report = ConditionReport(reporting, lambda: self._condition)
             runtime = Runtime(reader=lambda opener, notify: ThreadReader(self.device.open, notify))
-            service.run(self.settings, [reporting], self._pipeline, runtime, control=control, arming=arming)
+            service.run(
+                self.settings, [reporting, self._report], self._pipeline, runtime, control=control, arming=arming
+            )
 
     def _pipeline(self, settings: Settings, alert: Alert, camera: str) -> Pipeline:
         return pipeline_of(settings, alert, self.detector, self.plan.seed)
 
     def _read_board(self) -> Board:
-        return simulated_board(self.plan.seed, self._complaints)
+        return simulated_board(self.plan.seed, self._condition)
+
+    def _read_service(self) -> ServiceReadings:
+        return ServiceReadings(True, self._condition.record_failing, 0)
 
     def _note(self, kind: str, content: msgspec.Struct, camera: str) -> None:
         if isinstance(content, DecisionMessage):
             self.decided.append(f"{content.person} {content.change}")
+
+
+class ConditionReport(Listener):
+    """Reports hints, drift and fallbacks in the loop's thread, as the listeners do that would find them."""
+
+    def __init__(self, listener: Listener, condition: Callable[[], Condition]) -> None:
+        self._listener, self._condition, self._reported = listener, condition, Condition()
+        self.slow_since_s: float | None = None
+
+    def on_health(self, health: Health) -> None:
+        """Note since when the door calls itself too slow."""
+        if bool(health.slow) != (self.slow_since_s is not None):
+            self.slow_since_s = time.monotonic() if health.slow else None
+
+    def on_step(self, step: Step, delivery: Delivery) -> None:
+        """See :class:`edge.reporting.listener.Listener`."""
+        now, before = self._condition(), self._reported
+        self._reported = now
+        if now.hint != before.hint:
+            self._listener.on_hint("", "size", now.hint)
+        if now.drifted != before.drifted:
+            self._listener.on_drift("", DriftMessage(changed=now.drifted, message="simulated" * now.drifted))
+        if now.fallback != before.fallback:
+            failed = [ModelFallback("classifier", "new.tflite", "old.tflite", "simulated")]
+            self._listener.on_models(failed * now.fallback)
 
 
 class LightDoor:
@@ -197,7 +252,7 @@ class LightDoor:
             return
         describe = lambda settings: self.plan.build  # noqa: E731
         self._reporting = self._open.enter_context(open_reporting(self.settings, self._note, describe=describe))
-        self._reporting.metrics.read_board = lambda: simulated_board(self.plan.seed, frozenset())
+        self._reporting.metrics.read_board = lambda: simulated_board(self.plan.seed, Condition())
         self._reporting.on_settings(self.settings)
         self._reporting.on_health(Health("", CameraState.STREAMING, time.monotonic()))
 
@@ -238,6 +293,7 @@ class LightDoor:
             self.decided.append(f"{content.person} {content.change}")
 
 
+CARD_BYTES = 32_000_000_000
 NOTHING = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -246,12 +302,12 @@ def signal_of(visit: Visit) -> Signal:
     return {WITH_MASK: Signal.RUNNING, WITHOUT_MASK: Signal.NO_MASK}.get(visit.label, Signal.INCORRECT_MASK)
 
 
-def simulated_board(seed: int, complaints: frozenset[str]) -> Board:
+def simulated_board(seed: int, condition: Condition) -> Board:
     """Return readings as of a Raspberry Pi: memory and temperature differ between boards."""
     rng = np.random.default_rng(seed)
-    temperature_c = float(rng.uniform(45, 65)) + float(np.sin(time.monotonic() / 300))
-    throttled = {name: name in complaints for name in THROTTLED.values()}
-    return Board(int(rng.uniform(150e6, 190e6)), temperature_c, throttled)
+    memory, temperature_c = int(rng.uniform(150e6, 190e6)), float(rng.uniform(45, 65) + np.sin(time.monotonic() / 300))
+    throttled = {name: name in condition.complaints for name in THROTTLED.values()}
+    return Board(memory, temperature_c, throttled, 10_000_000 if condition.disk_full else 20_000_000_000, CARD_BYTES)
 
 
 def _with_build(plan: DoorPlan, changed: Mapping[str, str]) -> DoorPlan:

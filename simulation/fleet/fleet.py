@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.messages import BuildMessage
 from simulation.fleet.door import DoorPlan
-from simulation.fleet.hub import EVERY_S, Hub
+from simulation.fleet.hub import Hub
 from simulation.fleet.usage import Ports
 from simulation.fleet.workers import Doors
 
@@ -24,6 +26,9 @@ BUILD = BuildMessage(
 )
 """What every simulated door runs at the start."""
 
+ALONE_FPS = 10.0
+"""Frames per second of doors to which events happen: a board that is too slow is noticed after 50 frames."""
+
 
 @dataclass(frozen=True)
 class FleetOptions:
@@ -34,7 +39,7 @@ class FleetOptions:
     watched: bool = True
     visit_s: float = 60.0
     fps: float = 2.0
-    every_s: int = EVERY_S
+    every_s: int | None = None
     level: int = logging.ERROR
 
 
@@ -44,35 +49,40 @@ def door_names(count: int) -> list[str]:
 
 
 @contextmanager
-def running(
-    folder: Path, options: FleetOptions, before: Callable[[Hub], None] = lambda hub: None
-) -> Iterator[tuple[Hub, Doors]]:
-    """Start a hub in ``folder`` and its doors, and stop both at the end. ``before`` is called between the two."""
-    ports, names = Ports(), door_names(options.doors)
-    with Hub(folder, names, ports, options.every_s) as hub:
-        before(hub)
-        plans = [_plan(hub, name, i, options, ports) for i, name in enumerate(names)]
-        with Doors(plans, options.level) as doors:
-            yield hub, doors
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder in memory, if this machine allows: enrolment waits for the disk after each file of a door."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="fmd-hub-", dir=memory) as folder:
+        yield Path(folder)
 
 
-def _plan(hub: Hub, name: str, number: int, options: FleetOptions, ports: Ports) -> DoorPlan:
-    alone, metrics = number < options.alone, ports.take()
-    settings = {**hub.settings_of(name), "metrics.port": metrics}
-    ways: tuple[tuple[int, int], ...] = ()
-    if alone:
-        to_broker, to_metrics = ports.take(), ports.take()
-        ways = (to_broker, hub.mqtt_port), (to_metrics, metrics)
-        settings["mqtt.port"] = to_broker
-    hub.scrape(name, ways[1][0] if ways else metrics)
-    return DoorPlan(
+def make_hub(folder: Path, options: FleetOptions) -> Hub:
+    """Return a hub in an empty folder with its doors enrolled, not yet started."""
+    ports = Ports()
+    # What Prometheus reads: a door's own port, or its wire's.
+    return Hub(folder, {name: ports.take() for name in door_names(options.doors)}, ports, options.every_s)
+
+
+def make_doors(hub: Hub, options: FleetOptions) -> Doors:
+    """Return the doors of a hub, not yet started."""
+    return Doors([_plan(hub, name, i, options) for i, name in enumerate(hub.doors)], options.level)
+
+
+def _plan(hub: Hub, name: str, number: int, options: FleetOptions) -> DoorPlan:
+    broker, metrics = hub.mqtt_port, hub.doors[name]
+    plan = DoorPlan(
         name,
-        settings,
-        ways=ways,
+        {},
+        hub.settings_file(name),
         seed=number + 1,
         visit_s=options.visit_s,
         fps=options.fps,
         build=BUILD,
         watched=options.watched,
-        alone=alone,
     )
+    if number >= options.alone:
+        return replace(plan, settings={"metrics.port": metrics, "mqtt.port": broker})
+    to_broker, own = hub.ports.take(), hub.ports.take()
+    # Each frame is inspected, so that a slow detector is noticed at once.
+    settings = {"metrics.port": own, "mqtt.port": to_broker, "watch.gate": False}
+    return replace(plan, alone=True, fps=ALONE_FPS, ways=((to_broker, broker), (metrics, own)), settings=settings)

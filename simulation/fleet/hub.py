@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -12,11 +13,16 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from edge.commands import enrol as enrolment
 from edge.errors import FmdError
+from edge.hub.folder import AUTHORITY, PASSWORD
+from simulation.fleet.reader import Access
 from simulation.fleet.usage import Ports, Reading, read
 from simulation.fleet.webhook import Webhook
 
@@ -28,7 +34,8 @@ PROGRAMS = {
 """Name of each process -> program of the Debian package of the same name."""
 READY_S = 30.0
 STOP_S = 10.0
-EVERY_S = 10
+FLEET = Path(__file__).parents[2] / "fleet"
+"""Folder with the configuration of a real hub."""
 READER = "reader"
 """User of the broker who reads all topics."""
 
@@ -91,19 +98,23 @@ class Child:
 
 
 class Hub:
-    """A hub for ``doors``, by name. A context manager: it starts all processes, and leaving it stops them.
+    """A hub for ``doors``: name -> port of its metrics.
 
-    ``every_s`` is the interval in which Prometheus reads doors and evaluates rules.
+    A context manager: it starts all processes, and leaving it stops them.
+
+    Its configuration is that of fleet/, with other folders and ports. ``every_s`` is another interval in which
+    Prometheus reads doors and evaluates rules.
     """
 
-    def __init__(self, folder: Path, doors: Sequence[str], ports: Ports, every_s: int = EVERY_S) -> None:
-        self.folder, self.doors, self._every_s = folder, doors, every_s
-        self._targets = folder / "doors"
-        self._targets.mkdir()
+    def __init__(self, folder: Path, doors: Mapping[str, int], ports: Ports, every_s: int | None = None) -> None:
+        self.folder, self.doors, self.ports, self._every_s = folder, doors, ports, every_s
+        self._etc, self._members = folder / "etc", folder / "members"
+        self._pid = folder / "run" / "mosquitto" / "mosquitto.pid"
+        self._pid.parent.mkdir(parents=True)
         self.mqtt_port, self.prometheus_port, self.alertmanager_port, webhook = (ports.take() for _ in range(4))
-        self.webhook = Webhook(webhook)
         self._write_broker()
         self._write_monitoring(webhook)
+        self.webhook = Webhook(webhook)
         self.children = {child.name: child for child in self._children()}
         self._open = ExitStack()
 
@@ -127,24 +138,14 @@ class Hub:
             "alertmanager": f"http://127.0.0.1:{self.alertmanager_port}",
         }
 
-    def settings_of(self, door: str) -> dict[str, Any]:
-        """Return the settings with which a door publishes here."""
-        return {
-            "mqtt.host": "localhost",
-            "mqtt.port": self.mqtt_port,
-            "mqtt.tls": True,
-            "mqtt.ca_file": str(self.folder / "ca.pem"),
-            "mqtt.username": door,
-            "mqtt.password_file": str(self.folder / "passwords" / door),
-            "mqtt.discovery": False,
-        }
+    def settings_file(self, member: str) -> Path:
+        """Return the settings that fmd enrol made for a door."""
+        return self._members / member / "fmd.toml"
 
-    def scrape(self, door: str, port: int) -> None:
-        """Let Prometheus read the metrics of a door."""
-        found = [{"targets": [f"127.0.0.1:{port}"], "labels": {"door": door, "site": site_of(door)}}]
-        temporary = self._targets / f"{door}.new"
-        temporary.write_text(json.dumps(found))
-        temporary.replace(self._targets / f"{door}.json")
+    def access(self, member: str) -> Access:
+        """Return how a door, or the reader, connects."""
+        folder = self._members / member
+        return Access("localhost", self.mqtt_port, folder / AUTHORITY, member, folder / PASSWORD)
 
     def query(self, expression: str) -> list[tuple[Mapping[str, str], float]]:
         """Return labels and value of each series of a PromQL expression now."""
@@ -157,6 +158,20 @@ class Hub:
         with urllib.request.urlopen(request, timeout=READY_S) as answer:
             return json.load(answer)
 
+    def metrics(self) -> dict[str, float]:
+        """Return Prometheus' metrics about itself; those with labels are summed."""
+        with urllib.request.urlopen(self.pages["prometheus"] + "/metrics", timeout=READY_S) as answer:
+            return totals(answer.read().decode())
+
+    def blocks(self, folder: Path) -> list[Any]:
+        """Return the description of each block of Prometheus' data in a folder."""
+        return [json.loads(file.read_text()) for file in sorted(folder.glob("*/meta.json"))]
+
+    def connections(self) -> int:
+        """Return the number of connections to the broker, from any place."""
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        return sum(is_established(line, self.mqtt_port) for line in lines)
+
     def readings(self) -> dict[str, Reading]:
         """Return processor time and memory of each process."""
         return {name: read(child.pid) for name, child in self.children.items()}
@@ -166,14 +181,14 @@ class Hub:
         broker = [program("mosquitto"), "-c", str(folder / "mosquitto.conf")]
         prometheus = [
             program("prometheus"),
-            f"--config.file={folder / 'prometheus.yml'}",
+            f"--config.file={self._etc / 'prometheus' / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
             "--web.enable-admin-api",  # snapshots, which show the size of a finished block
         ]
         alertmanager = [
             program("alertmanager"),
-            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--config.file={self._etc / 'prometheus' / 'alertmanager.yml'}",
             f"--storage.path={folder / 'alerts'}",
             f"--web.listen-address=127.0.0.1:{self.alertmanager_port}",
             "--cluster.listen-address=",
@@ -185,42 +200,84 @@ class Hub:
         ]
 
     def _write_broker(self) -> None:
-        folder = self.folder
-        (folder / "passwords").mkdir(mode=0o700)
-        users = {name: secrets.token_urlsafe(18) for name in (*self.doors, READER)}
-        for name, password in users.items():
-            (folder / "passwords" / name).write_text(password)
-            (folder / "passwords" / name).chmod(0o600)
-        (folder / "users").write_text("".join(f"{name}:{password}\n" for name, password in users.items()))
-        subprocess.run(["mosquitto_passwd", "-U", str(folder / "users")], check=True)
-        (folder / "acl").write_text(f"pattern readwrite fmd/%u/#\nuser {READER}\ntopic read #\ntopic read $SYS/#\n")
-        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        openssl += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-        openssl += ["-keyout", str(folder / "server.key"), "-out", str(folder / "ca.pem")]
-        subprocess.run(openssl, check=True, capture_output=True)
-        lines = [
-            f"listener {self.mqtt_port} 127.0.0.1",
-            f"certfile {folder / 'ca.pem'}",
-            f"keyfile {folder / 'server.key'}",
-            f"password_file {folder / 'users'}",
-            f"acl_file {folder / 'acl'}",
-            "allow_anonymous false",
-            "user root",
-        ]
-        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        """Enrol the doors, each with the port at which Prometheus reads it, and write what Debian's package sets."""
+        self._members.mkdir()
+        enrol(self.folder, "--broker", f"localhost:{self.mqtt_port}")
+        enrol(self.folder, READER, "--reader", "--out", str(self._members / READER))
+        for door, port in self.doors.items():
+            place = ["--site", site_of(door), "--address", f"127.0.0.1:{port}"]
+            enrol(self.folder, door, *place, "--out", str(self._members / door))
+        places = {"/etc/mosquitto/": f"{self._etc}/mosquitto/", "listener 8883": f"listener {self.mqtt_port}"}
+        fleets = replaced((self._etc / "mosquitto" / "conf.d" / "fmd.conf").read_text(encoding="utf-8"), places)
+        debians = ["user root", "persistence true", f"persistence_location {self.folder}/", f"pid_file {self._pid}"]
+        (self.folder / "mosquitto.conf").write_text("\n".join([*debians, fleets]), encoding="utf-8")
 
     def _write_monitoring(self, webhook: int) -> None:
-        found = {"files": [f"{self._targets}/*.json"], "refresh_interval": "5s"}
-        config = {
-            "global": {"scrape_interval": f"{self._every_s}s", "evaluation_interval": f"{self._every_s}s"},
-            "scrape_configs": [{"job_name": "fmd", "file_sd_configs": [found]}],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager_port}"]}]}]},
+        """Write fleet/prometheus for these folders and ports."""
+        source, made = FLEET / "prometheus", self._etc / "prometheus"
+        shutil.copytree(source / "rules", made / "fmd" / "rules")
+        places = {
+            "/etc/": f"{self._etc}/",
+            "127.0.0.1:9090": f"127.0.0.1:{self.prometheus_port}",
+            "127.0.0.1:9093": f"127.0.0.1:{self.alertmanager_port}",
         }
-        # JSON is YAML as well.
-        (self.folder / "prometheus.yml").write_text(json.dumps(config))
-        receiver = {"name": "fmd", "webhook_configs": [{"url": f"http://127.0.0.1:{webhook}/"}]}
-        alerts = {"route": {"receiver": "fmd"}, "receivers": [receiver]}
-        (self.folder / "alertmanager.yml").write_text(json.dumps(alerts))
+        prometheus = replaced((source / "prometheus.yml").read_text(encoding="utf-8"), places)
+        (made / "prometheus.yml").write_text(timed(prometheus, self._every_s), encoding="utf-8")
+        here = {"127.0.0.1:9095": f"127.0.0.1:{webhook}"}
+        alertmanager = replaced((source / "alertmanager.yml").read_text(encoding="utf-8"), here)
+        (made / "alertmanager.yml").write_text(without_mail(alertmanager), encoding="utf-8")
+
+
+def replaced(text: str, places: Mapping[str, str]) -> str:
+    """Return a configuration with other places. Raises HubError if it names one of them no more."""
+    for place, other in places.items():
+        if place not in text:
+            raise HubError(f"{FLEET}: expected {place} in a configuration; change {__name__} with it")
+        text = text.replace(place, other)
+    return text
+
+
+def timed(prometheus: str, every_s: int | None) -> str:
+    """Return Prometheus' configuration with another interval of scrapes and evaluations; None leaves it."""
+    if every_s is None:
+        return prometheus
+    config = yaml.safe_load(prometheus)
+    every = f"{every_s}s"
+    config["global"] |= {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
+    return str(yaml.safe_dump(config))
+
+
+def without_mail(alertmanager: str) -> str:
+    """Return Alertmanager's configuration without receivers of mail: this machine has no mail server."""
+    config = yaml.safe_load(alertmanager)
+    for receiver in config["receivers"]:
+        receiver.pop("email_configs", None)
+    return str(yaml.safe_dump(config))
+
+
+def enrol(root: Path, *options: str) -> None:
+    """Run ``fmd enrol`` for the hub below ``root``, in this process: a thousand starts would take minutes."""
+    parser = argparse.ArgumentParser()
+    enrolment.add_options(parser)
+    with redirect_stdout(io.StringIO()):
+        enrolment.run(parser.parse_args([*options, "--root", str(root)]))
+
+
+def totals(text: str) -> dict[str, float]:
+    """Return the metrics of a text in Prometheus' format by name, summed over labels."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, value = line.rpartition(" ")[::2]
+            name = name.partition("{")[0]
+            found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+def is_established(line: str, port: int) -> bool:
+    """Return whether a line of /proc/net/tcp is an open connection to a local port."""
+    _, local, _, state, *_ = line.split()
+    return state == "01" and int(local.rpartition(":")[2], 16) == port
 
 
 def site_of(door: str) -> str:

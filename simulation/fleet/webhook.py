@@ -60,13 +60,11 @@ class Webhook:
         with self._changed:
             return list(self._arrivals)
 
-    def wait_for(
-        self, alerts: frozenset[str], door: str, since_s: float, within_s: float, status: str = "firing"
-    ) -> float | None:
+    def wait_for(self, alert: str, door: str, since_s: float, within_s: float, status: str = "firing") -> float | None:
         """Return the seconds from ``since_s`` until the first such alert of a door; None without one in time."""
 
         def found() -> float | None:
-            wanted = (a for a in self._arrivals if a.status == status and a.alert in alerts)
+            wanted = (a for a in self._arrivals if a.status == status and a.alert == alert)
             return next((a.at_s for a in wanted if a.at_s >= since_s and a.labels.get("door") == door), None)
 
         with self._changed:

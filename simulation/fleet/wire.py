@@ -33,9 +33,9 @@ class Wires:
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
         self._thread.start()
 
-    def wire(self) -> Wire:
-        """Return a new wire without any way; it is up."""
-        return self.call(self._new())
+    def wire(self, port: int, to_port: int) -> Wire:
+        """Return a wire that forwards connections to 127.0.0.1:``port`` to 127.0.0.1:``to_port``; it is up."""
+        return self.call(self._new(port, to_port))
 
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run ``work`` in the forwarders' thread and return its result."""
@@ -54,69 +54,59 @@ class Wires:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _new(self) -> Wire:
-        return Wire(self)
+    async def _new(self, port: int, to_port: int) -> Wire:
+        wire = Wire(self, port, to_port)
+        await wire.listen()
+        return wire
 
 
 class Wire:
-    """All ways between one door and the hub: what happens to one happens to all."""
+    """One way between a door and the hub."""
 
-    def __init__(self, wires: Wires) -> None:
-        self._wires, self.state = wires, "up"
+    def __init__(self, wires: Wires, port: int, to_port: int) -> None:
+        self._wires, self._port, self._to_port, self.state = wires, port, to_port, "up"
         self._up = asyncio.Event()
         self._up.set()
-        self._ways: dict[int, tuple[int, asyncio.Server | None]] = {}
+        self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
-
-    def add(self, port: int, to_port: int) -> None:
-        """Forward connections to 127.0.0.1:``port`` to 127.0.0.1:``to_port``."""
-        self._wires.call(self._listen(port, to_port))
 
     def set(self, state: str) -> None:
         """Change to one of :data:`STATES`."""
         self._wires.call(self._set(state))
 
-    async def _listen(self, port: int, to_port: int) -> None:
-        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._forward(reader, writer, to_port)
-
-        server = await asyncio.start_server(forward, "127.0.0.1", port, reuse_address=True)
-        self._ways[port] = to_port, server
+    async def listen(self) -> None:
+        """Take connections; the forwarders' thread calls it."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
 
     async def _set(self, state: str) -> None:
         self.state = state
         self._up.set() if state == "up" else self._up.clear()
-        if state == "refused":
-            self._refuse()
+        if state != "refused":
+            await self.listen()
             return
-        for port, (to_port, server) in list(self._ways.items()):
-            if server is None:
-                await self._listen(port, to_port)
-
-    def _refuse(self) -> None:
-        for port, (to_port, server) in self._ways.items():
-            if server is not None:
-                server.close()
-            self._ways[port] = to_port, None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         for writer in self._open:
             _reset(writer)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to_port: int) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
             # The kernel has accepted it; behind a cut cable nobody would have.
             if self.state != "up":
                 await self._up.wait()
                 return
-            there, here = await asyncio.open_connection("127.0.0.1", to_port)
+            there, here = await asyncio.open_connection("127.0.0.1", self._to_port)
             self._open.add(here)
             try:
                 await self._pump(reader, here, there, writer)
             finally:
                 self._open.discard(here)
                 here.close()
-        except OSError:
-            pass  # the other end has closed it, or is not there
+        except (OSError, asyncio.CancelledError):
+            pass  # the other end has closed it, or is not there; or the command ends
         finally:
             self._open.discard(writer)
             writer.close()

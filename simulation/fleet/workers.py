@@ -19,9 +19,9 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Any
 
-from simulation.fleet.door import DoorPlan, LightDoor, WatchedDoor
+from simulation.fleet.door import Condition, DoorPlan, LightDoor, WatchedDoor
 from simulation.fleet.scene import Pictures
-from simulation.fleet.wire import Wire, Wires
+from simulation.fleet.wire import Wires
 
 WATCHED_EACH, LIGHT_EACH = 25, 100
 """Most doors of one process: with a loop each, and without."""
@@ -40,14 +40,16 @@ class Worker:
         self.doors: dict[str, WatchedDoor | LightDoor] = {
             plan.name: WatchedDoor(plan, pictures) if plan.watched else LightDoor(plan) for plan in plans
         }
-        self._wire: dict[str, Wire] = {plan.name: self._wired(plan) for plan in plans if plan.ways}
+        self._wires_of = {plan.name: [self._wires.wire(*way) for way in plan.ways] for plan in plans}
+        self._started_s: dict[str, float] = {}
         self._light = [door for door in self.doors.values() if isinstance(door, LightDoor)]
         self._done = threading.Event()
         self._feeding = threading.Thread(target=self._feed, name="feed", daemon=True)
 
     def start(self) -> None:
         """Start all doors, one after the other."""
-        for door in self.doors.values():
+        for name, door in self.doors.items():
+            self._started_s[name] = time.monotonic()
             door.start()
         self._feeding.start()
 
@@ -59,23 +61,22 @@ class Worker:
             list(pool.map(lambda door: door.stop(), self.doors.values()))
         self._wires.close()
 
-    def on_door(self, name: str, method: str, *values: Any) -> None:
-        """Call a method of one door."""
-        getattr(self.doors[name], method)(*values)
+    def on_door(self, name: str, method: str, *values: Any) -> Any:
+        """Call a method of one door and return its result."""
+        return getattr(self.doors[name], method)(*values)
 
-    def set_wire(self, name: str, state: str) -> None:
-        """Change the wire of one door."""
-        self._wire[name].set(state)
+    def set_wire(self, name: str, state: str, ways: Sequence[int]) -> None:
+        """Change these ways of the wire of one door."""
+        for way in ways:
+            self._wires_of[name][way].set(state)
+
+    def started_s(self) -> Mapping[str, float]:
+        """Return when each door was started, in seconds of the monotonic clock, which all processes share."""
+        return dict(self._started_s)
 
     def decided(self) -> Mapping[str, Sequence[str]]:
         """Return person and change of every decision so far, by door."""
         return {name: list(door.decided) for name, door in self.doors.items()}
-
-    def _wired(self, plan: DoorPlan) -> Wire:
-        wire = self._wires.wire()
-        for port, to_port in plan.ways:
-            wire.add(port, to_port)
-        return wire
 
     def _feed(self) -> None:
         while self._light and not self._done.is_set():
@@ -135,7 +136,9 @@ class Doors:
         self._processes: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
 
     def __enter__(self) -> Doors:
-        context = multiprocessing.get_context("spawn")
+        # One process loads the libraries, and workers are copies of it: twenty that load them at once take a minute.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
         for group in groups_of(list(self.plans.values())):
             ours, theirs = context.Pipe()
             process = context.Process(target=work, args=(group, theirs, self._level), daemon=True)
@@ -163,21 +166,22 @@ class Doors:
         """Let the camera of a door fail; see :meth:`WatchedDoor.set_fault`."""
         self._ask(name, "on_door", name, "set_fault", fault)
 
-    def set_slow(self, name: str, seconds: float) -> None:
-        """See :meth:`WatchedDoor.set_slow`."""
-        self._ask(name, "on_door", name, "set_slow", seconds)
+    def set_condition(self, name: str, condition: Condition) -> None:
+        """See :meth:`WatchedDoor.set_condition`."""
+        self._ask(name, "on_door", name, "set_condition", condition)
 
-    def set_complaints(self, name: str, complaints: frozenset[str]) -> None:
-        """See :meth:`WatchedDoor.set_complaints`."""
-        self._ask(name, "on_door", name, "set_complaints", complaints)
+    def slow_since_s(self, name: str) -> float | None:
+        """See :meth:`WatchedDoor.slow_since_s`."""
+        found: float | None = self._ask(name, "on_door", name, "slow_since_s")
+        return found
 
     def set_build(self, name: str, changed: Mapping[str, str]) -> None:
         """See :meth:`WatchedDoor.set_build`."""
         self._ask(name, "on_door", name, "set_build", changed)
 
-    def set_wire(self, name: str, state: str) -> None:
-        """Change the wire of a door; see :mod:`simulation.fleet.wire`."""
-        self._ask(name, "set_wire", name, state)
+    def set_wire(self, name: str, state: str, ways: Sequence[int] = (0, 1)) -> None:
+        """Change ways of a door; see :mod:`simulation.fleet.wire`. Way 0 is to the broker, 1 from Prometheus."""
+        self._ask(name, "set_wire", name, state, ways)
 
     def start(self, name: str) -> None:
         """Start a door that was stopped."""
@@ -187,15 +191,22 @@ class Doors:
         """Stop a door as systemctl does."""
         self._ask(name, "on_door", name, "stop")
 
+    def started_s(self) -> dict[str, float]:
+        """Return when each door was started, in seconds of the monotonic clock."""
+        return self._all("started_s")
+
     def decided(self) -> dict[str, Sequence[str]]:
         """Return person and change of every decision so far, by door."""
-        found: dict[str, Sequence[str]] = {}
+        return self._all("decided")
+
+    def _all(self, method: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         for _, requests in self._processes:
-            found |= _ask(requests, "decided")
+            found |= _ask(requests, method)
         return found
 
-    def _ask(self, name: str, method: str, *values: Any) -> None:
-        _ask(self._processes[self._of[name]][1], method, *values)
+    def _ask(self, name: str, method: str, *values: Any) -> Any:
+        return _ask(self._processes[self._of[name]][1], method, *values)
 
 
 def _ask(requests: Connection, method: str, *values: Any) -> Any:

@@ -43,9 +43,7 @@ class Echo:
 @pytest.fixture
 def wired() -> Iterator[tuple[Wire, int]]:
     echo, wires, port = Echo(), Wires(), Ports(31_000).take()
-    wire = wires.wire()
-    wire.add(port, echo.port)
-    yield wire, port
+    yield wires.wire(port, echo.port), port
     wires.close()
     echo.close()
 
