@@ -535,11 +535,13 @@ class ConfiguredPublisher:
     """A configured publisher, not yet opened: ``open`` makes it, and raises what making one raises.
 
     ``wanted`` is everything that the publisher depends on; two of equal ``wanted`` are the same. It holds passwords.
+    ``kept`` are kinds that must not be lost while it cannot send.
     """
 
     name: str
     wanted: object = field(repr=False)
     open: Callable[[], Publisher] = field(repr=False)
+    kept: frozenset[MessageKind] = frozenset()
 
 
 class Sensed(Enum):

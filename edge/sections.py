@@ -228,6 +228,7 @@ class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     every_s: Annotated[float, msgspec.Meta(ge=1, le=3600)]
     pictures: Literal["none", "blurred"]
     queue: Annotated[int, msgspec.Meta(ge=1, le=10000)]
+    decisions: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
 class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

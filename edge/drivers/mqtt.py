@@ -77,7 +77,8 @@ def configured(
     features |= {RECORD} if settings.record.keep else set()
     cameras = tuple(settings.camera.sources)
     wanted = (mqtt, name, features, cameras, _version_of(mqtt.password_file), _version_of(mqtt.ca_file))
-    yield ConfiguredPublisher("mqtt", wanted, partial(MqttPublisher, mqtt, name, features, cameras, command=command))
+    opening = partial(MqttPublisher, mqtt, name, features, cameras, command=command)
+    yield ConfiguredPublisher("mqtt", wanted, opening, frozenset({MessageKind.DECISION}))
 
 
 def _version_of(path: str) -> tuple[int, int] | None:

@@ -1,8 +1,10 @@
 """Outbox: a bounded queue and a thread for each publisher, so that one that does not answer cannot hold up the loop.
 
 A message that could not be sent is sent again. If too many wait, the oldest is dropped and counted. A new state and new
-metrics replace a waiting message of their kind. After a reload the queue of a publisher whose settings changed goes on
-with a new publisher.
+metrics replace a waiting message of their kind. Kinds that a publisher must not lose have a longer queue of their own,
+and a file (:mod:`edge.reporting.waiting`).
+
+After a reload the queue of a publisher whose settings changed goes on with a new publisher.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 from edge.contracts import ConfiguredPublisher, Message, MessageKind, Publisher
 from edge.errors import FmdError
+from edge.reporting.waiting import Backlog, Queues, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 """How long an outbox waits after a failure; it doubles after each further failure, up to the longest."""
 CLOSE_S = 2.0
 """How long the end of the service waits for unsent messages; well within the unit's TimeoutStopSec."""
+SAVE_AFTER_S = 5.0
+"""A publisher that fails for longer may do so for hours; a short failure costs the card no write."""
 NEWEST_ONLY = frozenset({MessageKind.STATE, MessageKind.METRICS})
 """Of these kinds only the newest message matters to a subscriber."""
 
@@ -31,20 +35,37 @@ Clock = Callable[[], float]
 
 
 class Outbox:
-    """A bounded queue and a thread for one publisher. ``sent``, ``failed`` and ``dropped`` count messages."""
+    """A bounded queue and a thread for one publisher. ``sent``, ``failed`` and ``dropped`` count messages.
+
+    At most ``size`` messages wait, and besides them ``kept_size`` of the kinds ``kept``, which ``backlog`` holds for a
+    restart: it begins with those of an earlier run.
+    """
 
     def __init__(
-        self, name: str, publisher: Publisher, size: int, clock: Clock = time.monotonic, retry_s: float = RETRY_S
+        self,
+        name: str,
+        publisher: Publisher,
+        size: int,
+        clock: Clock = time.monotonic,
+        retry_s: float = RETRY_S,
+        kept: Collection[MessageKind] = (),
+        kept_size: int = 0,
+        backlog: Backlog | None = None,
     ) -> None:
         self.name = name
         self.sent = self.failed = self.dropped = 0
-        self._publisher, self._size, self._clock = publisher, size, clock
+        self._publisher, self._clock = publisher, clock
+        self._backlog = backlog or Backlog(None)
+        self._queues = Queues(size, kept, kept_size)
+        self._sending: Waiting | None = None
         self._retry_s = self._wait_s = retry_s
         self._following: Publisher | None = None
-        self._queue: deque[Message] = deque()
+        for message in self._backlog.load():
+            self.dropped += self._queues.add(message)
         self._changed = threading.Condition()
         self._close_by_s: float | None = None
         self._last_error = ""
+        self._failing_s: float | None = None
         self._thread = threading.Thread(target=self._work, name=f"publish {name}", daemon=True)
         self._thread.start()
 
@@ -55,23 +76,15 @@ class Outbox:
         with self._changed:
             if self._close_by_s is not None:
                 return
-            if message.kind in NEWEST_ONLY:
-                self._replace(message)
-            if len(self._queue) >= self._size:
-                self._queue.popleft()
-                self.dropped += 1
-            if message.picture is not None:
-                self._strip()
-            self._queue.append(message)
+            if message.kind in NEWEST_ONLY and (outdated := self._queues.like(message)) is not None:
+                self._queues.remove(outdated)
+            self.dropped += self._queues.add(message)
             self._changed.notify()
 
-    def resize(self, size: int) -> None:
-        """Limit the queue to ``size`` messages from now on."""
+    def resize(self, size: int, kept_size: int = 0) -> None:
+        """Limit the queues to this number of messages from now on."""
         with self._changed:
-            self._size = size
-            while len(self._queue) > size:
-                self._queue.popleft()
-                self.dropped += 1
+            self.dropped += self._queues.resize(size, kept_size)
 
     def exchange(self, publisher: Publisher) -> None:
         """Go on with another publisher, which gets all waiting messages.
@@ -83,40 +96,30 @@ class Outbox:
             self._changed.notify()
 
     def close(self, within_s: float = CLOSE_S) -> None:
-        """Send waiting messages while the time allows; a publisher that hangs is abandoned with its thread."""
+        """Send waiting messages while the time allows; a publisher that hangs is abandoned with its thread.
+
+        What must not be lost then waits in the file for the next start.
+        """
         with self._changed:
             self._close_by_s = self._clock() + within_s
             self._changed.notify()
         self._thread.join(within_s)
-        if self._queue or self.dropped:
-            log.info(
-                "%s: %d messages sent, %d dropped, %d unsent", self.name, self.sent, self.dropped, len(self._queue)
-            )
+        with self._changed:
+            on_its_way = [self._sending] if self._sending and self._queues.is_kept(self._sending.message) else []
+            left = on_its_way + self._queues.kept
+        self._backlog.settle(left)
+        if self.waiting or self.dropped:
+            log.info("%s: %d messages sent, %d dropped, %d unsent", self.name, self.sent, self.dropped, self.waiting)
 
     @property
     def waiting(self) -> int:
         """Number of waiting messages."""
-        return len(self._queue)
+        return len(self._queues)
 
     @property
     def failing(self) -> bool:
         """Whether the last attempt to send, or to open the publisher, failed."""
         return bool(self._last_error)
-
-    def _replace(self, message: Message) -> None:
-        if (outdated := self._waiting_like(message)) is not None:
-            self._queue.remove(outdated)
-
-    def _waiting_like(self, message: Message) -> Message | None:
-        """Return the first waiting message of the same kind and camera."""
-        like = message.kind, message.camera
-        return next((waiting for waiting in self._queue if (waiting.kind, waiting.camera) == like), None)
-
-    def _strip(self) -> None:
-        """Drop the pictures of waiting messages: each holds a whole frame in memory, so only the newest keeps its."""
-        for i, waiting in enumerate(self._queue):
-            if waiting.picture is not None:
-                self._queue[i] = replace(waiting, picture=None)
 
     def _work(self) -> None:
         publisher: Publisher | None = self._publisher
@@ -147,18 +150,19 @@ class Outbox:
 
     def _deliver(self) -> None:
         """Send messages until the end, or until another publisher is to take over."""
-        while (message := self._next()) is not None:
-            if self._send(message):
+        while (waiting := self._next()) is not None:
+            if self._send(waiting):
                 self._wait_s = self._retry_s
             elif not self._pause():
                 break
 
-    def _next(self) -> Message | None:
+    def _next(self) -> Waiting | None:
         """Wait for a message and return the oldest; None if this publisher is to send no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._ending)
-            leave = not self._queue or self._following is not None or self._late()
-            return None if leave else self._queue.popleft()
+            self._changed.wait_for(lambda: self._queues or self._ending)
+            leave = not self._queues or self._following is not None or self._late()
+            self._sending = None if leave else self._queues.take()
+            return self._sending
 
     @property
     def _ending(self) -> bool:
@@ -167,15 +171,18 @@ class Outbox:
     def _late(self) -> bool:
         return self._close_by_s is not None and self._clock() >= self._close_by_s
 
-    def _send(self, message: Message) -> bool:
+    def _send(self, waiting: Waiting) -> bool:
         """Return whether it was sent; if not, it goes back to the head of the queue unless that is full."""
         try:
-            self._publisher.send(message)
+            self._publisher.send(waiting.message)
         # A publisher depends on libraries and on the network: any failure there ends here, logged.
         except Exception as error:  # noqa: BLE001
-            self._failed(message, error)
+            self._failed(waiting, error)
             return False
         self.sent += 1
+        self._sending = self._failing_s = None
+        if self._queues.is_kept(waiting.message) and not self._queues.kept:
+            self._backlog.keep(())
         if self._last_error:
             log.info("%s: works again", self.name)
             self._last_error = ""
@@ -187,38 +194,49 @@ class Outbox:
             log.warning("%s: %s; trying again", self.name, error_text)
             self._last_error = error_text
 
-    def _failed(self, message: Message, error: Exception) -> None:
+    def _failed(self, waiting: Waiting, error: Exception) -> None:
         self._report(error)
         self.failed += 1
         with self._changed:
-            if message.kind in NEWEST_ONLY and self._waiting_like(message) is not None:
+            self._sending = None
+            if waiting.message.kind in NEWEST_ONLY and self._queues.like(waiting.message) is not None:
                 return
-            if len(self._queue) >= self._size:
-                self.dropped += 1
-            else:
-                self._queue.appendleft(message)
+            self.dropped += not self._queues.put_back(waiting)
 
     def _pause(self) -> bool:
         """Wait before the next try, longer each time; return false if another publisher is to make it, or none."""
         wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, LONGEST_RETRY_S)
+        now_s = self._clock()
+        self._failing_s = now_s if self._failing_s is None else self._failing_s
+        if now_s - self._failing_s >= SAVE_AFTER_S:
+            self._save()
         with self._changed:
             self._changed.wait_for(lambda: self._ending, wait_s)
             return not self._ending
 
+    def _save(self) -> None:
+        with self._changed:
+            kept = self._queues.kept
+        if kept:
+            self._backlog.keep(kept)
+
 
 class Outboxes:
-    """One outbox for each configured publisher; ``clock`` gives monotonic seconds."""
+    """One outbox for each configured publisher; ``clock`` gives monotonic seconds.
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
+    ``state`` is the folder for what must survive a restart, None for nothing.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic, state: Path | None = None) -> None:
+        self._clock, self._state = clock, state
         # Replaced as a whole, so that another thread that iterates over it sees the old or the new tuple.
         self._open: tuple[tuple[ConfiguredPublisher, Outbox], ...] = ()
 
     def __iter__(self) -> Iterator[Outbox]:
         return iter([box for _, box in self._open])
 
-    def follow(self, publishers: Iterable[ConfiguredPublisher], size: int) -> list[Outbox]:
-        """Publish to ``publishers`` from now on, with queues of ``size`` messages; return the new outboxes.
+    def follow(self, publishers: Iterable[ConfiguredPublisher], size: int, kept_size: int = 0) -> list[Outbox]:
+        """Publish to ``publishers`` from now on, with queues of these sizes; return the new outboxes.
 
         An unchanged publisher keeps its connection, a changed one only its queue. A removed one sends what waits as far
         as CLOSE_S allows. Waits for no publisher. If making one raises, nothing changes.
@@ -230,16 +248,20 @@ class Outboxes:
         for new, publisher in opened:
             box = _taken(pool, "name", new)
             if box is None:
-                box = Outbox(new.name, publisher, size, self._clock)
+                box = self._outbox(new, publisher, size, kept_size)
             else:
                 box.exchange(publisher)
             now[new] = box
         for new, box in now.items():
             box.name = new.name
-            box.resize(size)
+            box.resize(size, kept_size)
         self._open = tuple(now.items())
         close_all([box for _, box in pool])
         return [now[new] for new, _ in opened]
+
+    def _outbox(self, of: ConfiguredPublisher, publisher: Publisher, size: int, kept_size: int) -> Outbox:
+        file = self._state / f"waiting-{of.name}.jsonl" if self._state and of.kept else None
+        return Outbox(of.name, publisher, size, self._clock, kept=of.kept, kept_size=kept_size, backlog=Backlog(file))
 
     def close(self) -> None:
         """Send what can still be sent: all outboxes at once, in CLOSE_S together."""

@@ -296,7 +296,7 @@ class Reporting(Listeners):
         """Publish where these settings say, from now on. If they cannot be opened, the publishers before stay."""
         fresh: Iterable[Outbox] = ()
         try:
-            fresh = self._outboxes.follow(_publishers(settings, self._command), settings.publish.queue)
+            fresh = self._outboxes.follow(_publishers(settings, self._command), *_sizes(settings))
         except FmdError as error:
             log.error("the publishers of the settings before stay: %s", error)
         self.live.on_settings(settings)
@@ -323,9 +323,9 @@ def open_reporting(
     or RuntimeMissingError if a publisher cannot even be tried.
     """
     with ExitStack() as stack:
-        outboxes, live = Outboxes(), LiveState(clock)
+        outboxes, live = Outboxes(state=paths.state_folder()), LiveState(clock)
         stack.callback(outboxes.close)
-        outboxes.follow(_publishers(settings, command), settings.publish.queue)
+        outboxes.follow(_publishers(settings, command), *_sizes(settings))
         metrics = Metrics(live, outboxes, clock, partial(board.read, state=paths.state_folder()), read_service)
         reporter = Reporter(settings.publish, live, metrics, outboxes, note=note)
         servers = Servers(metrics.snapshot)
@@ -341,6 +341,11 @@ def check(settings: Settings) -> None:
         publisher.open()
     for _ in drivers.servers(settings, lambda: None):  # each is configured, which needs its library, and not opened
         pass
+
+
+def _sizes(settings: Settings) -> tuple[int, int]:
+    """Return how many messages may wait for a publisher, and how many decisions besides them."""
+    return settings.publish.queue, settings.publish.decisions
 
 
 def _publishers(settings: Settings, command: Commander | None = None) -> Iterable[ConfiguredPublisher]:

@@ -107,6 +107,7 @@ OUT_OF_RANGE = {
     "arm.pull": "sideways",
     "publish.every_s": 0.0,
     "publish.pictures": "sharp",
+    "publish.decisions": 0,
     "publish.queue": 0,
     "mqtt.port": 0,
     "mqtt.topic": "fmd/#",

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,12 @@ class HubMachine:
         self.adapt("fmd.conf")
         self.start()
 
-    def adapt(self, name: str) -> None:
-        """Give a shipped configuration the folder and the port of the test; all else stays as shipped."""
+    def adapt(self, name: str, port: int = 0, instead: int = 0) -> None:
+        """Give a shipped configuration folder and ports of the test; all else stays as shipped."""
         file = self.root / "etc/mosquitto/conf.d" / name
         text = file.read_text().replace("/etc/mosquitto/", f"{self.root}/etc/mosquitto/")
-        file.write_text(text.replace("listener 8883", f"listener {self.port} localhost"))
+        text = text.replace("listener 8883", f"listener {self.port} localhost")
+        file.write_text(text.replace(f"localhost:{port}", f"localhost:{instead}"))
 
     def enrol(self, *words: str | Path) -> str:
         """Run ``fmd enrol`` here; return what it prints."""
@@ -94,6 +96,13 @@ class HubMachine:
         return self.root / "out" / name
 
 
+def password_in(folder: Path) -> str:
+    """Return the password in the folder of a member; a site's is in its bridge."""
+    if (file := folder / "mqtt-password").exists():
+        return file.read_text().strip()
+    return (folder / "fmd-bridge.conf").read_text().partition("\nremote_password ")[2].partition("\n")[0]
+
+
 class Client:
     """Someone with the credentials in a folder. ``heard`` are topic, payload and retain; ``ended`` counts losses."""
 
@@ -103,9 +112,8 @@ class Client:
         self.refused: list[Any] = []
         self.connected, self._ready = threading.Event(), threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=id_)
-        folder = hub.folder(name)
-        self._client.username_pw_set(name, (folder / "mqtt-password").read_text().strip())
-        self._client.tls_set(str(folder / "mqtt-ca.pem"))
+        self._client.username_pw_set(name, password_in(hub.folder(name)))
+        self._client.tls_set(str(hub.root / "etc/mosquitto/fmd/ca.pem"))
         self._topics = topics
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_subscribe = lambda *rest: self._ready.set()
@@ -155,3 +163,56 @@ def sends(publisher: MqttPublisher, one: Message) -> bool:
     except PublishError:
         return False
     return True
+
+
+class Cable:
+    """A connection to ``port`` of this machine, through a port of its own, that can be cut.
+
+    A cut passes nothing on and ends nothing: both ends notice by themselves. Connections of before do not come back.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._whole = threading.Event()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self.mend()
+
+    def cut(self) -> None:
+        self._whole.clear()
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def mend(self) -> None:
+        for ends in self._pairs:
+            for end in ends:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+        self._pairs.clear()
+        self._whole.set()
+        if self._server.fileno() < 0:
+            self._server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
+
+    def _accept(self, server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    near.close()
+                    continue
+                self._pairs.append((near, far))
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._whole.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)

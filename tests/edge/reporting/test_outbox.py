@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from edge.contracts import ConfiguredPublisher, Message, MessageKind, Publisher
 from edge.errors import PublishError, SettingsError
-from edge.reporting.outbox import Outbox, Outboxes
+from edge.messages import DecisionMessage
+from edge.reporting.outbox import SAVE_AFTER_S, Outbox, Outboxes
+from edge.reporting.waiting import Backlog
 from tests.edge.parts import PATIENCE_S, RecordingPublisher, wait_for
 
 
@@ -346,3 +349,129 @@ def test_a_publisher_that_fails_is_failing_until_a_message_gets_through() -> Non
     assert sent.wait(10)
     wait_for(lambda: not outbox.failing)
     outbox.close()
+
+
+KEPT = frozenset({MessageKind.DECISION})
+CUT_S = 600.0
+NOW = 1_800_000_000.0
+
+
+class Network:
+    """A publisher behind a network that is cut until ``self.now_s`` reaches ``back_s``, on a simulated clock."""
+
+    kinds = frozenset(MessageKind)
+
+    def __init__(self, back_s: float = CUT_S) -> None:
+        self.now_s, self.back_s = 0.0, back_s
+        self.got: list[Message] = []
+        self.tries = 0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def open(self) -> None:
+        """Connect later, as MQTT does."""
+
+    def send(self, message: Message) -> None:
+        self.tries += 1
+        if self.now_s < self.back_s:
+            raise PublishError("connection lost")
+        self.got.append(message)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def outbox(self, file: Path | None = None) -> Outbox:
+        return Outbox("mqtt", self, 100, self.clock, 0.001, KEPT, 5000, Backlog(file, wall=lambda: NOW))
+
+    @property
+    def people(self) -> list[str]:
+        return [message.content.person for message in self.got if isinstance(message.content, DecisionMessage)]
+
+
+def decision(person: str, at: float = 0.0) -> Message:
+    content = DecisionMessage("decided", person, "violation", "without_mask", "no_mask", True, 5, 2.5)
+    return Message(MessageKind.DECISION, NOW + at, "", content)
+
+
+def pass_by(outbox: Outbox, network: Network, until_s: float) -> list[str]:
+    """A busy door: a person decided each second, metrics after each, and a camera that comes and goes."""
+    people = []
+    while network.now_s < until_s:
+        people.append(f"0-{network.now_s:.0f}")
+        outbox.post(decision(people[-1], network.now_s))
+        outbox.post(Message(MessageKind.METRICS, NOW, "", None))
+        outbox.post(Message(MessageKind.HEALTH, NOW, "", None))
+        network.now_s += 1.0
+    return people
+
+
+def test_a_network_cut_of_ten_minutes_loses_no_decision() -> None:
+    network = Network()
+    outbox = network.outbox()
+    people = pass_by(outbox, network, CUT_S)
+    wait_for(lambda: len(network.people) == len(people))
+    outbox.close()
+    assert network.people == people == [f"0-{number}" for number in range(600)]
+    assert 500 <= outbox.dropped <= 501  # changes of health: 100 wait, and perhaps one is being sent
+
+
+def test_a_restart_within_the_cut_loses_no_decision(tmp_path: Path) -> None:
+    file, first, second = tmp_path / "waiting", Network(), Network()
+    before = first.outbox(file)
+    people = pass_by(before, first, 300.0)
+    before.close(within_s=0.2)
+    second.now_s = 301.0
+    after = second.outbox(file)
+    people += pass_by(after, second, CUT_S)
+    wait_for(lambda: len(second.people) == len(people))
+    after.close()
+    assert first.people == []
+    assert second.people == people
+    assert not file.exists()
+
+
+def test_a_power_cut_within_the_network_cut_leaves_what_was_saved(tmp_path: Path) -> None:
+    """The process ends without a word: nothing closes the outbox, and the next one finds only the file."""
+    file, network = tmp_path / "waiting", Network(back_s=float("inf"))
+    outbox = network.outbox(file)
+    people = pass_by(outbox, network, 60.0)
+
+    def is_saved() -> bool:
+        network.now_s += 1.0
+        return file.exists() and len(file.read_bytes().split()) == len(people)
+
+    wait_for(is_saved)
+    again = Network(back_s=0.0)
+    next_one = again.outbox(file)
+    wait_for(lambda: len(again.people) == len(people))
+    assert again.people == people
+    next_one.close()
+    outbox.close(within_s=0.2)
+
+
+def test_a_short_failure_writes_no_file(tmp_path: Path) -> None:
+    file, network = tmp_path / "waiting", Network(back_s=SAVE_AFTER_S)
+    outbox = network.outbox(file)
+    outbox.post(decision("0-1"))
+    network.now_s = SAVE_AFTER_S - 0.1
+    seen = network.tries
+    wait_for(lambda: network.tries > seen + 3)
+    assert not file.exists()
+    network.now_s = SAVE_AFTER_S
+    wait_for(lambda: network.people == ["0-1"])
+    outbox.close()
+    assert not file.exists()
+
+
+def test_the_file_of_a_publisher_is_in_the_state_directory_and_only_if_it_keeps_anything(tmp_path: Path) -> None:
+    outboxes = Outboxes(state=tmp_path)
+    networks = [Network(back_s=float("inf")), Network(back_s=float("inf"))]
+    wanted = [
+        ConfiguredPublisher("mqtt", "a", lambda: networks[0], KEPT),
+        ConfiguredPublisher("mail", "b", lambda: networks[1]),
+    ]
+    for box in outboxes.follow(wanted, 10, 10):
+        box.post(decision("0-1"))
+    outboxes.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["waiting-mqtt.jsonl"]
