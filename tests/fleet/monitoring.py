@@ -7,11 +7,14 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +58,14 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {' '.join(missing)}")
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     """Return every rule of the shipped files."""
     groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
 
+@cache
 def alerts() -> dict[str, dict[str, Any]]:
     """Return every alert rule by its name."""
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
@@ -123,13 +128,13 @@ def wait_until(seen: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
 
 
 @contextmanager
-def started(log: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(log: Path, *command: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block ends."""
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=env) as process:
         try:
             yield process
         finally:
-            process.terminate()
+            process.kill()  # nothing that it stores is needed again
 
 
 class SimulatedDoor:
@@ -138,7 +143,8 @@ class SimulatedDoor:
     def __init__(self, name: str, site: str = "mall") -> None:
         self.name, self.site = name, site
         self.camera = CameraCounters(frames=100, state=CameraState.STREAMING, frame_s=1.0, stage_s={"detect": 1.0})
-        self.camera.passages["violated"] = self.camera.decisions["violation"] = 1
+        self.camera.passages.update(violated=1, compliant=3)
+        self.camera.decisions.update(violation=1)
         self.version, self.classifier = "1.2.3", "a1"
         self.server = MetricsServer(config.load(None, {}).metrics, self._snapshot)
         self.port = self.server.port
@@ -149,6 +155,7 @@ class SimulatedDoor:
         (folder / f"{self.name}.json").write_text(json.dumps(found))
 
     def _snapshot(self) -> MetricsSnapshot:
+        self.camera.passages["compliant"] += 1
         throttled = {"under_voltage": False, "throttled": False, "under_voltage_occurred": False}
         return MetricsSnapshot(
             cameras={"": self.camera},
@@ -165,14 +172,59 @@ class SimulatedDoor:
         )
 
 
+@cache
+def served_names() -> frozenset[str]:
+    """Return the names of all metrics that the product serves on a Raspberry Pi."""
+    door = SimulatedDoor("front")
+    with urllib.request.urlopen(f"http://127.0.0.1:{door.port}/metrics", timeout=10) as got:
+        text = got.read().decode()
+    door.server.close()
+    return frozenset(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
+
+
+class Received:
+    """Calls of Alertmanager's webhook, as they arrive."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        received = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.calls.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Log nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def names(self, site: str) -> list[list[str]]:
+        """Names of the alerts of each call for a site."""
+        calls = [call for call in self.calls if call["groupLabels"] == {"site": site}]
+        return [sorted(alert["labels"]["alertname"] for alert in call["alerts"]) for call in calls]
+
+    def alert(self, name: str, status: str = "firing") -> dict[str, Any] | None:
+        """Return the first alert of this name and status that has arrived."""
+        alerts = (alert for call in self.calls for alert in call["alerts"])
+        return next((a for a in alerts if a["labels"]["alertname"] == name and a["status"] == status), None)
+
+
 class Monitoring:
     """Prometheus and Alertmanager with the shipped files, ``by`` times faster. ``doors`` is the folder of doors."""
 
-    def __init__(self, folder: Path, by: float, smtp_port: int = 1) -> None:
+    def __init__(self, folder: Path, by: float, smtp_port: int, webhook_port: int) -> None:
         self.folder, self.doors = folder, folder / "doors"
         self.doors.mkdir()
         (folder / "rules").mkdir()
-        self.ports = {name: free_port() for name in ("9090", "9093", "9095", "8428")}
+        self.ports = {name: free_port() for name in ("9090", "9093", "8428")} | {"9095": webhook_port}
         replaced = {f"127.0.0.1:{name}": f"127.0.0.1:{port}" for name, port in self.ports.items()}
         replaced |= {"/etc/prometheus/fmd": str(folder), "localhost:25": f"localhost:{smtp_port}"}
         text = (MONITORING / "prometheus.yml").read_text() + (MONITORING / "remote-write.yml").read_text()
@@ -186,31 +238,28 @@ class Monitoring:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     @contextmanager
-    def prometheus(self) -> Iterator[None]:
-        command = ["prometheus", f"--config.file={self.folder / 'prometheus.yml'}"]
-        command += [
-            f"--storage.tsdb.path={self.folder / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{self.ports['9090']}",
-        ]
-        with started(self.folder / "prometheus.log", *command):
-            wait_until(lambda: urllib.request.urlopen(self.address("9090") + "/-/ready", timeout=10))
+    def running(self, program: str, ready: str, port: str, *more: str) -> Iterator[None]:
+        """Run a program with the arguments of its file in default/, on its free port and in this folder."""
+        text = (MONITORING / "default" / program).read_text()
+        arguments = re.search(r'^ARGS="(.*)"$', text, re.MULTILINE)
+        assert arguments, program
+        places = {f"127.0.0.1:{port}": f"127.0.0.1:{self.ports[port]}", "/etc/prometheus": str(self.folder)}
+        places |= {"/var/lib": str(self.folder / "data"), "Offset=5s": "Offset=0s"}
+        command = [program, *faster(arguments[1].split(), 1, places), *more]
+        with started(self.folder / f"{program}.log", *command):
+            wait_until(lambda: urllib.request.urlopen(self.address(port) + ready, timeout=10))
             yield
 
-    @contextmanager
-    def alertmanager(self) -> Iterator[None]:
-        command = ["prometheus-alertmanager", f"--config.file={self.folder / 'alertmanager.yml'}"]
-        command += [f"--storage.path={self.folder / 'am'}", f"--web.listen-address=127.0.0.1:{self.ports['9093']}"]
-        with started(self.folder / "alertmanager.log", *command, "--cluster.listen-address="):
-            wait_until(lambda: urllib.request.urlopen(self.address("9093") + "/-/ready", timeout=10))
-            yield
+    def prometheus(self) -> AbstractContextManager[None]:
+        config = f"--config.file={self.folder / 'prometheus.yml'}"
+        return self.running("prometheus", "/-/ready", "9090", config, f"--storage.tsdb.path={self.folder / 'tsdb'}")
 
-    @contextmanager
-    def victoria_metrics(self) -> Iterator[None]:
-        command = ["victoria-metrics", f"-storageDataPath={self.folder / 'vm'}"]
-        command += [f"-httpListenAddr=127.0.0.1:{self.ports['8428']}", "-retentionPeriod=2y"]
-        with started(self.folder / "vm.log", *command):
-            wait_until(lambda: urllib.request.urlopen(self.address("8428") + "/health", timeout=10))
-            yield
+    def alertmanager(self) -> AbstractContextManager[None]:
+        data = f"--storage.path={self.folder / 'alerts'}"
+        return self.running("prometheus-alertmanager", "/-/ready", "9093", data)
+
+    def victoria_metrics(self) -> AbstractContextManager[None]:
+        return self.running("victoria-metrics", "/health", "8428")
 
     def query(self, expression: str, of: str = "9090") -> list[tuple[Mapping[str, str], float]]:
         """Return labels and value of each series now."""

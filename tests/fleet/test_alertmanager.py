@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.edge.parts import PATIENCE_S
-from tests.fleet.monitoring import MONITORING, Monitoring, alerts, free_port, needs, post, wait_until
+from tests.fleet.monitoring import MONITORING, Monitoring, Received, alerts, free_port, needs, post, wait_until
 
 controller = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
 SECRETS = re.compile(r"(?i)(password|token|secret|bearer|credentials)\s*:\s*\S")
@@ -26,32 +23,16 @@ FASTER = 15.0
 """Alertmanager sends a second after the first alert, instead of 15 s."""
 
 
-class Received:
-    """Mails and webhook calls, as they arrive."""
+class ReceivedMail(Received):
+    """Mails as well, as they arrive."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.mails: list[Any] = []
-        self.calls: list[dict[str, Any]] = []
         self.smtp_port = free_port()
-        self.smtp = controller.Controller(
-            self,
-            hostname="127.0.0.1",
-            port=self.smtp_port,
-            server_hostname="hub",  # else it asks a name server
-        )
-        received = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                received.calls.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                """Log nothing."""
-
-        self.webhook = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        threading.Thread(target=self.webhook.serve_forever, daemon=True).start()
+        # With a name of its own, else it asks a name server.
+        self.smtp = controller.Controller(self, hostname="127.0.0.1", port=self.smtp_port, server_hostname="hub")
+        self.smtp.start()
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.mails.append(message_from_bytes(envelope.content))
@@ -59,26 +40,15 @@ class Received:
 
     def close(self) -> None:
         self.smtp.stop()
-        self.webhook.shutdown()
-        self.webhook.server_close()
-
-    def names(self, site: str) -> list[list[str]]:
-        """Names of the alerts of each call for a site."""
-        calls = [call for call in self.calls if call["groupLabels"] == {"site": site}]
-        return [sorted(alert["labels"]["alertname"] for alert in call["alerts"]) for call in calls]
+        super().close()
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Monitoring, Received]]:
-    smtp_port = 0
-    made = Monitoring(tmp_path_factory.mktemp("alertmanager"), FASTER)
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Monitoring, ReceivedMail]]:
     with ExitStack() as stack:
-        received = Received(made.ports["9095"])
+        received = ReceivedMail()
         stack.callback(received.close)
-        received.smtp.start()
-        smtp_port = received.smtp_port
-        settings = made.folder / "alertmanager.yml"
-        settings.write_text(settings.read_text().replace("localhost:1", f"localhost:{smtp_port}"))
+        made = Monitoring(tmp_path_factory.mktemp("alertmanager"), FASTER, received.smtp_port, received.port)
         stack.enter_context(made.alertmanager())
         yield made, received
 
@@ -104,7 +74,7 @@ def test_no_file_holds_a_secret() -> None:
 
 
 @needs("prometheus-alertmanager")
-def test_a_power_cut_of_forty_doors_is_one_message_with_one_alert(running: tuple[Monitoring, Received]) -> None:
+def test_a_power_cut_of_forty_doors_is_one_message_with_one_alert(running: tuple[Monitoring, ReceivedMail]) -> None:
     made, received = running
     doors = [raised("FmdDoorSilent", "mall", f"door-{n}") for n in range(40)]
     blind = [raised("FmdBlind", "mall", "door-3", camera="hall"), raised("FmdOutdated", "mall", "door-4")]
@@ -124,7 +94,7 @@ def body(mail: Any) -> str:
 
 
 @needs("prometheus-alertmanager")
-def test_a_cause_suppresses_what_follows_from_it(running: tuple[Monitoring, Received]) -> None:
+def test_a_cause_suppresses_what_follows_from_it(running: tuple[Monitoring, ReceivedMail]) -> None:
     made, received = running
     sent = [
         *(raised(name, "kiosk", "silent") for name in ("FmdDoorSilent", "FmdBlind", "FmdOutdated", "FmdDiskFull")),
@@ -144,7 +114,7 @@ def test_a_cause_suppresses_what_follows_from_it(running: tuple[Monitoring, Rece
 
 
 @needs("prometheus-alertmanager")
-def test_an_alert_that_is_over_is_reported_as_such(running: tuple[Monitoring, Received]) -> None:
+def test_an_alert_that_is_over_is_reported_as_such(running: tuple[Monitoring, ReceivedMail]) -> None:
     made, received = running
     alert = raised("FmdBlind", "shop", "front")
     post(made.address("9093") + "/api/v2/alerts", [alert])
@@ -155,7 +125,7 @@ def test_an_alert_that_is_over_is_reported_as_such(running: tuple[Monitoring, Re
 
 
 @needs("prometheus-alertmanager")
-def test_the_heartbeat_reaches_no_person(running: tuple[Monitoring, Received]) -> None:
+def test_the_heartbeat_reaches_no_person(running: tuple[Monitoring, ReceivedMail]) -> None:
     made, received = running
     post(made.address("9093") + "/api/v2/alerts", [raised("FmdHubHeartbeat", ""), raised("FmdNoDoors", "")])
     wait_until(lambda: [call for call in received.calls if not call["groupLabels"].get("site")], PATIENCE_S)
