@@ -14,26 +14,30 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Period(NamedTuple):
-    """Some time to report about, and the period before it. ``ended`` and ``earlier_ended`` are exclusive."""
+    """Some time to report about, and the one before it, which a report calls ``earlier``.
+
+    ``ended`` and ``earlier_ended`` are exclusive.
+    """
 
     title: str
     began: datetime
     ended: datetime
     earlier_began: datetime
     earlier_ended: datetime
+    earlier: str
 
 
 def day(at: datetime) -> Period:
     """Return the local day around ``at``, and the day before."""
     began, before = midnight(at), day_after(at, -1)
-    return Period(f"{began:%A, %d %B %Y}", began, day_after(began, 1), before, began)
+    return Period(f"{began:%A, %d %B %Y}", began, day_after(began, 1), before, began, "the day before")
 
 
 def week(at: datetime) -> Period:
     """Return the week, Monday to Sunday, around ``at``."""
     began = day_after(at, -at.weekday())
     title = f"Week {began:%V}, {began:%d %B} to {day_after(began, 6):%d %B %Y}"
-    return Period(title, began, day_after(began, 7), day_after(began, -7), began)
+    return Period(title, began, day_after(began, 7), day_after(began, -7), began, "the week before")
 
 
 def month(at: datetime) -> Period:
@@ -41,7 +45,8 @@ def month(at: datetime) -> Period:
     began = day_after(at, 1 - at.day)
     ended = day_after(began, 32)
     before = day_after(began, -1)
-    return Period(f"{began:%B %Y}", began, day_after(ended, 1 - ended.day), day_after(before, 1 - before.day), began)
+    earlier = day_after(before, 1 - before.day)
+    return Period(f"{began:%B %Y}", began, day_after(ended, 1 - ended.day), earlier, began, "the month before")
 
 
 def between(began: datetime, ended: datetime) -> Period:
@@ -49,7 +54,7 @@ def between(began: datetime, ended: datetime) -> Period:
     if ended <= began:
         raise SettingsError(f"--to {ended:%Y-%m-%d %H:%M}: not after --from {began:%Y-%m-%d %H:%M}; swap the two")
     title = f"{began:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M}"
-    return Period(title, began, ended, began - (ended - began), began)
+    return Period(title, began, ended, began - (ended - began), began, "the same time before")
 
 
 def moment(text: str, now: datetime) -> datetime:

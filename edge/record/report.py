@@ -1,4 +1,4 @@
-"""Figures of a period: passages, compliance with its uncertainty, and the time in which nobody watched."""
+"""Figures of a period: passages, compliance with its uncertainty, and the time in which fmd did not watch."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Report(msgspec.Struct, frozen=True):
     ``began`` and ``ended`` are ISO 8601 in local time; ``ended`` is now if the period is not over. ``stopped_ms`` is
     time without any state of a camera. ``measured`` is the share of compliant among decided passages, ``corrected``
     the same after correction; ``not_corrected`` says why there is none. ``previous`` are the sums of the period before,
-    as far as this one has gone. ``drifting`` is true if the camera has changed, so that figures before and after do not
-    compare. ``warnings`` concern the whole period.
+    as far as this one has gone; ``earlier`` is its name, such as "the week before". ``drifting`` is true if the camera
+    has changed, so that figures before and after do not compare. ``warnings`` concern the whole period.
     """
 
     began: str
@@ -48,6 +48,7 @@ class Report(msgspec.Struct, frozen=True):
     measured: Estimate | None
     corrected: Estimate | None
     not_corrected: str
+    earlier: str
     previous: Sums
     previous_measured: Estimate | None
     by_hour: tuple[Bin, ...]
@@ -58,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def put_on_s(self) -> float | None:
-        """Mean seconds from the alarm to a well worn mask; None if nobody put one on."""
+        """Mean seconds from the alarm to a well worn mask; None if no one put one on."""
         return self.sums.put_on_ms / self.sums.put_on / 1000 if self.sums.put_on else None
 
 
@@ -99,6 +100,7 @@ def make(connection: sqlite3.Connection, period: Period, now: datetime, camera: 
         measured=compliance.wilson(total.compliant, total.judged),
         corrected=corrected,
         not_corrected=reason,
+        earlier=period.earlier,
         previous=earlier,
         previous_measured=compliance.wilson(earlier.compliant, earlier.judged),
         by_hour=_merged(by_hour),

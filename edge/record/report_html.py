@@ -21,7 +21,8 @@ h1 { font-size: 1.35rem; margin: 0; } h2 { font-size: 1rem; margin: 1.4rem 0 .4r
 .big { display: flex; flex-wrap: wrap; gap: .8rem; }
 .big > div { flex: 1 1 13rem; border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .big b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.verdict { font-weight: 600; }
+.verdict { font-weight: 600; } .better, .worse { border-left: .3rem solid var(--good); padding: .3rem .8rem; }
+.worse { border-color: var(--bad); }
 .key { list-style: none; padding: 0; margin: .4rem 0; font-size: .875rem; }
 .key svg { display: inline-block; width: .8em; height: .8em; }
 .note { color: var(--grey); font-size: .875rem; }
@@ -62,28 +63,28 @@ def body(report: Report, door: str) -> str:
         *(f'<p class="verdict">{escape(sentence)}</p>' for sentence in words.why_empty(report)),
         *(f'<p class="attention">{escape(warning)}</p>' for warning in report.warnings),
     ]
-    return "\n".join([*head, *(_figures(report) if report.sums.passages else _nobody(report))])
+    return "\n".join([*head, *(_figures(report) if report.sums.passages else _empty(report))])
 
 
-def _nobody(report: Report) -> list[str]:
+def _empty(report: Report) -> list[str]:
     """Return what is left to say of an empty report: without bars, as there is nothing to be good or bad."""
-    lines = [f"Time: {words.watched(report)}."] if sum(words.times(report).values()) else []
-    lines.append(f"People who passed in the period before: {report.previous.passages:,}.")
+    lines = [words.watched(report)] if sum(words.times(report).values()) else []
+    lines.append(f"People who passed in {report.earlier}: {report.previous.passages:,}.")
     return [f'<p class="note">{escape(line)}</p>' for line in lines]
 
 
 def _figures(report: Report) -> list[str]:
     sums, passages = report.sums, report.sums.passages
-    verdict = words.comparison(report.measured, report.previous_measured, report.drifting)
+    earlier = f"{report.earlier.capitalize()}: {report.previous.passages:,}"
     parts = [
-        f'<p class="verdict">{escape(verdict)}</p>',
+        f'<p class="verdict {words.direction(report)}">{escape(words.comparison(report))}</p>',
         '<div class="big">',
         _tile(_share(report), "people wore a mask well", _uncertainty(report)),
-        _tile(f"{passages:,}", "people passed", f"{words.passed(sums)}. Period before: {report.previous.passages:,}"),
-        _tile(f"{sums.violated:,}", "did not wear a mask well, at first or at all", words.violated(report)),
+        _tile(f"{passages:,}", "people passed", f"{words.passed(sums)}. {earlier}"),
+        _tile(f"{sums.violated:,}", "came without a well worn mask", words.violated(report)),
         "</div>",
-        "<h2>Time not watched</h2>",
-        f"<p>{escape(words.not_watched(report))}</p>",
+        "<h2>Did fmd watch?</h2>",
+        f"<p>{escape(words.watched(report))}</p>",
         _watch_bar(report),
         _key(report),
         '<div class="charts">',
@@ -116,7 +117,7 @@ def _share(report: Report) -> str:
 
 
 def _uncertainty(report: Report) -> str:
-    return "fmd could judge nobody" if report.measured is None else words.between(report.measured)
+    return "fmd could not judge anyone" if report.measured is None else words.between(report.measured)
 
 
 def _watch_bar(report: Report) -> str:
@@ -155,7 +156,7 @@ def _chart(bins: Sequence[Bin], title: str) -> str:
             f'<text x="{NAMES + 6 + good + bad:.1f}" y="{y + 15}">{share} of {each.sums.judged:,}</text>'
         )
     height = len(bins) * ROW
-    legend = "green: mask well worn, red: not"
+    legend = "green: wore a mask well, red: did not"
     return (
         f'<svg viewBox="0 0 {WIDE} {height + 20}" role="img" aria-label="{escape(title)}, {legend}">{"".join(rows)}'
         f'<text class="legend" x="{NAMES}" y="{height + 15}">{legend}</text></svg>'
@@ -164,26 +165,27 @@ def _chart(bins: Sequence[Bin], title: str) -> str:
 
 def _table(report: Report) -> str:
     sums, before = report.sums, report.previous
+    corrected = estimate(report.corrected) if report.corrected else report.not_corrected
     rows = [
         ("people passed", f"{sums.passages:,}", f"{before.passages:,}"),
-        ("wore a mask well (compliant)", f"{sums.compliant:,}", f"{before.compliant:,}"),
-        ("did not (violated)", f"{sums.violated:,}", f"{before.violated:,}"),
+        ("wore a mask well", f"{sums.compliant:,}", f"{before.compliant:,}"),
+        ("did not", f"{sums.violated:,}", f"{before.violated:,}"),
         ("of these put a mask on after the alarm", f"{sums.put_on:,}", f"{before.put_on:,}"),
-        ("of these wore it badly to the end", f"{sums.badly_worn:,}", f"{before.badly_worn:,}"),
-        ("of these wore none to the end", f"{words.without_mask(sums):,}", f"{words.without_mask(before):,}"),
-        ("unsure, in no share", f"{sums.unsure:,}", f"{before.unsure:,}"),
-        ("share of compliant, as measured", estimate(report.measured), estimate(report.previous_measured)),
-        ("share, corrected", estimate(report.corrected) if report.corrected else report.not_corrected, ""),
+        ("of these wore it badly until they left", f"{sums.badly_worn:,}", f"{before.badly_worn:,}"),
+        ("of these wore none until they left", f"{words.without_mask(sums):,}", f"{words.without_mask(before):,}"),
+        ("fmd could not judge (in no share)", f"{sums.unsure:,}", f"{before.unsure:,}"),
+        ("share who wore a mask well", estimate(report.measured), estimate(report.previous_measured)),
+        ("the same, corrected for known errors", corrected, ""),
         ("time watched", words.duration(sums.watched_ms), words.duration(before.watched_ms)),
     ]
     cells = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>" for a, b, c in rows)
-    return f"<table><tr><th></th><td>this period</td><td>period before</td></tr>{cells}</table>"
+    return f"<table><tr><th></th><td>now</td><td>{escape(report.earlier)}</td></tr>{cells}</table>"
 
 
 def _footnote(report: Report) -> str:
     text = (
-        "Who passes twice counts twice. The ranges cover chance, not errors of the model. "
-        "Corrected: the model's known errors on labelled pictures are removed from the measured share."
+        f"Who passes twice counts twice. {words.CHANCE} They do not cover errors of the model: how often it errs is "
+        "known from labelled pictures, and the corrected share leaves that out."
     )
     if report.without_clock:
         text += f" {words.without_clock(report.without_clock)}"

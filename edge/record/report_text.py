@@ -31,12 +31,12 @@ def text(report: Report, door: str) -> str:
     if sums.passages:
         lines += [
             *_sentence(main_figure(report)),
-            *_sentence(words.comparison(report.measured, report.previous_measured, report.drifting)),
+            *_sentence(words.comparison(report)),
             "",
-            *_row("passed", sums.passages, f"the period before: {report.previous.passages:,}"),
-            *_row("compliant", sums.compliant, share_line(report)),
-            *_row("violated", sums.violated, words.violated(report)),
-            *_row("unsure", sums.unsure, "could not be judged; in no share"),
+            *_row("people passed", sums.passages, f"{report.earlier}: {report.previous.passages:,}"),
+            *_row("wore it well", sums.compliant, share_line(report)),
+            *_row("did not", sums.violated, words.violated(report)),
+            *_row("not judged", sums.unsure, "fmd could not judge them; no share counts them"),
         ]
     lines += [line for sentence in words.why_empty(report) for line in _sentence(sentence)]
     if sum(words.times(report).values()):
@@ -46,15 +46,15 @@ def text(report: Report, door: str) -> str:
     lines += [line for warning in report.warnings for line in _sentence(f"Attention: {warning}")]
     for title, bins in (("by hour of the day", report.by_hour), ("by weekday", report.by_day)):
         if len(bins) > 1:
-            lines += ["", f"  {title}: mask well worn, and not", *_chart(bins)]
+            lines += ["", f"  {title}: █ wore a mask well, ░ did not", *_chart(bins)]
     return "\n".join(lines) + "\n"
 
 
 def main_figure(report: Report) -> str:
     """Return the main figure as a sentence, with its interval."""
     if report.measured is None:
-        return "No share: fmd could judge none of the people who passed."
-    return f"{words.of_100(report.measured.share)} of 100 people wore a mask well; {words.between(report.measured)}."
+        return "fmd could not judge any of the people who passed."
+    return f"{words.of_100(report.measured.share)} of 100 people wore a mask well ({words.between(report.measured)})."
 
 
 def _sentence(sentence: str) -> list[str]:
@@ -62,7 +62,7 @@ def _sentence(sentence: str) -> list[str]:
 
 
 def _row(name: str, count: int, note: str) -> list[str]:
-    return textwrap.wrap(note, WIDE, initial_indent=f"  {name:9} {count:8,}   ", subsequent_indent=" " * 23)
+    return textwrap.wrap(note, WIDE, initial_indent=f"  {name:13} {count:8,}   ", subsequent_indent=" " * 27)
 
 
 def headline(report: Report, door: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 from edge.record.compliance import Estimate
 from edge.record.hours import Sums
@@ -19,6 +20,11 @@ MEANINGS: Mapping[str, str] = {
     "stopped": "fmd did not run",
 }
 """Kinds of time of a report, in the order in which it names them, and what each means."""
+FAULTS = ("blind", "dark", "stopped")
+"""Kinds in which fmd should have watched."""
+CHANCE = "Allowing for chance: the true figure lies within these limits 19 times of 20."
+
+Direction = Literal["better", "worse", ""]
 
 
 def times(report: Report) -> dict[str, int]:
@@ -48,42 +54,51 @@ def of_100(share: float, digits: int = 0) -> str:
 
 
 def between(found: Estimate) -> str:
-    """Return the interval as whole people of 100, rounded outwards, and what it means."""
-    low, high = math.floor(found.low * 100), math.ceil(found.high * 100)
-    return f"between {low} and {high} (the range in which the true figure lies 19 times of 20)"
+    """Return the interval as whole people of 100, rounded outwards; :data:`CHANCE` explains it."""
+    return f"{math.floor(found.low * 100)} to {math.ceil(found.high * 100)}, allowing for chance"
 
 
-def comparison(now: Estimate | None, before: Estimate | None, drifting: bool = False) -> str:
+def direction(report: Report) -> Direction:
     """Return whether a share is better or worse than the one before: only if their intervals do not overlap.
 
-    While the camera is ``drifting``, it is neither: the change may be the camera's.
+    While the camera is drifting, it is neither: the change may be the camera's.
     """
+    now, before = report.measured, report.previous_measured
+    if now is None or before is None or report.drifting or (now.low <= before.high and before.low <= now.high):
+        return ""
+    return "better" if now.share > before.share else "worse"
+
+
+def comparison(report: Report) -> str:
+    """Return the same as a sentence, and why there is no comparison."""
+    now, before, earlier = report.measured, report.previous_measured, report.earlier
     if now is None:
-        return "No comparison with the period before: nobody was judged in this one."
+        return f"No comparison with {earlier}: fmd could not judge anyone this time."
     if before is None:
-        return "No comparison: nobody was judged in the period before."
-    if drifting:
-        return "No comparison with the period before: the camera has changed, and a difference may come from that."
-    if now.low <= before.high and before.low <= now.high:
-        return f"No clear difference from the period before ({of_100(before.share)} of 100): the two ranges overlap."
-    word = "Better" if now.share > before.share else "Worse"
+        return f"No comparison: fmd judged no one in {earlier}."
+    if report.drifting:
+        return f"No comparison with {earlier}: the camera has changed, and a difference may come from that."
+    found = direction(report)
+    if not found:
+        return f"About the same as in {earlier} ({of_100(before.share)} of 100): the difference may be chance."
     digits = 0 if of_100(now.share) != of_100(before.share) else 1
     was, is_ = of_100(before.share, digits), of_100(now.share, digits)
-    return f"{word} than in the period before: {is_} instead of {was} of 100 people wore a mask well."
+    way = "up" if found == "better" else "down"
+    return f"{found.capitalize()}: {is_} of 100 people wore a mask well, {way} from {was} in {earlier}."
 
 
 def passed(sums: Sums) -> str:
     """Return how the people who passed add up."""
-    return f"{sums.compliant:,} wore a mask well, {sums.violated:,} did not, {sums.unsure:,} unsure (in no share)"
+    return f"{sums.compliant:,} wore a mask well, {sums.violated:,} did not, {sums.unsure:,} fmd could not judge"
 
 
 def violated(report: Report) -> str:
     """Return how the violations add up, by how each ended."""
     sums = report.sums
-    mean = "" if report.put_on_s is None else f", {report.put_on_s:.0f} s later on average"
+    mean = "" if report.put_on_s is None else f" ({report.put_on_s:.0f} s later on average)"
     return (
-        f"{sums.put_on:,} put a mask on after the alarm{mean}; "
-        f"{sums.badly_worn:,} wore it badly to the end; {without_mask(sums):,} wore none to the end"
+        f"{sums.put_on:,} put a mask on after the alarm{mean}, "
+        f"{sums.badly_worn:,} wore it badly until they left, {without_mask(sums):,} wore none until they left"
     )
 
 
@@ -93,35 +108,29 @@ def without_mask(sums: Sums) -> int:
 
 
 def watched(report: Report) -> str:
-    """Return how much of the armed time was watched: a dead camera shows no violation either."""
+    """Return how much of the armed time was watched, as sentences: a dead camera shows no violation either."""
     found = times(report)
     armed, disarmed = sum(found.values()) - found["disarmed"], found["disarmed"]
-    apart = f"; disarmed {duration(disarmed)} more" if disarmed >= LINE_MS else ""
     if armed < LINE_MS:
-        return f"disarmed all the time, {duration(disarmed)}" if disarmed else "nothing was watched in this time"
+        return f"fmd was disarmed all the time ({duration(disarmed)})." if disarmed else "fmd watched nothing."
     share = of_100(found["watched"] / armed)
-    reasons = (f"{name} {duration(found[name])}" for name in ("blind", "dark", "stopped") if found[name] >= LINE_MS)
-    faults = "".join(f"; {reason}" for reason in reasons)
-    return f"watched {duration(found['watched'])} of {duration(armed)} when not disarmed ({share}%){faults}{apart}"
-
-
-def not_watched(report: Report) -> str:
-    """Return how much of the time that is not disarmed was not watched, as a sentence."""
-    found = times(report)
-    missed = found["blind"] + found["dark"] + found["stopped"]
-    armed = f"Not watched: {duration(missed)} of the {duration(missed + found['watched'])} when not disarmed."
-    return f"{armed} Disarmed: {duration(found['disarmed'])} more." if found["disarmed"] >= LINE_MS else armed
+    sentences = [f"fmd watched {duration(found['watched'])} of the {duration(armed)} that it should have ({share}%)."]
+    if missed := [f"{name} {duration(found[name])}" for name in FAULTS if found[name] >= LINE_MS]:
+        sentences.append(f"Not watched: {', '.join(missed)}.")
+    if disarmed >= LINE_MS:
+        sentences.append(f"Besides, it was disarmed for {duration(disarmed)}.")
+    return " ".join(sentences)
 
 
 def why_empty(report: Report) -> list[str]:
-    """Return sentences why nobody is in a report; none if there are people in it."""
+    """Return sentences why a report is empty; none if there are people in it."""
     if report.sums.passages:
         return []
     found, sentences = times(report), []
     if report.without_clock:
         sentences.append(f"{without_clock(report.without_clock)} Some may belong to this time.")
     if found["watched"] >= LINE_MS:
-        sentences.append(f"Nobody passed while fmd watched ({duration(found['watched'])}).")
+        sentences.append(f"No one passed while fmd watched ({duration(found['watched'])}).")
     elif named := [f"{name} {duration(ms)} ({MEANINGS[name]})" for name, ms in found.items() if ms >= LINE_MS]:
         sentences.append(f"fmd did not watch in this time: {', '.join(named)}.")
     elif not sentences:

@@ -66,10 +66,10 @@ def test_time_without_a_watch_stands_beside_every_figure(state: Path) -> None:
     found = made(state, periods.week(BEGAN + timedelta(days=9)))
     assert found.sums.watched_ms == 6 * 12 * hours.HOUR_MS
     assert found.stopped_ms == (7 * 24 - 6 * 12) * hours.HOUR_MS
-    line = "watched 72 h 00 min of 168 h 00 min when not disarmed (43%); stopped 96 h 00 min"
-    assert line in report_text.text(found, "door")
+    line = "fmd watched 72 h 00 min of the 168 h 00 min that it should have (43%). Not watched: stopped 96 h 00 min."
+    assert line in " ".join(report_text.text(found, "door").split())
     page = report_html.page(found, "door")
-    assert "Not watched: 96 h 00 min of the 168 h 00 min when not disarmed." in page
+    assert line in page
     assert "stopped 96 h 00 min" in page
 
 
@@ -148,7 +148,7 @@ def test_a_changed_camera_withholds_the_corrected_figure(state: Path, tmp_path: 
     assert found.not_corrected.startswith("withheld")
     text = report_text.text(found, "door")
     assert "Attention: faces are 30% smaller" in text
-    assert "No comparison with the period before: the camera has changed" in text
+    assert "No comparison with the week before: the camera has changed" in text
 
 
 def test_an_empty_record_gives_a_report_and_no_error(tmp_path: Path) -> None:
@@ -176,17 +176,31 @@ def test_an_empty_page_says_why_first_and_shows_no_verdict(tmp_path: Path) -> No
 
 def test_the_comparison_of_the_weeks_stands_above_the_figures(state: Path) -> None:
     page = report_html.body(made(state, periods.week(BEGAN + timedelta(days=9))), "door")
-    said = re.search(r"Better than in the period before: 9\d instead of 8\d of 100 people wore a mask well", page)
+    said = re.search(
+        r'"verdict better">Better: 9\d of 100 people wore a mask well, up from 8\d in the week before', page
+    )
     assert said is not None
     assert said.start() < page.index('class="big"')
+
+
+def test_only_a_change_has_a_colour_and_no_figure_has_one(state: Path) -> None:
+    """A green figure reads as a good one, also if fewer people wore a mask than before."""
+    found = made(state, periods.week(BEGAN + timedelta(days=9)))
+    swapped = {"measured": found.previous_measured, "previous_measured": found.measured}
+    alike = {"measured": found.measured, "previous_measured": found.measured}
+    for changed, colour in ((swapped, "worse"), (alike, "")):
+        page = report_html.body(msgspec.structs.replace(found, **changed), "door")
+        assert f'<p class="verdict {colour}">' in page
+        figures = page.partition('<div class="big">')[2].partition("<h2>")[0]
+        assert set(re.findall(r'class="(\w+)"', figures)) == {"note"}
 
 
 def test_the_numbers_of_the_tiles_add_up(state: Path) -> None:
     page = report_html.body(made(state, periods.week(BEGAN + timedelta(days=9))), "door")
     tiles = re.findall(r'<div><b>([\d,]+)</b>[^<]*<div class="note">([^<]*)', page)
     (passed, parts), (violated, ends) = [(int(figure.replace(",", "")), note) for figure, note in tiles]
-    assert sum(numbers(parts.partition(". Period")[0])) == passed
-    assert sum(numbers(re.sub(r", \d+ s later on average", "", ends))) == violated > 0
+    assert sum(numbers(parts.partition(". The week")[0])) == passed
+    assert sum(numbers(re.sub(r"\d+ s later on average", "", ends))) == violated > 0
 
 
 def numbers(text: str) -> list[int]:
@@ -197,7 +211,7 @@ def test_the_legend_names_each_colour_of_the_bar(state: Path) -> None:
     page = report_html.body(made(state, periods.week(BEGAN + timedelta(days=9))), "door")
     found = re.findall(r'<li><svg[^>]*><rect class="(\w)"[^>]*></svg> (\w+) ', page)
     assert [name for _, name in found] == ["watched", "disarmed", "blind", "dark", "stopped"]
-    bar = page[page.index("<h2>Time not watched") : page.index('<ul class="key"')]
+    bar = page[page.index("<h2>Did fmd watch?") : page.index('<ul class="key"')]
     colours = {name: colour for colour, name in found}
     assert set(re.findall(r'<rect class="(\w)"', bar)) == {colours["watched"], colours["stopped"]}
 
