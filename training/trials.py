@@ -37,14 +37,14 @@ class Trial(NamedTuple):
 def trials(portrait: Image) -> Iterator[Trial]:
     """Yield the portrait (512, 512, 3) RGB with masks worn well, badly and not at all, in each bad condition."""
     worn = {
-        "bare": (portrait, BARE),
+        "no mask": (portrait, BARE),
         "masked": (doorway.draw_mask(portrait), MASKED),
         "black mask": (doorway.draw_mask(portrait, cloth=(34, 34, 38)), MASKED),
         "white mask": (doorway.draw_mask(portrait, cloth=(236, 236, 232)), MASKED),
-        "under the nose": (doorway.draw_mask(portrait, UNDER_NOSE), BADLY),
-        "under the mouth": (doorway.draw_mask(portrait, UNDER_MOUTH), BADLY),
-        "hand before the mouth": (covered(portrait, (196, 150, 128)), BARE),
-        "paper before the mouth": (covered(portrait, (240, 240, 236)), BARE),
+        "below nose": (doorway.draw_mask(portrait, UNDER_NOSE), BADLY),
+        "below mouth": (doorway.draw_mask(portrait, UNDER_MOUTH), BADLY),
+        "hand on mouth": (covered(portrait, (196, 150, 128)), BARE),
+        "paper on mouth": (covered(portrait, (240, 240, 236)), BARE),
     }
     for wearing, (picture, wanted) in worn.items():
         for condition, change in CONDITIONS.items():
@@ -93,8 +93,8 @@ def _tilted(image: Image) -> Image:
 
 CONDITIONS: dict[str, Callable[[Image], Image]] = {
     "near": lambda image: image,
-    "24 pixels wide": _small(24),
-    "40 pixels wide": _small(40),
+    "24 px wide": _small(24),
+    "40 px wide": _small(40),
     "dark": _dark,
     "moving": _moving,
     "tilted": _tilted,

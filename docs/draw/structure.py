@@ -25,7 +25,7 @@ BESIDE: Sequence[tuple[str, str]] = (
     ("inference/", "model file, its contract, resizing"),
     ("drivers/", "cameras, pins, TFLite runtimes, MQTT ..."),
     ("reporting/", "log, messages, metrics, pictures"),
-    ("record/", "log of events"),
+    ("record/", "passages, events"),
 )
 """Packages of edge around the pipeline, with what each contains."""
 STAGE, WIRING, DRIVER, WORKSHOP = "#dcfce7", "#fef9c3", "#e0e7ff", "#fee2e2"

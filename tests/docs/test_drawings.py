@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import itertools
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -33,6 +35,16 @@ def test_every_table_and_every_drawing_is_on_a_page() -> None:
     assert [name for name in TABLES if f"<!-- table: {name} -->" not in pages] == []
     assert [name for name in DRAWINGS if f"({name})" not in pages] == []
     assert {file.name for file in FOLDER.glob("*.svg")} == set(DRAWINGS)
+
+
+def test_every_picture_has_a_command_that_makes_it() -> None:
+    text = (FOLDER.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Pictures\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:docs|models)/[^`\s]+\.(?:svg|png|jpg))`", section)
+    found = [path for folder in ("docs", "models") for path in (FOLDER.parent / folder).iterdir()]
+    pictures = [f"{path.parent.name}/{path.name}" for path in found if path.suffix in (".svg", ".png", ".jpg", ".gif")]
+    assert len(pictures) > 10
+    assert [each for each in pictures if not any(fnmatch.fnmatch(each, name) for name in named)] == []
 
 
 @pytest.mark.parametrize("name", DRAWINGS)

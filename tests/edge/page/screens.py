@@ -1,22 +1,28 @@
-"""Pictures of the page for its documentation: ``python -m tests.edge.page.screens docs``.
+"""Pictures of the page and of a report for the documentation: ``python -m tests.edge.page.screens docs``.
 
-They show the demo's built-in scene, whose portrait is in the public domain, with the face blurred as everywhere.
+The page shows the demo's built-in scene, whose portrait is in the public domain, with the face blurred as everywhere.
+The report is of a simulated week, the same at every call.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from PIL import Image
 
+from edge.record import database, periods, report, report_html
 from tests.edge.page.browser import DESKTOP, PHONE, Browser, View, started
+from tests.edge.record.year import OPEN, Day, write_days
 
 PATIENCE_S = 90.0
 GAP, BEHIND = 24, (233, 237, 241)
@@ -24,6 +30,7 @@ GAP, BEHIND = 24, (233, 237, 241)
 NEAR_PX = 80
 """Width of a face that is close enough for the picture."""
 QUALITY = 82
+REPORT_WIDTH = 700
 
 
 @contextmanager
@@ -74,8 +81,54 @@ def person(words: str) -> str:
     return f"{near} && !!document.querySelector('#people svg[aria-label=\"evidence: 100% towards {words}\"]')"
 
 
+def simulated_week() -> str:
+    """Return the report of a week in which fewer people wore a mask than in the one before, as HTML."""
+    friday, saturday = 4, 5
+    began = datetime(2026, 11, 16).astimezone()
+
+    def like(number: int) -> Day:
+        weekday = number % 7
+        compliant = 0.93 if number < 7 else 0.82 if weekday == friday else 0.89
+        return Day(passages=85 if weekday >= saturday else 300, compliant=compliant)
+
+    with tempfile.TemporaryDirectory() as name:
+        write_days(Path(name), began, 14, like, roll=False)
+        with closing(sqlite3.connect(Path(name) / database.NAME)) as connection, connection:
+            for day in range(14):
+                morning, evening = (began + timedelta(days=day, hours=hour) for hour in OPEN)
+                night = (evening, began + timedelta(days=day + 1, hours=OPEN[0]))
+                spans = [("disarmed", *night)] if day else [("disarmed", began, morning), ("disarmed", *night)]
+                connection.executemany(
+                    "INSERT INTO spans VALUES(NULL,'',?,?,?,1)",
+                    [(state, since.timestamp() * 1000, until.timestamp() * 1000) for state, since, until in spans],
+                )
+            connection.execute(
+                "UPDATE spans SET ended = ended - 6000000 WHERE state = 'watching' AND began = ?",
+                ((began + timedelta(days=9, hours=OPEN[0])).timestamp() * 1000,),
+            )
+            blind = [(began + timedelta(days=9, hours=OPEN[1], minutes=-part)).timestamp() * 1000 for part in (100, 0)]
+            connection.execute("INSERT INTO spans VALUES(NULL,'','blind',?,?,1)", blind)
+        with database.reading(Path(name)) as connection:
+            found = report.make(connection, periods.week(began + timedelta(days=8)), began + timedelta(days=14))
+    return report_html.page(found, "entrance")
+
+
+def shot_of_report(browser: Browser, folder: Path) -> Image.Image:
+    """Return a picture of the report above its table."""
+    page = folder / "report.html"
+    page.write_text(simulated_week(), encoding="utf-8")
+    view = View(REPORT_WIDTH, 400, "light")
+    browser.show(view)
+    browser.driver.get(page.as_uri())
+    height = int(browser.js("return [...document.querySelectorAll('h2')].at(-1).getBoundingClientRect().top"))
+    return shot(browser, page.as_uri(), view._replace(height=height))
+
+
 def main(folder: Path) -> None:
     """Write all pictures into ``folder``."""
+    with started() as browser, tempfile.TemporaryDirectory() as name:
+        few = shot_of_report(browser, Path(name)).quantize(128, method=Image.Quantize.MAXCOVERAGE)
+        few.save(folder / "report-week.png", optimize=True)
     with demo() as address, started() as browser:
         desktop = DESKTOP._replace(scheme="light")
         live = shot(browser, f"{address}/", desktop, person("no mask"))
