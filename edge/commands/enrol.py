@@ -76,10 +76,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.root.is_dir():
         raise SettingsError(f"--root {arguments.root}: no such folder")
+    _check_options(arguments)
     hub = Hub(arguments.root)
+    try:
+        _do(hub, arguments)
+    except PermissionError as error:
+        raise HubError(f"{error.filename}: {error.strerror}; run the command with sudo") from error
+    return EXIT_OK
+
+
+def _do(hub: Hub, arguments: argparse.Namespace) -> None:
     if arguments.broker:
-        if arguments.name:
-            raise SettingsError(f"command line: {arguments.name}: --broker sets the hub up; enrol in a second command")
         _set_up(hub, arguments.broker)
     elif not arguments.name:
         _list(hub)
@@ -88,7 +95,21 @@ def run(arguments: argparse.Namespace) -> int:
         hub.register()  # without one this machine is no hub, and gets no folder
         with hub.locked():
             (_revoke if arguments.revoke else _enrol)(hub, arguments)
-    return EXIT_OK
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Raise SettingsError for options that this use of the command would ignore."""
+    new = [
+        name for name in ("site", "address", "no_metrics", "config", "out", "kind", "rotate") if vars(arguments)[name]
+    ]
+    if arguments.broker and (arguments.name or new or arguments.revoke):
+        raise SettingsError(
+            "command line: --broker sets the hub up and takes no other option; enrol in a second command"
+        )
+    if not arguments.broker and not arguments.name and (new or arguments.revoke):
+        raise SettingsError("command line: NAME: missing; name the member that the options are for")
+    if arguments.revoke and new:
+        raise SettingsError("command line: --revoke takes no other option")
 
 
 def _set_up(hub: Hub, brokers: list[str]) -> None:

@@ -86,6 +86,10 @@ class Outbox:
         with self._changed:
             self.dropped += self._queues.resize(size, kept_size)
 
+    def keep_in(self, file: Path | None) -> None:
+        """Hold what must not be lost in this file from now on, None for none."""
+        self._backlog.move(file)
+
     def exchange(self, publisher: Publisher) -> None:
         """Go on with another publisher, which gets all waiting messages.
 
@@ -222,22 +226,22 @@ class Outbox:
 
 
 class Outboxes:
-    """One outbox for each configured publisher; ``clock`` gives monotonic seconds.
+    """One outbox for each configured publisher; ``clock`` gives monotonic seconds."""
 
-    ``state`` is the folder for what must survive a restart, None for nothing.
-    """
-
-    def __init__(self, clock: Clock = time.monotonic, state: Path | None = None) -> None:
-        self._clock, self._state = clock, state
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
         # Replaced as a whole, so that another thread that iterates over it sees the old or the new tuple.
         self._open: tuple[tuple[ConfiguredPublisher, Outbox], ...] = ()
 
     def __iter__(self) -> Iterator[Outbox]:
         return iter([box for _, box in self._open])
 
-    def follow(self, publishers: Iterable[ConfiguredPublisher], size: int, kept_size: int = 0) -> list[Outbox]:
+    def follow(
+        self, publishers: Iterable[ConfiguredPublisher], size: int, kept_size: int = 0, state: Path | None = None
+    ) -> list[Outbox]:
         """Publish to ``publishers`` from now on, with queues of these sizes; return the new outboxes.
 
+        ``state`` is the folder for messages that must survive a restart, None for none.
         An unchanged publisher keeps its connection, a changed one only its queue. A removed one sends what waits as far
         as CLOSE_S allows. Waits for no publisher. If making one raises, nothing changes.
         """
@@ -248,25 +252,32 @@ class Outboxes:
         for new, publisher in opened:
             box = _taken(pool, "name", new)
             if box is None:
-                box = self._outbox(new, publisher, size, kept_size)
+                box = self._outbox(new, publisher, size, kept_size, _file(new, state))
             else:
                 box.exchange(publisher)
             now[new] = box
         for new, box in now.items():
             box.name = new.name
             box.resize(size, kept_size)
+            box.keep_in(_file(new, state))
         self._open = tuple(now.items())
         close_all([box for _, box in pool])
         return [now[new] for new, _ in opened]
 
-    def _outbox(self, of: ConfiguredPublisher, publisher: Publisher, size: int, kept_size: int) -> Outbox:
-        file = self._state / f"waiting-{of.name}.jsonl" if self._state and of.kept else None
+    def _outbox(
+        self, of: ConfiguredPublisher, publisher: Publisher, size: int, kept_size: int, file: Path | None
+    ) -> Outbox:
         return Outbox(of.name, publisher, size, self._clock, kept=of.kept, kept_size=kept_size, backlog=Backlog(file))
 
     def close(self) -> None:
         """Send what can still be sent: all outboxes at once, in CLOSE_S together."""
         for closing in close_all(list(self)):
             closing.join(CLOSE_S + 0.5)
+
+
+def _file(publisher: ConfiguredPublisher, state: Path | None) -> Path | None:
+    """Return where messages wait that this publisher must not lose; None without a state directory or such messages."""
+    return state / f"waiting-{publisher.name}.jsonl" if state and publisher.kept else None
 
 
 def _taken(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -296,7 +297,7 @@ class Reporting(Listeners):
         """Publish where these settings say, from now on. If they cannot be opened, the publishers before stay."""
         fresh: Iterable[Outbox] = ()
         try:
-            fresh = self._outboxes.follow(_publishers(settings, self._command), *_sizes(settings))
+            fresh = self._outboxes.follow(_publishers(settings, self._command), *_limits(settings))
         except FmdError as error:
             log.error("the publishers of the settings before stay: %s", error)
         self.live.on_settings(settings)
@@ -323,9 +324,9 @@ def open_reporting(
     or RuntimeMissingError if a publisher cannot even be tried.
     """
     with ExitStack() as stack:
-        outboxes, live = Outboxes(state=paths.state_folder()), LiveState(clock)
+        outboxes, live = Outboxes(), LiveState(clock)
         stack.callback(outboxes.close)
-        outboxes.follow(_publishers(settings, command), *_sizes(settings))
+        outboxes.follow(_publishers(settings, command), *_limits(settings))
         metrics = Metrics(live, outboxes, clock, partial(board.read, state=paths.state_folder()), read_service)
         reporter = Reporter(settings.publish, live, metrics, outboxes, note=note)
         servers = Servers(metrics.snapshot)
@@ -343,9 +344,10 @@ def check(settings: Settings) -> None:
         pass
 
 
-def _sizes(settings: Settings) -> tuple[int, int]:
-    """Return how many messages may wait for a publisher, and how many decisions besides them."""
-    return settings.publish.queue, settings.publish.decisions
+def _limits(settings: Settings) -> tuple[int, int, Path | None]:
+    """Return how many messages may wait for a publisher, how many decisions besides them, and where on the card."""
+    state = paths.state_folder() if settings.record.keep else None
+    return settings.publish.queue, settings.publish.decisions, state
 
 
 def _publishers(settings: Settings, command: Commander | None = None) -> Iterable[ConfiguredPublisher]:

@@ -154,6 +154,13 @@ class Backlog:
             log.info("%d decisions of an earlier run are still to be published", len(found))
         return [Message(MessageKind.DECISION, line.at, line.camera, line.decision) for line in found]
 
+    def move(self, file: Path | None) -> None:
+        """Use another file from now on, None for none; the one before is removed."""
+        with self._lock:
+            if file != self._file:
+                self._replace(())
+                self._file, self._lines, self._last = file, 0, -1
+
     def keep(self, waiting: Sequence[Waiting]) -> None:
         """Add what the file does not hold yet; without any waiting decision, remove the file."""
         with self._lock:

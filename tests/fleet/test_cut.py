@@ -40,8 +40,9 @@ class Door:
 
     def __init__(self, folder: Path, port: int, state: Path) -> None:
         settings = config.load(folder / "fmd.toml", {"mqtt.port": port})
-        self._outboxes = Outboxes(state=state)
-        (self.outbox,) = self._outboxes.follow(drivers.publishers(settings), settings.publish.queue, 5000)
+        self._outboxes, limits = Outboxes(), settings.publish
+        publishers = drivers.publishers(settings)
+        (self.outbox,) = self._outboxes.follow(publishers, limits.queue, limits.decisions, state)
         self._numbers = 0
 
     def decide(self, for_s: float, every_s: float) -> None:

@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,30 @@ def test_a_machine_becomes_a_hub_and_a_door_gets_its_folder(template: Path) -> N
     assert not [name for name, data in content(template / "etc").items() if password.encode() in data]
     (target,) = json.loads((template / "etc/prometheus/fmd/doors/door-1.json").read_text())
     assert target == {"targets": ["door-1.local:9817"], "labels": {"door": "door-1", "site": "Lobby"}}
+
+
+def test_no_output_shows_a_password(hub: Path) -> None:
+    done = enrol(hub, "door-2", "--verbose")
+    password = (hub / "door-2/mqtt-password").read_text().strip()
+    assert password not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become another user")
+def test_another_user_than_root_is_sent_for_sudo(template: Path) -> None:
+    program = (
+        "import os, sys, email.parser, edge.flash.checks, edge.hub.broker, edge.hub.folder; "
+        "from edge.commands import enrol, main; "
+        "os.setuid(65534); sys.exit(main.main(sys.argv[1:]))"
+    )
+    with tempfile.TemporaryDirectory() as folder:  # pytest's folders are closed to others
+        hub = Path(folder, "hub")
+        shutil.copytree(template, hub)
+        Path(folder).chmod(0o755)
+        for words in ([], ["door-2"], ["--broker", "x"]):
+            command = [sys.executable, "-c", program, "enrol", *words, "--root", str(hub)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+            assert done.stderr.endswith("Permission denied; run the command with sudo\n")
 
 
 def test_only_root_and_the_broker_read_keys_and_passwords(template: Path) -> None:
@@ -188,7 +213,10 @@ BAD: dict[str, tuple[list[str], str, Callable[[Path], object]]] = {
     "a stranger to revoke": (["door-9", "--revoke"], "door-9: not enrolled; fmd enrol lists", nothing),
     "a folder of others": (["d", "--out", "etc"], "etc: exists and is no folder of fmd enrol", nothing),
     "a file as a folder": (["d", "--out", "d/x"], "d/x: no folder d", nothing),
-    "a name and a broker": (["d", "--broker", "h"], "d: --broker sets the hub up", nothing),
+    "a name and a broker": (["d", "--broker", "h"], "--broker sets the hub up and takes no other", nothing),
+    "an option and a broker": (["--site", "x", "--broker", "h"], "--broker sets the hub up", nothing),
+    "options for no name": (["--rotate"], "NAME: missing; name the member", nothing),
+    "revoking with options": (["door-1", "--revoke", "--site", "x"], "--revoke takes no other option", nothing),
     "a bad broker": (["--broker", "a,b"], "--broker: got 'a,b', expected a broker's host name", nothing),
     "a broker no host may be called": (["--broker", "a_b"], "got 'a_b', expected a host name", nothing),
     "a bad port": (["d", "--address", "a:99999"], "--address: got port 99999", nothing),

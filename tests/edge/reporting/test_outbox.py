@@ -465,13 +465,31 @@ def test_a_short_failure_writes_no_file(tmp_path: Path) -> None:
 
 
 def test_the_file_of_a_publisher_is_in_the_state_directory_and_only_if_it_keeps_anything(tmp_path: Path) -> None:
-    outboxes = Outboxes(state=tmp_path)
+    outboxes = Outboxes()
     networks = [Network(back_s=float("inf")), Network(back_s=float("inf"))]
     wanted = [
         ConfiguredPublisher("mqtt", "a", lambda: networks[0], KEPT),
         ConfiguredPublisher("mail", "b", lambda: networks[1]),
     ]
-    for box in outboxes.follow(wanted, 10, 10):
+    boxes = outboxes.follow(wanted, 10, 10, tmp_path)
+    for box in boxes:
         box.post(decision("0-1"))
     outboxes.close()
     assert [path.name for path in tmp_path.iterdir()] == ["waiting-mqtt.jsonl"]
+
+
+def test_without_a_record_no_decision_is_on_the_card_from_the_reload_on(tmp_path: Path) -> None:
+    network = Network(back_s=float("inf"))
+    outboxes, wanted = Outboxes(network.clock), [ConfiguredPublisher("mqtt", "a", lambda: network, KEPT)]
+    (box,) = outboxes.follow(wanted, 10, 10, tmp_path)
+    box.post(decision("0-1"))
+
+    def is_saved() -> bool:
+        network.now_s += 10.0
+        return any(tmp_path.iterdir())
+
+    wait_for(is_saved)
+    assert outboxes.follow(wanted, 10, 10, None) == []
+    assert list(tmp_path.iterdir()) == []
+    outboxes.close()
+    assert list(tmp_path.iterdir()) == []
