@@ -13,6 +13,7 @@ import yaml
 from edge.commands.main import COMMANDS
 from tests.docs.test_prose import MAX_SENTENCE_WORDS, avoided_in
 from tests.fleet.monitoring import (
+    FLEET,
     MONITORING,
     RULE_TESTS,
     RULES,
@@ -119,3 +120,22 @@ def test_the_first_message_waits_until_a_whole_site_is_silent() -> None:
     assert spread <= milliseconds(route["group_wait"])
     # The first door's alert waits for the message until the site's alert, which suppresses it, has begun.
     assert spread + site < door + milliseconds(route["group_wait"])
+
+
+def within(group: dict[str, Any], rule: dict[str, Any]) -> int:
+    """Return the seconds from the fault to the message, as prometheus.yml adds them up."""
+    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["global"]
+    route = yaml.safe_load((MONITORING / "alertmanager.yml").read_text())["route"]
+    waits = [config["scrape_interval"], config["scrape_timeout"], group.get("interval", config["evaluation_interval"])]
+    return sum(map(milliseconds, [*waits, rule.get("for", "0s"), route["group_wait"]])) // 1000
+
+
+def test_the_page_has_each_alert_with_its_delay() -> None:
+    page = (FLEET.parent / "docs/fleet.md").read_text()
+    stated = dict(re.findall(r"^\| `(Fmd\w+)` \|.*\| (\d+) s \|$", page, re.MULTILINE))
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+    delays = {rule["alert"]: str(within(group, rule)) for group in groups for rule in group["rules"] if "alert" in rule}
+    assert stated == delays
+    critical = [name for name in stated if alerts()[name]["labels"]["severity"] == "critical"]
+    assert list(stated)[: len(critical)] == critical
+    assert len(critical) == 8, "the page says how many"
