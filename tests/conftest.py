@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from edge import redaction
 
+SAME = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
+"""Time zone, and the language of other programs. A test about another one sets it."""
+
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A record of proven models for these tests alone: the shipped models are checked once, and no file is left."""
+def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same process on every machine: time zone, language, permissions of new files, no unit's directories.
+
+    The cache is for these tests alone: the shipped models are proven once, and no file is left.
+    """
+    mask = os.umask(0o022)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        for variable in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"):  # the suite may itself run in a unit
+        for variable, value in SAME.items():
+            patch.setenv(variable, value)
+        for variable in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY", "LANGUAGE"):  # the suite may itself run in a unit
             patch.delenv(variable, raising=False)
+        time.tzset()
         yield
+    os.umask(mask)
+    time.tzset()
 
 
 @pytest.fixture(autouse=True)
-def own_environment() -> Iterator[None]:
-    """The environment again as it was: a command that runs in this process sets variables for what follows in it.
+def own_process() -> Iterator[None]:
+    """The process again as it was: a command that runs in it sets variables for what follows.
 
     A state directory of an earlier test would otherwise hide the cache of later ones.
     """
-    before = dict(os.environ)
+    before, folder = dict(os.environ), Path.cwd()
     yield
     for variable in os.environ.keys() - before.keys():
         del os.environ[variable]
     os.environ.update({key: value for key, value in before.items() if os.environ.get(key) != value})
+    time.tzset()
+    os.chdir(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,10 @@ def owner_of(state: Path, user: int | None = None) -> dict[str, Any]:
     import grp
     import pwd
 
-    groups = os.getgrouplist(pwd.getpwuid(about.st_uid).pw_name, about.st_gid)
+    try:
+        groups = os.getgrouplist(pwd.getpwuid(about.st_uid).pw_name, about.st_gid)
+    except KeyError:  # a user without a name, as in a container
+        groups = [about.st_gid]
     for name in ("video", "render"):
         try:
             groups.append(grp.getgrnam(name).gr_gid)

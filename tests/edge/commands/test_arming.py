@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import signal
 import subprocess
 import threading
@@ -19,6 +18,7 @@ from edge.commands.main import main
 from edge.control import SOCKET, Client, DoneReply, ReloadRequest
 from edge.errors import EXIT_KNOWN, EXIT_OK, EXIT_USAGE
 from edge.reporting.status_file import ServiceStatus, read_status
+from edge.service import control_server
 from tests.edge.drivers.test_mqtt import Broker, Subscriber, needs_broker, wait_for
 from tests.edge.parts import command, fmd
 
@@ -161,7 +161,7 @@ def test_the_life_of_a_disarming(service: Service, capsys: pytest.CaptureFixture
     ]
     assert {source for _, _, source in changes[6:]} <= {"pin"}, "a press may have come twice on a busy machine"
     given_by = {event["by"] for event in service.events() if event["event"] == "arming"}
-    assert given_by == {f"{pwd.getpwuid(os.getuid()).pw_name} (uid {os.getuid()})", "button"}
+    assert given_by == {control_server.Peer(0, os.getuid(), False).name, "button"}
     assert "led (17) on" in service.said, "the pattern of disarmed"
 
 

@@ -37,8 +37,9 @@ def test_the_model_is_opened_once_and_a_fallback_is_explained(
     assert "falling back from CUDA: this onnxruntime was built for another CUDA" in said
 
 
-def test_root_builds_as_the_owner_of_the_state_directory_with_its_groups(tmp_path: Path) -> None:
-    user = tmp_path.stat().st_uid or 65534
+@pytest.mark.parametrize("user", [65534, 54321], ids=["nobody", "a user without a name"])
+def test_root_builds_as_the_owner_of_the_state_directory_with_its_groups(tmp_path: Path, user: int) -> None:
+    user = tmp_path.stat().st_uid or user
     if os.geteuid() == 0:
         os.chown(tmp_path, user, user)
     options = engines.owner_of(tmp_path, 0)
