@@ -5,6 +5,7 @@ A reader finds the whole old file or the whole new one, also after a power cut.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -107,6 +108,19 @@ def begins_with(path: Path, mark: bytes) -> bool:
     """Return whether a file begins with ``mark``. Raises OSError if it cannot be read."""
     with path.open("rb") as handle:
         return handle.read(len(mark)) == mark
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Create a folder and those above it with these permissions, also where the umask is stricter, as root's may be.
+
+    A folder that is there stays as it is. Raises OSError.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, mode)
+    with contextlib.suppress(FileExistsError):  # another process was quicker
+        folder.mkdir()
+        folder.chmod(mode)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from edge import redaction
 
+MASK = 0o022
 SAME = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 """Time zone, and the language of other programs. A test about another one sets it."""
 
@@ -21,7 +22,7 @@ def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     The cache is for these tests alone: the shipped models are proven once, and no file is left.
     """
-    mask = os.umask(0o022)
+    mask = os.umask(MASK)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for variable, value in SAME.items():
@@ -42,6 +43,7 @@ def own_process() -> Iterator[None]:
     """
     before, folder = dict(os.environ), Path.cwd()
     yield
+    os.umask(MASK)
     for variable in os.environ.keys() - before.keys():
         del os.environ[variable]
     os.environ.update({key: value for key, value in before.items() if os.environ.get(key) != value})

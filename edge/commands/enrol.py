@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import EXIT_OK, HubError, SettingsError, naming_stdout
+from edge.files import make_folder
 
 if TYPE_CHECKING:
     from edge.hub.files import Hub, Kind, Member, Register
@@ -121,7 +122,7 @@ def _set_up(hub: Hub, brokers: list[str]) -> None:
     with hub.locked():
         members = hub.register().members if hub.is_set_up() else {}
         broker.set_up(hub, names)
-        hub.targets.mkdir(parents=True, exist_ok=True)
+        make_folder(hub.targets, 0o755)
         hub.set_register(Register(names, places[0][1], members))
     print(f"{hub.folder}: the broker is {names[0]}:{places[0][1]}; its certificate is for {', '.join(names)}")
     print(f"{hub.authority_key}: anyone who has it can pretend to be the hub; keep a copy offline")

@@ -14,7 +14,7 @@ import msgspec
 
 from edge import paths
 from edge.errors import HubError
-from edge.files import read_regular, write_atomically
+from edge.files import make_folder, read_regular, write_atomically
 
 Kind = Literal["door", "site", "reader", "operator"]
 """A door; a site's broker, which forwards its doors; a program that reads all doors, or one that also commands them."""
@@ -100,7 +100,7 @@ class Hub:
         """Replace what is known of a member, and what Prometheus reads of it; None removes both. Raises OSError."""
         register, target = self.register(), self.targets / f"{name}.json"
         if member is not None and member.target:
-            self.targets.mkdir(parents=True, exist_ok=True)
+            make_folder(self.targets, 0o755)
             labels = {"door": name, "site": member.site}
             read = [{"targets": [member.target], "labels": labels}]
             self.write(target, msgspec.json.encode(read) + b"\n", for_all=True)

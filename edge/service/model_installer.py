@@ -30,7 +30,7 @@ import msgspec
 
 from edge import paths, state_file
 from edge.errors import BundleError, FmdError, OutputError, SettingsError
-from edge.files import sync_folder, write_atomically
+from edge.files import make_folder, sync_folder, write_atomically
 from edge.inference.bundle import MAX_FILE
 from edge.service import shadow_run
 from edge.service.model_proof import Replayed, check
@@ -156,7 +156,7 @@ def prepare(store: ModelStore) -> None:
     """Create the folders of a store. Only the group that ``incoming`` has on a board may write to it."""
     store.create()
     for name in (INCOMING, RESULTS):
-        (store.folder / name).mkdir(mode=0o755, exist_ok=True)
+        make_folder(store.folder / name, 0o755)
 
 
 def _take_one(store: ModelStore, folder: int, name: str, checked_by: Check) -> bool:

@@ -25,7 +25,7 @@ import msgspec
 from edge import board, child, drivers, paths, state_file
 from edge.child import Failure, Limits, PipeProgress
 from edge.errors import BundleError, FmdError
-from edge.files import printable
+from edge.files import make_folder, printable
 from edge.inference import bundle
 from edge.inference.bundle import Model
 
@@ -162,7 +162,7 @@ def _add(proven: Proven) -> None:
     """Record a file as proven; without a place for it, the next opening checks it once more."""
     for folder in paths.proofs_folders():
         try:
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_folder(folder, 0o755)
             # Root writes no file into a folder whose owner could put a link there.
             if folder.stat().st_uid != os.geteuid():
                 continue

@@ -26,7 +26,7 @@ import msgspec
 
 from edge import paths, state_file
 from edge.errors import SettingsError
-from edge.files import read_regular, sync_folder, write_atomically
+from edge.files import make_folder, read_regular, sync_folder, write_atomically
 from edge.inference.bundle import ONNX_SUFFIX, TFLITE_SUFFIX, is_tflite
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class ModelStore:
 
     def create(self) -> None:
         """Create the folder. Raises SettingsError where another user could exchange what root puts there."""
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(self.folder, 0o755)
         check_own(self.folder)
 
     def add(self, data: bytes, task: str, sha256: str) -> Path:

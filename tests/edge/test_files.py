@@ -24,6 +24,15 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_has_its_permissions_whatever_the_mask_is_and_an_older_one_stays(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir(mode=0o700)
+    os.umask(0o077)
+    for _ in range(2):
+        files.make_folder(tmp_path / "old" / "a" / "b", 0o755)
+    found = [(tmp_path / name).stat().st_mode & 0o777 for name in ("old", "old/a", "old/a/b")]
+    assert found == [0o700, 0o755, 0o755]
+
+
 def test_a_reader_that_has_the_old_file_open_keeps_it_whole(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_bytes(b"old content")

@@ -88,7 +88,10 @@ def test_a_staged_file_is_checked_installed_and_used_on_request(store: ModelStor
     assert left(store) == []
 
 
-def test_files_of_a_store_are_readable_and_not_writable_by_others(store: ModelStore) -> None:
+@pytest.mark.parametrize("mask", [0o022, 0o077], ids=oct)
+def test_files_of_a_store_are_readable_and_not_writable_by_others(store: ModelStore, mask: int) -> None:
+    """Also where root's own mask is strict: the service's user reads them."""
+    os.umask(mask)
     stage(store, install_of(GOOD), GOOD)
     take(store, checked)
     stage(store, Request("switch", TASK, store.files(TASK)[0].name))
