@@ -26,6 +26,7 @@ classify, decide and alert.
     addresses.py     where a network camera is, with passwords removed
     board.py         temperature, throttling and memory of the board
     faults.py        camera faults to rehearse
+    reading.py       the loop of a thread that reads a camera
 
     stages/          one stage per file; time is a parameter
     inference/       model files with their contracts; resizing

@@ -15,7 +15,6 @@ A thread whose read never returns cannot be ended: it is left behind, and closes
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +24,8 @@ from edge import config
 from edge.camera.picture import PictureMonitor
 from edge.config import CameraSettings
 from edge.contracts import Camera, CameraState, Frame, Health
-from edge.errors import CameraError, FmdError, SourceEndedError
-
-log = logging.getLogger(__name__)
+from edge.errors import CameraError, SourceEndedError
+from edge.reading import read_frames
 
 RETRY_S = 0.4
 """Time between two attempts to open a lost camera: one costs little, and fmd must notice its return within a second."""
@@ -103,29 +101,17 @@ class ThreadReader:
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        try:
-            camera = self._open()
-            try:
-                self._keep_reading(camera)
-            finally:
-                camera.close()
-        # An error must reach the code that takes the frames: a thread that dies unnoticed seems to be a camera that
-        # waits.
-        except Exception as error:
-            log.debug("the camera's thread ends: %s", error, exc_info=None if isinstance(error, FmdError) else error)
+        error = read_frames("the camera's thread", self._open, self._keep, lambda: self._stopping)
+        if error is not None:
             with self._lock:
                 self._error = error
             self._notify()
 
-    def _keep_reading(self, camera: Camera) -> None:
-        while not self._stopping:
-            frame = camera.read()
-            if frame is None:
-                raise SourceEndedError("the source has ended")
-            with self._lock:
-                self.dropped += self._frame is not None
-                self._frame = frame
-            self._notify()
+    def _keep(self, camera: Camera, frame: Frame) -> None:
+        with self._lock:
+            self.dropped += self._frame is not None
+            self._frame = frame
+        self._notify()
 
 
 @dataclass

@@ -25,7 +25,8 @@ import cv2
 import numpy as np
 
 from edge.contracts import Camera, Frame, Image
-from edge.errors import FmdError
+from edge.errors import FmdError, SourceEndedError
+from edge.reading import read_frames
 
 log = logging.getLogger(__name__)
 
@@ -210,15 +211,8 @@ class PairedCamera:
         while not self._closed.is_set():
             self._reopen.clear()
             began_s = self._clock()
-            try:
-                camera = self._open()
-                try:
-                    self._keep_reading(camera)
-                finally:
-                    camera.close()
-            # Also a bug in a driver must not end the only thread that could open the stream again.
-            except Exception as error:
-                log.debug("the second stream ends: %s", error, exc_info=None if isinstance(error, FmdError) else error)
+            error = read_frames("the second stream", self._open, self._keep, self._ending)
+            if error is not None and not isinstance(error, SourceEndedError):
                 self._failed = str(error) if isinstance(error, FmdError) else f"{self._name}: {error!r}"
             self._pictures.clear()
             if self._clock() - began_s >= STEADY_S:
@@ -226,13 +220,12 @@ class PairedCamera:
             self._closed.wait(wait_s)
             wait_s = min(2 * wait_s, self._retry_s[1])
 
-    def _keep_reading(self, camera: Camera) -> None:
-        while not self._reopen.is_set() and not self._closed.is_set():
-            frame = camera.read()
-            if frame is None:
-                return
-            self._pictures.add(frame, sent_of(camera))
-            self._failed = ""
+    def _keep(self, camera: Camera, frame: Frame) -> None:
+        self._pictures.add(frame, sent_of(camera))
+        self._failed = ""
+
+    def _ending(self) -> bool:
+        return self._reopen.is_set() or self._closed.is_set()
 
 
 def sent_of(camera: Camera) -> float | None:

@@ -196,8 +196,16 @@ def fmd(*arguments: str | Path, cwd: Path | None = None, **more: str) -> subproc
     )
 
 
-def wait_for(seen: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(seen: Callable[[], object], patience_s: float = 3 * PATIENCE_S) -> None:
+    """Wait until ``seen`` returns something true; it may have to wait for a broker or a browser on a busy machine."""
+    until_s = time.monotonic() + patience_s
     while not seen() and time.monotonic() < until_s:
         threading.Event().wait(0.005)
     assert seen()

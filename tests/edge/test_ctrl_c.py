@@ -14,8 +14,7 @@ import pytest
 from edge.drivers import speech
 from edge.record import database
 from tests.edge.backup.parts import Door
-from tests.edge.drivers.test_mqtt import free_port
-from tests.edge.parts import ROOT, command, environment, wait_for
+from tests.edge.parts import ROOT, command, environment, free_port, wait_for
 from tests.edge.terminal import terminal
 
 FORKS = """

@@ -29,9 +29,8 @@ import pytest
 from edge import config
 from edge.drivers.doorway import ENDS_S, FPS, DoorwayCamera
 from edge.inference.picture_file import encode
-from tests.edge.drivers.test_mqtt import free_port
 from tests.edge.drivers.test_mqtt_hostile import BAD_TOPICS, HostileBroker, publish
-from tests.edge.parts import command, environment, fmd
+from tests.edge.parts import command, environment, fmd, free_port
 
 SPEED = 1.5
 """The scene is played faster, so that three people pass in half a minute."""

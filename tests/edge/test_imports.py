@@ -39,6 +39,7 @@ BOTTOM = frozenset(
         "page_messages",
         "paths",
         "process",
+        "reading",
         "redaction",
         "sections",
         "state_file",

@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from edge import config
 from edge.contracts import Message, MessageKind
 from edge.drivers.mqtt import MqttPublisher
 from edge.errors import PublishError
-from tests.edge.parts import fmd
+from tests.edge.parts import fmd, free_port, wait_for
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
@@ -36,19 +34,6 @@ log_dest file {root}/mosquitto.log
 user root
 include_dir {root}/etc/mosquitto/conf.d
 """
-
-
-def wait_for(seen: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
-    until_s = time.monotonic() + patience_s
-    while not seen() and time.monotonic() < until_s:
-        threading.Event().wait(0.01)
-    assert seen()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class HubMachine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -28,7 +27,7 @@ from edge.drivers.metrics import MetricsServer
 from edge.messages import ArmingMessage, BuildMessage, DriftMessage
 from edge.reporting.live_state import CameraCounters
 from edge.reporting.metrics import MetricsSnapshot, ServiceReadings
-from tests.edge.parts import PATIENCE_S, ROOT
+from tests.edge.parts import PATIENCE_S, ROOT, free_port
 
 FLEET = ROOT / "fleet"
 MONITORING = FLEET / "prometheus"
@@ -44,12 +43,6 @@ DURATIONS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "refres
 }
 """Keys whose values are durations that a faster clock shortens."""
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:

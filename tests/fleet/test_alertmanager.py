@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.edge.parts import PATIENCE_S
-from tests.fleet.monitoring import MONITORING, Monitoring, Received, alerts, free_port, needs, post, wait_until
+from tests.edge.parts import PATIENCE_S, free_port
+from tests.fleet.monitoring import MONITORING, Monitoring, Received, alerts, needs, post, wait_until
 
 controller = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
 SECRETS = re.compile(r"(?i)(password|token|secret|bearer|credentials)\s*:\s*\S")

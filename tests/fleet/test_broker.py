@@ -14,7 +14,8 @@ from edge import certificates, paths
 from edge.contracts import MessageKind
 from edge.drivers.mqtt import RETAINED, RETAINED_TOPICS, MqttPublisher
 from edge.errors import PublishError
-from tests.fleet.brokers import Client, HubMachine, message, needs_mosquitto, publisher_of, sends, wait_for
+from tests.edge.parts import wait_for
+from tests.fleet.brokers import Client, HubMachine, message, needs_mosquitto, publisher_of, sends
 
 pytestmark = needs_mosquitto
 STATE = message(MessageKind.STATE, state="running")

@@ -19,7 +19,8 @@ from edge import config, drivers
 from edge.contracts import Message, MessageKind
 from edge.messages import DecisionMessage, StateMessage
 from edge.reporting.outbox import Outboxes
-from tests.fleet.brokers import Cable, Client, HubMachine, needs_mosquitto, wait_for
+from tests.edge.parts import wait_for
+from tests.fleet.brokers import Cable, Client, HubMachine, needs_mosquitto
 
 pytestmark = needs_mosquitto
 CUTS = [3.0, pytest.param(600.0, marks=pytest.mark.slow)]

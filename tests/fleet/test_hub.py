@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from edge.contracts import CameraState, Health
-from tests.edge.parts import environment
-from tests.fleet.monitoring import Monitoring, Received, SimulatedDoor, answer, free_port, needs, started, wait_until
+from tests.edge.parts import environment, free_port
+from tests.fleet.monitoring import Monitoring, Received, SimulatedDoor, answer, needs, started, wait_until
 
 pytestmark = needs("prometheus", "prometheus-alertmanager", "victoria-metrics")
 FASTER = 10.0

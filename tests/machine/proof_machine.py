@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.edge.drivers.test_mqtt import free_port
+from tests.edge.parts import free_port
 from tests.machine import emulator, image, kernel, package, page_client, power, scene
 from tests.machine.emulator import GUEST, Machine
 from tests.machine.place import ProofError, Report, cache, end_in_order, need_root

@@ -425,6 +425,22 @@ class Scripted:
         self.closed.set()
 
 
+class Endless:
+    """A live camera that gives the same picture again and again, until it is closed."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.works, self.closed, self._frame = threading.Event(), threading.Event(), frame(0)
+
+    def read(self) -> Frame | None:
+        self.works.set()
+        return self._frame
+
+    def close(self) -> None:
+        self.closed.set()
+
+
 def giving(index: int) -> Callable[[], Frame | None]:
     return lambda: frame(index)
 
@@ -537,8 +553,9 @@ def test_close_does_not_wait_for_a_hanging_read_which_closes_its_camera_when_it_
 
 
 def test_closing_stops_the_thread_and_waits_until_the_camera_is_closed() -> None:
-    camera = Scripted(*[giving(i) for i in range(1_000_000)])
+    camera = Endless()
     supervisor = CameraSupervisor(config.load().camera, lambda: ThreadReader(lambda: camera, lambda: None), 0.0, 1.5)
+    assert camera.works.wait(PATIENCE_S)
     assert not camera.closed.is_set()
     supervisor.close(PATIENCE_S)
     assert camera.closed.is_set()

@@ -19,8 +19,8 @@ from edge.control import SOCKET, Client, DoneReply, ReloadRequest
 from edge.errors import EXIT_KNOWN, EXIT_OK, EXIT_USAGE
 from edge.reporting.status_file import ServiceStatus, read_status
 from edge.service import control_server
-from tests.edge.drivers.test_mqtt import Broker, Subscriber, needs_broker, wait_for
-from tests.edge.parts import command, fmd
+from tests.edge.drivers.test_mqtt import Broker, Subscriber, needs_broker
+from tests.edge.parts import command, fmd, wait_for
 
 SETTINGS = """
 [camera]

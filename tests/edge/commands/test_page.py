@@ -23,9 +23,8 @@ from edge.commands.page import ROLES
 from edge.errors import ControlError
 from edge.page import password
 from edge.page.service import Service
-from tests.edge.drivers.test_mqtt import free_port
 from tests.edge.page.fake_service import serving
-from tests.edge.parts import PATIENCE_S, ROOT
+from tests.edge.parts import PATIENCE_S, ROOT, free_port
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from edge import config, overlay
 from edge.commands.main import main
 from edge.record import database
 from tests.edge.commands.test_arming import Service
-from tests.edge.drivers.test_mqtt import free_port
-from tests.edge.parts import fmd, wait_for
+from tests.edge.parts import fmd, free_port, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from edge.errors import PublishError, RuntimeMissingError, SettingsError
 from edge.messages import DriftMessage
 from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import open_reporting
-from tests.edge.parts import command, environment, frame_of, texture
+from tests.edge.parts import command, environment, frame_of, free_port, texture, wait_for
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -48,19 +48,6 @@ PATIENCE_S = 60.0
 PASSAGE = Passage(1, Outcome.VIOLATION, "without_mask", 5, True, 1.0, 2.0, 3.5, Signal.NO_MASK)
 
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
-
-
-def wait_for(seen: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
-    until_s = time.monotonic() + patience_s
-    while not seen() and time.monotonic() < until_s:
-        threading.Event().wait(0.01)
-    assert seen()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:

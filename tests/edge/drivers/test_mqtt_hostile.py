@@ -26,8 +26,8 @@ from tests.edge.drivers.test_mqtt import (
     opened,
     sends,
     settings_for,
-    wait_for,
 )
+from tests.edge.parts import wait_for
 
 CONNACK, CONNECT, PUBLISH_IN, SUBSCRIBE, PINGREQ = b"\x20\x02\x00\x00", 1, 3, 8, 12
 

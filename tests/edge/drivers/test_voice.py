@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,9 @@ from edge.config import VoiceSettings
 from edge.drivers import speech
 from edge.drivers.voice import VoiceOutput
 from edge.errors import OutputError
+from tests.edge.parts import wait_for
 
 PATIENCE_S = 60.0
-
-
-def wait_for(seen: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not seen() and time.monotonic() < until_s:
-        threading.Event().wait(0.01)
-    assert seen()
 
 
 @pytest.fixture

@@ -18,10 +18,9 @@ import pytest
 from edge.page import password
 from edge.page.live import BOUNDARY
 from edge.page_messages import PictureReply, PictureRequest
-from tests.edge.drivers.test_mqtt import free_port
 from tests.edge.page.conftest import OWNER
 from tests.edge.page.fake_service import FakeService, serving
-from tests.edge.parts import PATIENCE_S, ROOT
+from tests.edge.parts import PATIENCE_S, ROOT, free_port
 
 MEMORY_MB, VIEW_BYTES, VIEW_S, AGE_S = 60, 100_000, 1.0, 0.5
 STAMP = struct.Struct(">d")

@@ -45,7 +45,16 @@ from edge.reporting.outbox import Outbox
 from edge.reporting.reporter import BoardComplaint, Reporter, check, open_reporting
 from edge.reporting.servers import ServerEndpoint
 from edge.service import run as service
-from tests.edge.parts import PATIENCE_S, RecordingPublisher, frame_of, pipeline_of, texture, wait_for, write_clip
+from tests.edge.parts import (
+    PATIENCE_S,
+    RecordingPublisher,
+    frame_of,
+    free_port,
+    pipeline_of,
+    texture,
+    wait_for,
+    write_clip,
+)
 
 PERSON = Box(100, 80, 180, 160)
 UNKNOWN = Delivery()
@@ -296,12 +305,6 @@ def test_where_nobody_is_told_no_figures_are_gathered() -> None:
     for thread in mine:
         thread.join(PATIENCE_S)
     assert gathered == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_served(port: int) -> bool:

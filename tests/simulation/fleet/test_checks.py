@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from simulation.fleet import checks
 from simulation.fleet.serve import carry_out
+from tests.edge.parts import wait_for
 from tests.simulation.fleet.conftest import Fleet
 
 PATIENCE_S = 20.0
-
-
-def wait_for(seen: Callable[[], object]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not seen() and time.monotonic() < until_s:
-        time.sleep(0.1)
-    assert seen()
 
 
 def doors_with(fleet: Fleet, expression: str) -> list[str]:
