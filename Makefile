@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo page test test-slow check lint coverage deb release site proof-arm proof-machine proof-first-boot bench-image clean
+.PHONY: demo page test test-slow check lint coverage deb release site proof-arm proof-machine proof-first-boot proof-fleet lint-fleet bench-image clean
 
 ## Play a built-in scene with simulated pins: print each decision, write a video and a contact sheet.
 demo: $(VENV)/.demo
@@ -29,6 +29,10 @@ lint check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+## Check playbooks and roles of fleet/ with Debian's yamllint and ansible-lint, without a network.
+lint-fleet:
+	cd fleet && yamllint --strict . && ansible-lint --strict
 
 coverage: $(VENV)/.test
 	$(BIN)/pytest -q -m "not slow" $(BESIDE) --cov --cov-report=term-missing:skip-covered
@@ -82,6 +86,10 @@ proof-machine: $(VENV)/.demo
 ## Prove the first boot of a card from `fmd flash`: cloud-init (Trixie) and firstrun.sh (Bookworm).
 proof-first-boot: $(VENV)/.demo
 	$(BIN)/python -m tests.machine.proof_first_boot
+
+## Prove the playbooks of fleet/ on a hub and two doors, three Debian machines under their own systemd.
+proof-fleet: $(VENV)/.demo
+	$(BIN)/python -m tests.fleet.proof
 
 ## Build build/fmd-bench.img, Debian for arm64 with the package, and print the command that boots it on the emulator.
 bench-image: $(VENV)/.demo

@@ -25,6 +25,7 @@ ALL_PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     ROOT / "systemd/README.md",
+    ROOT / "fleet/README.md",
     ROOT / "tests/machine/README.md",
     *sorted((ROOT / "models").glob("*.md")),
 ]

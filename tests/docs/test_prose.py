@@ -16,6 +16,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     ROOT / "systemd/README.md",
+    ROOT / "fleet/README.md",
     ROOT / "tests/machine/README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]

@@ -123,12 +123,7 @@ class Fleet:
     def end(self, process: subprocess.Popen[str]) -> Played:
         """Wait for a playbook and return what it did."""
         said, _ = process.communicate(timeout=ANSIBLE_S)
-        recap = said.partition("PLAY RECAP")[2].splitlines()[1:]
-        changed = {
-            line.split(" : ")[0].strip(): int(line.partition("changed=")[2].split()[0]) for line in recap if line
-        }
-        file = self.folder / "report.json"
-        return Played(process.returncode, said, changed, json.loads(file.read_text()) if file.exists() else {})
+        return played_of(process.returncode, said, self.folder / "report.json")
 
     def play(self, playbook: str, *options: str) -> Played:
         """Run a playbook of fleet/ over the doors."""
@@ -151,6 +146,13 @@ def local_doors(folder: Path, *names: str, **variables: object) -> Iterator[Flee
             fleet.start(name)
         fleet.await_watching()
         yield fleet
+
+
+def played_of(code: int, said: str, report: Path) -> Played:
+    """Return what a playbook did, from its output and the report that it wrote."""
+    recap = [line for line in said.partition("PLAY RECAP")[2].splitlines() if "changed=" in line]
+    changed = {line.split(" : ")[0].strip(): int(line.partition("changed=")[2].split()[0]) for line in recap}
+    return Played(code, said, changed, json.loads(report.read_text()) if report.exists() else {})
 
 
 def playing(inventory: Path, *words: str | Path) -> list[str]:

@@ -51,6 +51,11 @@ class System:
     def __init__(self, pid: int, console: Path) -> None:
         self._pid, self._console = pid, console
 
+    @property
+    def pid(self) -> int:
+        """The host's number of the process that is 1 inside."""
+        return self._pid
+
     def out(self, command: str, timeout_s: float = 120) -> str:
         """Run a shell command inside and return its standard output; raises :class:`ProofError` if it fails."""
         clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "sh", "-c", command]
