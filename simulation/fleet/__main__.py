@@ -38,6 +38,8 @@ from simulation.fleet.serve import serve
 from simulation.fleet.tables import table
 from simulation.fleet.workers import Doors
 
+CUT_DOORS = 10
+"""Most doors whose network is cut."""
 MEASURE_S, WARM_S = 120.0, 60.0
 """Time over which load is measured, and time with all doors before it."""
 Check = Callable[[Hub, Doors, Reader, argparse.Namespace], Finding]
@@ -45,20 +47,25 @@ CHECKS: dict[str, Check] = {
     "visible": lambda hub, doors, reader, given: checks.visible(hub, doors, reader),
     "stolen": lambda hub, doors, reader, given: checks.stolen(hub, doors, reader, _alone(doors)[-1]),
     "alerts": lambda hub, doors, reader, given: checks.alerts(hub, doors, given.rounds),
-    "cut": lambda hub, doors, reader, given: checks.cut(doors, reader, _alone(doors)[:10], given.seconds),
+    "cut": lambda hub, doors, reader, given: checks.cut(doors, reader, _alone(doors)[:CUT_DOORS], given.seconds),
     "quiet": lambda hub, doors, reader, given: checks.quiet(hub, doors, given.seconds),
     "restart": lambda hub, doors, reader, given: checks.restart(hub, doors, given.seconds),
 }
 """Checks of one fleet, by name."""
+LOAD = "load"
+"""The check that has fleets of its own, one for each number of doors."""
+NEEDS = {"stolen": 1, "alerts": len(EVENTS), "cut": 1}
+"""Check -> doors in a process of their own that it needs."""
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, or those of the process; return its exit code."""
+    arguments = _arguments(given)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         if arguments.serve:
             return _serve(arguments)
-        if "load" in arguments.checks:
+        if arguments.checks == [LOAD]:
             return _load(arguments)
         return _check(arguments)
     except FmdError as error:
@@ -73,27 +80,51 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m simulation.fleet", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("checks", nargs="*", metavar="CHECK", help="what to measure, in this order", choices=[*CHECKS, "load", []])
+    add("checks", nargs="*", type=_check_name, metavar="CHECK", help="what to measure, in this order")
     add("--serve", action="store_true", help="run until Ctrl-C, and read events")
-    add("--doors", type=_count, default=100, help="number of doors (default: %(default)s)")
+    add("--doors", type=_number(1, 5000), default=100, help="number of doors (default: %(default)s)")
     add("--counts", type=_counts, default=[10, 100, 1000], help="numbers of doors of the check load")
-    add("--alone", type=int, default=len(EVENTS), help="doors with a process of their own, to which events happen")
-    add("--visit-s", type=float, default=60.0, help="mean time between two people at a door (default: %(default)s)")
-    add("--seconds", type=float, default=600.0, help="duration of cut, quiet and restart (default: %(default)s)")
-    add("--rounds", type=int, default=5, help="times that each event happens (default: %(default)s)")
+    add("--alone", type=_number(0, 200), default=len(EVENTS), help="doors in a process each, to which events happen")
+    add("--visit-s", type=_number(10, 86_400), default=60, help="mean time between two people (default: %(default)s)")
+    add("--seconds", type=_number(1, 86_400), default=600, help="time of cut, quiet, restart (default: %(default)s)")
+    add("--rounds", type=_number(1, 1000), default=5, help="times that each event happens (default: %(default)s)")
     add("--verbose", action="store_true", help="print the doors' warnings")
     return parser
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 5000:
-        raise argparse.ArgumentTypeError(f"got {number}, expected 1 to 5000")
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of the command; wrong ones end it with usage."""
+    parser = _parser()
+    arguments = parser.parse_args(given)
+    if bool(arguments.checks) is arguments.serve:
+        parser.error(f"expected --serve, or a CHECK: {', '.join((*CHECKS, LOAD))}")
+    if LOAD in arguments.checks and arguments.checks != [LOAD]:
+        parser.error(f"{LOAD} has doors of its own; run it alone")
+    alone = min(arguments.alone, arguments.doors)
+    for name in arguments.checks:
+        if (needed := NEEDS.get(name, 0)) > alone:
+            parser.error(f"{name} needs --doors and --alone of at least {needed}, got {alone}")
+    return arguments
+
+
+def _check_name(text: str) -> str:
+    if text not in CHECKS and text != LOAD:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected one of {', '.join((*CHECKS, LOAD))}")
+    return text
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        found = int(text) if text.isascii() and text.isdigit() else -1
+        if not least <= found <= most:
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected {least} to {most}")
+        return found
+
     return number
 
 
 def _counts(text: str) -> list[int]:
-    return [_count(part) for part in text.split(",")]
+    return [_number(1, 5000)(part) for part in text.split(",")]
 
 
 def _options(arguments: argparse.Namespace, doors: int, watched: bool = True) -> FleetOptions:
@@ -139,7 +170,7 @@ def _load(arguments: argparse.Namespace) -> int:
         print(table(checks.load_head(list(found[0].loads)), [one.row() for one in found]), flush=True)
     if len(found) > 1:
         print(f"\n{checks.growth(found)}")
-    return 1 if any(one.late for one in found) else 0
+    return 0 if all(one.holds for one in found) else 1
 
 
 if __name__ == "__main__":

@@ -251,7 +251,9 @@ class LightDoor:
         if self._reporting is not None:
             return
         describe = lambda settings: self.plan.build  # noqa: E731
-        self._reporting = self._open.enter_context(open_reporting(self.settings, self._note, describe=describe))
+        read_service = lambda: ServiceReadings(True, False, 0)  # noqa: E731
+        reporting = open_reporting(self.settings, self._note, describe=describe, read_service=read_service)
+        self._reporting = self._open.enter_context(reporting)
         self._reporting.metrics.read_board = lambda: simulated_board(self.plan.seed, Condition())
         self._reporting.on_settings(self.settings)
         self._reporting.on_health(Health("", CameraState.STREAMING, time.monotonic()))
@@ -276,7 +278,7 @@ class LightDoor:
             self._visit, self._known = next(self._visits), False
         signal_now = signal_of(visit) if here else Signal.RUNNING
         frame = Frame(NOTHING, NOTHING[:, :, 0], now_s, 0)
-        step = Step(frame, here, here, (), (), {}, (), (), signal_now, {"watch": 1e-4})
+        step = Step(frame, here, here, (), (), {}, (), (), signal_now, TIMINGS_S)
         self._reporting.on_step(step, Delivery(0, 0.05))
 
     def _decision(self, change: Change, now_s: float) -> Decision:
@@ -293,6 +295,7 @@ class LightDoor:
             self.decided.append(f"{content.person} {content.change}")
 
 
+TIMINGS_S = dict.fromkeys(("watch", "detect", "track", "classify", "decide", "alert"), 1e-4)
 CARD_BYTES = 32_000_000_000
 NOTHING = np.zeros((1, 1, 3), np.uint8)
 

@@ -119,6 +119,7 @@ class Hub:
         self._open = ExitStack()
 
     def __enter__(self) -> Hub:
+        self._open.callback(self.ports.close)
         self._open.callback(self.webhook.close)
         with ExitStack() as stack:
             for child in self.children.values():
@@ -153,15 +154,12 @@ class Hub:
         return [(found["metric"], float(found["value"][1])) for found in answer["data"]["result"]]
 
     def ask(self, path: str, method: str = "GET") -> Any:
-        """Return the JSON answer of Prometheus."""
-        request = urllib.request.Request(self.pages["prometheus"] + path, method=method)
-        with urllib.request.urlopen(request, timeout=READY_S) as answer:
-            return json.load(answer)
+        """Return the JSON answer of Prometheus. Raises HubError without one."""
+        return json.loads(self._answer(path, method))
 
     def metrics(self) -> dict[str, float]:
-        """Return Prometheus' metrics about itself; those with labels are summed."""
-        with urllib.request.urlopen(self.pages["prometheus"] + "/metrics", timeout=READY_S) as answer:
-            return totals(answer.read().decode())
+        """Return Prometheus' metrics about itself; those with labels are summed. Raises HubError without an answer."""
+        return totals(self._answer("/metrics").decode())
 
     def blocks(self, folder: Path) -> list[Any]:
         """Return the description of each block of Prometheus' data in a folder."""
@@ -175,6 +173,14 @@ class Hub:
     def readings(self) -> dict[str, Reading]:
         """Return processor time and memory of each process."""
         return {name: read(child.pid) for name, child in self.children.items()}
+
+    def _answer(self, path: str, method: str = "GET") -> bytes:
+        request = urllib.request.Request(self.pages["prometheus"] + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=READY_S) as answer:
+                return bytes(answer.read())
+        except OSError as error:
+            raise HubError(f"prometheus gives no answer ({error}); too many doors for this machine?") from error
 
     def _children(self) -> list[Child]:
         folder, pages = self.folder, self.pages

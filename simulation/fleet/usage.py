@@ -49,20 +49,29 @@ def loads(before: Mapping[str, Reading], after: Mapping[str, Reading]) -> dict[s
 
 
 class Ports:
-    """Free ports of this machine, each given once."""
+    """Free ports of this machine, each given once, and kept from other programs that look for one until ``close``."""
 
     def __init__(self, first: int = FIRST_PORT) -> None:
         self._next = first
+        self._held: list[socket.socket] = []
 
     def take(self) -> int:
-        """Return the next free port. Raises OSError if there is none left."""
+        """Return the next free port, at which a server can listen. Raises OSError if there is none left."""
         for port in range(self._next, LAST_PORT):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
+            holder = socket.socket()
+            try:
+                holder.bind(("127.0.0.1", port))
+            except OSError:
+                holder.close()
+                continue
+            # Only from now on: a server, which sets the same, may share the port; a search like this one may not.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._held.append(holder)
             self._next = port + 1
             return port
         raise OSError(f"no free port from {self._next} to {LAST_PORT}")
+
+    def close(self) -> None:
+        """Give all ports back."""
+        for holder in self._held:
+            holder.close()

@@ -76,22 +76,19 @@ class Wire:
 
     async def listen(self) -> None:
         """Take connections; the forwarders' thread calls it."""
-        if self._server is None:
-            self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
 
     async def _set(self, state: str) -> None:
         self.state = state
         self._up.set() if state == "up" else self._up.clear()
-        if state != "refused":
-            await self.listen()
-            return
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in self._open:
+        # It goes on listening: a port that is closed for a while may be taken by another process.
+        for writer in self._open if state == "refused" else ():
             _reset(writer)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.state == "refused":
+            _reset(writer)
+            return
         self._open.add(writer)
         try:
             # The kernel has accepted it; behind a cut cable nobody would have.

@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -23,11 +24,13 @@ from simulation.fleet.door import Condition, DoorPlan, LightDoor, WatchedDoor
 from simulation.fleet.scene import Pictures
 from simulation.fleet.wire import Wires
 
-WATCHED_EACH, LIGHT_EACH = 25, 100
+WATCHED_EACH, LIGHT_EACH = 25, 50
 """Most doors of one process: with a loop each, and without."""
 FEED_S = 2.0
 """Interval of the steps of doors without a loop."""
 REPLY_S = 120.0
+SWITCH_S = 0.05
+"""How often a thread that waits for the interpreter asks for it: hundreds that ask every 5 ms take a core."""
 STOPS = 32
 """Number of doors of one process that stop at a time."""
 
@@ -93,6 +96,7 @@ def work(plans: Sequence[DoorPlan], requests: Connection, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command closes the pipe
     logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s")
     os.environ.pop("NOTIFY_SOCKET", None)
+    sys.setswitchinterval(SWITCH_S)
     with tempfile.TemporaryDirectory(prefix="fmd-doors-") as folder, ExitStack() as stack:
         # fmd has one such folder per process: there a door notes that it ended blind, and waits at its next start.
         if any(plan.alone for plan in plans):

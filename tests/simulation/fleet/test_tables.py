@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from simulation.fleet.checks import HubLoad, growth, load_head
 from simulation.fleet.tables import Delays, exponent, lost_and_repeated, per_door, table
+from simulation.fleet.usage import Load
 
 
 def test_a_row_has_the_median_and_the_longest_delay_and_counts_missed_events() -> None:
@@ -37,3 +39,26 @@ def test_growth_needs_two_counts_and_an_exponent_positive_values() -> None:
 
 def test_a_decision_that_never_arrived_is_lost_and_one_that_came_twice_is_repeated() -> None:
     assert lost_and_repeated(["1 decided", "1 left", "2 decided"], {"1 decided": 2, "1 left": 1}) == (["2 decided"], 1)
+
+
+def hub_load(doors: int, **changed: float) -> HubLoad:
+    loads = {"mosquitto": Load(0.001 + doors / 1e5, 10_000_000 + 20_000 * doors), "alertmanager": Load(0.0, 35_000_000)}
+    plain = {"messages_s": 1.0, "samples_s": 2.0, "series": 3.0, "doors_cores": 0.5}
+    return HubLoad(doors=doors, loads=loads, **{**plain, "failed": 0.0, "missed_s": 0.0, "unsent": 0.0, **changed})
+
+
+def test_growth_states_what_one_more_door_adds_and_no_exponent_for_a_process_without_load() -> None:
+    text = growth([hub_load(10), hub_load(100), hub_load(1000)])
+    mosquitto, alertmanager = text.splitlines()[2:]
+    assert [cell.strip() for cell in mosquitto.split("|")[2:4]] == ["0.001", "0.02"]
+    assert [cell.strip() for cell in alertmanager.split("|")[2:6]] == ["0.000", "0.00", "-", "0.00"]
+
+
+@pytest.mark.parametrize("changed", [{"failed": 0.002}, {"missed_s": 0.1}, {"unsent": 1.0}])
+def test_a_hub_holds_only_without_failed_scrapes_missed_evaluations_and_unsent_messages(
+    changed: dict[str, float],
+) -> None:
+    assert hub_load(10).holds
+    assert not hub_load(10, **changed).holds
+    assert hub_load(10, **changed).row()[-1] == "no"
+    assert len(hub_load(10).row()) == len(load_head(["mosquitto", "alertmanager"]))

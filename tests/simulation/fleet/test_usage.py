@@ -37,10 +37,12 @@ def test_load_is_the_share_of_a_core_between_two_readings() -> None:
     assert loads(before, after) == {"broker": Load(0.25, 300)}
 
 
-def test_ports_that_are_taken_are_skipped() -> None:
-    first = Ports(31_500).take()
-    with socket.create_server(("127.0.0.1", first)):
-        ports = Ports(first)
-        taken = [ports.take() for _ in range(3)]
-    assert first not in taken
-    assert len(set(taken)) == 3
+def test_a_port_is_given_once_also_to_several_who_search_and_a_server_can_listen_there() -> None:
+    ours, theirs = Ports(31_500), Ports(31_500)
+    taken = [ports.take() for ports in (ours, theirs, ours, theirs)]
+    assert len(set(taken)) == 4
+    with socket.create_server(("127.0.0.1", taken[0])), socket.create_connection(("127.0.0.1", taken[0])):
+        assert Ports(taken[0]).take() > taken[0]
+    ours.close()
+    theirs.close()
+    assert Ports(taken[1]).take() == taken[1]
