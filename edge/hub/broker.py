@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ MARK = "# Members with more rights, which fmd enrol adds and removes:\n"
 PASSWORD_BYTES = 32
 HASH_S = 60.0
 MOSQUITTO = "mosquitto"
+STARTS_S = 2.0
+"""Longest time from mosquitto's start until it handles signals."""
 
 
 def set_up(hub: Hub, names: Sequence[str]) -> None:
@@ -114,10 +117,23 @@ def reload(hub: Hub) -> bool:
     """Make mosquitto read its files again, which ends connections without a right; return whether it runs here."""
     try:
         number = int(hub.read(hub.under(paths.HUB_PID)))
+        process = Path(f"/proc/{number}")
         # The number of a process that has ended may be another's now.
-        if Path(f"/proc/{number}/comm").read_text().strip() != MOSQUITTO:
+        if process.joinpath("comm").read_text().strip() != MOSQUITTO or not _listens(process / "status"):
             return False
         os.kill(number, signal.SIGHUP)
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return False
     return True
+
+
+def _listens(status: Path) -> bool:
+    """Wait until a process handles SIGHUP; one that has just started does not yet, and the signal would end it."""
+    until_s = time.monotonic() + STARTS_S
+    while True:
+        caught = int(re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)[0], 16)
+        if caught >> (signal.SIGHUP - 1) & 1:
+            return True
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(STARTS_S / 20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,10 +74,17 @@ class Hub:
         return b""
 
     def write(self, path: Path, data: bytes, for_broker: bool = False, for_all: bool = False) -> None:
-        """Replace a file of the hub, which only root, the broker, or every user may read. Raises OSError."""
+        """Replace a file of the hub, which only root, the broker, or every user may read. Raises OSError.
+
+        A file that has this content and these permissions already is not written.
+        """
         user, group = self._broker_user() if for_broker else (None, None)
-        # mosquitto 2.1 and later refuse a file of passwords that others may read or that another user owns.
-        write_atomically(path, data, 0o644 if for_all else 0o600, durable=True, group=group, owner=user)
+        mode = 0o644 if for_all else 0o600
+        owner = os.geteuid() if user is None else user
+        if _rights_of(path) == (stat.S_IFREG | mode, owner) and self.read(path) == data:
+            return
+        # mosquitto 2.0.18 announces that it will refuse passwords that others may read, or that another user owns.
+        write_atomically(path, data, mode, durable=True, group=group, owner=user)
 
     def register(self) -> Register:
         """Return what the hub knows. Raises HubError if this machine is no hub, or if the file is damaged."""
@@ -121,3 +129,12 @@ class Hub:
             user = pwd.getpwnam("mosquitto")
             return user.pw_uid, user.pw_gid
         return None, None
+
+
+def _rights_of(path: Path) -> tuple[int, int] | None:
+    """Return type with permissions, and owner of a file; None if there is none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_mode, found.st_uid

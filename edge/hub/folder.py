@@ -69,4 +69,4 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     for name, data in {ABOUT: b"", **files}.items():
-        write_atomically(folder / name, data, 0o600, durable=True)
+        write_atomically(folder / name, data, 0o600)

@@ -73,7 +73,7 @@ class HubMachine:
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, self._log.read_text()
-        # Its port answers earlier; until this line a signal to reload would end it.
+        # Its port answers earlier, before all listeners and bridges are set up.
         return self._log.is_file() and "running" in self._log.read_text()
 
     def folder(self, name: str) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge import config, paths
+from edge.hub import broker
 from edge.hub.files import Hub
 from tests.edge.parts import ROOT, command, environment, fmd
 
@@ -254,6 +255,24 @@ def test_bad_input_is_one_line_and_changes_nothing(hub: Path, case: str) -> None
     assert {name: data for name, data in content(hub).items() if not name.endswith(".lock")} == {
         name: data for name, data in before.items() if not name.endswith(".lock")
     }
+
+
+def test_a_process_that_does_not_handle_the_signal_yet_survives_it(hub: Path, tmp_path: Path) -> None:
+    """As a mosquitto within its first moments; systemd would not start it again after this signal."""
+    sleeper = Path(shutil.copy("/bin/sleep", tmp_path / "mosquitto"))
+    (hub / "run/mosquitto").mkdir(parents=True)
+    with subprocess.Popen([sleeper, "60"]) as process:
+        (hub / "run/mosquitto/mosquitto.pid").write_text(f"{process.pid}\n")
+        done = enrol(hub, "door-1", "--revoke")
+        assert (done.returncode, process.poll()) == (1, None)
+        process.kill()
+
+
+@pytest.mark.parametrize("number", ["1", "0", "-1", "x", "99999999", ""])
+def test_a_stale_number_of_a_process_signals_no_other(hub: Path, number: str) -> None:
+    (hub / "run/mosquitto").mkdir(parents=True)
+    (hub / "run/mosquitto/mosquitto.pid").write_text(number)
+    assert broker.reload(Hub(hub)) is False
 
 
 def test_a_root_that_is_not_there_and_a_missing_program_are_named(hub: Path, tmp_path: Path) -> None:
