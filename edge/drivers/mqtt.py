@@ -17,6 +17,7 @@ import logging
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 
 ACK_S = 5.0
 """Time that the broker has to acknowledge a message, before the message counts as not sent."""
+FIRST_S = 1.0
+"""Time that the first messages wait for the first attempt to connect. Otherwise they would fail, and be tried again."""
+RETRY_S = (1.0, 60.0)
+"""First and longest wait before the client connects again; the wait doubles."""
 KEEPALIVE_S = 30
 """MQTT keep-alive: without a packet for one and a half times as long, the connection counts as lost."""
 BRIEF_S = 5.0
@@ -94,7 +99,8 @@ class MqttPublisher:
     """Publisher for one broker.
 
     ``features`` are those of :mod:`edge.drivers.home_assistant`. ``cameras`` is empty for a single camera.
-    ``command`` carries out messages to ``arming/set``, if ``mqtt.commands`` allows them.
+    ``command`` carries out messages to ``arming/set``, if ``mqtt.commands`` allows them. ``retry_s`` are the first and
+    the longest wait before it connects again.
     """
 
     kinds = frozenset(MessageKind)
@@ -107,6 +113,7 @@ class MqttPublisher:
         cameras: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         command: Commander | None = None,
+        retry_s: tuple[float, float] = RETRY_S,
     ) -> None:
         mqtt = import_library("paho.mqtt.client", "mqtt.host", pip_extra("mqtt"))
         self._settings, self._name = settings, name
@@ -123,14 +130,16 @@ class MqttPublisher:
         self._pending: tuple[Message, Any] | None = None
         self._trouble = "not connected yet"
         self._clock, self._connected_s, self._brief = clock, float("-inf"), 0
-        self._cleared = 0
+        self._cleared, self._retry_s = 0, retry_s
+        self._tried = threading.Event()
+        self._tried.set()
         # A fixed id: the broker then closes a connection of this door that a crash left open. It is unique per board:
         # the broker would do the same to another door, which would reconnect, and so on without end.
         self._client_id = f"fmd-{name}-{board_id()}"
         self._client = guarded(mqtt.Client)(mqtt.CallbackAPIVersion.VERSION2, client_id=self._client_id)
         # paho drops messages beyond this limit silently, and discovery publishes all its messages at once.
         self._client.max_queued_messages_set(64 + len(self._announced))
-        self._client.reconnect_delay_set(1, 60)
+        self._client.reconnect_delay_set(*retry_s)
         # The broker gets the last will with the connection, so it must be set before.
         self._client.will_set(f"{self._base}/status", "offline", qos=1, retain=True)
         self._client.on_connect, self._client.on_disconnect = safely(self._on_connect), safely(self._on_disconnect)
@@ -140,11 +149,13 @@ class MqttPublisher:
 
     def open(self) -> None:
         """Start paho's thread, which connects, now and after every loss of the connection."""
+        self._tried.clear()
         self._client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_S)
         self._client.loop_start()
 
     def send(self, message: Message) -> None:
         """Publish and wait until the broker acknowledges. Raises PublishError if it does not."""
+        self._tried.wait(FIRST_S)
         if not self._client.is_connected():
             raise PublishError(f"{self._settings.host}:{self._settings.port}: {self._trouble}")
         # paho still has a message that is not acknowledged yet; publishing it again would send it twice.
@@ -242,6 +253,7 @@ class MqttPublisher:
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._trouble = f"{REFUSED}: {reason}"
+            self._tried.set()
             return
         self._trouble, self._connected_s, self._cleared = "", self._clock(), 0
         log.info("mqtt: connected to %s:%d", self._settings.host, self._settings.port)
@@ -256,6 +268,7 @@ class MqttPublisher:
             if listen:
                 client.subscribe(f"{self._settings.discovery_topic}/status")
             self._announce()
+        self._tried.set()
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         if message.topic == f"{self._base}/{COMMANDS}":
@@ -293,7 +306,7 @@ class MqttPublisher:
             return
         self._brief = self._brief + 1 if self._clock() - self._connected_s < BRIEF_S else 0
         if self._brief < MAX_BRIEF:
-            client.reconnect_delay_set(1, 60)
+            client.reconnect_delay_set(*self._retry_s)
             self._trouble = f"connection lost: {reason}"
             return
         client.reconnect_delay_set(SLOW_RETRY_S, 2 * SLOW_RETRY_S)
@@ -306,6 +319,7 @@ class MqttPublisher:
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
         self._trouble = f"cannot be reached ({client.unconnected})" if client.unconnected else "cannot be reached"
+        self._tried.set()
 
     def _announce(self) -> None:
         for topic, entity in self._announced.items():
