@@ -60,10 +60,13 @@ class UsbCamera:
                 self._configure(settings)
                 return
             capture.release()
+        ribbon = 'a camera on the Pi\'s ribbon cable needs source = "picamera2"'
+        if not found and not name:
+            raise CameraError(f"camera.source: there is no /dev/video*; plug a USB camera in; {ribbon}")
+        which = f"{name} gives no picture" if name else "no device gives a picture"
         raise CameraError(
-            f"camera.source: {name or 'no /dev/video*'} gives no picture ({_found(found)}); check that no other "
-            "program uses it and that this user is in the group video; a camera on the Pi's ribbon cable needs "
-            'source = "picamera2"'
+            f"camera.source: {which} ({_found(found)}); check that no other program uses it and that this user is in "
+            f"the group video; {ribbon}"
         )
 
     def _configure(self, settings: CameraSettings) -> None:

@@ -232,6 +232,6 @@ def test_auto_logs_why_it_falls_back_and_never_selects_a_fake(caplog: pytest.Log
     first, _, reasons = str(caught.value).partition(" (")
     assert first == "camera.source: auto found no camera; plug one in, or name a clip with --source FILE"
     assert reasons.startswith("picamera2: picamera2 cannot be imported")
-    assert "; v4l2: no /dev/video* gives no picture (found no /dev/video*)" in reasons
+    assert "; v4l2: there is no /dev/video*)" in reasons
     assert len(str(caught.value)) < 350
     assert [record.args[0] for record in caplog.records if record.args] == ["picamera2", "csi", "v4l2"]  # type: ignore[index]
