@@ -204,10 +204,11 @@ class Received:
         calls = [call for call in self.calls if call["groupLabels"] == {"site": site}]
         return [sorted(alert["labels"]["alertname"] for alert in call["alerts"]) for call in calls]
 
-    def alert(self, name: str, status: str = "firing") -> dict[str, Any] | None:
-        """Return the first alert of this name and status that has arrived."""
+    def alert(self, name: str, **labels: str) -> dict[str, Any] | None:
+        """Return the first alert of this name, and with these labels, that has arrived."""
+        wanted = {"alertname": name, **labels}.items()
         alerts = (alert for call in self.calls for alert in call["alerts"])
-        return next((a for a in alerts if a["labels"]["alertname"] == name and a["status"] == status), None)
+        return next((alert for alert in alerts if wanted <= alert["labels"].items()), None)
 
 
 class Monitoring:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import threading
 import urllib.parse
@@ -19,7 +20,7 @@ from edge.contracts import CameraState, Health
 from tests.edge.parts import environment, free_port
 from tests.fleet.monitoring import Monitoring, Received, SimulatedDoor, answer, needs, started, wait_until
 
-pytestmark = needs("prometheus", "prometheus-alertmanager", "victoria-metrics")
+pytestmark = needs("prometheus", "prometheus-alertmanager")
 FASTER = 10.0
 REAL = "real"
 """Name of the door that is a whole `fmd run`."""
@@ -75,7 +76,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         command = [sys.executable, "-m", "edge", "run", "--source=doorway", "--set=camera.loop=true", *set_]
         command += [f"--runtime={folder / 'runtime'}", f"--state={folder / 'state'}"]
         stack.enter_context(started(folder / "fmd.log", *command, env=environment()))
-        for program in (made.victoria_metrics, made.alertmanager, made.prometheus):
+        if shutil.which("victoria-metrics"):
+            stack.enter_context(made.victoria_metrics())
+        for program in (made.alertmanager, made.prometheus):
             stack.enter_context(program())
         wait_until(
             lambda: made.query(f'fmd_passages_total{{door="{REAL}"}} and on (site, door) door:late_seconds:p95_5m'), 60
@@ -97,7 +100,9 @@ def test_a_real_door_is_read_and_differs_from_the_simulated_ones(hub: Hub) -> No
     wanted = {"FmdOutdated", "FmdModelDiffers", "FmdMessagesFailing"}
     firing = f'ALERTS{{alertstate="firing",door="{REAL}"}}'
     wait_until(lambda: wanted <= {labels["alertname"] for labels, _ in hub.monitoring.query(firing)})
-    assert [labels for labels, _ in hub.monitoring.query('ALERTS{alertstate="firing",door="kiosk"}')] == []
+    # A busy machine may read the others too late, which is another alert.
+    others = hub.monitoring.query('ALERTS{alertstate="firing",door="kiosk"}')
+    assert wanted & {labels["alertname"] for labels, _ in others} == set()
 
 
 def filled_in(expression: str, door: str) -> str:
@@ -126,6 +131,7 @@ def test_every_query_of_the_dashboards_answers(hub: Hub) -> None:
             assert len(answer(address)["data"]) > 1
 
 
+@needs("victoria-metrics")
 def test_victoria_metrics_answers_from_what_prometheus_sent(hub: Hub) -> None:
     wait_until(lambda: hub.monitoring.query(f'fmd_frames_total{{door="{REAL}",hub="hub"}} > 0', "8428"))
     wait_until(lambda: hub.monitoring.query("door:late_seconds:p95_5m", "8428"))
@@ -136,14 +142,14 @@ def test_victoria_metrics_answers_from_what_prometheus_sent(hub: Hub) -> None:
 
 def test_a_door_cannot_add_values_of_the_hub_or_of_another_door(hub: Hub) -> None:
     assert [value for _, value in hub.monitoring.query("fleet:version_number:median")] == [1_002_003]
-    assert hub.monitoring.query('door:up:max{door="front"}')[0][1] == 1
+    assert wait_until(lambda: hub.monitoring.query('door:up:max{door="front"} == 1'))
     assert hub.monitoring.query('door:armed:max{door="front"}')[0][1] == 1
     assert hub.monitoring.query('door:armed:max{door="hostile"}')[0][1] == 0
 
 
 def test_a_blind_door_is_reported_in_words(hub: Hub) -> None:
     hub.front.camera.add_health(Health("", CameraState.LOST, 1.0))
-    sent: dict[str, Any] = wait_until(lambda: hub.received.alert("FmdBlind"), 30)
+    sent: dict[str, Any] = wait_until(lambda: hub.received.alert("FmdBlind", door="front"), 30)
     assert sent["annotations"]["summary"] == "front at mall sees nothing"
     assert sent["labels"] | {"severity": "critical", "site": "mall", "hub": "hub"} == sent["labels"]
 
