@@ -101,6 +101,7 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+	@echo "updating pip in $(VENV) ..."
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
 
 # Prints how many MB pip downloads (measured on x86_64 with Python 3.11), as pip itself is quiet.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     models = {f"model.{task}": str(paths.shipped_model(task)) for task in paths.TASKS}
     settings = config.load(None, {"alert.driver": "console", "camera.source": "doorway", **models})
     folder: Path = arguments.out
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: a file, expected a folder; name another with --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     film, sheet = folder / "demo.webm", folder / "contact-sheet.png"
     common.check_replaceable("", film, "a video of fmd", own_files.is_video)
     common.check_replaceable("", sheet, "a picture of fmd", own_files.is_picture)
@@ -67,3 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
         annotate.save_picture(sheet, annotate.contact_sheet(pictures))
     print(f"annotated video: {film}\ncontact sheet:   {sheet}")
     return common.exit_code(stopped_by)
+
+
+def _make(folder: Path) -> None:
+    """Create the folder of the results. Raises OutputError, before the scene is played."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: a file, expected a folder; name another with --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; name a folder that you may write to with --out") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: you may not write into this folder; name another with --out")

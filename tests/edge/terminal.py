@@ -29,7 +29,7 @@ class Terminal:
     def __init__(self, pid: int, descriptor: int) -> None:
         self.pid, self._descriptor = pid, descriptor
         self.shown = ""
-        self._until_s = time.monotonic() + PATIENCE_S
+        self._until_s = time.monotonic() + 5 * PATIENCE_S  # starts of Python on a machine whose cores are all busy
 
     def wait_for(self, text: str) -> None:
         """Read until ``text`` is shown."""

@@ -145,6 +145,10 @@ CASES = {
     "outputs that no settings name": ("off --config typo.toml", "typo.toml: unknown key alert.led_pni"),
     "a card that is not there": ("flash nowhere --package x.deb", "nowhere: No such file or directory"),
     "a file where the demo should go": ("demo --out notes.txt", "notes.txt: a file, expected a folder"),
+    "a demo below a file": (
+        "demo --out notes.txt/a",
+        "notes.txt/a: Not a directory; name a folder that you may",
+    ),
 }
 
 

@@ -28,6 +28,7 @@ from edge.service import run as service
 from edge.service.model_store import ModelStore
 from edge.stages.alert import Alert
 from tests.edge.parts import ROOT, fmd
+from tests.edge.service.disks import read_only
 
 pytest.importorskip("skimage", reason="scikit-image carries the scene's portrait")
 
@@ -247,3 +248,12 @@ def test_chromium_plays_the_video_of_the_demo(tmp_path: Path) -> None:
         browser.wait()
         server.shutdown()
         server.server_close()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_scene_is_played(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with read_only(folder):
+        done = fmd("demo", "--out", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {folder}: you may not write into this folder; name another with --out\n"
