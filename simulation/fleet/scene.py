@@ -7,6 +7,7 @@ so that a hundred doors fit on a laptop. All other stages are fmd's own.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,17 +85,21 @@ def visits(seed: int, every_s: float, from_s: float) -> Iterator[Visit]:
 
 
 class Scene:
-    """What is in view of one door at a time of the monotonic clock; for one thread. Equal seeds give equal scenes."""
+    """What is in view of one door at a time of the monotonic clock. Equal seeds give equal scenes.
+
+    After a stall, the threads of the old and of the new reader of a camera may both ask for a moment.
+    """
 
     def __init__(self, seed: int, every_s: float, from_s: float) -> None:
         self._visits = visits(seed, every_s, from_s)
-        self._now = next(self._visits)
+        self._now, self._lock = next(self._visits), threading.Lock()
 
     def visit(self, at_s: float) -> Visit | None:
         """Return who is in view; times must not go back."""
-        while at_s >= self._now.to_s:
-            self._now = next(self._visits)
-        return self._now if at_s >= self._now.from_s else None
+        with self._lock:
+            while at_s >= self._now.to_s:
+                self._now = next(self._visits)
+            return self._now if at_s >= self._now.from_s else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 
 import pytest
@@ -38,6 +40,16 @@ def test_each_person_is_decided_once_as_the_mask_is_worn(pictures: Pictures) -> 
     first = [d.passage.outcome for d in decided if d.change.value == "decided"][: len(people)]
     wanted = [Outcome.COMPLIANT if visit.label == WITH_MASK else Outcome.VIOLATION for visit in people]
     assert first == wanted
+
+
+def test_two_readers_of_one_camera_may_ask_at_once() -> None:
+    before, scene = sys.getswitchinterval(), Scene(1, 10.0, 0.0)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(scene.visit, range(0, 200_000, 20)))
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_working_camera_is_never_taken_for_a_dark_or_a_frozen_one(pictures: Pictures) -> None:
