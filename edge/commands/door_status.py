@@ -114,7 +114,7 @@ def watched(
             log.info("%s", "; ".join(now.status.problems) or "no problem any more")
         if first.pid and now.pid and now.pid != first.pid:
             return _ended(now.status, clock() - began_s, f"fmd was restarted (process {first.pid}, now {now.pid})")
-    return _ended(now.status, clock() - began_s)
+    return _ended(now.status, clock() - began_s if seconds else 0.0)
 
 
 def _ended(status: DoorStatus, watched_s: float, *more: str) -> DoorStatus:

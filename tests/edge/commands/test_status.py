@@ -63,7 +63,7 @@ def test_a_restart_is_a_problem_at_once() -> None:
 
 
 def test_without_a_time_the_first_sample_counts() -> None:
-    assert Door([WELL]).watched(0).healthy
+    assert Door([WELL]).watched(0) == WELL
     assert not Door([ill()]).watched(0).healthy
 
 
