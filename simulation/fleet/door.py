@@ -264,7 +264,7 @@ class LightDoor:
         self._open.close()
 
     def feed(self, now_s: float) -> None:
-        """Report one step of this moment, with the decision about whoever came or went since the last one."""
+        """Report one step of this moment, with the decision about the people who came or went since the last one."""
         if self._reporting is None:
             return
         visit = self._visit
