@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,12 @@ SAME = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 
 @pytest.fixture(scope="session", autouse=True)
 def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The same process on every machine: time zone, language, permissions of new files, no unit's directories.
+    """The same process on every machine: time zone, language, permissions of new files, Ctrl-C, no unit of systemd.
 
     The cache is for these tests alone: the shipped models are proven once, and no file is left.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job, whose processes inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     mask = os.umask(MASK)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
