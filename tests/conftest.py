@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,18 +42,25 @@ def same_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_process() -> Iterator[None]:
-    """The process again as it was: a command that runs in it sets variables for what follows.
+    """The process again as it was: a command that runs in it sets variables, and simulated pins, for what follows.
 
     A state directory of an earlier test would otherwise hide the cache of later ones.
     """
-    before, folder = dict(os.environ), Path.cwd()
+    before, folder, pins = dict(os.environ), Path.cwd(), _pins()
     yield
+    if _pins() is not pins:
+        sys.modules["gpiozero"].Device.pin_factory = pins
     os.umask(MASK)
     for variable in os.environ.keys() - before.keys():
         del os.environ[variable]
     os.environ.update({key: value for key, value in before.items() if os.environ.get(key) != value})
     time.tzset()
     os.chdir(folder)
+
+
+def _pins() -> Any:
+    """Return what gpiozero drives pins by, once anything has imported it."""
+    return sys.modules["gpiozero"].Device.pin_factory if "gpiozero" in sys.modules else None
 
 
 @pytest.fixture(autouse=True)

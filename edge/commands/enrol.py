@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.hub.files import Hub, Kind, Member, Register
 
 EXAMPLES = """\
-examples, on the hub:
+examples:
   sudo fmd enrol --broker hub.lan             make this machine a hub, or renew its certificate
   sudo fmd enrol                              list the members
   sudo fmd enrol door-1 --site Lobby          credentials and settings, in the folder door-1
