@@ -123,16 +123,19 @@ def shipped_model(task: str) -> Path:
 
     An installed fmd has its models inside the package (``edge/shipped``), a checkout has them beside it (``models``).
     """
-    package = Path(__file__).parent
-    installed = package / "shipped"
-    return (installed if installed.is_dir() else package.parent / "models") / SHIPPED_MODELS[task]
+    return _data("shipped", "models") / SHIPPED_MODELS[task]
 
 
 def broker_template(name: str) -> Path:
     """Return the path of a configuration of mosquitto that fmd ships: hub.conf, acl or bridge.conf."""
+    return _data("broker", "fleet/mosquitto") / name
+
+
+def _data(installed: str, checkout: str) -> Path:
+    """Return the folder of data inside the installed package, or the one beside it in a checkout."""
     package = Path(__file__).parent
-    installed = package / "broker"
-    return (installed if installed.is_dir() else package.parent / "fleet" / "mosquitto") / name
+    inside = package / installed
+    return inside if inside.is_dir() else package.parent / checkout
 
 
 def _first_of(variable: str) -> Path | None:
