@@ -7,5 +7,5 @@ signals     patterns of LED and buzzer, from the default settings
 mounting    face sizes and angles, from a camera's field of view
 regions     parts of the picture to ignore or to watch
 structure   packages of fmd and the way of a frame
-heatmap     where a model looks: ``python -m docs.draw.heatmap MODEL``, as it needs a model that fmd-convert makes
+heatmap     what decides for a model: ``python -m docs.draw.heatmap MODEL``, as it needs a model that fmd-convert makes
 """
