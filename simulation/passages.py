@@ -44,16 +44,12 @@ from edge.contracts import (
 )
 from edge.drivers.doorway import draw_doorway
 from edge.inference import bundle
-from edge.pipeline import Pipeline
 from edge.reporting.listener import Callbacks, Listener, report_step
 from edge.service import models
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
-from edge.stages.decide import Decider
-from edge.stages.schedule import Scheduler
-from edge.stages.track import Tracker
-from edge.stages.watch import Watch
 from simulation.outputs import RecordingOutput
+from simulation.stages import joined
 from training.confusion import Matrix
 from training.data import load_faces, of_split
 from training.decision import calibrate_passages
@@ -445,15 +441,7 @@ class Door:
         self._listener = listener or Callbacks()
         led, buzzer = RecordingOutput("led", 17, True), RecordingOutput("buzzer", 27, True)
         self.led_states = led.states
-        self.pipeline = Pipeline(
-            Watch(settings.watch, settings.detect),
-            detector,
-            Tracker(settings.track, settings.detect),
-            Scheduler(settings.classify),
-            classifier,
-            Decider(settings.decide, classifier.compliant),
-            Alert(settings.alert, led, buzzer),
-        )
+        self.pipeline = joined(settings, detector, classifier, Alert(settings.alert, led, buzzer))
         self.spurious = 0
         """Number of decisions for a violation about a track that lay on no person."""
         self._index = 0

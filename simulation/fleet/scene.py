@@ -37,10 +37,7 @@ from edge.inference.bundle import Bundle, Contract, InputSpec, Model
 from edge.pipeline import Pipeline
 from edge.stages.alert import Alert
 from edge.stages.classify import MaskClassifier
-from edge.stages.decide import Decider
-from edge.stages.schedule import Scheduler
-from edge.stages.track import Tracker
-from edge.stages.watch import Watch
+from simulation.stages import joined
 
 WIDTH, HEIGHT = 160, 120
 FACE = 56
@@ -190,12 +187,4 @@ CONTRACT = Contract(
 def pipeline_of(settings: Settings, alert: Alert, detector: ScriptedDetector, seed: int) -> Pipeline:
     """Return fmd's stages for one door; only detector and model are scripted."""
     classifier = MaskClassifier(Model(Bundle(b"", CONTRACT, {}), ColourReader(seed), "scripted"))
-    return Pipeline(
-        Watch(settings.watch, settings.detect),
-        detector,
-        Tracker(settings.track, settings.detect),
-        Scheduler(settings.classify),
-        classifier,
-        Decider(settings.decide, classifier.compliant),
-        alert,
-    )
+    return joined(settings, detector, classifier, alert)
