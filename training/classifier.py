@@ -19,9 +19,12 @@ POOL = "pool"
 """The layer between backbone and head."""
 
 
-def build(size: int, weights: str | None, outputs: int, alpha: float = 1.0) -> keras.Model:
-    """Build the network: input (n, size, size, 3) RGB 0..255, output (n, outputs) softmax, or one sigmoid."""
-    base = backbone.mobilenet_v2(size, weights, alpha)
+def build(size: int, weights: str | None, outputs: int, alpha: float = 1.0, lite: bool = False) -> keras.Model:
+    """Build the network: input (n, size, size, 3) RGB 0..255, output (n, outputs) softmax, or one sigmoid.
+
+    ``lite`` asks for an EfficientNet-Lite; ``alpha`` is the width of a MobileNetV2.
+    """
+    base = backbone.efficientnet_lite(size, weights) if lite else backbone.mobilenet_v2(size, weights, alpha)
     pooled = keras.layers.GlobalAveragePooling2D(name=POOL)(base.output)
     dropped = keras.layers.Dropout(0.3, name="dropout")(pooled)
     activation = "sigmoid" if outputs == 1 else "softmax"

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from converter import tables
 from converter.keras_files import noting
@@ -45,6 +46,8 @@ SMALLEST_CROP = 12.0
 LANDMARK_SIDE = 640
 """Longest side, pixels, at which landmarks are sought: the side that pictures are cut to."""
 LABEL_SMOOTHING = 0.05
+TAUGHT = 0.6
+"""Share of a teacher's answer in what is learnt; the rest is the label."""
 RANGE_CROPS = 256
 """Crops that activation ranges are measured on before training with rounding."""
 
@@ -79,11 +82,20 @@ class Recipe:
 
 
 class Batches(keras.utils.PyDataset):
-    """``steps`` batches an epoch of ``draw(rng) -> (input, target)``; sample k of epoch e is the same in every run."""
+    """``steps`` batches an epoch of ``draw(rng) -> (input, target)``; sample k of epoch e is the same in every run.
 
-    def __init__(self, recipe: Recipe, draw: Callable[[np.random.Generator], tuple[Image, Any]]) -> None:
+    With ``teach`` a sample's third part is what a teacher sees of it; ``teach`` takes those and the targets of a batch,
+    and returns the targets that replace them.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        draw: Callable[[np.random.Generator], tuple[Any, ...]],
+        teach: Callable[[Floats, Floats], Floats] | None = None,
+    ) -> None:
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        self._recipe, self._draw = recipe, draw
+        self._recipe, self._draw, self._teach = recipe, draw, teach
         self.epoch = 1
 
     def __len__(self) -> int:
@@ -92,7 +104,10 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Floats, Any]:
         rng = np.random.default_rng([self._recipe.seed, self.epoch, index])
         drawn = [self._draw(rng) for _ in range(self._recipe.batch)]
-        return np.stack([d[0] for d in drawn]).astype(np.float32), np.stack([d[1] for d in drawn])
+        inputs, targets, *seen = (np.stack(part) for part in zip(*drawn, strict=True))
+        if self._teach is not None:
+            targets = self._teach(seen[0].astype(np.float32), targets)
+        return inputs.astype(np.float32), targets
 
 
 class Best(keras.callbacks.Callback):
@@ -371,10 +386,14 @@ def train_classifier(
     labels: Sequence[str],
     one_neuron: bool,
     landmarks_by: Path | None = None,
+    teacher_path: Path | None = None,
+    lite: bool = False,
 ) -> Path:
     """Train the mask classifier; ``one_neuron`` gives a sigmoid for the second of two labels.
 
-    ``landmarks_by`` is a YuNet .onnx by whose landmarks masks are drawn onto faces without one.
+    ``landmarks_by`` is a YuNet .onnx by whose landmarks masks are drawn onto faces without one. ``teacher_path`` is a
+    larger network's ``.keras`` with the same labels, whose answers are learnt beside them. ``lite`` trains an
+    EfficientNet-Lite.
     """
     keras.utils.set_random_seed(recipe.seed)
     train_pictures, validation_pictures = data.divide(pictures)
@@ -382,25 +401,60 @@ def train_classifier(
     validation = examples_of(validation_pictures, labels)
     _check_enough(train, validation)
     print(f"{len(train)} faces to train on, {len(validation)} to validate on", flush=True)
-    model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels))
+    model = classifier.build(recipe.size, recipe.weights, 1 if one_neuron else len(labels), lite=lite)
     begin_with(recipe.start, model)
     if recipe.frozen:
         backbone.freeze_until(model, classifier.POOL)
     training = with_rounding(model, train, recipe) if recipe.rounding else model
     chances = np.cumsum(classifier.sampling_weights([e.label for e in train]))
+    taught_by = load_teacher(teacher_path, model) if teacher_path else None
 
-    def draw(rng: np.random.Generator) -> tuple[Image, Floats]:
+    def draw(rng: np.random.Generator) -> tuple[Any, ...]:
         example = train[min(int(np.searchsorted(chances, rng.random())), len(train) - 1)]
-        image, label = classifier.sample(example, recipe.size, labels, rng)
-        target = [float(label)] if one_neuron else np.eye(len(labels))[label]
-        return image, np.asarray(target, np.float32)
+        seed = int(rng.integers(2**63))
+        image, label = classifier.sample(example, recipe.size, labels, np.random.default_rng(seed))
+        target = np.asarray([float(label)] if one_neuron else np.eye(len(labels))[label], np.float32)
+        if taught_by is None:
+            return image, target
+        # The same view, at the resolution that the teacher was trained at.
+        return image, target, classifier.sample(example, taught_by.side, labels, np.random.default_rng(seed))[0]
 
     losses = keras.losses.BinaryCrossentropy, keras.losses.CategoricalCrossentropy
     loss = losses[0 if one_neuron else 1](label_smoothing=LABEL_SMOOTHING)
     measure = classifier_measure(training, validation, labels, recipe.size)
     # For fmd-convert, which would have to guess them.
     save = noting(saver(model, recipe.rounding), {"labels": list(labels), "pixels": "0..255", "colour": "RGB"})
-    return fit(recipe, training, save, loss, Batches(recipe, draw), measure, "likelihood")
+    teach = taught_by.answer if taught_by else None
+    return fit(recipe, training, save, loss, Batches(recipe, draw, teach), measure, "likelihood")
+
+
+class Teacher:
+    """A larger trained network, which a smaller one learns from (distillation: Hinton et al. 2015, arXiv:1503.02531).
+
+    ``side`` is the height and width of its input, pixels.
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        # As a graph: batches are made in several threads, and layer by layer takes twice as long.
+        self._say = tf.function(lambda seen: network(seen, training=False))
+        self.side = int(network.input_shape[1])
+
+    def answer(self, seen: Floats, targets: Floats) -> Floats:
+        """Return targets (n, labels), of which the share :data:`TAUGHT` is the teacher's.
+
+        ``seen`` (n, side, side, 3) RGB 0..255 is what the targets are of.
+        """
+        said = np.asarray(self._say(seen)).reshape(targets.shape)
+        return np.asarray(TAUGHT * said + (1 - TAUGHT) * targets, np.float32)
+
+
+def load_teacher(path: Path, student: keras.Model) -> Teacher:
+    """Return the teacher in a ``.keras`` file. Raises DataError where it does not judge the student's labels."""
+    network = load_network(path, "--teacher")
+    shape, wanted = network.output_shape, student.output_shape
+    if shape != wanted or len(network.input_shape) != 4:
+        raise DataError(f"--teacher {path}: got an output of {shape}, expected {wanted}; train it with the same labels")
+    return Teacher(network)
 
 
 def begin_with(start: Path | None, model: keras.Model) -> None:

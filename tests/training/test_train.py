@@ -262,6 +262,37 @@ def test_a_classifier_of_more_labels_takes_over_those_it_shares(
     np.testing.assert_array_equal(three_labels.get_weights()[-2][:, 2], own)
 
 
+def test_a_teacher_shares_the_target_with_the_label(three_labels: keras.Model, tmp_path: Path) -> None:
+    train.saver(three_labels, rounded=False)(tmp_path / "teacher.keras")
+    teacher = train.load_teacher(tmp_path / "teacher.keras", classifier.build(32, None, 3, alpha=0.35))
+    assert teacher.side == 32
+    seen = np.random.default_rng(4).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    labels = np.eye(3, dtype=np.float32)[[2, 0]]
+    wanted = train.TAUGHT * np.asarray(three_labels(seen)) + (1 - train.TAUGHT) * labels
+    np.testing.assert_allclose(teacher.answer(seen, labels), wanted, atol=1e-5)
+
+
+def test_a_teacher_of_other_labels(earlier: tuple[Path, keras.Model], three_labels: keras.Model) -> None:
+    with pytest.raises(DataError, match=r"--teacher .*: got an output of \(None, 2\), expected \(None, 3\)"):
+        train.load_teacher(earlier[0], three_labels)
+    with pytest.raises(DataError, match="no such file"):
+        train.load_teacher(earlier[0].parent / "none.keras", three_labels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_a_classifier_learns_from_a_teacher(
+    class_folders: Path, recipe: train.Recipe, tmp_path: Path, sigmoid: bool
+) -> None:
+    train.saver(classifier.build(48, None, 1 if sigmoid else 2, alpha=0.35), rounded=False)(tmp_path / "teacher.keras")
+    short = replace(recipe, size=32, epochs=1, steps=2)
+    pictures = tables.read_folders(class_folders)
+    best = train.train_classifier(
+        short, pictures, ["with_mask", "without_mask"], sigmoid, teacher_path=tmp_path / "teacher.keras"
+    )
+    assert keras.models.load_model(best).input_shape == (None, 32, 32, 3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sigmoid", [True, False])
 def test_a_classifier_from_class_folders(class_folders: Path, recipe: train.Recipe, sigmoid: bool) -> None:

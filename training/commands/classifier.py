@@ -20,6 +20,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--labels", default="with_mask,without_mask,with_incorrect_mask", help="in output order")
     add("--sigmoid", action="store_true", help="one output neuron, for two labels")
     add("--rounding", action="store_true", help="train with int8's rounding: to finish a run (--start)")
+    add("--lite", action="store_true", help="an EfficientNet-Lite instead of MobileNetV2: larger, to teach it")
+    add("--teacher", type=Path, help="a larger network's .keras, with the same labels, to learn from as well")
     add("--landmarks-by", type=Path, help="YuNet .onnx: draw masks onto faces without one")
     add(
         "--frozen", action="store_true", help="train the head alone, as the papers do; fine-tune all later with --start"
@@ -41,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError("give --folders DIR or --boxes CSV to learn from")
     pictures = [picture for table in corrections.corrected(tables, arguments.corrections) for picture in table]
     recipe = options.recipe_of(arguments)
-    best = train.train_classifier(recipe, pictures, labels, arguments.sigmoid, arguments.landmarks_by)
+    best = train.train_classifier(
+        recipe, pictures, labels, arguments.sigmoid, arguments.landmarks_by, arguments.teacher, arguments.lite
+    )
     print(f"best: {best}")
     return EXIT_OK

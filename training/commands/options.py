@@ -73,7 +73,7 @@ def add_run_options(
     add = parser.add_argument
     add("--boxes", type=Path, action="append", default=[], help="a boxes CSV; repeatable")
     add("--corrections", type=Path, help="CSV of corrected labels, for the training split only")
-    add("--weights", default="imagenet", help="MobileNetV2 .weights.h5, imagenet, or none")
+    add("--weights", default="imagenet", help="MobileNetV2 .weights.h5, EfficientNet-Lite .npz, imagenet, or none")
     add("--out", type=Path, required=True, help="folder of the run")
     add("--size", type=input_side, default=size, help="input height and width, pixels (default %(default)s)")
     add("--batch", type=positive, default=batch, help="default %(default)s")
