@@ -42,7 +42,7 @@ def open_predictor(settings_file: str | Path | None = None, settings: Mapping[st
 
 def predictor_of(settings: config.Settings) -> Predictor:
     """Load the models that ``settings`` name and return a predictor."""
-    return Predictor(models.open_detector(settings), models.open_classifier(settings))
+    return Predictor(models.open_detector(settings, mirrored=True), models.open_classifier(settings))
 
 
 def example_picture(masked: bool = False) -> Image:

@@ -72,7 +72,7 @@ def _predicted(row: Mapping[str, str], where: str) -> Predicted:
 
 def predict(pictures: Sequence[Picture], detector: Model, classifier: Model, min_score: float) -> Predictions:
     """Predict with the runtime's own stages, down to ``min_score``; what counts as no face has no label."""
-    look = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier))
+    look = Predictor(FaceDetector(detector, min_score, mirrored=True), MaskClassifier(classifier))
     out: dict[str, list[Predicted]] = {}
     for picture in with_progress(pictures, "predicting"):
         image = read_rgb(picture.path)

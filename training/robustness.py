@@ -114,7 +114,7 @@ def measure(
     pictures: Sequence[Picture], detector: Model, classifier: Model, min_score: float
 ) -> tuple[list[Result], list[Band]]:
     """Predict on the pictures in every condition, as ``fmd predict`` does; return results and bands of brightness."""
-    predictor = Predictor(FaceDetector(detector, min_score), MaskClassifier(classifier))
+    predictor = Predictor(FaceDetector(detector, min_score, mirrored=True), MaskClassifier(classifier))
     matched: dict[str, dict[tuple[str, int], Match]] = {}
     brightness: dict[tuple[str, int], float] = {}
     for name, change in CONDITIONS.items():

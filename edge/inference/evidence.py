@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 
-BIAS, SCORE_WEIGHT, BACKGROUND_WEIGHT = 1.9, 4.7, 1.25
+BIAS, SCORE_WEIGHT, BACKGROUND_WEIGHT = 2.4, 4.5, 1.0
 """Fitted by ``fmd-train decision`` on validation pictures (models/README.md)."""
-MIN_LOG_ODDS = -0.75
-"""Log odds from which on a detection is a face; chosen there, too. Folds chose -1.3 to -0.5."""
+MIN_LOG_ODDS = -1.2
+"""Log odds from which on a detection is a face; chosen there, too. Folds chose -2.7 to -1.0."""
 MIN_LOG_ODDS_AT_DOOR = 2.0
-"""The same at the door, where a person gives many observations. On passages composed from validation pictures 2 decides
-as many right as -0.75, and in clips of a shop three things fewer become passages that stay unsure."""
+"""The same at the door, where a person gives many observations. Passages composed from validation pictures are decided
+as well with 2 as with less, and in clips of a shop fewer things become passages that stay unsure."""
 MIN_SCORE_ALONE = 0.25
 """Detector's confidence from which on a detection is a face where the classifier cannot say."""
 CLIP = 1 / 512

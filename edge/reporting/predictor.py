@@ -1,7 +1,8 @@
 """Faces, labels and probabilities of single pictures: behind ``fmd predict`` and the Python API.
 
-A picture has no past, so nothing here decides as the door does: each face gets one observation, the mean of the crop
-and its mirror image. What detector and classifier together take for no face (:mod:`edge.inference.evidence`) gets none.
+A picture has no past, so nothing here decides as the door does: both networks run on the picture and on its mirror
+image, and each face gets one observation, the mean. What detector and classifier together take for no face
+(:mod:`edge.inference.evidence`) gets none.
 """
 
 from __future__ import annotations

@@ -83,14 +83,18 @@ def open_detector(
     shadow: Shadow | None = None,
     chooser: ModelChooser | None = None,
     strict: bool = False,
+    mirrored: bool = False,
 ) -> Detector:
-    """Return the detector that the settings name: one of fmd's model files, or YuNet's ONNX file."""
+    """Return the detector that the settings name: one of fmd's model files, or YuNet's ONNX file.
+
+    ``mirrored`` runs a model file on the mirrored picture as well, as :class:`FaceDetector` describes.
+    """
     if is_foreign(settings.model):
         return drivers.open_detector(Path(settings.model.detector), settings.detect.min_score)
     resize.without_pool()  # YuNet needs OpenCV's threads; for our small resizes they cost more than they save
     model, min_score = load_model(settings.model, "detector", opened, chooser, strict), settings.detect.min_score
     if shadow is None or shadow.model.contract.task != "detector":
-        return FaceDetector(model, min_score)
+        return FaceDetector(model, min_score, mirrored=mirrored)
     new = FaceDetector(shadow.model, min_score)
     return ShadowedDetector(model, min_score, settings.detect.start_score, new, shadow.run)
 

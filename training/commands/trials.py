@@ -26,7 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw and judge; return the exit code."""
     lowest = config.load().detect.min_score
-    detector = FaceDetector(options.open_model(arguments.detector, "detector", "--detector"), lowest)
+    model = options.open_model(arguments.detector, "detector", "--detector")
+    detector = FaceDetector(model, lowest, mirrored=True)
     classifier = MaskClassifier(options.open_model(arguments.classifier, "classifier", "--classifier"))
     right, asked = trials.draw(Predictor(detector, classifier), arguments.out)
     print(f"{arguments.out}: {right} of {asked} on the right side")

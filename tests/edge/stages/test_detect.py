@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from edge.contracts import Box, Stored, TensorSpec
+from edge.contracts import Box, Face, Stored, TensorSpec
 from edge.errors import BundleError
 from edge.inference.bundle import Bundle, Model
 from edge.stages.detect import (
@@ -15,6 +16,7 @@ from edge.stages.detect import (
     decode,
     faces_among,
     letterbox,
+    mirrored_cells,
     reach_of,
 )
 from tests.edge.parts import StubInterpreter, contract, detector_answers, detector_of, face, frame_of, texture
@@ -31,6 +33,18 @@ class Quantized(StubInterpreter):
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         return self._outputs
+
+
+class Turns(StubInterpreter):
+    """An interpreter that answers in turn, as for a picture and its mirror image."""
+
+    def __init__(self, answers: Sequence[Stored], second: Sequence[Stored]) -> None:
+        super().__init__(answers)
+        self._second = second
+
+    def run(self, tensor: npt.NDArray[np.generic]) -> Sequence[Stored]:
+        answers = super().run(tensor)
+        return self._second if len(self.seen) % 2 == 0 else answers
 
 
 def test_a_wide_picture_is_letterboxed_between_grey_bars() -> None:
@@ -152,6 +166,50 @@ def test_a_picture_full_of_candidates_gives_a_bounded_number_of_faces() -> None:
     answers = [boxes - 3, np.full_like(scores, 0.9)]  # a tiny face in every cell
     model = Model(Bundle(b"", contract("detector"), {}), StubInterpreter(answers), "stub")
     assert len(FaceDetector(model, 0.2, max_faces=5).detect(frame_of(texture(640, 640)))) == 5
+
+
+def twice_of(plain: Sequence[Face], mirrored: Sequence[Face]) -> tuple[FaceDetector, Turns]:
+    """Return a detector that finds ``plain`` in a picture and ``mirrored`` in its mirror image, and its interpreter."""
+    turns = Turns(detector_answers(plain), second=detector_answers(mirrored))
+    return FaceDetector(Model(Bundle(b"", contract("detector"), {}), turns, "stub"), 0.2, mirrored=True), turns
+
+
+def test_the_second_inference_is_on_the_mirrored_picture() -> None:
+    detector, turns = twice_of([], [])
+    picture = texture(64, 48)
+    assert detector.detect(frame_of(picture)) == ()
+    plain, mirrored = (tensor[0] for tensor in turns.seen)
+    np.testing.assert_array_equal(plain, letterbox(picture, 64, 64)[0])
+    np.testing.assert_array_equal(mirrored, plain[:, ::-1])
+
+
+def test_two_inferences_that_agree_change_nothing() -> None:
+    """The face is off the middle of its cell, so that left and right differ."""
+    once = detector_of([face(19, 28, 12)]).detect(frame_of(texture(64, 64)))
+    (found,) = twice_of([face(19, 28, 12)], [face(64 - 19, 28, 12)])[0].detect(frame_of(texture(64, 64)))
+    np.testing.assert_allclose(found.box, once[0].box, atol=1e-3)
+    assert found.score == pytest.approx(0.9, abs=1e-5)
+
+
+def test_two_inferences_are_averaged_by_log_odds_and_by_logarithms_of_distances() -> None:
+    detector, _ = twice_of([face(20, 28, 8, 0.9)], [face(44, 28, 18, 0.5)])
+    (found,) = detector.detect(frame_of(texture(64, 64)))
+    assert found.score == pytest.approx(0.75)  # the odds are 9 and 1, the root of their product is 3
+    assert found.box.width == pytest.approx(12, abs=1e-3)
+
+
+@pytest.mark.parametrize(("score", "found"), [(0.9, True), (0.5, False)])
+def test_a_face_that_one_inference_hardly_finds_must_be_sure_in_the_other(score: float, found: bool) -> None:
+    detector, _ = twice_of([face(20, 28, 12, score)], [face(44, 28, 12, 0.05)])
+    assert bool(detector.detect(frame_of(texture(64, 64)))) is found
+
+
+def test_each_cell_has_one_in_the_mirror() -> None:
+    there = mirrored_cells(64, 96, (8, 16, 32))
+    np.testing.assert_array_equal(there[there], np.arange(len(there)))
+    centres, strides = cell_centres(64, 96, (8, 16, 32))
+    np.testing.assert_array_equal(centres[there], np.stack([96 - centres[:, 0], centres[:, 1]], axis=1))
+    np.testing.assert_array_equal(strides[there], strides)
 
 
 def test_a_model_without_a_detectors_outputs_is_refused() -> None:
