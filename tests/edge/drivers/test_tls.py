@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import socket
@@ -298,6 +299,32 @@ def test_rtsps_reads_a_real_stream_through_tls(server: Server, authority: Any, c
         proxy.shutdown()
     assert all(frame is not None and frame.image.shape == (240, 320, 3) for frame in frames)
     assert np.ptp([frame.index for frame in frames if frame]) == 4
+
+
+def test_closing_the_tunnel_ends_a_connection_that_stands_at_that_moment(
+    authority: Any, ca_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``asyncio.wait_for`` of Python 3.10 and 3.11 then returns the connection and drops the cancellation."""
+    began = threading.Event()
+
+    async def dropping(connecting: Any, _timeout_s: float) -> Any:
+        connection = await connecting
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return connection
+
+    with Door().serving(authority.issue_cert("127.0.0.1")) as door:
+        tunnel = tls.Tunnel(f"https://127.0.0.1:{door.port}/x", config.load(None, {"camera.ca_file": ca_file}).camera)
+        monkeypatch.setattr(tls.asyncio, "wait_for", dropping)
+        port = int(tunnel.address.rpartition(":")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port)):
+            assert began.wait(10)
+            closing = threading.Thread(target=tunnel.close, daemon=True)
+            closing.start()
+            closing.join(10)
+    assert not closing.is_alive()
 
 
 def test_closing_the_tunnel_ends_its_thread(authority: Any, ca_file: str) -> None:
