@@ -19,8 +19,8 @@ from edge.errors import DataError
 
 LITE_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 """Stride of the first block of each of EfficientNet-Lite's seven stages."""
-LITE_FROZEN = 4
-"""Blocks of EfficientNet-Lite that are not trained: early features are general, and costly to train."""
+LITE_FROZEN = "block_3_project"
+"""The last layer of EfficientNet-Lite that is not trained; see :func:`freeze_until`."""
 LITE_EPSILON = 1e-3
 """What EfficientNet's batch norms add to the variance."""
 
@@ -87,7 +87,7 @@ def efficientnet_lite(size: int, weights: str | None) -> keras.Model:
 
 
 def _read_lite(weights: str | None) -> dict[str, Floats]:
-    expected = "expected an .npz of EfficientNet-Lite's arrays (models/README.md tells how to make one)"
+    expected = "expected an .npz of EfficientNet-Lite's arrays (models/README.md has the command)"
     try:
         with np.load(str(weights), allow_pickle=False) as given:
             return {name: np.asarray(given[name], np.float32) for name in given.files}
@@ -140,8 +140,5 @@ def _lite(size: int, arrays: Mapping[str, Floats]) -> keras.Model:
         block += 1
     x = active(convolved(x, "top", "_conv_head", "_bn1"), "top")
     model = keras.Model(pixels, x, name="efficientnet_lite")
-    for layer in model.layers:
-        first, _, rest = layer.name.partition("_")
-        early = first == "block" and int(rest.split("_")[0]) < LITE_FROZEN
-        layer.trainable = not (layer.name == "stem" or early)
+    freeze_until(model, LITE_FROZEN)
     return model
