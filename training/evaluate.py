@@ -70,9 +70,14 @@ def _predicted(row: Mapping[str, str], where: str) -> Predicted:
         raise DataError(f"{where}: not a prediction ({error}); expected the columns {','.join(COLUMNS)}") from error
 
 
+def predictor_of(detector: Model, classifier: Model, min_score: float) -> Predictor:
+    """Return a predictor that works as ``fmd predict`` does (:func:`edge.api.predictor_of`), down to ``min_score``."""
+    return Predictor(FaceDetector(detector, min_score, mirrored=True), MaskClassifier(classifier))
+
+
 def predict(pictures: Sequence[Picture], detector: Model, classifier: Model, min_score: float) -> Predictions:
     """Predict with the runtime's own stages, down to ``min_score``; what counts as no face has no label."""
-    look = Predictor(FaceDetector(detector, min_score, mirrored=True), MaskClassifier(classifier))
+    look = predictor_of(detector, classifier, min_score)
     out: dict[str, list[Predicted]] = {}
     for picture in with_progress(pictures, "predicting"):
         image = read_rgb(picture.path)

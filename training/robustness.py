@@ -17,10 +17,9 @@ from converter.tables import IGNORE, LabelledFace, Picture
 from edge.contracts import WITH_MASK, Box, Image
 from edge.inference.bundle import Model
 from edge.reporting.predictor import Predictor
-from edge.stages.classify import MaskClassifier
-from edge.stages.detect import FaceDetector
 from training import augment, decision, score
 from training.data import read_rgb, with_progress
+from training.evaluate import predictor_of
 from training.score import Match, Predicted, is_right
 
 MAX_LOSS = 0.03
@@ -114,7 +113,7 @@ def measure(
     pictures: Sequence[Picture], detector: Model, classifier: Model, min_score: float
 ) -> tuple[list[Result], list[Band]]:
     """Predict on the pictures in every condition, as ``fmd predict`` does; return results and bands of brightness."""
-    predictor = Predictor(FaceDetector(detector, min_score, mirrored=True), MaskClassifier(classifier))
+    predictor = predictor_of(detector, classifier, min_score)
     matched: dict[str, dict[tuple[str, int], Match]] = {}
     brightness: dict[tuple[str, int], float] = {}
     for name, change in CONDITIONS.items():

@@ -7,10 +7,7 @@ from pathlib import Path
 
 from edge import config
 from edge.errors import EXIT_OK
-from edge.reporting.predictor import Predictor
-from edge.stages.classify import MaskClassifier
-from edge.stages.detect import FaceDetector
-from training import trials
+from training import evaluate, trials
 from training.commands import options
 
 HELP = "one drawn face in hard conditions, as a picture"
@@ -26,9 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw and judge; return the exit code."""
     lowest = config.load().detect.min_score
-    model = options.open_model(arguments.detector, "detector", "--detector")
-    detector = FaceDetector(model, lowest, mirrored=True)
-    classifier = MaskClassifier(options.open_model(arguments.classifier, "classifier", "--classifier"))
-    right, asked = trials.draw(Predictor(detector, classifier), arguments.out)
+    detector = options.open_model(arguments.detector, "detector", "--detector")
+    classifier = options.open_model(arguments.classifier, "classifier", "--classifier")
+    right, asked = trials.draw(evaluate.predictor_of(detector, classifier, lowest), arguments.out)
     print(f"{arguments.out}: {right} of {asked} on the right side")
     return EXIT_OK
